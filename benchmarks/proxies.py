@@ -1,0 +1,186 @@
+"""The proxies that are compared, started with equal terms: one worker, keep-alive on both sides, 16 KiB buffers."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from tools import ToolMissing, pinned, stop_process
+
+__all__ = ["Running", "Setup", "start"]
+
+_NGINX = """
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log {directory}/nginx-error.log error;
+{user}
+events {{ worker_connections 8192; }}
+http {{
+    {access_log}
+    client_body_temp_path {directory}/nginx-body;
+    proxy_temp_path {directory}/nginx-proxy;
+    fastcgi_temp_path {directory}/nginx-fastcgi;
+    uwsgi_temp_path {directory}/nginx-uwsgi;
+    scgi_temp_path {directory}/nginx-scgi;
+    keepalive_requests 1000000000;
+    keepalive_timeout 3600s;
+    upstream measured {{
+        server 127.0.0.1:{backend};
+        keepalive 256;
+        keepalive_requests 1000000000;
+        keepalive_timeout 3600s;
+    }}
+    map $http_upgrade $connection_for_backend {{
+        default Upgrade;
+        "" "";
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        listen 127.0.0.1:{tls_port} ssl backlog=1024;
+        ssl_certificate {directory}/certificate.pem;
+        ssl_certificate_key {directory}/key.pem;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        location / {{
+            proxy_pass http://measured;
+            proxy_http_version 1.1;
+            proxy_set_header Host $host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_for_backend;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_buffer_size 16k;
+            proxy_buffers 16 16k;
+            proxy_busy_buffers_size 64k;
+            proxy_max_temp_file_size 0;
+            proxy_read_timeout 3600s;
+        }}
+    }}
+}}
+"""
+
+_GATEWAY = """
+listeners:
+  - {{name: plain, address: 127.0.0.1, port: {port}}}
+  - {{name: secure, address: 127.0.0.1, port: {tls_port}, protocol: Https, certificates: [bench]}}
+certificates:
+  - {{name: bench, certificateFile: {directory}/certificate.pem, keyFile: {directory}/key.pem}}
+pools:
+  - {{name: measured, backends: ["127.0.0.1:{backend}"]}}
+rules:
+  - {{listener: plain, pool: measured}}
+  - {{listener: secure, pool: measured}}
+"""
+
+
+class Setup(NamedTuple):
+    """What the proxies have in common. ``backend`` is a port, ``cpu`` the core they run on."""
+
+    directory: Path
+    backend: int
+    cpu: int
+    access_log: bool
+    transport: str
+
+
+class Running(NamedTuple):
+    """A proxy that answers. ``pid`` is 0 where there is no proxy, ``tls_port`` 0 where it has none."""
+
+    name: str
+    pid: int
+    port: int
+    tls_port: int
+
+
+def start(name: str, setup: Setup, stack: ExitStack) -> Running:
+    """Start a proxy by name and wait until it serves; raises `ToolMissing` or ``RuntimeError``."""
+    if name == "direct":
+        return Running(name, 0, setup.backend, 0)
+    port, tls_port = _free_port(), _free_port()
+    _make_certificate(setup.directory)
+    words = dict(directory=setup.directory, backend=setup.backend, port=port, tls_port=tls_port)
+    command = _nginx(setup, words) if name == "nginx" else _gateway(setup, words)
+    with open(setup.directory / f"{name}.log", "wb") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, text=True, preexec_fn=pinned(setup.cpu), cwd=setup.directory
+        )
+    stack.callback(stop_process, process)
+    _wait_until_it_serves(name, process, port, setup.directory / f"{name}.log")
+    return Running(name, process.pid, port, tls_port)
+
+
+def _nginx(setup: Setup, words: dict[str, object]) -> list[str]:
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise ToolMissing("nginx is not installed; `apt-get install nginx-light`")
+    words["user"] = "user root;" if os.geteuid() == 0 else ""
+    words["access_log"] = f"access_log {setup.directory}/nginx-access.log;" if setup.access_log else "access_log off;"
+    path = setup.directory / "nginx.conf"
+    path.write_text(_NGINX.format(**words), "utf-8")
+    return [program, "-e", str(setup.directory / "nginx-error.log"), "-c", str(path)]
+
+
+def _gateway(setup: Setup, words: dict[str, object]) -> list[str]:
+    path = setup.directory / "gateway.yaml"
+    path.write_text(_GATEWAY.format(**words), "utf-8")
+    log = str(setup.directory / "gateway-access.log") if setup.access_log else "off"
+    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
+    return [*twistd, "gateway", "--config", str(path), "--access-log", log, "--transport", setup.transport]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_serves(name: str, process: subprocess.Popen[str], port: int, log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/bytes/1", timeout=2):
+                return
+        except (OSError, urllib.error.HTTPError):
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    said = log.read_text("utf-8", "replace")[-2000:]
+    raise RuntimeError(f"{name} does not serve; it said:\n{said}")
+
+
+def _make_certificate(directory: Path) -> None:
+    """A self-signed ECDSA certificate for both proxies."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    if (directory / "key.pem").exists():
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bench.test")])
+    today = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=1))
+        .not_valid_after(today + datetime.timedelta(days=7))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("bench.test")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )

@@ -1,0 +1,190 @@
+"""What the members of an Application Gateway's ``properties`` become, as data.
+
+Keys are lower case.  `Field.kind` says how a value is read: ``value`` as it is, ``text`` with empty text meaning
+absent, ``ref`` and ``refs`` as names of objects in another collection.  What is in neither table is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["COLLECTIONS", "IGNORED", "MATCH", "NOT_HONOURED", "TOP_IGNORED", "TOP_NOT_HONOURED", "Collection", "DRAINING", "Field"]
+
+
+class Field(NamedTuple):
+    """``target``: attribute of the model; ``kind``: how to read it; ``collection``: where a reference points to."""
+
+    target: str
+    kind: str = "value"
+    collection: str = ""
+
+
+class Collection(NamedTuple):
+    """``target``: attribute of `gateway.config.model.Gateway`; ``fields``: members that are read."""
+
+    target: str
+    fields: dict[str, Field]
+
+
+MATCH = {"statuscodes": Field("status_codes"), "body": Field("body", "text")}
+DRAINING = {"enabled": Field("enabled"), "draintimeoutinsec": Field("drain_timeout_in_sec")}
+
+_CERTIFICATE = {
+    "data": Field("data", "text"),
+    "password": Field("password", "text"),
+    "keyvaultsecretid": Field("key_vault_secret_id", "text"),
+    "certificatefile": Field("certificate_file", "text"),
+    "keyfile": Field("key_file", "text"),
+}
+
+_SETTINGS = {
+    "port": Field("port"),
+    "protocol": Field("protocol"),
+    "requesttimeout": Field("request_timeout"),
+    "websocketidletimeout": Field("web_socket_idle_timeout"),
+    "connecttimeout": Field("connect_timeout"),
+    "cookiebasedaffinity": Field("cookie_based_affinity", "text"),
+    "affinitycookiename": Field("affinity_cookie_name", "text"),
+    "probe": Field("probe", "ref", "probes"),
+    "hostname": Field("host_name", "text"),
+    "pickhostnamefrombackendaddress": Field("pick_host_name_from_backend_address"),
+    "path": Field("path", "text"),
+    "connectiondraining": Field("connection_draining", "draining"),
+    "trustedrootcertificates": Field("trusted_root_certificates", "refs", "trustedrootcertificates"),
+    "dedicatedbackendconnection": Field("dedicated_backend_connection"),
+    "validatecertchainandexpiry": Field("validate_cert_chain_and_expiry"),
+    "validatesni": Field("validate_sni"),
+    "sniname": Field("sni_name", "text"),
+}
+
+_PROBE = {
+    "protocol": Field("protocol"),
+    "host": Field("host", "text"),
+    "path": Field("path", "text"),
+    "port": Field("port"),
+    "interval": Field("interval"),
+    "timeout": Field("timeout"),
+    "unhealthythreshold": Field("unhealthy_threshold"),
+    "pickhostnamefrombackendhttpsettings": Field("pick_host_name_from_backend_http_settings"),
+    "minservers": Field("min_servers"),
+    "match": Field("match", "match"),
+}
+
+_TARGETS = {
+    "backendaddresspool": Field("pool", "ref", "backendaddresspools"),
+    "backendhttpsettings": Field("settings", "ref", "backendhttpsettingscollection"),
+    "redirectconfiguration": Field("redirect", "ref", "redirectconfigurations"),
+}
+
+COLLECTIONS = {
+    "sslcertificates": Collection("certificates", _CERTIFICATE),
+    "trustedrootcertificates": Collection(
+        "trusted_roots",
+        {"data": Field("data", "text"), "keyvaultsecretid": Field("key_vault_secret_id", "text"), "file": Field("file", "text")},
+    ),
+    "probes": Collection("probes", _PROBE),
+    "backendhttpsettingscollection": Collection("settings", _SETTINGS),
+    "backendaddresspools": Collection("pools", {"backendaddresses": Field("members", "members")}),
+    "httplisteners": Collection(
+        "listeners",
+        {
+            "frontendport": Field("port", "port"),
+            "protocol": Field("protocol"),
+            "hostnames": Field("host_names", "hosts"),
+            "hostname": Field("host_names", "host"),
+            "sslcertificate": Field("certificates", "refs", "sslcertificates"),
+            "requireservernameindication": Field("require_server_name_indication"),
+        },
+    ),
+    "redirectconfigurations": Collection(
+        "redirects",
+        {
+            "redirecttype": Field("redirect_type"),
+            "targetlistener": Field("target_listener", "ref", "httplisteners"),
+            "targeturl": Field("target_url", "text"),
+            "includepath": Field("include_path"),
+            "includequerystring": Field("include_query_string"),
+        },
+    ),
+    "pathrules": Collection("path_rules", {"paths": Field("paths"), **_TARGETS}),
+    "urlpathmaps": Collection(
+        "path_maps",
+        {
+            "defaultbackendaddresspool": Field("default_pool", "ref", "backendaddresspools"),
+            "defaultbackendhttpsettings": Field("default_settings", "ref", "backendhttpsettingscollection"),
+            "defaultredirectconfiguration": Field("default_redirect", "ref", "redirectconfigurations"),
+            "pathrules": Field("path_rules", "pathrules"),
+        },
+    ),
+    "requestroutingrules": Collection(
+        "rules",
+        {
+            "httplistener": Field("listener", "ref", "httplisteners"),
+            "priority": Field("priority"),
+            "urlpathmap": Field("path_map", "ref", "urlpathmaps"),
+            **_TARGETS,
+        },
+    ),
+}
+
+IGNORED = frozenset(
+    "id etag type name properties provisioningstate resourcegroup resourceguid publiccertdata validatedcertdata probeenabled "
+    "requestroutingrules urlpathmaps pathrules httplisteners backendhttpsettings backendaddresspools ruletype frontendipconfiguration "
+    "loadbalancerbackendaddresses dependson copy comments backendipconfigurations picklisteners "
+    "pickhostnamefrombackendsettings tags metadata".split()
+) - {"pathrules"}
+"""Members of child objects that are read-only, back references, or looked at elsewhere."""
+
+_WAF = "requests are not inspected by a web application firewall"
+NOT_HONOURED = {
+    "customerrorconfigurations": "error pages are the gateway's own",
+    "firewallpolicy": _WAF,
+    "sslprofile": "clients are not asked for certificates and the gateway's own TLS policy applies",
+    "rewriteruleset": "headers and URLs are not rewritten",
+    "defaultrewriteruleset": "headers and URLs are not rewritten",
+    "loaddistributionpolicy": "the pool's own selector is used",
+    "defaultloaddistributionpolicy": "the pool's own selector is used",
+    "advancedroutingmap": "conditions on headers, queries and methods are not evaluated",
+    "authenticationcertificates": "backends are verified against trusted roots, not against a list of leaf certificates",
+    "entrajwtvalidationconfig": "tokens are not validated",
+    "authconfigs": "tokens are not validated",
+    "enableprobeproxyprotocolheader": "probes are sent without a PROXY protocol header",
+    "hsm": "keys in an HSM cannot be used; give the certificate with overrides",
+}
+"""Members of child objects that are accepted and named in the report."""
+
+TOP_NOT_HONOURED = {
+    "sku": "capacity and size are those of this machine",
+    "autoscaleconfiguration": "the gateway does not scale by itself",
+    "gatewayipconfigurations": "there are no subnets here",
+    "webapplicationfirewallconfiguration": _WAF,
+    "firewallpolicy": _WAF,
+    "forcefirewallpolicyassociation": _WAF,
+    "sslpolicy": "the gateway's own TLS policy applies (TLS 1.2 and 1.3)",
+    "sslprofiles": "clients are not asked for certificates and the gateway's own TLS policy applies",
+    "trustedclientcertificates": "clients are not asked for certificates",
+    "authenticationcertificates": "backends are verified against trusted roots, not against a list of leaf certificates",
+    "rewriterulesets": "headers and URLs are not rewritten",
+    "customerrorconfigurations": "error pages are the gateway's own",
+    "loaddistributionpolicies": "the pool's own selector is used",
+    "enablehttp2": "clients are served HTTP/1.1",
+    "enablefips": "the FIPS mode of OpenSSL is the machine's",
+    "listeners": "listeners for plain TCP and TLS are not opened",
+    "routingrules": "rules for plain TCP and TLS are not served",
+    "backendsettingscollection": "settings for plain TCP and TLS are not used",
+    "globalconfiguration": "bodies stream in both directions with backpressure, whatever the buffering",
+    "privatelinkconfigurations": "there is no private link here",
+    "advancedroutingmaps": "conditions on headers, queries and methods are not evaluated",
+    "advancedroutingconditionsets": "conditions on headers, queries and methods are not evaluated",
+    "entrajwtvalidationconfigs": "tokens are not validated",
+    "reservedcapacity": "capacity and size are those of this machine",
+    "identity": "Key Vault is not asked for certificates",
+    "zones": "the gateway runs on this machine only",
+}
+"""Members of the gateway itself that are accepted and named in the report."""
+
+TOP_IGNORED = frozenset(
+    "id name type etag location tags apiversion provisioningstate operationalstate resourceguid resourcegroup properties "
+    "dependson comments condition copy scale metadata frontendipconfigurations frontendports defaultpredefinedsslpolicy "
+    "privateendpointconnections existing resources extendedlocation managedby plan kind systemdata backendhttpconfigurations".split()
+)

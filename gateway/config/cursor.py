@@ -1,0 +1,114 @@
+"""Walks an ARM document lazily: a `Cursor` is one value, where it stands, and the scope its expressions are read in.
+
+Only what is asked for is evaluated, so an expression in a part the gateway does not use cannot stop it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from gateway.config.evaluator import Scope, Turns
+from gateway.config.expressions import ExpressionError, is_expression
+from gateway.config.tree import Map, Place, line_of, show
+from gateway.errors import Problem
+
+__all__ = ["Cursor"]
+
+_MAX_ITEMS = 5000
+
+
+class Cursor:
+    """One value of an ARM document. ``scope`` is ``None`` where everything has been evaluated."""
+
+    __slots__ = ("_opened", "_raw", "_scope", "place", "problems")
+
+    def __init__(self, raw: Any, scope: Scope | None, place: Place, problems: list[Problem]) -> None:
+        self._raw = raw
+        self._scope = scope
+        self._opened = False
+        self.place = place
+        self.problems = problems
+
+    def fail(self, message: str, severity: str = "error") -> None:
+        self.problems.append(self.place.problem(message, severity))
+
+    def _open(self) -> Any:
+        """Evaluate this value, but not what is in it. Errors are reported and give ``None``."""
+        if self._opened:
+            return self._raw
+        self._opened = True
+        raw, scope = self._raw, self._scope
+        if scope is not None and isinstance(raw, str):
+            if is_expression(raw):
+                self.place = Place(self.place.path, self.place.line, f" (from {_short(raw)})")
+            try:
+                self._raw = scope.resolve(raw)
+            except ExpressionError as error:
+                self.place = self.place._replace(note="")
+                self.fail(f"{error} (in {_short(raw)})")
+                self._raw = None
+            self._scope = None
+        return self._raw
+
+    def value(self) -> Any:
+        """The value, evaluated through and through; ``None`` for null and where it cannot be evaluated."""
+        raw = self._open()
+        try:
+            if self._scope is None:
+                return raw.resolve() if isinstance(raw, Turns) else raw
+            return self._scope.resolve(raw)
+        except ExpressionError as error:
+            self.fail(str(error))
+            return None
+
+    def is_empty(self) -> bool:
+        """Whether this is null, false or an empty collection, as far as can be seen; unknown counts as not empty."""
+        if self._scope is not None and isinstance(self._raw, str) and not self._opened:
+            try:
+                return self._scope.resolve(self._raw) in (None, "", [], {}, False)
+            except ExpressionError:
+                return False
+        return self._raw in (None, "", [], {}, False)
+
+    def members(self) -> dict[str, Cursor]:
+        """The members of a mapping under their lower-case names, each knowing how the document spells it."""
+        raw = self._open()
+        if raw is None:
+            return {}
+        if not isinstance(raw, dict):
+            self.fail(f"found {show(raw)}, expected a mapping")
+            return {}
+        try:
+            entries = self._scope.members(raw) if self._scope is not None else [(key, item, None) for key, item in raw.items()]
+        except ExpressionError as error:
+            self.fail(str(error))
+            return {}
+        result = {}
+        for key, item, scope in entries:
+            child = Cursor(item, None if isinstance(item, Turns) else scope, self.place.child(key, line_of(raw, key)), self.problems)
+            result[str(key).casefold()] = child
+        return result
+
+    def items(self) -> Iterator[Cursor]:
+        """The items of a sequence."""
+        raw = self._open()
+        if raw is None:
+            return
+        if isinstance(raw, dict) and isinstance(raw, Map) and not raw:
+            return
+        if not isinstance(raw, list):
+            self.fail(f"found {show(raw)}, expected a list")
+            return
+        if len(raw) > _MAX_ITEMS:
+            self.fail(f"found {show(raw)}; at most {_MAX_ITEMS} are allowed")
+            return
+        for index, item in enumerate(raw):
+            scope = self._scope
+            if isinstance(raw, Turns):
+                item, scope = item
+            yield Cursor(item, scope, self.place.item(index, line_of(raw, index)), self.problems)
+
+
+def _short(expression: str) -> str:
+    squeezed = " ".join(expression.split())
+    return squeezed if len(squeezed) <= 100 else squeezed[:97] + "…]"

@@ -1,0 +1,255 @@
+"""From a draft of the model to the model, with every error in the user's own words.
+
+A reader (`resource`, `compact`) makes `Draft` objects: plain dictionaries in the model's attribute names which know
+where in the user's file every value stands.  `validate` coerces what is lenient (case of enum values, numbers and
+booleans as text), lets pydantic check the rest, and turns each of its errors into a `Problem`.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Literal, Sequence, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from gateway.config import model
+from gateway.config.tree import Place, nearest, show
+from gateway.errors import Problem
+
+__all__ = ["Draft", "describe", "place_of", "validate"]
+
+Location = tuple[Union[str, int], ...]
+
+
+class Draft(dict[str, Any]):
+    """One object of the model in the making: ``place`` of the object, ``places[key]`` of each value."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+        self.places: dict[str | tuple[str, int], Place] = {}
+
+    def put(self, key: str, value: Any, place: Place) -> None:
+        self[key] = value
+        self.places[key] = place
+
+
+def _classes(cls: type[BaseModel], seen: dict[str, str]) -> dict[str, str]:
+    for name, field in cls.model_fields.items():
+        seen[field.alias or name] = name
+        for inner in (*get_args(field.annotation), field.annotation):
+            for candidate in (*get_args(inner), inner):
+                if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                    _classes(candidate, seen)
+    return seen
+
+
+_SNAKE = _classes(model.Gateway, {})
+_CAMEL = {name: alias for alias, name in _SNAKE.items()}
+
+
+def place_of(draft: Draft, location: Sequence[str | int]) -> Place:
+    """Where in the user's file a location of the model stands; the nearest known place, if not itself."""
+    current: Any = draft
+    place = draft.place
+    for index, part in enumerate(location):
+        if isinstance(current, Draft):
+            key = _SNAKE.get(str(part), str(part))
+            following = location[index + 1] if index + 1 < len(location) else None
+            exact = current.places.get((key, following)) if isinstance(following, int) else None
+            found = exact or current.places.get(key)
+            current = current.get(key)
+            if found is None:
+                return _rest(place, location[index:])
+            place = found
+            if exact is not None and not isinstance(current[following], Draft):  # type: ignore[index]
+                return place
+        elif isinstance(current, list) and isinstance(part, int) and part < len(current):
+            current = current[part]
+            if isinstance(current, Draft):
+                place = current.place
+            else:
+                return _rest(place, location[index:])
+        else:
+            return _rest(place, location[index:])
+    return place
+
+
+def _rest(place: Place, parts: Sequence[str | int]) -> Place:
+    for part in parts:
+        place = place.item(part) if isinstance(part, int) else place.child(_CAMEL.get(part, part))
+    return place
+
+
+# what a field takes, in words
+
+
+def _unwrap(annotation: Any) -> Any:
+    """The annotation without ``| None``."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(inner for inner in get_args(annotation) if inner is not type(None))
+    return annotation
+
+
+def describe(field: FieldInfo) -> str:
+    """What a field takes, in words: ``a whole number from 1 to 65535``."""
+    annotation = _unwrap(field.annotation)
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(map(str, get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        inner = get_args(annotation)[0]
+        return "a list of texts" if inner is str else "a list"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "a mapping"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(annotation, "a mapping")
+    limits = {name: getattr(item, name) for item in field.metadata for name in ("ge", "gt", "le", "lt") if getattr(item, name, None) is not None}
+    low = limits.get("ge", limits.get("gt"))
+    if low is not None and "le" in limits:
+        above = " above" if "gt" in limits else ""
+        return f"{words}{above} {low} up to {limits['le']}" if above else f"{words} from {low} to {limits['le']}"
+    if "gt" in limits:
+        return f"{words} above {low}"
+    if low is not None:
+        return f"{words}, {low} or more"
+    sizes = {name: getattr(item, name) for item in field.metadata for name in ("min_length", "max_length") if getattr(item, name, None) is not None}
+    if "min_length" in sizes and "max_length" in sizes:
+        return f"{words} of {sizes['min_length']} to {sizes['max_length']} characters"
+    if "max_length" in sizes:
+        return f"{words} of at most {sizes['max_length']} characters"
+    if "min_length" in sizes:
+        return f"{words} that is not empty"
+    if any(getattr(item, "pattern", None) == "^/" for item in field.metadata):
+        return f"{words} that begins with '/'"
+    return words
+
+
+# leniency
+
+
+def _coerce(annotation: Any, value: Any) -> Any:
+    annotation = _unwrap(annotation)
+    origin = get_origin(annotation)
+    if origin is Literal:
+        if isinstance(value, str):
+            return next((word for word in get_args(annotation) if word.casefold() == value.strip().casefold()), value)
+        return value
+    if origin is tuple:
+        inner = get_args(annotation)[0]
+        items = value if isinstance(value, list) else [value] if isinstance(value, (str, int, float)) else value
+        if not isinstance(items, list):
+            return value
+        coerced = [_coerce(inner, item) for item in items]
+        items[:] = coerced
+        return items
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if isinstance(value, Draft):
+            _coerce_draft(annotation, value)
+        return value
+    if annotation in (int, float) and isinstance(value, bool):
+        return str(value).lower()
+    if annotation is int and isinstance(value, str):
+        return value.strip()
+    if annotation is bool and isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().casefold(), value)
+    if annotation is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def _coerce_draft(cls: type[BaseModel], draft: Draft) -> None:
+    for key in list(draft):
+        if draft[key] is None:
+            del draft[key]
+        elif key in cls.model_fields:
+            draft[key] = _coerce(cls.model_fields[key].annotation, draft[key])
+
+
+# validation
+
+
+def validate(draft: Draft) -> tuple[model.Gateway, list[Problem], list[Location]]:
+    """Make the model of a draft.
+
+    Returns the model, the errors, and the locations they are at.  Where there are errors, the model has a stand-in
+    value at each of those locations, so that the semantic checks can still find what else is wrong.
+    """
+    _coerce_draft(model.Gateway, draft)
+    problems: list[Problem] = []
+    broken: list[Location] = []
+    for _ in range(4):
+        try:
+            return model.Gateway.model_validate(draft), problems, broken
+        except ValidationError as error:
+            for entry in error.errors(include_url=False, include_context=True):
+                location = tuple(entry["loc"])
+                problems.append(_problem(draft, location, dict(entry)))
+                broken.append(tuple(_SNAKE.get(part, part) if isinstance(part, str) else part for part in location))
+            for location in reversed(broken):
+                _mend(draft, location)
+    return model.Gateway(), problems, [()]
+
+
+def _field(location: Location) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+    """The class that a location is in, and the field it is at."""
+    cls: Any = model.Gateway
+    field: FieldInfo | None = None
+    owner: Any = cls
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if not (isinstance(cls, type) and issubclass(cls, BaseModel)):
+            return None, field
+        owner, field = cls, cls.model_fields.get(_SNAKE.get(part, part))
+        if field is None:
+            return owner, None
+        cls = _unwrap(field.annotation)
+        if get_origin(cls) is tuple:
+            cls = get_args(cls)[0]
+    return owner, field
+
+
+def _problem(draft: Draft, location: Location, entry: dict[str, Any]) -> Problem:
+    place = place_of(draft, location)
+    owner, field = _field(location)
+    key = str(next((part for part in reversed(location) if isinstance(part, str)), ""))
+    found = show(entry.get("input"), key)
+    kind = str(entry["type"])
+    if kind == "extra_forbidden":
+        known = [item.alias or name for name, item in owner.model_fields.items()] if owner else []
+        close = nearest(key, known)
+        return place.problem(f"unknown key {key!r}; " + (f"did you mean {close!r}?" if close else "known are " + ", ".join(sorted(known))))
+    if kind == "missing":
+        return place_of(draft, location[:-1]).problem(f"{key!r} is missing; it takes {describe(field) if field else 'a value'}")
+    if field is None:
+        return place.problem(f"found {found}: {entry['msg']}")
+    if isinstance(location[-1], int):
+        inner = get_args(_unwrap(field.annotation))[0]
+        what = "a mapping" if isinstance(inner, type) and issubclass(inner, BaseModel) else "text"
+        return place.problem(f"found {found}, expected {what}")
+    message = f"found {found}, expected {describe(field)}"
+    if kind == "literal_error" and isinstance(entry.get("input"), str):
+        close = nearest(entry["input"], map(str, get_args(_unwrap(field.annotation))))
+        message += f"; did you mean {close!r}?" if close else ""
+    return place.problem(message)
+
+
+def _mend(draft: Draft, location: Location) -> None:
+    """Take out the offending value; put a stand-in where one is required."""
+    owner: Any = draft
+    for part in location[:-1]:
+        try:
+            owner = owner[_SNAKE.get(part, part) if isinstance(part, str) else part]
+        except (KeyError, IndexError, TypeError):
+            return
+    last = location[-1] if location else ""
+    if isinstance(owner, list) and isinstance(last, int):
+        if last < len(owner) and not isinstance(owner[last], Draft):
+            owner[last] = "?"
+    elif isinstance(owner, Draft):
+        key = _SNAKE.get(str(last), str(last))
+        stand_in = {"name": f"?{id(owner)}", "host": "?", "listener": "?", "port": 0, "paths": []}
+        cls, field = _field(location)
+        owner.pop(key, None)
+        if field is not None and field.is_required():
+            owner[key] = stand_in.get(key, "?")

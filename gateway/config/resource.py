@@ -1,0 +1,314 @@
+"""Reads one Application Gateway resource, or bare ``properties``, into a draft of the model.
+
+Accepts objects with their ``properties`` envelope and flattened ones (as the Azure CLI prints them), keys in any case, and
+references by the last segments of an id, whatever stray characters templates and documentation left behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.config.arm_tables import (
+    COLLECTIONS,
+    DRAINING,
+    IGNORED,
+    MATCH,
+    NOT_HONOURED,
+    TOP_IGNORED,
+    TOP_NOT_HONOURED,
+    Collection,
+    Field,
+)
+from gateway.config.cursor import Cursor
+from gateway.config.problems import Draft
+from gateway.config.tree import nearest, show
+
+__all__ = ["ResourceReader", "reference_name"]
+
+_STRAY = "'\")]} \t\r\n"
+
+
+def reference_name(identifier: str) -> str:
+    """The name at the end of a resource id, without stray quotes and brackets."""
+    return identifier.rstrip(_STRAY).rstrip("/").rsplit("/", 1)[-1].strip()
+
+
+class ResourceReader:
+    """Reads one gateway.
+
+    After `read`: ``frontends`` maps a listener's name to the frontend address it names (folded), ``not_honoured`` and
+    ``warnings`` hold sentences for the report, and errors are in the problems of the cursor.
+    """
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self._names: dict[str, dict[str, str]] = {}
+        self._ports: dict[str, Cursor] = {}
+        self._skipped: dict[tuple[str, str], list[str]] = {}
+        self.frontends: dict[str, str] = {}
+        self.not_honoured: list[str] = []
+
+    def read(self) -> Draft:
+        draft = Draft(self._cursor.place)
+        members = _merged(self._cursor)
+        name = members.get("name")
+        if name is not None and isinstance(name.value(), str):
+            draft.put("name", name.value(), name.place)
+        objects = self._objects(members)
+        for key, collection in COLLECTIONS.items():
+            if key in objects and key != "pathrules":
+                drafts = [self._child(key, collection, item, title) for item, title in objects[key]]
+                draft.put(collection.target, drafts, members[key].place)
+        self._top(members)
+        for (what, reason), names in self._skipped.items():
+            where = f" ({', '.join(names[:6])}{', …' if len(names) > 6 else ''})" if names else ""
+            self.not_honoured.append(f"{what}{where}: {reason}.")
+        draft["not_honoured"] = list(self.not_honoured)
+        return draft
+
+    # names first, so that references can be spelled as their targets are
+
+    def _objects(self, members: dict[str, Cursor]) -> dict[str, list[tuple[dict[str, Cursor], str]]]:
+        result: dict[str, list[tuple[dict[str, Cursor], str]]] = {}
+        for key in (*COLLECTIONS, "frontendports"):
+            if key not in members:
+                continue
+            listed = []
+            for item in members[key].items():
+                merged = _merged(item)
+                if not merged:
+                    continue
+                title = merged["name"].value() if "name" in merged else None
+                if title is None and "id" in merged and isinstance(merged["id"].value(), str):
+                    title = reference_name(merged["id"].value())
+                if not isinstance(title, (str, int)) or title == "":
+                    item.fail("'name' is missing" if title is None else f"found {show(title)} as name, expected text")
+                    title = f"?{len(listed)}"
+                merged[""] = item
+                listed.append((merged, str(title)))
+            self._names[key] = {title.casefold(): title for _, title in listed}
+            result[key] = listed
+            if key == "frontendports":
+                self._ports = {title.casefold(): merged["port"] for merged, title in listed if "port" in merged}
+        return result
+
+    def _child(self, key: str, collection: Collection, members: dict[str, Cursor], title: str) -> Draft:
+        draft = Draft(members[""].place)
+        draft.put("name", title, members["name"].place if "name" in members else draft.place)
+        if key == "requestroutingrules":
+            members = _without_other_targets(members)
+        if key == "redirectconfigurations":
+            draft["include_path"] = draft["include_query_string"] = False
+        for member, cursor in members.items():
+            field = collection.fields.get(member)
+            if field is not None:
+                self._put(draft, field, cursor, title)
+            elif member and member not in IGNORED:
+                self._skip(cursor, member, title, collection.fields)
+        if key == "backendaddresspools":
+            self._note_pool(draft, members, title)
+        if key == "httplisteners":
+            self._listener(draft, members, title)
+        return draft
+
+    def _put(self, draft: Draft, field: Field, cursor: Cursor, title: str) -> None:
+        value: Any
+        if field.kind == "ref":
+            value = self._reference(cursor, field.collection)
+        elif field.kind == "refs":
+            value = self._references(cursor, field.collection)
+        elif field.kind == "match":
+            value = self._nested(cursor, MATCH)
+        elif field.kind == "draining":
+            value = self._nested(cursor, DRAINING)
+        elif field.kind == "members":
+            value = self._pool_members(cursor)
+        elif field.kind == "pathrules":
+            value = self._path_rules(cursor)
+        elif field.kind == "port":
+            value = self._port(cursor)
+        elif field.kind in ("host", "hosts"):
+            value = self._hosts(draft, cursor)
+        else:
+            value = cursor.value()
+            if field.kind == "text" and isinstance(value, str) and not value.strip():
+                value = None
+            if isinstance(value, (list, tuple)):
+                value = list(value)
+        if value is not None:
+            draft.put(field.target, value, cursor.place)
+
+    def _skip(self, cursor: Cursor, member: str, title: str, known: dict[str, Field]) -> None:
+        """Name what is not read: known and not honoured, or not known at all."""
+        if cursor.is_empty():
+            return
+        spelled = cursor.place.path.rsplit(".", 1)[-1]
+        if member in NOT_HONOURED:
+            self._skipped.setdefault((spelled, NOT_HONOURED[member]), []).append(title)
+            return
+        close = nearest(member, known, 0.85)
+        if close is not None:
+            cursor.fail(f"unknown key {spelled!r}; did you mean {close!r}?")
+        else:
+            self._skipped.setdefault((spelled, "this member is not known here and has no effect"), []).append(title)
+
+    def _top(self, members: dict[str, Cursor]) -> None:
+        for member, cursor in members.items():
+            if member in COLLECTIONS or member in TOP_IGNORED or cursor.is_empty():
+                continue
+            spelled = cursor.place.path.rsplit(".", 1)[-1]
+            if member in TOP_NOT_HONOURED:
+                self.not_honoured.append(f"{spelled}: {TOP_NOT_HONOURED[member]}.")
+                continue
+            close = nearest(member, [*COLLECTIONS, "frontendPorts"], 0.85)
+            if close is not None:
+                cursor.fail(f"unknown key {spelled!r}; did you mean {close!r}?")
+            else:
+                self.not_honoured.append(f"{spelled}: this member is not known here and has no effect.")
+
+    # the kinds of values
+
+    def _reference(self, cursor: Cursor, collection: str) -> str | None:
+        identifier: Any
+        members = cursor._open()
+        if isinstance(members, str):
+            identifier, holder = members, cursor
+        else:
+            found = cursor.members()
+            if "id" not in found:
+                if found and set(found) - {"resourcegroup"}:
+                    cursor.fail("a reference is written {\"id\": \"…\"}")
+                return None
+            holder = found["id"]
+            identifier = holder.value()
+        cursor.place = holder.place
+        if identifier is None or identifier == "":
+            return None
+        if not isinstance(identifier, str):
+            holder.fail(f"found {show(identifier)}, expected the id of an object")
+            return None
+        name = reference_name(identifier)
+        return self._names.get(collection, {}).get(name.casefold(), name)
+
+    def _references(self, cursor: Cursor, collection: str) -> list[str] | None:
+        if isinstance(cursor._open(), list):
+            names = [self._reference(item, collection) for item in cursor.items()]
+        else:
+            names = [self._reference(cursor, collection)]
+        return [name for name in names if name] or None
+
+    def _port(self, cursor: Cursor) -> Any:
+        name = self._reference(cursor, "frontendports")
+        if name is None:
+            return None
+        port = self._ports.get(name.casefold())
+        if port is None:
+            known = ", ".join(self._names.get("frontendports", {}).values()) or "none"
+            cursor.fail(f"there is no frontend port {name!r} with a port; frontendPorts has: {known}")
+            return 0
+        value = port.value()
+        cursor.place = port.place
+        return value
+
+    def _hosts(self, draft: Draft, cursor: Cursor) -> list[Any] | None:
+        value = cursor.value()
+        names = [value] if isinstance(value, (str, int)) else value
+        if names is not None and not isinstance(names, list):
+            cursor.fail(f"found {show(names)}, expected host names")
+            return None
+        names = [name for name in names or [] if name not in (None, "")]
+        if not names:
+            return None
+        if draft.get("host_names"):
+            cursor.fail("'hostName' and 'hostNames' are both there; give only one of them")
+            return None
+        return list(names)
+
+    def _nested(self, cursor: Cursor, fields: dict[str, Field]) -> Draft | None:
+        draft = Draft(cursor.place)
+        for member, child in cursor.members().items():
+            if member in fields:
+                self._put(draft, fields[member], child, "")
+                if draft.get(fields[member].target) == []:
+                    del draft[fields[member].target]
+            elif not child.is_empty():
+                self._skip(child, member, "", fields)
+        return draft if draft else None
+
+    def _pool_members(self, cursor: Cursor) -> list[Draft]:
+        result = []
+        for item in cursor.items():
+            members = _merged(item)
+            draft = Draft(item.place)
+            for key in ("fqdn", "ipaddress"):
+                if key in members and "host" not in draft:
+                    value = members[key].value()
+                    if value not in (None, ""):
+                        draft.put("host", value.strip() if isinstance(value, str) else value, members[key].place)
+            for key in ("port", "weight"):
+                if key in members:
+                    draft.put(key, members[key].value(), members[key].place)
+            if "host" in draft:
+                result.append(draft)
+            elif not any(not members[key].is_empty() for key in ("fqdn", "ipaddress") if key in members):
+                for member, child in members.items():
+                    self._skip(child, member, "", {"fqdn": Field(""), "ipAddress": Field("")})
+        return result
+
+    def _path_rules(self, cursor: Cursor) -> list[Draft]:
+        result = []
+        for index, item in enumerate(cursor.items()):
+            members = _merged(item)
+            members[""] = item
+            title = members["name"].value() if "name" in members else None
+            result.append(self._child("pathrules", COLLECTIONS["pathrules"], members, str(title or f"pathRule{index + 1}")))
+        return result
+
+    def _note_pool(self, draft: Draft, members: dict[str, Cursor], title: str) -> None:
+        if draft.get("members"):
+            return
+        from_cards = "backendipconfigurations" in members and not members["backendipconfigurations"].is_empty()
+        why = "its members are network interfaces, which are known only in Azure" if from_cards else "it has no members"
+        place = draft.places.get("members", draft.place)
+        self._cursor.problems.append(
+            place.problem(
+                f"pool {title!r} is empty: {why}; requests to it get 502. Overrides 'pools: {{{title}: [host:port]}}' give it members",
+                "warning",
+            )
+        )
+
+    def _listener(self, draft: Draft, members: dict[str, Cursor], title: str) -> None:
+        frontend = members.get("frontendipconfiguration")
+        if frontend is not None:
+            quiet = Cursor(frontend._raw, frontend._scope, frontend.place, [])
+            self.frontends[title] = (self._reference(quiet, "frontendipconfigurations") or "").casefold()
+        if str(draft.get("protocol", "")).casefold() in ("tcp", "tls"):
+            draft.pop("protocol")
+            members[""].fail(f"listener {title!r} is for plain TCP or TLS; this gateway serves Http and Https")
+
+
+def _merged(cursor: Cursor) -> dict[str, Cursor]:
+    """The members of an object and those of its ``properties``."""
+    members = cursor.members()
+    inner = members.get("properties")
+    if inner is not None:
+        for key, value in inner.members().items():
+            if key != "name" or "name" not in members:
+                members[key] = value
+    return members
+
+
+def _without_other_targets(members: dict[str, Cursor]) -> dict[str, Cursor]:
+    """A rule's members without those that its type makes meaningless."""
+    kind = members["ruletype"].value() if "ruletype" in members else None
+    if not isinstance(kind, str):
+        return members
+    if kind.casefold() == "pathbasedrouting":
+        dropped = {"backendaddresspool", "backendhttpsettings", "redirectconfiguration"}
+    elif kind.casefold() == "basic":
+        dropped = {"urlpathmap"}
+    else:
+        if kind.casefold() != "advancedrouting":
+            members["ruletype"].fail(f"found {show(kind)}, expected one of Basic, PathBasedRouting")
+        return members
+    return {key: value for key, value in members.items() if key not in dropped}

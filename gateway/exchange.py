@@ -1,0 +1,405 @@
+"""One request's life: route, lease, connect, relay, outcome.
+
+::
+
+    ROUTING ──reply──────────────────────────────┐
+       │ route, lease                            │
+    CONNECTING ──refused, another backend left─┐ │
+       │ connected, or an idle connection ◄────┘ │
+    WAITING ──closed before a byte came: retry   │
+       │ response head                           │
+    STREAMING ──101──> TUNNEL                    │
+       │ end of the response                     │
+    DONE <───────────────────────────────────────┘
+
+Retries happen only where nothing was sent, or the method is idempotent and nothing came back; at most `MOST_ATTEMPTS`
+and never past the request timeout (RFC 9110 §9.2.2).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Callable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.errors import (
+    BackendClosed, BackendError, BackendProtocolError, BackendTimeout, ClientGone, GatewayError, PluginFailed, RequestTimeout,
+    UpgradeRefused,
+)  # fmt: skip
+from gateway.http.bodies import chunk, last_chunk
+from gateway.http.forwarding import error_reply, request_bytes
+from gateway.relay.flow import CONNECTING
+from gateway.relay.tunnel import Splice, Watch
+from gateway.routing.targets import upstream_host, upstream_target
+from gateway.values import CHUNKED, Fields, Outcome, Reply, RequestHead, ResponseHead, Route
+from gateway.websocket.handshake import check_request, check_response
+
+if TYPE_CHECKING:
+    from gateway.config.model import Limits
+    from gateway.interfaces import IBackend, ILease, IOutcomeObserver, IRouter
+    from gateway.listener.http1 import ClientConnection
+    from gateway.observe.sessions import Sessions
+    from gateway.transport.deadlines import Deadlines
+    from gateway.upstream.connections import Upstream
+    from gateway.upstream.http1 import UpstreamConnection
+
+__all__ = ["MOST_ATTEMPTS", "Exchange", "Surroundings"]
+
+MOST_ATTEMPTS = 3
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_REPLAYED_BYTES = 65536
+
+ROUTING, WAITING_TO_CONNECT, WAITING, STREAMING, TUNNEL, DONE = range(6)
+
+_log = Logger("gateway.exchange")
+
+
+class Surroundings:
+    """What all exchanges of a gateway share. Built by the service, changed by a reload.
+
+    ``upstream_for``: the `Upstream` of a route and a backend.  ``stopping``: no keep-alive any more.
+    """
+
+    def __init__(
+        self,
+        *,
+        router: IRouter,
+        upstream_for: Callable[[Route, IBackend], Upstream],
+        deadlines: Deadlines,
+        seconds: Callable[[], float],
+        limits: Limits,
+        sessions: Sessions,
+        observers: Sequence[IOutcomeObserver] = (),
+    ) -> None:
+        self.router = router
+        self.upstream_for = upstream_for
+        self.deadlines = deadlines
+        self.seconds = seconds
+        self.limits = limits
+        self.sessions = sessions
+        self.observers = tuple(observers)
+        self.stopping = False
+        self._trace_prefix = os.urandom(8).hex()
+        self._trace_number = int.from_bytes(os.urandom(6), "big")
+
+    def trace_id(self) -> str:
+        """32 hex digits, unique: a random prefix of this process and a number."""
+        self._trace_number = number = self._trace_number + 1
+        return f"{self._trace_prefix}{number & 0xFFFFFFFFFFFFFFFF:016x}"
+
+    def ended(self, outcome: Outcome) -> None:
+        """Tell every observer; what one raises is logged and harms nobody."""
+        for observer in self.observers:
+            try:
+                observer.ended(outcome)
+            except Exception:
+                _log.failure("outcome observer {observer} failed", observer=observer)
+
+    def opened(self, outcome: Outcome) -> None:
+        """Tell every observer that a WebSocket session has begun."""
+        for observer in self.observers:
+            try:
+                observer.opened(outcome)
+            except Exception:
+                _log.failure("outcome observer {observer} failed", observer=observer)
+
+
+class Exchange:
+    """One request and its response. Told by `ClientConnection` what the client does, by `UpstreamConnection` what the backend does."""
+
+    __slots__ = (
+        "_added", "_client", "_complete", "_connecting", "_head", "_host", "_lease", "_pending", "_replayable", "_route", "_shared",
+        "_trailers", "_tried", "_upstream", "_use_idle", "outcome", "phase",
+    )  # fmt: skip
+
+    def __init__(self, shared: Surroundings, client: ClientConnection, head: RequestHead, outcome: Outcome, added: str) -> None:
+        self._shared = shared
+        self._client = client
+        self._head = head
+        self._added = added
+        self.outcome = outcome
+        self.phase = ROUTING
+        self._route: Route | None = None
+        self._lease: ILease | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._connecting: Deferred[UpstreamConnection] | None = None
+        self._tried: tuple[IBackend, ...] = ()
+        self._use_idle = True
+        self._pending = b""
+        self._trailers: Fields = ()
+        self._complete = False
+        self._replayable = True
+
+    # -- the client's side
+
+    def start(self, data: bytes, complete: bool, trailers: Fields = ()) -> None:
+        """The head is here, with the first ``data`` of the body; ``complete`` if that is all of it."""
+        head = self._head
+        self._pending = data
+        self._complete = complete
+        self._trailers = trailers
+        try:
+            if head.upgrade == "websocket":
+                check_request(head)
+            where = self._shared.router.route(head, self._client.listener)
+        except GatewayError as error:
+            self._fail(error)
+            return
+        except Exception as error:
+            _log.failure("the router failed on {method} {path}", method=head.method, path=head.path)
+            self._fail(PluginFailed(f"the router failed: {type(error).__name__}: {error}"))
+            return
+        if where.__class__ is Route:
+            self._route = self.outcome.route = where
+            self._attempt()
+        elif isinstance(where, Reply):
+            self._answer(where)
+        else:
+            self._fail(PluginFailed(f"the router returned {type(where).__name__}, not a Route or a Reply"))
+
+    def request_data(self, data: bytes, complete: bool, trailers: Fields = ()) -> None:
+        """More of the request body; with ``complete`` its end."""
+        self._complete = complete
+        upstream = self._upstream
+        if upstream is None:
+            if self._connecting is not None:
+                self._pending += data
+                self._trailers = trailers
+            return
+        self._replayable = False
+        shared = self._shared
+        if self.phase == WAITING:
+            wait = self._route.settings.request_timeout if complete else shared.limits.body_timeout  # type: ignore[union-attr]
+            shared.deadlines.set(self._client, shared.seconds() + wait)
+        if self._head.body == CHUNKED:
+            data = (chunk(data) if data else b"") + (last_chunk(trailers) if complete else b"")
+        if data:
+            upstream.send(data)
+
+    def client_gone(self) -> None:
+        """The client's connection is lost. Its outcome is recorded by the client's side."""
+        self._end(ClientGone("the client closed the connection before it had its response"))
+
+    def client_failed(self, error: GatewayError) -> None:
+        """The client broke the framing of its request body, or sent too much."""
+        self._fail(error)
+
+    def expired(self) -> None:
+        """The deadline of the exchange has passed."""
+        client, settings = self._client, self._route.settings if self._route else None
+        if self.phase == STREAMING and client.stuck:
+            self._fail(ClientGone("the client does not read its response"))
+        elif not self._complete and not client.held:
+            self._fail(RequestTimeout("the client did not send its request body in time"))
+        else:
+            seconds = settings.request_timeout if settings else 0
+            name = self.outcome.backend.name if self.outcome.backend else "?"
+            self._fail(BackendTimeout(f"backend {name} sent nothing for {seconds} s"))
+
+    # -- towards the backend
+
+    def _attempt(self) -> None:
+        """Lease a backend and use an idle connection to it, or make one."""
+        route = self._route
+        assert route is not None
+        outcome = self.outcome
+        try:
+            lease = self._lease = route.pool.lease(self._head, self._tried)
+        except GatewayError as error:
+            self._fail(outcome.error or error)
+            return
+        backend = outcome.backend = lease.backend
+        outcome.attempts += 1
+        self._host = host = upstream_host(self._head, route, backend)
+        ways = self._shared.upstream_for(route, backend)
+        connection = ways.take(host) if self._use_idle else None
+        if connection is not None:
+            self._send(connection)
+            return
+        self.phase = WAITING_TO_CONNECT
+        self._shared.deadlines.clear(self._client)
+        if not self._complete:
+            self._client.hold(CONNECTING)
+        self._connecting = ways.connect(host)
+        self._connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, connection: UpstreamConnection) -> None:
+        self._connecting = None
+        if self.phase == DONE:
+            connection.finish(False)
+            return
+        self.outcome.connected = self._shared.seconds()
+        self._send(connection)
+        self._client.let(CONNECTING)
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._connecting = None
+        if self.phase == DONE:
+            return
+        error = failure.value
+        if not isinstance(error, GatewayError):
+            _log.failure("connecting to a backend failed in an unforeseen way", failure)
+            error = BackendError(f"connecting failed: {failure.getErrorMessage()}")
+        self.upstream_failed(error)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        head, route = self._head, self._route
+        assert route is not None
+        self._upstream = connection
+        self.phase = WAITING
+        client, shared = self._client, self._shared
+        wait = route.settings.request_timeout if self._complete else shared.limits.body_timeout
+        shared.deadlines.set(client, shared.seconds() + wait)
+        data = request_bytes(head, upstream_target(head, route), self._host, self._added, head.body, bool(head.upgrade))
+        pending = self._pending
+        if head.body:
+            if head.body == CHUNKED:
+                if pending:
+                    data += chunk(pending)
+                if self._complete:
+                    data += last_chunk(self._trailers)
+            else:
+                data += pending
+            if len(pending) > _REPLAYED_BYTES:
+                self._replayable = False
+        connection.begin(self, client, head.method, data)
+
+    # -- the backend's side: IUpstreamListener
+
+    def upstream_response(self, head: ResponseHead, data: bytes, end: bool) -> None:
+        """A response head, with the first body bytes."""
+        client = self._client
+        status = head.status
+        if status < 200:
+            if status == 101:
+                self._switch(head, data)
+            else:
+                client.respond(head, b"", False)
+            return
+        outcome = self.outcome
+        outcome.status = outcome.upstream_status = status
+        outcome.responded = now = self._shared.seconds()
+        outcome.content_type = head.index.get("content-type", "")
+        self.phase = STREAMING
+        if end:
+            self._end(None)
+            client.respond(head, data, True)
+            return
+        self._shared.deadlines.set(client, now + self._route.settings.request_timeout)  # type: ignore[union-attr]
+        upstream = self._upstream
+        assert upstream is not None
+        client.fed_by(upstream)
+        client.respond(head, data, False)
+
+    def upstream_data(self, data: bytes, end: bool, trailers: Fields = ()) -> None:
+        """More of the response body."""
+        client = self._client
+        if end:
+            self._end(None)
+            client.send(data, True, trailers)
+        else:
+            shared = self._shared
+            shared.deadlines.set(client, shared.seconds() + self._route.settings.request_timeout)  # type: ignore[union-attr]
+            client.send(data, False)
+
+    def upstream_failed(self, error: GatewayError) -> None:
+        """The connection could not be made, or ended before the response was complete."""
+        upstream, self._upstream = self._upstream, None
+        if not self._may_retry(error, upstream):
+            self._fail(error)
+            return
+        outcome, lease = self.outcome, self._lease
+        assert lease is not None
+        outcome.error = error
+        self._lease = None
+        lease.release(outcome)
+        if upstream is not None and upstream.reused:
+            # The backend had given up an idle connection: it is not to blame, ask it again on a new one.
+            self._use_idle = False
+        else:
+            self._tried = (*self._tried, lease.backend)
+        self._attempt()
+
+    def _may_retry(self, error: GatewayError, upstream: UpstreamConnection | None) -> bool:
+        outcome = self.outcome
+        if outcome.attempts >= MOST_ATTEMPTS or self.phase == STREAMING:
+            return False
+        if self._shared.seconds() - outcome.started >= self._route.settings.request_timeout:  # type: ignore[union-attr]
+            return False
+        if error.retryable:
+            return True
+        return isinstance(error, BackendClosed) and self._replayable and self._head.method in _IDEMPOTENT and not (upstream and upstream.received)
+
+    def _switch(self, head: ResponseHead, data: bytes) -> None:
+        """The backend agreed to another protocol: hand both connections over to a tunnel."""
+        request, client, upstream = self._head, self._client, self._upstream
+        assert upstream is not None and self._route is not None
+        error: GatewayError | None = None
+        if not request.upgrade or head.upgrade != request.upgrade:
+            error = BackendProtocolError(f"status 101 for {head.upgrade or 'nothing'}, the client asked for {request.upgrade or 'no upgrade'}")
+        elif request.upgrade == "websocket":
+            try:
+                check_response(head, request)
+            except BackendProtocolError as refused:
+                error = refused
+        if error is not None:
+            upstream.finish(False)
+            self.upstream_failed(error)
+            return
+        outcome, shared = self.outcome, self._shared
+        outcome.status = outcome.upstream_status = 101
+        outcome.responded = shared.seconds()
+        self.phase = TUNNEL
+        kind: Any = Watch if request.upgrade == "websocket" else Splice
+        tunnel = kind(shared, client, upstream, outcome, self._lease, self._route.settings)
+        self._upstream = self._lease = None
+        client.respond(head, b"", False)
+        tunnel.open(data)
+
+    # -- the end
+
+    def _answer(self, reply: Reply) -> None:
+        self.outcome.status = reply.status
+        self.outcome.cause = reply.cause
+        self._end(None)
+        self._client.reply(reply)
+
+    def _fail(self, error: GatewayError) -> None:
+        """Answer with the error's status if no response has begun, else cut the connection."""
+        if self.phase == DONE:
+            return
+        client, begun = self._client, self.phase == STREAMING
+        if not begun:
+            self.outcome.status = error.status
+        self._end(error)
+        if begun:
+            client.abort()
+            return
+        reply = error_reply(error.status)
+        if isinstance(error, UpgradeRefused) and error.status == 426:
+            reply = reply._replace(fields=(*reply.fields, ("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")))
+        client.reply(reply)
+
+    def _end(self, error: GatewayError | None) -> None:
+        """Give back what was used. The client's side records the outcome when the last byte is written."""
+        if self.phase == DONE:
+            return
+        self.phase = DONE
+        outcome, lease, upstream = self.outcome, self._lease, self._upstream
+        outcome.error = error
+        if error is not None:
+            outcome.cause = error.cause
+            if not outcome.status:
+                outcome.status = error.status
+        self._upstream = self._lease = None
+        if upstream is not None:
+            outcome.upstream_received, outcome.upstream_sent = upstream.received, upstream.sent
+            upstream.finish(error is None and self._complete)
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if lease is not None:
+            lease.release(outcome)

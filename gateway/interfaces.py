@@ -1,0 +1,264 @@
+"""Every contract of the project, readable in one sitting.
+
+Strategies (`IRouter`, `ISelector`, `IProbe`, `IOutcomeObserver` …) are what strangers implement; each
+comes from an `IStrategyFactory` that is found by name.  The other interfaces join the gateway's own
+rooms.  Unless a method says otherwise it is called in the reactor thread, must not block, and may be
+called again before the first result is used.
+"""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+__all__ = [
+    "IBackend", "IClientStream", "IDiscovery", "ILease", "IMessageFilter", "IMiddleware", "IOutcomeObserver",
+    "IPool", "IProbe", "IRoad", "IRouter", "IAsyncRouter", "ISelector", "ISession", "IStrategyFactory",
+    "ITunnel", "IUpstreamListener",
+]  # fmt: skip
+
+
+class IStrategyFactory(Interface):
+    """Makes one kind of strategy. Found through entry points, drop-ins, or ``module:object``."""
+
+    name = Attribute("The word that selects it in a configuration (``str``); equals the entry point's name.")
+    options = Attribute(
+        "The options it takes: a pydantic ``BaseModel`` subclass, or ``None`` for none. "
+        "They are validated before anything starts."
+    )
+
+    def build(options, services):
+        """Make the strategy.
+
+        Called once per use in the configuration, at start and at each reload.  ``options`` is an instance of
+        the options class (``None`` where there is none).  ``services`` has ``clock`` (``IReactorTime``),
+        ``reactor`` and ``random`` (``random.Random``).  May raise ``ValueError``: the start is refused with its text.
+        """
+
+
+class IRouter(Interface):
+    """Decides where a request goes."""
+
+    def route(head, listener):
+        """Return a `gateway.values.Route` or a `gateway.values.Reply`.
+
+        Called once per request, also for WebSocket handshakes.  ``head`` is a `RequestHead`, ``listener`` the
+        name of the bound port's first listener.  Pure and immediate: no I/O, no Deferred.  Raises
+        `gateway.errors.NoRoute` where nothing matches.
+        """
+
+
+class IAsyncRouter(Interface):
+    """A router that must wait, so that the immediate case pays nothing."""
+
+    def route(head, listener):
+        """As `IRouter.route`, but returns a Deferred. Cancelled when the client leaves."""
+
+
+class ISelector(Interface):
+    """Chooses a backend. Holds no counters: the pool owns them."""
+
+    def select(candidates, head):
+        """Return one of ``candidates``, or ``None`` to refuse all (the client gets 502).
+
+        ``candidates`` is a non-empty tuple of `IBackend` that may be chosen: healthy, not draining, not full,
+        not tried before by this exchange.  The tuple is the same object until membership or health changes.
+        ``head`` is the `RequestHead`.  Called once per attempt; must be immediate.
+        """
+
+
+class IBackend(Interface):
+    """One member of a pool, as selectors and observers see it."""
+
+    name = Attribute("Stable identity, ``host:port`` as configured (``str``).")
+    host = Attribute("Host name or address as configured (``str``).")
+    port = Attribute("Port as configured (``int``).")
+    connect_host = Attribute("Where to connect to: ``host`` unless an override maps it (``str``).")
+    connect_port = Attribute("Where to connect to (``int``).")
+    weight = Attribute("Relative share, 1 or more (``int``).")
+    active = Attribute("Leases that are out: exchanges and sessions in progress (``int``).")
+    healthy = Attribute("The verdict of its probes (``bool``).")
+    state = Attribute("``unknown``, ``up``, ``down`` or ``draining`` (``str``).")
+    reason = Attribute("Why it is in that state, a sentence for the operator (``str``).")
+
+
+class ILease(Interface):
+    """The right to use one backend for one exchange or session."""
+
+    backend = Attribute("The `IBackend`.")
+
+    def release(outcome):
+        """Give it back; called exactly once, when the exchange, the attempt or the session has ended.
+
+        ``outcome`` is the `gateway.values.Outcome`; its ``error`` says whether the backend failed.
+        """
+
+
+class IPool(Interface):
+    """The backends of one pool under one group of settings. Owns counters and health."""
+
+    name = Attribute("The pool's name (``str``).")
+    settings = Attribute("`gateway.config.model.BackendSettings`.")
+    backends = Attribute("All members, a tuple of `IBackend`.")
+
+    def lease(head, tried=()):
+        """Choose a backend and count it; return an `ILease`.
+
+        ``tried`` are backends that this exchange has tried already.  Raises
+        `gateway.errors.NoHealthyBackend` where none is left, and `gateway.errors.PluginFailed` where the selector fails.
+        """
+
+
+class IProbe(Interface):
+    """Does one health check. Knows nothing of intervals or thresholds: the monitor does."""
+
+    def check(backend, deadline):
+        """Return a Deferred of `gateway.values.ProbeResult`.
+
+        ``deadline`` is in seconds from now; the monitor cancels the Deferred then, and the probe must let go of its
+        connection.  A failure of the Deferred counts as an unhealthy result with the exception's text as reason.
+        """
+
+
+class IMiddleware(Interface):
+    """Looks at or changes heads, or answers in the backend's stead."""
+
+    traffic = Attribute("Which traffic it is for: a frozenset of ``http`` and ``upgrade``. It never sees other traffic.")
+
+    def request(head, outcome):
+        """Return a `RequestHead` (perhaps the same) or a `Reply`, or a Deferred of either."""
+
+    def response(head, outcome):
+        """Return a `ResponseHead`, perhaps the same. Not called for replies of the gateway itself."""
+
+
+class IMessageFilter(Interface):
+    """Sees WebSocket messages; its presence on a route puts Autobahn on both legs."""
+
+    def message(payload, binary, inbound, session):
+        """Return the payload to pass on, or ``None`` to drop it; raise `SessionEnded` to end the session.
+
+        ``inbound`` is true from client to backend.  May return a Deferred; the sending side waits.
+        """
+
+
+class IDiscovery(Interface):
+    """Tells a pool who its members are."""
+
+    def watch(changed):
+        """Start; call ``changed(members)`` with a tuple of `gateway.config.model.Member` now and on each change.
+
+        Returns a function without arguments that stops it.
+        """
+
+
+class IOutcomeObserver(Interface):
+    """Is told how exchanges and sessions ended. Must be quick; what it raises is logged and dropped."""
+
+    def opened(outcome):
+        """A WebSocket session has been established; ``outcome`` is not complete yet."""
+
+    def ended(outcome):
+        """An exchange or a session has ended; ``outcome`` (`gateway.values.Outcome`) is complete."""
+
+
+class IRoad(Interface):
+    """Carries bytes: the pump in production, Twisted's own transports where there is no epoll."""
+
+    name = Attribute("``pump`` or ``twisted`` (``str``), for the log.")
+
+    def server(host, port, tls=None, backlog=1024):
+        """Return an ``IStreamServerEndpoint``.
+
+        ``host`` is an address (``""`` for all), ``port`` 0 for any.  ``tls`` is ``None`` or an object
+        with ``getContext() -> OpenSSL.SSL.Context`` (``twisted.internet.ssl.CertificateOptions``).
+        ``listen(factory)`` fails with ``CannotListenError``.
+        """
+
+    def client(host, port, tls=None, timeout=5.0):
+        """Return an ``IStreamClientEndpoint``.
+
+        ``host`` is an address or a name (names are resolved).  ``tls`` is ``None`` or a
+        `gateway.transport.tls.ClientTLS`.  ``timeout`` in seconds covers TCP and the TLS handshake.
+        ``connect(factory)`` fails with a ``twisted.internet.error.ConnectError`` or, for TLS, a `gateway.errors.BackendTLSFailed`; it
+        fires when the connection may be used, after TLS.
+        """
+
+    def stop():
+        """Release what the road itself holds (not its connections). Called last at shutdown."""
+
+
+class IClientStream(Interface):
+    """The client's side of one exchange, as the exchange sees it. HTTP/1 today; HTTP/2 will be another."""
+
+    peer = Attribute("`gateway.values.Peer` of the client.")
+
+    def respond(head, data, end):
+        """Send a final or informational (1xx) response head with the first body bytes.
+
+        ``head`` is a `ResponseHead`, ``data`` may be ``b""``; ``end`` says that the body is complete.
+        """
+
+    def send(data, end, trailers=()):
+        """Send more of the body; with ``end`` its end."""
+
+    def reply(reply):
+        """Answer with a `gateway.values.Reply` made here, instead of `respond`."""
+
+    def abort():
+        """Cut the connection: the response cannot be completed."""
+
+    def pause():
+        """Stop reading the request body until `resume`."""
+
+    def resume():
+        """Read on."""
+
+
+class IUpstreamListener(Interface):
+    """Is told by the backend's side of an exchange what happens there."""
+
+    def upstream_response(head, data, end):
+        """A response head arrived, with the first body bytes; ``end`` if the body is complete."""
+
+    def upstream_data(data, end, trailers=()):
+        """More of the body."""
+
+    def upstream_failed(error):
+        """The connection or the response failed with this `BackendError`. Nothing else is told after it."""
+
+
+class ITunnel(Interface):
+    """What owns both connections after a 101."""
+
+    def from_client(data):
+        """Bytes arrived from the client."""
+
+    def from_backend(data):
+        """Bytes arrived from the backend."""
+
+    def client_eof():
+        """The client sends no more."""
+
+    def backend_eof():
+        """The backend sends no more."""
+
+    def client_lost(reason):
+        """The client's connection is gone. ``reason`` is a ``Failure``."""
+
+    def backend_lost(reason):
+        """The backend's connection is gone."""
+
+    def expired(now):
+        """The deadline of the client's connection has passed."""
+
+
+class ISession(Interface):
+    """A WebSocket session in progress, as the list of sessions and the drain see it."""
+
+    outcome = Attribute("`gateway.values.Outcome`, with counters that are up to date when `snapshot` has been called.")
+
+    def snapshot():
+        """Bring the outcome's counters up to date."""
+
+    def end(error):
+        """End it with the close code of a `gateway.errors.SessionEnded`. Idempotent."""

@@ -1,0 +1,74 @@
+"""What the gateway tells a backend of the client: the X-Forwarded fields and their like.
+
+The client's own values are believed only if it is a trusted proxy; from strangers they are replaced (the fields of the
+same name are removed by `gateway.http.forwarding`).  Names and forms are the Application Gateway's (six fields, the
+address with its port).
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Iterable
+
+from gateway.values import Peer, RequestHead
+
+__all__ = ["ForwardedFields", "TrustedProxies"]
+
+_TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
+
+
+class TrustedProxies:
+    """Networks whose X-Forwarded fields are believed."""
+
+    def __init__(self, networks: Iterable[str] = ()) -> None:
+        self._networks: list[IPv4Network | IPv6Network] = [ip_network(network, strict=False) for network in networks]
+
+    def trusts(self, host: str) -> bool:
+        """Whether the address ``host`` belongs to one of the networks."""
+        if not self._networks:
+            return False
+        try:
+            address = ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self._networks)
+
+
+class ForwardedFields:
+    """The field lines for the requests of one client connection."""
+
+    __slots__ = ("_peer", "_port", "_proto", "_ready", "trusted")
+
+    def __init__(self, peer: Peer, scheme: str, port: int, trusted: bool) -> None:
+        self.trusted = trusted
+        self._peer, self._proto, self._port = str(peer), scheme, str(port)
+        self._ready = self._lines(self._peer, self._proto, self._port)
+
+    @staticmethod
+    def _lines(chain: str, proto: str, port: str) -> str:
+        return f"X-Forwarded-For: {chain}\r\nX-Forwarded-Proto: {proto}\r\nX-Forwarded-Port: {port}\r\n"
+
+    def lines(self, head: RequestHead, trace_id: str) -> str:
+        """All of them as ``name: value`` lines, each ended by CRLF."""
+        known = self._ready
+        host, url = head.host, head.target
+        if self.trusted:
+            index = head.index
+            chain = index.get("x-forwarded-for")
+            known = self._lines(
+                f"{chain}, {self._peer}" if chain else self._peer,
+                index.get("x-forwarded-proto", self._proto),
+                index.get("x-forwarded-port", self._port),
+            )
+            host = index.get("x-original-host", host)
+            url = index.get("x-original-url", url)
+        return f"{known}X-Original-Host: {host}\r\nX-Original-URL: {url}\r\nX-AppGW-Trace-Id: {trace_id}\r\n"
+
+    def trace_id(self, head: RequestHead) -> str | None:
+        """The trace id that a trusted proxy sent, if it is one."""
+        if not self.trusted:
+            return None
+        given = head.index.get("x-appgw-trace-id", "")
+        return given if _TRACE_ID.fullmatch(given) else None

@@ -1,0 +1,453 @@
+"""The client's side of an exchange: one HTTP/1 connection with its requests, one after another.
+
+Pipelined requests wait in ``_ahead`` (RFC 9112 §9.3.2); reading is held meanwhile, so what waits is bounded by what one
+read can return.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.python.failure import Failure
+
+from gateway.errors import BadRequest, ContentTooLarge, GatewayError, RequestError, RequestTimeout, ShuttingDown
+from gateway.exchange import Exchange
+from gateway.http.bodies import FramingError, chunk, decoder, last_chunk
+from gateway.http.forwarding import error_reply, reply_bytes, response_bytes
+from gateway.http.heads import HeadBuffer, parse_request
+from gateway.listener.forwarded import ForwardedFields
+from gateway.relay.flow import BUSY, FEEDING, FlowProtocol
+from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Outcome, Peer, Reply, RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from gateway.interfaces import ITunnel
+    from gateway.listener.factory import ListenerFactory
+
+__all__ = ["ClientConnection"]
+
+_LINGER_SECONDS = 2.0
+_LINGER_BYTES = 1 << 20
+_JOINED_BYTES = 32768
+_NEVER = float("inf")
+
+
+class ClientConnection(FlowProtocol):
+    """Reads requests, gives each to an `Exchange`, writes responses in order.
+
+    ``listener``: the name of the bound port's first listener.  ``deadline`` and ``review`` belong to `Deadlines`.
+    """
+
+    deadline = _NEVER
+    review = _NEVER
+    _head: HeadBuffer | None = None
+    _request: RequestHead | None = None
+    _exchange: Exchange | None = None
+    _outcome: Outcome | None = None
+    _tunnel: ITunnel | None = None
+    _source: FlowProtocol | None = None
+    _decoder: Any = None
+    _ahead = b""
+    _running = False
+    _chunked = False
+    _close = False
+    _closing = False
+    _eof = False
+    _received = 0
+    _sent = 0
+    _queued = -1
+    _lingered = 0
+
+    def __init__(self, factory: ListenerFactory) -> None:
+        self.factory: ListenerFactory = factory
+        self.listener = factory.listener
+        self._shared = factory.shared
+        self._receive = self._read_head  # type: ignore[method-assign]
+
+    def connectionMade(self) -> None:
+        transport, factory, shared = self.transport, self.factory, self._shared
+        transport.registerProducer(self, True)
+        address = transport.getPeer()
+        self.peer = peer = Peer(getattr(address, "host", ""), getattr(address, "port", 0))
+        self._forwarded = ForwardedFields(peer, factory.scheme, factory.port, factory.trusted.trusts(peer.host))
+        factory.connections.add(self)
+        shared.deadlines.set(self, shared.seconds() + shared.limits.keep_alive_timeout)
+
+    def feeder(self) -> FlowProtocol | None:
+        return self._source
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self._ahead and self._exchange is None:
+            self._run()
+
+    # -- reading requests
+
+    def _read_head(self, data: bytes) -> None:
+        """Bytes of a head, perhaps more than one."""
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or self._head is not None or data[0] <= 32:
+            collected = self._collect(data)
+            if collected is None:
+                return
+            raw, rest = collected
+        else:
+            end += 4
+            if end == len(data):
+                raw, rest = data, b""
+            else:
+                raw, rest = data[:end], data[end:]
+        try:
+            request = parse_request(raw, self.factory.head_limits)
+        except RequestError as error:
+            self._bad_head(error, raw)
+            return
+        self._begin(request, len(raw), rest)
+        if self._ahead and not self._running:
+            self._run()
+
+    def _collect(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """A head that did not arrive in one piece: its bytes and what follows, or ``None`` for not yet."""
+        buffer = self._head
+        if buffer is None:
+            buffer = self._head = HeadBuffer(self.factory.head_limits)
+        was_started = buffer.started
+        try:
+            raw = buffer.feed(data)
+        except RequestError as error:
+            self._bad_head(error, data)
+            return None
+        if raw is None:
+            if buffer.started and not was_started:
+                shared = self._shared
+                shared.deadlines.set(self, shared.seconds() + shared.limits.head_timeout)
+            return None
+        self._head = None
+        return raw, buffer.rest
+
+    def _begin(self, request: RequestHead, size: int, rest: bytes) -> None:
+        """A head is complete: make its exchange and give it what is here of the body."""
+        shared, factory = self._shared, self.factory
+        self._request = request
+        trace_id = self._forwarded.trace_id(request) or shared.trace_id()
+        self._outcome = outcome = Outcome(
+            head=request,
+            peer=self.peer,
+            scheme=factory.scheme,
+            local_port=factory.port,
+            listener=self.listener,
+            trace_id=trace_id,
+            started=shared.seconds(),
+        )
+        self._received = size
+        self._sent = 0
+        self._close = not request.keep_alive or shared.stopping
+        self._exchange = exchange = Exchange(shared, self, request, outcome, self._forwarded.lines(request, trace_id))
+        body = request.body
+        if body == 0:
+            self._receive = self._read_ahead  # type: ignore[method-assign]
+            if rest:
+                self._read_ahead(rest)
+            exchange.start(b"", True)
+            return
+        limit = shared.limits.max_body_bytes
+        if limit is not None and body > limit:
+            exchange.client_failed(ContentTooLarge(f"a body of {body} bytes, the limit is {limit}"))
+            return
+        self._decoder = decoder(body, factory.head_limits)
+        self._receive = self._read_body  # type: ignore[method-assign]
+        first = b""
+        if rest:
+            try:
+                first = self._decode(rest)
+            except GatewayError as error:
+                exchange.client_failed(error)
+                return
+        exchange.start(first, self._decoder is None, self._trailers)
+
+    def _read_body(self, data: bytes) -> None:
+        exchange = self._exchange
+        assert exchange is not None
+        try:
+            payload = self._decode(data)
+        except GatewayError as error:
+            exchange.client_failed(error)
+            return
+        exchange.request_data(payload, self._decoder is None, self._trailers)
+
+    _trailers: Fields = ()
+
+    def _decode(self, data: bytes) -> bytes:
+        """The payload in ``data``; ``_decoder`` is ``None`` afterwards if the body is complete."""
+        body = self._decoder
+        self._received += len(data)
+        try:
+            payload: bytes = body.feed(data)
+        except FramingError as error:
+            raise BadRequest(str(error)) from error
+        limit = self._shared.limits.max_body_bytes
+        if limit is not None and self._received > limit + 65536:
+            raise ContentTooLarge(f"a chunked body above the limit of {limit} bytes")
+        if body.done:
+            self._decoder = None
+            self._trailers = body.trailers
+            self._receive = self._read_ahead  # type: ignore[method-assign]
+            if body.excess:
+                self._received -= len(body.excess)
+                self._read_ahead(body.excess)
+        return payload
+
+    def _read_ahead(self, data: bytes) -> None:
+        """Bytes of the next request, or of the protocol after an upgrade: they wait."""
+        self._ahead += data
+        self.hold(BUSY)
+
+    def _run(self) -> None:
+        """Go on with what was read ahead, without recursion however many requests wait."""
+        self._running = True
+        try:
+            while self._ahead and self._exchange is None and not self._closing and not self.stuck:
+                data, self._ahead = self._ahead, b""
+                self._read_head(data)
+        finally:
+            self._running = False
+        if not self._ahead:
+            self.let(BUSY)
+
+    def _bad_head(self, error: RequestError, raw: bytes) -> None:
+        """Something that is not a request: answer and close; nothing after it can be trusted."""
+        shared = self._shared
+        self._head = None
+        self._request = None
+        self._received = len(raw)
+        self._sent = 0
+        self._outcome = Outcome(
+            peer=self.peer, scheme=self.factory.scheme, local_port=self.factory.port, listener=self.listener,
+            trace_id=shared.trace_id(), started=shared.seconds(), status=error.status, cause=error.cause, error=error,
+        )  # fmt: skip
+        self._close = True
+        self.reply(error_reply(error.status))
+
+    # -- writing responses: IClientStream
+
+    def fed_by(self, upstream: FlowProtocol) -> None:
+        """The response will come from ``upstream`` in pieces: hold it while this client does not read."""
+        self._source = upstream
+        if self.stuck:
+            upstream.hold(FEEDING)
+
+    def respond(self, head: ResponseHead, data: bytes, end: bool) -> None:
+        """Send a response head with the first body bytes, or an informational one."""
+        request = self._request
+        assert request is not None
+        if head.status < 200:
+            if request.version == "1.1":
+                self._write(response_bytes(head, "1.1", 0, False, head.status == 101))
+            return
+        body = head.body
+        if body < 0:
+            body = CHUNKED if request.version == "1.1" else UNTIL_CLOSE
+            self._chunked = body == CHUNKED
+            if body == UNTIL_CLOSE:
+                self._close = True
+            elif data:
+                data = chunk(data)
+            if end and self._chunked:
+                data += last_chunk()
+        if self._decoder is not None or self._shared.stopping or self._eof:
+            self._close = True
+        out = response_bytes(head, request.version, body, self._close)
+        if len(data) <= _JOINED_BYTES:
+            self._write(out + data)
+        else:
+            self._write(out)
+            self._write(data)
+        if end:
+            self._finished()
+
+    def send(self, data: bytes, end: bool, trailers: Fields = ()) -> None:
+        """Send more of the body."""
+        if self._chunked:
+            data = (chunk(data) if data else b"") + (last_chunk(trailers) if end else b"")
+        if data:
+            self._write(data)
+        if end:
+            self._finished()
+
+    def reply(self, reply: Reply) -> None:
+        """Answer with something made here."""
+        request = self._request
+        if self._decoder is not None or self._shared.stopping or self._eof:
+            self._close = True
+        method, version = (request.method, request.version) if request is not None else ("GET", "1.1")
+        self._write(reply_bytes(reply, method, version, self._close))
+        self._finished()
+
+    def abort(self) -> None:
+        """Cut the connection: a response that has begun cannot be completed."""
+        self._closing = True
+        self._record()
+        self._forget_exchange()
+        if not self.lost:
+            self.transport.abortConnection()
+
+    def _write(self, data: bytes) -> None:
+        self._sent += len(data)
+        self.transport.write(data)
+
+    def _finished(self) -> None:
+        """A response is complete: record it, then close or go on."""
+        self._record()
+        unread = self._decoder is not None
+        self._forget_exchange()
+        if self.lost:
+            return
+        if self._close:
+            self._shut(unread or bool(self._ahead))
+            return
+        self._receive = self._read_head  # type: ignore[method-assign]
+        shared = self._shared
+        shared.deadlines.set(self, shared.seconds() + shared.limits.keep_alive_timeout)
+        if self._ahead:
+            if not self._running:
+                self._run()
+        elif self.held:
+            self.let(self.held)
+
+    def _forget_exchange(self) -> None:
+        source, self._source = self._source, None
+        if source is not None and source.held:
+            source.let(FEEDING)
+        self._exchange = None
+        self._request = None
+        self._decoder = None
+        self._trailers = ()
+        self._chunked = False
+
+    def _record(self) -> None:
+        outcome, self._outcome = self._outcome, None
+        if outcome is None:
+            return
+        outcome.ended = self._shared.seconds()
+        outcome.received_bytes = self._received
+        outcome.sent_bytes = self._sent
+        if self.factory.tls:
+            outcome.tls_version = getattr(self.transport, "tls_version", "") or ""
+            outcome.tls_cipher = getattr(self.transport, "tls_cipher", "") or ""
+        self._shared.ended(outcome)
+
+    # -- the end of the connection
+
+    def _shut(self, unread: bool) -> None:
+        """Close after the last response. With bytes of the client still to come, only our half at first: a reset
+        caused by them could overtake the response (RFC 9112 §9.6)."""
+        self._closing = True
+        self._ahead = b""
+        shared = self._shared
+        shared.deadlines.set(self, shared.seconds() + (_LINGER_SECONDS if unread else shared.limits.send_timeout))
+        if not unread or self._eof:
+            self.transport.loseConnection()
+            return
+        self._receive = self._linger  # type: ignore[method-assign]
+        self.let(self.held)
+        self.transport.loseWriteConnection()
+
+    def _linger(self, data: bytes) -> None:
+        self._lingered += len(data)
+        if self._lingered > _LINGER_BYTES:
+            self.transport.abortConnection()
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed; what that means depends on what is awaited."""
+        shared = self._shared
+        if self._tunnel is not None:
+            self._tunnel.expired(now)
+        elif self._closing:
+            if self._made_progress():
+                shared.deadlines.set(self, now + shared.limits.send_timeout)
+            else:
+                self.transport.abortConnection()
+        elif self._exchange is not None:
+            if self.stuck and self._made_progress():
+                shared.deadlines.set(self, now + shared.limits.send_timeout)
+            else:
+                self._exchange.expired()
+        elif self._head is not None and self._head.started:
+            seconds = shared.limits.head_timeout
+            self._bad_head(RequestTimeout(f"the request's head was not complete within {seconds:g} s"), b"")
+        elif self.stuck and self._made_progress():
+            shared.deadlines.set(self, now + shared.limits.send_timeout)
+        elif self.stuck:
+            self.transport.abortConnection()
+        else:
+            self._closing = True
+            shared.deadlines.set(self, now + _LINGER_SECONDS)
+            self.transport.loseConnection()
+
+    def _made_progress(self) -> bool:
+        """Whether the client has read something since this was last asked."""
+        queued = getattr(self.transport, "queued", 0)
+        before, self._queued = self._queued, queued
+        return bool(queued) and (before < 0 or queued < before)
+
+    def stop(self) -> None:
+        """The gateway stops: close if idle, else after the response in progress."""
+        if self._exchange is None and self._tunnel is None and not self._closing and not (self._head and self._head.started):
+            self._closing = True
+            self.transport.loseConnection()
+        else:
+            self._close = True
+
+    def cut(self) -> None:
+        """The time to stop is over."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.client_failed(ShuttingDown("the gateway stops and this exchange did not finish in time"))
+        if not self.lost:
+            self.transport.abortConnection()
+
+    def enter(self, tunnel: ITunnel) -> bytes:
+        """After a 101: ``tunnel`` gets all bytes and the outcome. Returns what the client sent ahead."""
+        self._tunnel = tunnel
+        self._receive = tunnel.from_client  # type: ignore[method-assign]
+        self._forget_exchange()
+        self._outcome = None
+        ahead, self._ahead = self._ahead, b""
+        return ahead
+
+    def counted(self) -> tuple[int, int]:
+        """Bytes of the handshake received and sent, heads included."""
+        return self._received, self._sent
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more. It may still wait for its response (RFC 9112 §9.6)."""
+        self._eof = True
+        if self._tunnel is not None:
+            self._tunnel.client_eof()
+        elif self._exchange is None or self._closing:
+            self._closing = True
+            self.transport.loseConnection()
+        elif self._decoder is not None:
+            self._exchange.client_gone()
+            self.abort()
+        else:
+            self._close = True
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self.lost = True
+        self._closing = True
+        self._ahead = b""
+        self._shared.deadlines.clear(self)
+        self.factory.connections.discard(self)
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.client_lost(reason)
+        elif self._exchange is not None:
+            self._exchange.client_gone()
+            self._record()
+            self._forget_exchange()
+        self._receive = _ignore  # type: ignore[method-assign]
+        self.factory.lost(self)
+
+
+def _ignore(data: bytes) -> None:
+    """Nothing is read after the end."""

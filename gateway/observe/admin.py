@@ -1,0 +1,195 @@
+"""The admin site: what the gateway is doing, for people and for programs. It changes nothing.
+
+``GET`` and ``HEAD`` only: ``/`` a page, ``/pools``, ``/sessions``, ``/config``, ``/ready`` and ``/health`` as JSON,
+``/metrics`` for Prometheus.  It is meant for a loopback or private address; a web page that gets at it through a
+visitor's browser is kept out by `gateway.observe.host_guard`, and nothing here shows a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from gateway.observe.host_guard import may_ask
+from gateway.observe.metrics import CONTENT_TYPE
+from gateway.observe.reports import config_report, pool_report, session_report
+
+if TYPE_CHECKING:
+    from gateway.config.model import Gateway
+    from gateway.interfaces import IPool
+    from gateway.observe.metrics import Metrics
+    from gateway.observe.reports import ProbeHistory
+    from gateway.observe.sessions import Sessions
+
+__all__ = ["AdminSite"]
+
+_log = Logger()
+
+_JSON = "application/json; charset=utf-8"
+_SESSIONS = 100
+_MOST_SESSIONS = 10_000
+
+_HEADERS = {
+    "Server": "gateway",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_Answer = tuple[int, str, bytes]
+
+
+class AdminSite(Site):
+    """The ``IProtocolFactory`` to listen with.
+
+    ``pools``: the `IPool` objects of the running configuration.  ``probes``: the health monitor.  ``ready``: whether the
+    gateway may be sent traffic, and a sentence why (not).  ``model``: the running configuration.  ``hosts``: names it
+    may be addressed by besides addresses and ``localhost``.  ``now``: the clock of the outcomes' times.
+    """
+
+    displayTracebacks = False
+
+    def __init__(
+        self,
+        *,
+        pools: Callable[[], Iterable[IPool]],
+        probes: ProbeHistory | None,
+        sessions: Sessions,
+        metrics: Metrics,
+        ready: Callable[[], tuple[bool, str]],
+        model: Callable[[], Gateway],
+        hosts: Collection[str] = (),
+        now: Callable[[], float] = time.monotonic,
+        reactor: Any = None,
+    ) -> None:
+        pages = _Pages(pools, probes, sessions, metrics, ready, model, now)
+        super().__init__(_Root(pages, frozenset(host.lower() for host in hosts)), reactor=reactor)
+
+    def log(self, request: Any) -> None:
+        """Nothing: a scrape every few seconds is not worth a line."""
+
+
+class _Root(Resource):
+    """Answers every path."""
+
+    isLeaf = True
+
+    def __init__(self, pages: _Pages, hosts: frozenset[str]) -> None:
+        super().__init__()
+        self._pages = pages
+        self._hosts = hosts
+
+    def render(self, request: Request) -> bytes:
+        for name, value in _HEADERS.items():
+            request.setHeader(name, value)
+        try:
+            status, content_type, body = self._answer(request)
+        except Exception:
+            _log.failure("the admin page {path!r} failed", path=request.path)
+            status, content_type, body = _error(500, "this page failed; the gateway's log says why")
+        request.setResponseCode(status)
+        request.setHeader("Content-Type", content_type)
+        request.setHeader("Content-Length", str(len(body)))
+        return b"" if request.method == b"HEAD" else body
+
+    def _answer(self, request: Request) -> _Answer:
+        host = request.requestHeaders.getRawHeaders(b"host") or [b""]
+        if len(host) != 1 or not may_ask(host[0].decode("latin-1"), self._hosts):
+            return _error(421, "address the admin port by an IP address or as localhost, or list the name as an admin host")
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader("Allow", "GET, HEAD")
+            return _error(405, "only GET and HEAD; nothing can be changed here")
+        page = self._pages.table.get(request.path)
+        if page is None:
+            paths = ", ".join(path.decode() for path in self._pages.table)
+            return _error(404, f"there is no such page; there are {paths}")
+        return page(request)
+
+
+class _Pages:
+    """The pages. Each takes the request and returns status, content type and body."""
+
+    def __init__(
+        self,
+        pools: Callable[[], Iterable[IPool]],
+        probes: ProbeHistory | None,
+        sessions: Sessions,
+        metrics: Metrics,
+        ready: Callable[[], tuple[bool, str]],
+        model: Callable[[], Gateway],
+        now: Callable[[], float],
+    ) -> None:
+        self._pools = pools
+        self._probes = probes
+        self._sessions = sessions
+        self._metrics = metrics
+        self._ready = ready
+        self._model = model
+        self._now = now
+        self._page = Path(__file__).with_name("admin.html").read_text("utf-8")
+        self.table: dict[bytes, Callable[[Request], _Answer]] = {
+            b"/": self._index,
+            b"/pools": self._show_pools,
+            b"/sessions": self._show_sessions,
+            b"/config": self._show_config,
+            b"/ready": self._show_ready,
+            b"/health": self._show_health,
+            b"/metrics": self._show_metrics,
+        }
+
+    def _index(self, request: Request) -> _Answer:
+        nonce = secrets.token_urlsafe(16)
+        policy = f"default-src 'none'; connect-src 'self'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; base-uri 'none'"
+        request.setHeader("Content-Security-Policy", f"{policy}; form-action 'none'; frame-ancestors 'none'")
+        return 200, "text/html; charset=utf-8", self._page.replace("{nonce}", nonce).encode()
+
+    def _show_pools(self, request: Request) -> _Answer:
+        return _json(200, {"name": self._model().name, "pools": [pool_report(pool, self._probes) for pool in self._pools()]})
+
+    def _show_sessions(self, request: Request) -> _Answer:
+        asked = request.args.get(b"limit", [b"%d" % _SESSIONS])[-1]
+        if not asked.isdigit() or not 1 <= int(asked[:9]) <= _MOST_SESSIONS or len(asked) > 9:
+            return _error(400, f"limit is a number from 1 to {_MOST_SESSIONS}")
+        now = self._now()
+        shown = [session_report(number, session, now) for number, session in self._sessions.newest(int(asked))]
+        return _json(200, {"total": self._sessions.count, "byPool": self._sessions.by_pool(), "sessions": shown})
+
+    def _show_config(self, request: Request) -> _Answer:
+        return _json(200, config_report(self._model()))
+
+    def _show_ready(self, request: Request) -> _Answer:
+        ready, reason = self._ready()
+        pools = [
+            {
+                "pool": pool.name,
+                "settings": pool.settings.name,
+                "healthy": sum(backend.healthy for backend in pool.backends),
+                "total": len(pool.backends),
+            }
+            for pool in self._pools()
+        ]
+        return _json(200 if ready else 503, {"ready": ready, "reason": reason, "pools": pools})
+
+    def _show_health(self, request: Request) -> _Answer:
+        return _json(200, {"status": "ok"})
+
+    def _show_metrics(self, request: Request) -> _Answer:
+        return 200, CONTENT_TYPE, self._metrics.exposition().encode()
+
+
+def _json(status: int, value: Any) -> _Answer:
+    return status, _JSON, (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _error(status: int, message: str) -> _Answer:
+    return _json(status, {"error": message})

@@ -1,0 +1,246 @@
+"""Counters in the Prometheus text format (version 0.0.4), without a dependency.
+
+What ended is counted as it ends; sessions that are still open are added when the page is made, so that a
+socket that lives for hours is seen all the time.  Labels come from the configuration and from bounded sets, never
+from what a client sends.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Callable, Iterable
+
+from zope.interface import implementer
+
+from gateway.interfaces import IOutcomeObserver
+
+if TYPE_CHECKING:
+    from gateway.interfaces import IPool
+    from gateway.observe.sessions import Sessions
+    from gateway.values import Outcome
+
+__all__ = ["BUCKETS", "CONTENT_TYPE", "Metrics"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the latency histogram in seconds; the last, open one is ``+Inf``."""
+
+_SERIES = 10_000
+"""Combinations of listener, rule, pool and backend that are told apart; further ones are counted as ``other``."""
+
+_WORDS = 64
+"""Causes, and closers of sessions, that are told apart."""
+
+_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
+_OTHER = ("other", "other", "other", "other")
+
+
+class _Series:
+    """The counters of one listener, rule, pool and backend."""
+
+    __slots__ = ("buckets", "messages_in", "messages_out", "received", "seconds", "sent", "sessions", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses = [0] * len(_CLASSES)
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+        self.received = 0
+        self.sent = 0
+        self.sessions = 0
+        self.messages_in = 0
+        self.messages_out = 0
+
+
+@implementer(IOutcomeObserver)
+class Metrics:
+    """Counts outcomes and writes the exposition.
+
+    ``pools`` gives the pools of the running configuration, ``sessions`` the open sessions; both are asked only when
+    `exposition` is called.
+    """
+
+    def __init__(self, pools: Callable[[], Iterable[IPool]] = tuple, sessions: Sessions | None = None) -> None:
+        self._pools = pools
+        self._sessions = sessions
+        self._series: dict[tuple[str, str, str, str], _Series] = {}
+        self._causes: dict[str, int] = {}
+        self._closes: dict[tuple[str, str], int] = {}
+
+    def opened(self, outcome: Outcome) -> None:
+        """Nothing to count yet: open sessions are counted from the registry."""
+
+    def ended(self, outcome: Outcome) -> None:  # HOT
+        """Count an exchange or a session."""
+        route = outcome.route
+        backend = outcome.backend
+        if route is None:
+            key = (outcome.listener, "", "", "")
+        else:
+            key = (route.listener, route.rule, route.pool.name, "" if backend is None else backend.name)
+        series = self._series.get(key)
+        if series is None:
+            series = self._new(key)
+        try:
+            series.statuses[outcome.status // 100] += 1
+        except IndexError:
+            series.statuses[0] += 1
+        series.received += outcome.received_bytes
+        series.sent += outcome.sent_bytes
+        if outcome.cause != "ok":
+            self._failed(outcome.cause)
+        if outcome.websocket:
+            self._session_ended(series, outcome)
+        elif outcome.ended is not None and outcome.status != 101:
+            # Sessions and other tunnels are not in the histogram: hours of an open socket say nothing about latency.
+            seconds = outcome.ended - outcome.started
+            series.seconds += seconds
+            series.buckets[bisect_left(BUCKETS, seconds)] += 1
+
+    def _new(self, key: tuple[str, str, str, str]) -> _Series:
+        if len(self._series) >= _SERIES:
+            key = _OTHER
+        return self._series.setdefault(key, _Series())
+
+    def _failed(self, cause: str) -> None:
+        if cause not in self._causes and len(self._causes) >= _WORDS:
+            cause = "other"
+        self._causes[cause] = self._causes.get(cause, 0) + 1
+
+    def _session_ended(self, series: _Series, outcome: Outcome) -> None:
+        series.sessions += 1
+        series.messages_in += outcome.messages_in
+        series.messages_out += outcome.messages_out
+        key = (_close_label(outcome.close_code), outcome.closed_by or "unknown")
+        if key not in self._closes and len(self._closes) >= _WORDS:
+            key = (key[0], "other")
+        self._closes[key] = self._closes.get(key, 0) + 1
+
+    def exposition(self) -> str:
+        """The page for ``GET /metrics``."""
+        page = _Page()
+        self._write_traffic(page)
+        self._write_sessions(page)
+        self._write_pools(page)
+        return page.text()
+
+    def _write_traffic(self, page: _Page) -> None:
+        labels = {key: _labels(zip(("listener", "rule", "pool", "backend"), key, strict=True)) for key in self._series}
+        page.family("gateway_requests_total", "counter", "Exchanges and sessions that have ended, by status class.")
+        for key, series in self._series.items():
+            for name, count in zip(_CLASSES, series.statuses, strict=True):
+                if count:
+                    page.sample(f'{labels[key]},code="{name}"', count)
+        page.family("gateway_failures_total", "counter", "Exchanges and sessions by what went wrong.")
+        for cause, count in self._causes.items():
+            page.sample(_labels([("cause", cause)]), count)
+        live = self._live()
+        for name, text, part in (
+            ("gateway_received_bytes_total", "Bytes from clients, heads included; open sessions too.", "received"),
+            ("gateway_sent_bytes_total", "Bytes to clients, heads included; open sessions too.", "sent"),
+            ("gateway_websocket_messages_in_total", "WebSocket messages from clients.", "messages_in"),
+            ("gateway_websocket_messages_out_total", "WebSocket messages to clients.", "messages_out"),
+        ):
+            page.family(name, "counter", text)
+            for key in {**self._series, **live}:
+                count = getattr(self._series.get(key, _NOTHING), part) + getattr(live.get(key, _NOTHING), part)
+                page.sample(_labels(zip(("listener", "rule", "pool", "backend"), key, strict=True)), count)
+        self._write_latency(page)
+
+    def _write_latency(self, page: _Page) -> None:
+        """One histogram per listener, rule and pool: per backend it would be too many lines."""
+        sums: dict[tuple[str, ...], _Series] = {}
+        for key, series in self._series.items():
+            total = sums.setdefault(key[:3], _Series())
+            total.seconds += series.seconds
+            total.buckets = [a + b for a, b in zip(total.buckets, series.buckets, strict=True)]
+        page.family("gateway_request_seconds", "histogram", "Seconds from the first byte of a request to the last of its response.")
+        for key, total in sums.items():
+            labels = _labels(zip(("listener", "rule", "pool"), key, strict=True))
+            count = 0
+            for bound, more in zip((*BUCKETS, "+Inf"), total.buckets, strict=True):
+                count += more
+                page.sample(f'{labels},le="{bound}"', count, "_bucket")
+            page.sample(labels, round(total.seconds, 6), "_sum")
+            page.sample(labels, count, "_count")
+
+    def _live(self) -> dict[tuple[str, str, str, str], _Series]:
+        """Counters of the sessions that are open."""
+        live: dict[tuple[str, str, str, str], _Series] = {}
+        for session in self._sessions or ():
+            session.snapshot()
+            outcome: Outcome = session.outcome
+            route = outcome.route
+            if route is None:
+                continue
+            key = (route.listener, route.rule, route.pool.name, outcome.backend.name if outcome.backend else "")
+            series = live.setdefault(key if key in self._series or len(live) < _SERIES else _OTHER, _Series())
+            series.received += outcome.received_bytes
+            series.sent += outcome.sent_bytes
+            series.messages_in += outcome.messages_in
+            series.messages_out += outcome.messages_out
+        return live
+
+    def _write_sessions(self, page: _Page) -> None:
+        page.family("gateway_websocket_sessions", "gauge", "WebSocket sessions that are open.")
+        counts = self._sessions.by_pool(websocket=True) if self._sessions is not None else {}
+        for pool in dict.fromkeys([*(pool.name for pool in self._pools()), *counts]):
+            page.sample(_labels([("pool", pool)]), counts.get(pool, 0))
+        page.family("gateway_websocket_closes_total", "counter", "WebSocket sessions that have ended, by close code and by who ended them.")
+        for (code, closer), count in self._closes.items():
+            page.sample(_labels([("code", code), ("closed_by", closer)]), count)
+
+    def _write_pools(self, page: _Page) -> None:
+        members = [
+            (_labels([("pool", pool.name), ("settings", pool.settings.name), ("backend", backend.name)]), backend)
+            for pool in self._pools()
+            for backend in pool.backends
+        ]
+        page.family("gateway_backend_up", "gauge", "1 if the probes find the backend healthy, else 0.")
+        for labels, backend in members:
+            page.sample(labels, int(backend.healthy))
+        page.family("gateway_backend_active", "gauge", "Exchanges and sessions in progress.")
+        for labels, backend in members:
+            page.sample(labels, backend.active)
+        page.family("gateway_pool_healthy_backends", "gauge", "Backends that the probes find healthy.")
+        for pool in self._pools():
+            labels = _labels([("pool", pool.name), ("settings", pool.settings.name)])
+            page.sample(labels, sum(backend.healthy for backend in pool.backends))
+
+
+class _Page:
+    """Lines of an exposition. A family's samples follow its HELP and TYPE."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._name = ""
+
+    def family(self, name: str, kind: str, text: str) -> None:
+        self._name = name
+        self._lines += (f"# HELP {name} {text}", f"# TYPE {name} {kind}")
+
+    def sample(self, labels: str, value: float, suffix: str = "") -> None:
+        self._lines.append(f"{self._name}{suffix}{{{labels}}} {value}")
+
+    def text(self) -> str:
+        return "\n".join([*self._lines, ""])
+
+
+_NOTHING = _Series()
+
+
+def _labels(pairs: Iterable[tuple[str, str]]) -> str:
+    return ",".join(f'{name}="{_escape(value)}"' for name, value in pairs)
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _close_label(code: int | None) -> str:
+    """Close codes are the peers' choice: those of RFC 6455 §7.4 by number, the others by range."""
+    if code is None:
+        return "none"
+    if 1000 <= code <= 1015:
+        return str(code)
+    return f"{code // 1000}xxx" if 3000 <= code <= 4999 else "invalid"

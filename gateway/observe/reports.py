@@ -1,0 +1,131 @@
+"""Pools, sessions and the configuration as plain values for JSON. No secret leaves through here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from gateway.interfaces import IBackend, IPool, ISession
+    from gateway.values import ProbeResult
+
+__all__ = ["ProbeHistory", "backend_report", "config_report", "first_round", "pool_report", "session_report"]
+
+HIDDEN = "(not shown)"
+
+_SECRET_NAME = re.compile(r"passw|secret|token|credential|authorization|private|api_?key|^key$", re.I)
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+class ProbeHistory(Protocol):
+    """What is asked of the health monitor."""
+
+    def history(self, pool: IPool, backend: IBackend) -> Iterable[tuple[float, ProbeResult]]:
+        """The last probes of a backend under the pool's settings, oldest first: seconds since 1970, and the result."""
+
+
+def pool_report(pool: IPool, probes: ProbeHistory | None = None) -> dict[str, Any]:
+    """One pool under one group of settings, with its backends."""
+    return {
+        "pool": pool.name,
+        "settings": pool.settings.name,
+        "healthy": sum(backend.healthy for backend in pool.backends),
+        "total": len(pool.backends),
+        "backends": [backend_report(pool, backend, probes) for backend in pool.backends],
+    }
+
+
+def backend_report(pool: IPool, backend: IBackend, probes: ProbeHistory | None = None) -> dict[str, Any]:
+    """One backend: its state, why, what it is doing, and its last probes (oldest first; ``seconds`` is how long one took)."""
+    return {
+        "name": backend.name,
+        "address": _address(backend.connect_host, backend.connect_port),
+        "weight": backend.weight,
+        "state": backend.state,
+        "healthy": backend.healthy,
+        "reason": backend.reason,
+        "active": backend.active,
+        "probes": [
+            {
+                "at": _instant(at),
+                "healthy": result.healthy,
+                "reason": result.reason,
+                "status": result.status,
+                "seconds": round(result.seconds, 6),
+            }
+            for at, result in (() if probes is None else probes.history(pool, backend))
+        ],
+    }
+
+
+def first_round(pools: Iterable[IPool]) -> tuple[bool, str]:
+    """Whether every backend has been probed at least once, and a sentence. For ``ready`` of `gateway.observe.admin`."""
+    waiting = [f"{backend.name} of {pool.name}" for pool in pools for backend in pool.backends if backend.state == "unknown"]
+    if waiting:
+        more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
+        return False, f"the first probe has not come back from {', '.join(waiting[:3])}{more}"
+    return True, "all backends have been probed"
+
+
+def session_report(number: int, session: ISession, now: float) -> dict[str, Any]:
+    """One open session. ``now`` is on the clock of the outcome's times."""
+    session.snapshot()
+    outcome = session.outcome
+    route = outcome.route
+    head = outcome.head
+    return {
+        "id": number,
+        "kind": "websocket" if outcome.websocket else "tunnel",
+        "peer": str(outcome.peer),
+        "listener": outcome.listener or (route.listener if route is not None else ""),
+        "rule": route.rule if route is not None else "",
+        "pool": route.pool.name if route is not None else "",
+        "backend": outcome.backend.name if outcome.backend is not None else "",
+        "host": head.host if head is not None else "",
+        # Without the query: tokens are often handed to WebSockets there.
+        "path": head.path if head is not None else "",
+        "age": round(max(0.0, now - outcome.started), 3),
+        "receivedBytes": outcome.received_bytes,
+        "sentBytes": outcome.sent_bytes,
+        "messagesIn": outcome.messages_in,
+        "messagesOut": outcome.messages_out,
+        "sslProtocol": outcome.tls_version,
+        "transactionId": outcome.trace_id,
+    }
+
+
+def config_report(value: Any) -> Any:
+    """A configuration model as its document would spell it, every default filled in, secrets replaced by a note.
+
+    Secret are the fields that the model keeps out of its ``repr``, and members of free-form options whose
+    name says so.
+    """
+    if isinstance(value, BaseModel):
+        return {
+            field.alias or name: (
+                HIDDEN if not field.repr and getattr(value, name) is not None else config_report(getattr(value, name))
+            )
+            for name, field in type(value).model_fields.items()
+        }
+    if isinstance(value, Mapping):
+        return {
+            str(name): HIDDEN if _SECRET_NAME.search(str(name)) and item is not None else config_report(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [config_report(item) for item in value]
+    if isinstance(value, str):
+        return _USER_INFO.sub(f"{HIDDEN}@", value)
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _instant(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,54 @@
+"""The right to use one backend for one exchange or session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from gateway.errors import BackendError
+from gateway.interfaces import ILease
+
+if TYPE_CHECKING:
+    from gateway.pools.backend import Backend, Load
+    from gateway.values import Outcome
+
+__all__ = ["Lease"]
+
+_log = Logger()
+
+
+@implementer(ILease)
+class Lease:
+    """Made by `Pool.lease`, which has counted it already; `release` counts it down, once."""
+
+    __slots__ = ("_load", "backend")
+
+    def __init__(self, backend: Backend, load: Load) -> None:
+        self.backend = backend
+        self._load: Load | None = load
+
+    def release(self, outcome: Outcome) -> None:
+        """Give the backend back. HOT.
+
+        A second call changes nothing and is logged with its stack as what it is, a bug of the gateway; under trial
+        a logged failure fails the test.
+        """
+        load = self._load
+        if load is None:
+            _released_twice(self.backend)
+            return
+        self._load = None
+        load.active = active = load.active - 1
+        for backend in load.backends:
+            backend.active = active
+        if outcome.error is not None and isinstance(outcome.error, BackendError):
+            self.backend.failures += 1
+
+
+def _released_twice(backend: Backend) -> None:
+    try:
+        raise RuntimeError(f"a lease of backend {backend.name} was released twice")
+    except RuntimeError:
+        _log.failure("a bug of the gateway: a lease of backend {backend} was released twice", backend=backend.name)

@@ -1,0 +1,222 @@
+"""A pool: the members of one backend pool under one group of settings.
+
+The pool owns what changes: health, draining and counts.  Selectors only see an immutable tuple of members that may
+be chosen, which is made anew when one of these changes and never per request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from gateway.errors import NoHealthyBackend, PluginFailed
+from gateway.interfaces import IPool
+from gateway.pools.backend import DOWN, DRAINING, UP, Backend, Loads
+from gateway.pools.contain import Containment
+from gateway.pools.lease import Lease
+
+if TYPE_CHECKING:
+    from gateway.config.model import BackendSettings, Member
+    from gateway.interfaces import IBackend, ISelector
+    from gateway.values import RequestHead
+
+__all__ = ["Pool", "TransitionListener"]
+
+TransitionListener = Callable[["Pool", Backend, str, str, str], None]
+"""Called with the pool, the backend, its old state, its new state and the reason."""
+
+_MOST_NAMED = 8
+_MOST_REASON = 160
+
+
+@implementer(IPool)
+class Pool:
+    """Hands out leases of its members.
+
+    ``members`` are `gateway.config.model.Member`; the first of two with the same host and port counts.
+    ``loads`` is shared by all pools of the process; ``min_servers`` members are candidates whatever their probes
+    say (a probe's ``minServers``); ``strategy`` is the selector's name for messages.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: BackendSettings,
+        members: Iterable[Member],
+        selector: ISelector,
+        log: Logger | None = None,
+        *,
+        loads: Loads | None = None,
+        min_servers: int = 0,
+        strategy: str = "",
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.backends: tuple[Backend, ...] = ()
+        self.candidates: tuple[Backend, ...] = ()
+        self.min_servers = min_servers
+        self.strategy = strategy or type(selector).__name__
+        self._log = Logger() if log is None else log
+        self._loads = Loads() if loads is None else loads
+        self._select = selector.select
+        self._selecting = False
+        self._choosable: frozenset[Backend] = frozenset()
+        self._why: str | None = None
+        self._listeners: tuple[TransitionListener, ...] = ()
+        self._contained = Containment(self._log, f"selector {self.strategy!r} of pool {name!r}")
+        self.set_members(members)
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.name}/{self.settings.name} {len(self.candidates)} of {len(self.backends)}>"
+
+    # -- per request ---------------------------------------------------------------------------------------
+
+    def lease(self, head: RequestHead, tried: Sequence[IBackend] = ()) -> Lease:
+        """See `IPool.lease`. HOT."""
+        candidates = self.candidates
+        if tried:
+            candidates = tuple([backend for backend in candidates if backend not in tried])
+        if not candidates:
+            raise NoHealthyBackend(self._explain(tried))
+        if self._selecting:
+            raise PluginFailed(f"selector {self.strategy!r} called back into pool {self.name!r} while it was choosing")
+        self._selecting = True
+        try:
+            backend = self._select(candidates, head)
+            chosen = backend in self._choosable and backend not in tried
+        except Exception as error:
+            raise self._contained.failed(error) from error
+        finally:
+            self._selecting = False
+        if not chosen:
+            raise self._not_chosen(backend)
+        load = backend.load
+        load.active = active = load.active + 1
+        for shown in load.backends:
+            shown.active = active
+        backend.leases += 1
+        return Lease(backend, load)
+
+    # -- health, draining, membership ----------------------------------------------------------------------
+
+    def set_health(self, backend: Backend, healthy: bool, reason: str) -> None:
+        """The verdict of the probes on ``backend``, with a sentence for the operator."""
+        backend.healthy = healthy
+        backend.verdict = UP if healthy else DOWN
+        self._settle(backend, reason)
+
+    def set_draining(self, backend: Backend, draining: bool, reason: str = "") -> None:
+        """Give ``backend`` no new leases, or let it have them again. Those that are out are not touched."""
+        backend.draining = draining
+        self._settle(backend, reason or ("is being drained" if draining else "is not drained any more"))
+
+    def set_members(self, members: Iterable[Member]) -> tuple[tuple[Backend, ...], tuple[Backend, ...]]:
+        """Change who belongs to the pool; return the backends that came and those that went.
+
+        A member that is reached where it was before keeps its object and state, also with another weight.  Leases
+        of one that went stay valid, and are counted if it comes back.
+        """
+        before = {backend.name: backend for backend in self.backends}
+        after: dict[str, Backend] = {}
+        for member in members:
+            backend = Backend(member, self.settings)
+            known = before.get(backend.name)
+            if known is not None and known.place == backend.place and backend.name not in after:
+                known.weight = backend.weight
+                backend = known
+            after.setdefault(backend.name, backend)
+        came = tuple(backend for name, backend in after.items() if before.get(name) is not backend)
+        went = tuple(backend for name, backend in before.items() if after.get(name) is not backend)
+        for backend in came:
+            self._loads.join(self.name, backend)
+        self._loads.leave(went)
+        self.backends = tuple(after.values())
+        self._rebuild()
+        return came, went
+
+    def close(self) -> None:
+        """The pool is not used any more: no members, no listeners. Leases that are out stay valid."""
+        self.set_members(())
+        self._listeners = ()
+
+    def subscribe(self, listener: TransitionListener) -> Callable[[], None]:
+        """Call ``listener`` at every change of a backend's state; return a function that ends this.
+
+        It is called after the change, in the order of subscription; what it raises is logged and dropped.
+        """
+        self._listeners += (listener,)
+
+        def unsubscribe() -> None:
+            self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return unsubscribe
+
+    def find(self, name: str) -> Backend | None:
+        """The member with this ``host:port``."""
+        return next((backend for backend in self.backends if backend.name == name), None)
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _settle(self, backend: Backend, reason: str) -> None:
+        old, new = backend.state, DRAINING if backend.draining else backend.verdict
+        backend.state = new
+        backend.reason = reason
+        self._why = None
+        if old == new:
+            return
+        self._rebuild()
+        report = self._log.warn if new == DOWN else self._log.info
+        report(
+            "pool {pool}, backend {backend}, settings {settings}: {old_state} -> {new_state}: {reason}",
+            pool=self.name,
+            backend=backend.name,
+            settings=self.settings.name,
+            old_state=old,
+            new_state=new,
+            reason=reason,
+        )
+        for listener in self._listeners:
+            try:
+                listener(self, backend, old, new, reason)
+            except Exception:
+                self._log.failure("a listener of pool {pool} failed", pool=self.name)
+
+    def _rebuild(self) -> None:
+        able = [backend for backend in self.backends if not backend.draining]
+        candidates = [backend for backend in able if backend.healthy]
+        if len(candidates) < self.min_servers:
+            others = [backend for backend in able if not backend.healthy]
+            kept = {*candidates, *others[: self.min_servers - len(candidates)]}
+            candidates = [backend for backend in able if backend in kept]
+        self._why = None
+        self.candidates = tuple(candidates)
+        self._choosable = frozenset(candidates)
+
+    def _not_chosen(self, backend: Any) -> Exception:
+        if backend is None:
+            return NoHealthyBackend(f"pool {self.name!r}: selector {self.strategy!r} refused all candidates")
+        # Its type only: what a plugin returns may have any size, or a __repr__ that raises.
+        wrong = TypeError(f"select() returned {type(backend).__name__!r} that is not one of its candidates")
+        return self._contained.failed(wrong)
+
+    def _explain(self, tried: Sequence[IBackend]) -> str:
+        if self._why is None:
+            self._why = _why(self)
+        if not tried:
+            return self._why
+        names = ", ".join([backend.name for backend in tried[:_MOST_NAMED]])
+        return f"{self._why}; already tried: {names}"
+
+
+def _why(pool: Pool) -> str:
+    where = f"no backend of pool {pool.name!r} (settings {pool.settings.name!r}) may be chosen"
+    if not pool.backends:
+        return f"{where}: the pool is empty"
+    named = pool.backends[:_MOST_NAMED]
+    parts = [f"{backend.name} is {backend.state}: {backend.reason[:_MOST_REASON]}" for backend in named]
+    if len(pool.backends) > _MOST_NAMED:
+        parts.append(f"and {len(pool.backends) - _MOST_NAMED} more")
+    return f"{where}: " + "; ".join(parts)

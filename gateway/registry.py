@@ -1,0 +1,260 @@
+"""Finds strategies by name, checks them, and names whoever is at fault.
+
+A name in a configuration is looked up among entry points (one group for each kind of strategy), then among the
+drop-ins of `gateway.plugins`; a name with a colon is ``module:object``.  The strategies of the gateway itself are entry
+points too, and are also listed here, so that they are found in a checkout that was never installed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+from twisted.logger import Logger
+from zope.interface import Interface
+from zope.interface.exceptions import Invalid
+from zope.interface.verify import verifyObject
+
+from gateway.errors import ConfigurationError, Problem
+from gateway.interfaces import (
+    IAsyncRouter, IDiscovery, IMessageFilter, IMiddleware, IOutcomeObserver, IProbe, IRouter, ISelector,
+    IStrategyFactory,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from gateway.services import Services
+
+__all__ = ["BUILT_IN", "GROUPS", "Found", "Group", "Registry"]
+
+_log = Logger()
+_MOST_PROBLEMS = 20
+_OURS = "gateway"
+
+
+class Group(NamedTuple):
+    """One kind of strategy: the word for it in messages, and the interfaces of which a product provides one."""
+
+    word: str
+    interfaces: tuple[type[Interface], ...]
+
+
+GROUPS: Mapping[str, Group] = {
+    "gateway.routers": Group("router", (IRouter, IAsyncRouter)),
+    "gateway.selectors": Group("selector", (ISelector,)),
+    "gateway.probes": Group("probe strategy", (IProbe,)),
+    "gateway.middleware": Group("middleware", (IMiddleware,)),
+    "gateway.filters": Group("message filter", (IMessageFilter,)),
+    "gateway.discovery": Group("discovery", (IDiscovery,)),
+    "gateway.observers": Group("observer", (IOutcomeObserver,)),
+}
+
+BUILT_IN: Mapping[str, Mapping[str, str]] = {
+    "gateway.routers": {"table": "gateway.routing.table:factory"},
+    "gateway.selectors": {
+        "round-robin": "gateway.pools.round_robin:factory",
+        "least-connections": "gateway.pools.least_connections:factory",
+    },
+    "gateway.probes": {"http": "gateway.health.http_probe:factory"},
+}
+
+
+class Found(NamedTuple):
+    """A factory that may be used. ``source`` says where it comes from, for messages."""
+
+    factory: Any
+    source: str
+    group: str
+
+
+class _Claim(NamedTuple):
+    name: str
+    source: str
+    load: Callable[[], Any]
+
+
+class Registry:
+    """All strategies of this installation; what it has found it remembers.
+
+    ``entry_points(group=...)`` and ``drop_ins()`` are replaced in tests.  Methods raise `ConfigurationError` whose
+    problems carry ``path``, the place in the configuration that asked.
+    """
+
+    def __init__(
+        self,
+        entry_points: Callable[..., Iterable[metadata.EntryPoint]] = metadata.entry_points,
+        drop_ins: Callable[[], Iterable[Any]] | None = None,
+    ) -> None:
+        self._entry_points = entry_points
+        self._drop_ins = _installed_drop_ins if drop_ins is None else drop_ins
+        self._claims: dict[str, dict[str, list[_Claim]]] = {}
+        self._found: dict[tuple[str, str], Found] = {}
+        self._dropped: list[Any] | None = None
+
+    def names(self, group: str) -> list[str]:
+        """The names that may be used in ``group``, sorted."""
+        return sorted(self._group(group))
+
+    def find(self, group: str, name: str, path: str = "") -> Found:
+        """The factory for ``name``, loaded and verified."""
+        known = self._found.get((group, name))
+        if known is None:
+            claim = self._by_path(name, path) if ":" in name else self._by_name(group, name, path)
+            known = self._found[group, name] = _verified(claim, group, path, named=":" not in name)
+        return known
+
+    def options(self, found: Found, options: Mapping[str, object], path: str = "") -> BaseModel | None:
+        """``options`` of a configuration as the factory's options class; all that is wrong with them is reported."""
+        word = GROUPS[found.group].word
+        accepted = found.factory.options
+        if accepted is None:
+            if options:
+                names = ", ".join([repr(name) for name in list(options)[:_MOST_PROBLEMS]])
+                raise _wrong(path, f"{word} {found.factory.name!r} takes no options, found {names}")
+            return None
+        try:
+            checked: BaseModel = accepted.model_validate(dict(options))
+        except ValidationError as error:
+            raise ConfigurationError(_problems(error, path)) from None
+        return checked
+
+    def build(
+        self, group: str, name: str, options: Mapping[str, object], services: Services, path: str = "", options_path: str = ""
+    ) -> Any:
+        """The strategy ``name``, made with ``options`` and verified against the interface of its group.
+
+        ``path`` is where the name stands in the configuration, ``options_path`` where the options do.
+        """
+        found = self.find(group, name, path)
+        checked = self.options(found, options, options_path or path)
+        word, interfaces = GROUPS[group]
+        blame = f"{word} {name!r} ({found.source})"
+        try:
+            strategy = found.factory.build(checked, services)
+        except ValueError as error:
+            raise _wrong(options_path or path, f"{blame}: {error}") from error
+        except Exception as error:
+            raise _wrong(path, f"{blame}: build() failed: {_brief(error)}") from error
+        faults: list[str] = []
+        for interface in interfaces:
+            try:
+                verifyObject(interface, strategy)
+                return strategy
+            except Invalid as error:
+                faults.append(_sentence(error))
+        wanted = " or ".join([interface.__name__ for interface in interfaces])
+        raise _wrong(path, f"{blame}: build() did not return an {wanted}: {faults[0]}")
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _by_name(self, group: str, name: str, path: str) -> _Claim:
+        claims = self._group(group)
+        word = GROUPS[group].word
+        if name not in claims:
+            close = difflib.get_close_matches(name, claims, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise _wrong(path, f"there is no {word} {name!r}, there are: {', '.join(sorted(claims)) or 'none'}{hint}")
+        first, *others = claims[name]
+        if others:
+            sources = " and ".join([claim.source for claim in claims[name]])
+            raise _wrong(path, f"{word} {name!r} is claimed by {sources}: uninstall one of them")
+        return first
+
+    def _by_path(self, name: str, path: str) -> _Claim:
+        module, _, attributes = name.partition(":")
+        if not module or not attributes:
+            raise _wrong(path, f"{name!r} is not module:object")
+        return _Claim(name, name, lambda: _import(name))
+
+    def _group(self, group: str) -> dict[str, list[_Claim]]:
+        known = self._claims.get(group)
+        if known is None:
+            known = self._claims[group] = {}
+            for claim in self._scan(group):
+                known.setdefault(claim.name, []).append(claim)
+        return known
+
+    def _scan(self, group: str) -> Iterator[_Claim]:
+        built_in = BUILT_IN.get(group, {})
+        for name, value in built_in.items():
+            yield _Claim(name, "the gateway itself", lambda value=value: _import(value))  # type: ignore[misc]
+        seen: set[tuple[str, str, str]] = set()
+        for point in self._entry_points(group=group):
+            distribution = point.dist
+            who = distribution.name if distribution is not None else "an unknown distribution"
+            key = point.name, point.value, who
+            if key in seen or (who == _OURS and point.name in built_in):
+                continue  # the same files twice on sys.path, or our own metadata
+            seen.add(key)
+            version = f" {distribution.version}" if distribution is not None else ""
+            yield _Claim(point.name, f"distribution {who}{version}", point.load)
+        if self._dropped is None:
+            self._dropped = list(self._drop_ins())
+        for factory in self._dropped:
+            source = f"drop-in {type(factory).__module__}"
+            claimed = getattr(factory, "group", None)
+            if claimed not in GROUPS:
+                _log.warn("{source} is left out: its group is {group!r}", source=source, group=claimed)
+            elif claimed == group:
+                yield _Claim(str(factory.name), source, lambda factory=factory: factory)  # type: ignore[misc]
+
+
+def _installed_drop_ins() -> Iterable[Any]:
+    from twisted.plugin import getPlugins
+
+    from gateway import plugins
+
+    return getPlugins(IStrategyFactory, plugins)
+
+
+def _import(value: str) -> Any:
+    module, _, attributes = value.partition(":")
+    found = importlib.import_module(module)
+    for attribute in attributes.split("."):
+        found = getattr(found, attribute)
+    return found
+
+
+def _verified(claim: _Claim, group: str, path: str, named: bool) -> Found:
+    blame = f"{GROUPS[group].word} {claim.name!r}"
+    blame += f" ({claim.source})" if named else ""
+    try:
+        factory = claim.load()
+    except Exception as error:
+        raise _wrong(path, f"{blame} cannot be loaded: {_brief(error)}") from error
+    try:
+        verifyObject(IStrategyFactory, factory)
+    except Invalid as error:
+        raise _wrong(path, f"{blame} is not an IStrategyFactory: {_sentence(error)}") from None
+    if named and factory.name != claim.name:
+        raise _wrong(path, f"{blame} calls itself {factory.name!r}: both names must be the same")
+    options = factory.options
+    if options is not None and not (isinstance(options, type) and issubclass(options, BaseModel)):
+        raise _wrong(path, f"{blame}: options must be a pydantic model class or None")
+    return Found(factory, claim.source, group)
+
+
+def _problems(error: ValidationError, path: str) -> list[Problem]:
+    problems = []
+    for detail in error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PROBLEMS]:
+        place = path
+        for part in detail["loc"]:
+            place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part
+        problems.append(Problem(place, detail["msg"]))
+    return problems
+
+
+def _wrong(path: str, message: str) -> ConfigurationError:
+    return ConfigurationError([Problem(path, message)])
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+def _sentence(error: Invalid) -> str:
+    """The text of zope's error in one line."""
+    return " ".join(str(error).split())[:500]

@@ -1,0 +1,90 @@
+"""Backpressure, in one place.
+
+A `FlowProtocol` is one leg of an exchange or a tunnel.  Its *reading* can be held for several reasons at a time and
+goes on when the last of them is gone; when its *writing* is stuck, because the peer does not read, it tells the leg
+that feeds it.  It registers itself once as the streaming producer of its own transport, so that the common case, a
+peer that keeps up, costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Protocol
+from zope.interface import implementer
+
+__all__ = ["BUSY", "CONNECTING", "FEEDING", "FlowProtocol"]
+
+BUSY = 1
+"""The next request waits until the one in progress has its response."""
+
+CONNECTING = 2
+"""There is no backend connection yet that could take the bytes."""
+
+FEEDING = 4
+"""The other leg is stuck."""
+
+
+@implementer(IPushProducer, IHalfCloseableProtocol)
+class FlowProtocol(Protocol):
+    """A connection that can be held and that tells when it is stuck.
+
+    Subclasses set ``_receive``, what to do with the next bytes, and override `feeder`, `readConnectionLost` and
+    `connectionLost`.
+    """
+
+    transport: Any
+    held = 0
+    stuck = False
+    lost = False
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
+        """Bytes that nobody expects are dropped."""
+
+    def feeder(self) -> FlowProtocol | None:
+        """The leg whose bytes are written here now; ``None`` where there is none."""
+        return None
+
+    def hold(self, reason: int) -> None:
+        """Stop reading until `let` is called with the same reason."""
+        if not self.held and not self.lost:
+            self.transport.pauseProducing()
+        self.held |= reason
+
+    def let(self, reason: int) -> None:
+        """Take one reason back; read on if it was the last."""
+        if self.held:
+            self.held &= ~reason
+            if not self.held and not self.lost:
+                self.transport.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        """The transport's queue is not empty any more: stop whoever fills it."""
+        self.stuck = True
+        feeder = self.feeder()
+        if feeder is not None:
+            feeder.hold(FEEDING)
+
+    def resumeProducing(self) -> None:
+        """The queue has drained."""
+        self.stuck = False
+        feeder = self.feeder()
+        if feeder is not None:
+            feeder.let(FEEDING)
+
+    def stopProducing(self) -> None:
+        """The transport is gone; `connectionLost` says so too."""
+
+    def readConnectionLost(self) -> None:
+        """The peer will send no more."""
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our half is closed; nothing to do."""

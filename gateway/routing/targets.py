@@ -1,0 +1,62 @@
+"""What the backend is asked for: target and host, with the overrides of the settings."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from gateway.routing.paths import decoded, folded
+
+if TYPE_CHECKING:
+    from gateway.interfaces import IBackend
+    from gateway.values import RequestHead, Route
+
+__all__ = ["upstream_host", "upstream_target"]
+
+_SAFE = "!$&'()*+,/:;=@~-._"
+_dot_segment = re.compile(r"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|\Z)", re.IGNORECASE)
+
+
+def upstream_target(head: RequestHead, route: Route) -> str:
+    """The request target for the backend. HOT.
+
+    Without ``path`` in the settings it is the client's, byte for byte.  With it, the literal part of the path pattern
+    that matched is taken off (nothing for Basic rules and defaults) and the rest is put behind ``path`` with
+    a single slash.  The query stays.
+    """
+    override = route.settings.path
+    if not override or head.target == "*":
+        return head.target
+    return _overridden(head.target, override, route.matched)
+
+
+def _overridden(target: str, override: str, matched: str) -> str:
+    path, mark, query = target.partition("?")
+    if _dot_segment.search(path) is None and path[: len(matched)].lower() == matched.lower():
+        rest = path[len(matched) :]
+    else:
+        # Dot segments would lead out of the override at the backend, and an encoded path has its literal part
+        # elsewhere: take the form that the rule was matched with, and encode it again.
+        plain = decoded(path)
+        prefix = folded(matched.encode("utf-8").decode("latin-1"))
+        if plain.lower().startswith(prefix):
+            plain = plain[len(prefix) :]
+        rest = quote(plain.encode("utf-8", "surrogateescape"), safe=_SAFE)
+    base = override if override.startswith("/") else f"/{override}"
+    return f"{base.rstrip('/')}/{rest.lstrip('/')}{mark}{query}"
+
+
+def upstream_host(head: RequestHead, route: Route, backend: IBackend) -> str:
+    """The Host for the backend. HOT.
+
+    ``hostName`` of the settings, or the member's own name with ``pickHostNameFromBackendAddress``, else the client's
+    as it was sent; the member's name where an HTTP/1.0 client sent none.
+    """
+    settings = route.settings
+    if settings.host_name is not None:
+        return settings.host_name
+    if settings.pick_host_name_from_backend_address or not head.host:
+        host: str = backend.host
+        return f"[{host}]" if ":" in host else host
+    return head.host

@@ -1,0 +1,291 @@
+"""Builds all parts of a gateway, wires them in one visible block, starts, drains and stops them."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import Any, Callable, Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from gateway.config.model import Gateway
+from gateway.errors import SessionEnded
+from gateway.exchange import Surroundings
+from gateway.health.monitor import HealthMonitor
+from gateway.interfaces import IBackend, IOutcomeObserver, IPool
+from gateway.listener.certificates import load_all, load_roots
+from gateway.listener.factory import ListenerFactory
+from gateway.listener.forwarded import TrustedProxies
+from gateway.listener.http1 import ClientConnection
+from gateway.listener.tls import ServerTLS
+from gateway.observe.access_log import open_access_log
+from gateway.observe.admin import AdminSite
+from gateway.observe.metrics import Metrics
+from gateway.observe.reports import first_round
+from gateway.observe.sessions import Sessions
+from gateway.pools.backend import Loads
+from gateway.registry import Registry
+from gateway.routing.bindings import bindings
+from gateway.routing.table import RoutingTable
+from gateway.startup import Binding, bind_all
+from gateway.transport import road as choose_road
+from gateway.transport.deadlines import Deadlines
+from gateway.upstream.connections import Upstream
+from gateway.upstream.tls import backend_tls
+from gateway.values import Route
+
+__all__ = ["GatewayService"]
+
+_SWEEP_SECONDS = 5.0
+_log = Logger("gateway")
+
+
+class GatewayService(Service):
+    """A whole gateway as a Twisted service.
+
+    ``model``: a checked configuration.  ``reactor``: the global one if ``None``.  ``transport``: ``auto``, ``pump`` or
+    ``twisted``.  ``access_log``: a path, ``-`` or ``off``.  ``admin``: ``HOST:PORT`` or ``None``.  ``notices``: what to
+    log at start.  ``observers``: further `IOutcomeObserver`.
+
+    ``ports``: bound port by listener name, once started.  ``ready``: a Deferred-returning method, see there.
+    Subclass it for a deployment of one's own: `listener_factory`, `make_router` and `make_observers` are meant to be overridden.
+    """
+
+    name = "gateway"
+
+    def __init__(
+        self,
+        model: Gateway,
+        *,
+        reactor: Any = None,
+        transport: str = "auto",
+        access_log: str = "-",
+        admin: str | None = None,
+        notices: Sequence[str] = (),
+        observers: Sequence[IOutcomeObserver] = (),
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        self.model = model
+        self.reactor = reactor
+        self.notices = tuple(notices)
+        self.ports: dict[str, int] = {}
+        self.admin_port: int | None = None
+        self._transport = transport
+        self._access_log = access_log
+        self._admin = admin
+        self._extra_observers = tuple(observers)
+        self._bound: list[Any] = []
+        self._factories: list[ListenerFactory] = []
+        self._emptied: list[Deferred[None]] = []
+        self._upstreams: dict[IBackend, Upstream] = {}
+        self._build()
+
+    # -- parts
+
+    def _build(self) -> None:
+        """Make all parts, then wire them: nothing looks another part up by a global name."""
+        model, reactor = self.model, self.reactor
+        chance = random.Random()
+        self.road = choose_road(reactor, self._transport)
+        self.deadlines = Deadlines(reactor)
+        self.sessions = Sessions(reactor, chance)
+        self.loads = Loads()
+        self.registry = Registry(reactor=reactor, random=chance)
+        self._certificates = load_all(model.certificates)
+        self._roots = load_roots(model.trusted_roots)
+        self.pools: dict[tuple[str, str], Any] = self.registry.pools(model, self.loads)
+        self.monitor = HealthMonitor(reactor, chance)
+        self.registry.watch(model, self.pools, self.monitor, self.road, self._roots)
+        self.metrics = Metrics(self.pools.values, self.sessions)
+        self.access_log = open_access_log(self._access_log, reactor)
+        self.shared = Surroundings(
+            router=self.make_router(),
+            upstream_for=self._upstream_for,
+            deadlines=self.deadlines,
+            seconds=reactor.seconds,
+            limits=model.limits,
+            sessions=self.sessions,
+            observers=self.make_observers(),
+        )
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
+
+    def make_router(self) -> Any:
+        """The `IRouter`; the configuration's routing table unless overridden."""
+        return RoutingTable(self.model, self.pools)
+
+    def make_observers(self) -> list[IOutcomeObserver]:
+        """Who is told how exchanges ended: metrics, the access log, and those given."""
+        log = [self.access_log] if self.access_log is not None else []
+        return [self.metrics, *log, *self._extra_observers]
+
+    def listener_factory(self, listener: str, port: int, tls: bool) -> ListenerFactory:
+        """The factory behind a bound port."""
+        trusted = TrustedProxies(self.model.limits.trusted_proxies)
+        return ListenerFactory(listener, port, self.shared, trusted, tls=tls, admits=self._admits, lost=self._lost)
+
+    def _upstream_for(self, route: Route, backend: IBackend) -> Upstream:
+        upstream = self._upstreams.get(backend)
+        if upstream is None:
+            upstream = self._upstreams[backend] = self._make_upstream(route, backend)
+        return upstream
+
+    def _make_upstream(self, route: Route, backend: IBackend) -> Upstream:
+        settings = route.settings
+        tls: Callable[[str], Any] | None = None
+        if settings.protocol == "Https":
+            tls = partial(self._backend_tls, settings, backend.host)
+        return Upstream(backend, settings, self.road, self.reactor.seconds, tls)
+
+    def _backend_tls(self, settings: Any, member_host: str, client_host: str) -> Any:
+        return backend_tls(settings, member_host, client_host, self._roots)
+
+    def _sweep(self) -> None:
+        for upstream in list(self._upstreams.values()):
+            upstream.sweep()
+
+    # -- start
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports, while there may still be the right to; ends the process with status 1 if one cannot be bound."""
+        super().privilegedStartService()
+        self._bind()
+
+    def startService(self) -> None:
+        """Begin to probe; traffic flows as soon as a pool has a healthy backend."""
+        self._bind()
+        super().startService()
+        for notice in self.notices:
+            _log.warn("{notice}", notice=notice)
+        for sentence in self.model.not_honoured:
+            _log.warn("not honoured: {sentence}", sentence=sentence)
+        for listener, port in self.ports.items():
+            _log.info("listener {listener} on port {port} ({road})", listener=listener, port=port, road=self.road.name)
+        self.monitor.start()
+        self._sweeping.start(_SWEEP_SECONDS, now=False)
+
+    def _bind(self) -> None:
+        if self._bound:
+            return
+        wanted: list[Binding] = []
+        groups = bindings(self.model)
+        for group in groups:
+            tls = ServerTLS(group.listeners, self._certificates) if group.protocol == "Https" else None
+            factory = self.listener_factory(group.listener, group.port, tls is not None)
+            self._factories.append(factory)
+            endpoint = self.road.server(group.address, group.port, tls)
+            wanted.append(Binding(group.listener, group.address, group.port, endpoint, factory))
+        if self._admin is not None:
+            host, _, port = self._admin.rpartition(":")
+            host = host.strip("[]")
+            endpoint = _admin_endpoint(self.reactor, host, int(port))
+            wanted.append(Binding("admin", host, int(port), endpoint, self._admin_site(host)))
+        self._bound = bind_all(wanted)
+        for group, factory, port in zip(groups, self._factories, self._bound):
+            number = port.getHost().port
+            factory.port = group.port or number
+            self.ports.update((listener.name, number) for listener in group.listeners)
+        if self._admin is not None:
+            self.admin_port = self._bound[-1].getHost().port
+
+    def _admin_site(self, host: str) -> AdminSite:
+        return AdminSite(
+            pools=self.pools.values,
+            probes=self.monitor,
+            sessions=self.sessions,
+            metrics=self.metrics,
+            ready=self.readiness,
+            model=lambda: self.model,
+            hosts=[host],
+            now=self.reactor.seconds,
+            reactor=self.reactor,
+        )
+
+    def readiness(self) -> tuple[bool, str]:
+        """Whether traffic may be sent here, and a sentence why or why not."""
+        if not self.running:
+            return False, "the gateway is not running"
+        if self.shared.stopping:
+            return False, "the gateway is stopping"
+        return first_round(self.pools.values())
+
+    def when_ready(self) -> Deferred[None]:
+        """Fires when every backend has been probed once."""
+        return self.monitor.when_ready()
+
+    # -- stop
+
+    def stopService(self) -> Deferred[None]:
+        """No new connections; exchanges finish, WebSockets get 1001; what is left after the limit is cut."""
+        if not self.running:
+            return succeed(None)
+        super().stopService()
+        self.shared.stopping = True
+        limit = self.model.limits.shutdown_timeout
+        _log.info(
+            "stopping: {connections} connections, {sessions} sessions, at most {limit:g} s",
+            connections=sum(len(factory.connections) for factory in self._factories),
+            sessions=self.sessions.count,
+            limit=limit,
+        )
+        closing = [port.stopListening() for port in self._bound]
+        self.monitor.stop()
+        self.sessions.end_all(SessionEnded(1001, "the gateway is shutting down", "shutdown"))
+        for connection in self._connections():
+            connection.stop()
+        done = DeferredList([succeed(None), *[d for d in closing if isinstance(d, Deferred)], self._when_empty(limit)])
+        return done.addCallback(self._stopped)
+
+    def _connections(self) -> list[ClientConnection]:
+        return [connection for factory in self._factories for connection in factory.connections]
+
+    def _when_empty(self, limit: float) -> Deferred[None]:
+        if not self._connections():
+            return succeed(None)
+        emptied: Deferred[None] = Deferred()
+        self._emptied.append(emptied)
+        timer = self.reactor.callLater(limit, self._cut)
+
+        def done(result: None) -> None:
+            if timer.active():
+                timer.cancel()
+
+        return emptied.addCallback(done)
+
+    def _cut(self) -> None:
+        left = self._connections()
+        _log.warn("{count} connections did not end in time and are cut", count=len(left))
+        for connection in left:
+            connection.cut()
+
+    def _lost(self, connection: ClientConnection) -> None:
+        if self._emptied and not self._connections():
+            waiting, self._emptied = self._emptied, []
+            for emptied in waiting:
+                emptied.callback(None)
+
+    def _admits(self) -> bool:
+        most = self.model.limits.max_connections
+        return not self.shared.stopping and (most is None or sum(len(f.connections) for f in self._factories) < most)
+
+    def _stopped(self, result: Any) -> None:
+        if self._sweeping.running:
+            self._sweeping.stop()
+        for upstream in self._upstreams.values():
+            upstream.close()
+        self.deadlines.stop()
+        self.road.stop()
+        if self.access_log is not None:
+            self.access_log.close()
+        self._bound = []
+
+
+def _admin_endpoint(reactor: Any, host: str, port: int) -> Any:
+    from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+
+    kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
+    return kind(reactor, port, interface=host)

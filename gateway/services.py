@@ -1,0 +1,35 @@
+"""What strategies are built with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from gateway.config.model import BackendSettings, Gateway, Probe
+    from gateway.interfaces import IPool, IRoad
+
+__all__ = ["Services"]
+
+
+class Services(NamedTuple):
+    """Passed to `IStrategyFactory.build`.
+
+    ``clock`` (``IReactorTime``), ``reactor`` and ``random`` are always there.  Routers also get ``model`` and ``pools``
+    (by pool name and settings name); probes get ``road``, ``tls_for``, ``probe`` and ``settings``.
+
+    ``tls_for(settings, host)`` makes the `gateway.transport.tls.ClientTLS` for a backend of ``settings`` that is asked
+    for ``host``, and raises `gateway.errors.BackendTLSFailed` where that cannot be done.
+    """
+
+    clock: Any
+    reactor: Any
+    random: Random
+    model: Gateway | None = None
+    pools: Mapping[tuple[str, str], IPool] = {}
+    road: IRoad | None = None
+    tls_for: Callable[[BackendSettings, str], Any] | None = None
+    probe: Probe | None = None
+    settings: BackendSettings | None = None

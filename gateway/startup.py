@@ -1,0 +1,117 @@
+"""Starting, or saying why not.
+
+A gateway that cannot start ends with exit status 1 and plain sentences on standard error, never a traceback,
+whichever program runs it:
+
+* ``twistd -n gateway`` and ``python -m twisted gateway``: the sentences are on standard error;
+* ``twistd gateway`` (daemon): the parent, which waits for the daemon, prints the first of them and exits
+  with 1; the log file has all of them, and no pid file stays behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+__all__ = ["Binding", "StartFailed", "bind_all", "cannot_bind", "refuse"]
+
+_log = Logger()
+_T = TypeVar("_T")
+
+_REMEDIES = {
+    errno.EADDRINUSE: "another program has the port; stop it (`ss -ltnp` names it) or take another port, with "
+    "--map-port {port}=NEW or in the configuration",
+    errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE; map the port to a higher one with "
+    "--map-port {port}=NEW",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address; leave the address out to listen on all",
+    errno.EAFNOSUPPORT: "this machine has no such address family; use an address of another family",
+}
+
+
+class StartFailed(SystemExit, Exception):
+    """The gateway cannot start; ``problems`` has one sentence for each reason.
+
+    Both bases are needed: ``twistd`` removes its pid file and tells the parent that waits for a daemon for an
+    ``Exception`` only, and the interpreter turns a ``SystemExit`` into an exit status without a traceback.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(1)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "; ".join(self.problems)
+
+
+class Binding(NamedTuple):
+    """One port to listen on. ``listener`` names it for messages; ``host`` is empty for all addresses."""
+
+    listener: str
+    host: str
+    port: int
+    endpoint: IStreamServerEndpoint
+    factory: IProtocolFactory
+
+
+def refuse(problems: Iterable[str], heading: str = "gateway: cannot start") -> NoReturn:
+    """Print why the gateway cannot start, also to the log where there is one, and raise `StartFailed`."""
+    failed = StartFailed(list(problems))
+    stream = sys.__stderr__
+    if stream is not None:
+        print(heading, *failed.problems, sep="\n  ", file=stream, flush=True)
+    if sys.stderr is not stream:  # twistd has begun logging, and in a daemon the log is all there is
+        for problem in failed.problems:
+            _log.critical("cannot start: {problem}", problem=problem)
+    raise failed
+
+
+def cannot_bind(listener: str, host: str, port: int, error: BaseException) -> str:
+    """A sentence for the operator: which listener, where, why not, and what to do.
+
+    ``error`` is a ``CannotListenError`` or an ``OSError``.
+    """
+    cause = getattr(error, "socketError", error)
+    number = cause.errno if isinstance(cause, OSError) else None
+    reason = (cause.strerror if isinstance(cause, OSError) else None) or str(cause) or type(cause).__name__
+    place = f"{f'[{host}]' if ':' in host else host or '*'}:{port}"
+    remedy = _REMEDIES.get(number or 0, "").format(port=port)
+    return f"listener {listener!r}: cannot listen on {place}: {reason}" + (f" ({remedy})" if remedy else "")
+
+
+def bind_all(bindings: Iterable[Binding]) -> list[IListeningPort]:
+    """Listen on every port and return the ports, in the order of ``bindings``; or `refuse` for all that fail.
+
+    The endpoints must answer at once, as those of a `gateway.interfaces.IRoad` do.  Ports that were bound before
+    another one failed are closed again.
+    """
+    ports: list[IListeningPort] = []
+    problems: list[str] = []
+    for binding in bindings:
+        try:
+            ports.append(_result(binding.endpoint.listen(binding.factory)))
+        except Exception as error:
+            problems.append(cannot_bind(binding.listener, binding.host, binding.port, error))
+    if problems:
+        for port in ports:
+            port.stopListening()
+        refuse(problems)
+    return ports
+
+
+def _result(deferred: Deferred[_T]) -> _T:
+    """The result of a Deferred that has one; raises what it failed with."""
+    found: list[Any] = []
+    deferred.addBoth(found.append)
+    if not found:
+        deferred.cancel()
+        raise RuntimeError("the endpoint did not answer at once")
+    if isinstance(found[0], Failure):
+        found[0].raiseException()
+    return cast(_T, found[0])

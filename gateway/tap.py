@@ -1,0 +1,176 @@
+"""``twistd gateway``: the options, and the service that comes of them.
+
+The configuration is read and checked while the options are: what is wrong is printed, all of it, and the exit
+status is 1, before anything is bound, forked or logged.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from gateway import __version__, config
+from gateway.command_line import parse_address, small_gateway
+from gateway.config.model import Gateway
+from gateway.errors import ConfigurationError, Problem
+from gateway.startup import refuse
+
+__all__ = ["Options", "makeService"]
+
+_NOTHING_TO_DO = """\
+say what to serve, one of:
+    --demo                                                     two embedded backends and a page to try
+    --listen tcp:8080 --backend http://127.0.0.1:9001          no file at all; --backend may be repeated
+    --config gateway.yaml                                      or ARM JSON; see docs/configuration.md"""
+
+
+class Options(usage.Options):
+    """Options of ``twistd gateway``; `postOptions` sets ``model``, the gateway, and ``notices``, what to log of it."""
+
+    synopsis = "[--demo | --config FILE | --listen tcp:PORT --backend URL ...] [options]"
+    longdesc = "An application gateway: HTTP, HTTPS and WebSocket listeners, pools, probes and routing rules."
+
+    optFlags = [
+        ["demo", None, "Serve a demonstration on 127.0.0.1:8080 (or the next free port) with two embedded backends."],
+    ]
+    optParameters = [
+        ["config", "c", None, "The configuration: compact YAML, an ARM template, an exported resource, or properties."],
+        ["overrides", None, None, "A file with what differs on this machine: ports, backends, certificates, values."],
+        ["admin", None, None, "Where to serve /pools and /ready: HOST:PORT, or tcp:PORT for 127.0.0.1."],
+        ["access-log", None, "-", "Where to write one JSON line per exchange: a file, - for standard output, or off."],
+        ["transport", None, "auto", "What carries the bytes: pump (Linux), twisted, or auto."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["parameters"] = []
+        self["map_ports"] = []
+        self["map_backends"] = []
+        self["listen"] = []
+        self["backends"] = []
+        self.model: Gateway | None = None
+        self.notices: tuple[str, ...] = ()
+
+    def opt_parameters(self, path: str) -> None:
+        """A parameter file for an ARM template. May be repeated; the later one wins."""
+        self["parameters"].append(path)
+
+    def opt_map_port(self, pair: str) -> None:
+        """Bind another port than the configuration says, as 80=8080. May be repeated."""
+        if re.fullmatch(r"[0-9]{1,5}=[0-9]{1,5}", pair) is None or max(map(int, pair.split("="))) > 65535:
+            raise usage.UsageError(f"--map-port {pair}: right would be --map-port 80=8080")
+        self["map_ports"].append(pair)
+
+    def opt_map_backend(self, pair: str) -> None:
+        """Connect elsewhere than the configuration says, as 10.0.0.4=127.0.0.1:9001. May be repeated."""
+        if not all(pair.partition("=")):
+            raise usage.UsageError(f"--map-backend {pair}: right would be --map-backend 10.0.0.4=127.0.0.1:9001")
+        self["map_backends"].append(pair)
+
+    def opt_listen(self, address: str) -> None:
+        """Listen without a configuration file: tcp:8080, or 127.0.0.1:8080. May be repeated; needs --backend."""
+        self["listen"].append(address)
+
+    def opt_backend(self, url: str) -> None:
+        """A backend of those listeners: http://127.0.0.1:9001. May be repeated."""
+        self["backends"].append(url)
+
+    def opt_version(self) -> NoReturn:
+        """Print the version and exit."""
+        print(f"gateway {__version__}")
+        sys.exit(0)
+
+    def parseArgs(self) -> None:
+        """No words without an option."""
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the command line; a mistake in it is shown without pages of help, and the status is 1 in any runner."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            refuse([str(error), "`twistd gateway --help` lists the options"], "gateway: the command line is wrong")
+
+    def postOptions(self) -> None:
+        """Read and check the configuration; ends the process with status 1 where it cannot be started."""
+        self._check_words()
+        try:
+            self.model = self._read()
+        except ConfigurationError as error:
+            count = len(error.problems)
+            heading = f"gateway: cannot start: {error.source}: {count} {'error' if count == 1 else 'errors'}"
+            refuse([str(problem) for problem in error.problems], heading)
+
+    def _check_words(self) -> None:
+        given = [word for word in ("demo", "config", "listen") if self[word]]
+        if not given and self["backends"]:
+            given = ["listen"]
+        if not given:
+            raise usage.UsageError(_NOTHING_TO_DO)
+        if len(given) > 1:
+            raise usage.UsageError(f"--{given[0]} and --{given[1]} exclude each other")
+        if self["backends"] and given != ["listen"]:
+            raise usage.UsageError(f"--backend goes with --listen, not with --{given[0]}")
+        if given != ["config"]:
+            for word in ("parameters", "overrides", "map_ports", "map_backends"):
+                if self[word]:
+                    option = word.replace("_", "-").removesuffix("s") if word.startswith("map") else word
+                    raise usage.UsageError(f"--{option} goes with --config")
+        if self["transport"] not in ("auto", "pump", "twisted"):
+            raise usage.UsageError(f"--transport {self['transport']}: right would be auto, pump or twisted")
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        if self["admin"] is not None:
+            try:
+                host, port = parse_address(self["admin"], default_host="127.0.0.1")
+            except ValueError as error:
+                raise usage.UsageError(f"--admin {error}") from None
+            self["admin"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if self["access-log"] not in ("-", "off"):
+            path = os.path.abspath(self["access-log"])  # a daemon changes its directory
+            directory = os.path.dirname(path)
+            if os.path.isdir(path) or not os.access(directory, os.W_OK):
+                raise usage.UsageError(f"--access-log {path}: not a file in a directory that can be written")
+            self["access-log"] = path
+
+    def _read(self) -> Gateway:
+        if self["demo"]:
+            from gateway.demo import demo_model
+
+            return demo_model()
+        if self["listen"] or self["backends"]:
+            return small_gateway(self["listen"], self["backends"])
+        warnings: list[Problem] = []
+        model = config.load(
+            self["config"],
+            parameters=self["parameters"],
+            overrides=self["overrides"],
+            map_ports=self["map_ports"],
+            map_backends=self["map_backends"],
+            warnings=warnings,
+        )
+        self.notices = tuple(map(str, warnings))
+        return model
+
+
+def makeService(options: Options) -> IService:
+    """The service for options that have been read; nothing is bound before it is started."""
+    from twisted.internet import reactor
+
+    from gateway.service import GatewayService
+
+    assert options.model is not None
+    return GatewayService(
+        options.model,
+        reactor=reactor,
+        transport=options["transport"],
+        access_log=options["access-log"],
+        admin=options["admin"],
+        notices=options.notices,
+    )

@@ -1,0 +1,40 @@
+"""What carries the bytes: the pump in production, Twisted's own transports elsewhere.
+
+Protocols and factories do not know which; `road` is the one place that chooses.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import Any
+
+from twisted.internet.interfaces import IReactorFDSet
+
+from gateway.interfaces import IRoad
+
+__all__ = ["road"]
+
+VARIABLE = "GATEWAY_TRANSPORT"
+"""Environment variable that overrides ``auto``: ``pump`` or ``twisted``."""
+
+
+def road(reactor: Any, name: str = "auto") -> IRoad:
+    """Return the `IRoad` called ``name``: ``pump``, ``twisted`` or ``auto``.
+
+    ``auto`` asks the environment variable GATEWAY_TRANSPORT, then takes the pump where the platform has epoll and
+    the reactor can watch a descriptor.  Raises ``ValueError`` for another name.
+    """
+    if name == "auto":
+        name = os.environ.get(VARIABLE, "").strip().lower() or "auto"
+    if name == "auto":
+        name = "pump" if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor) else "twisted"
+    if name == "pump":
+        from gateway.transport.pump_road import PumpRoad
+
+        return PumpRoad(reactor)
+    if name == "twisted":
+        from gateway.transport.twisted_road import TwistedRoad
+
+        return TwistedRoad(reactor)
+    raise ValueError(f"there is no transport called {name!r}: use pump, twisted or auto")

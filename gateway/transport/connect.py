@@ -1,0 +1,232 @@
+"""Client connections on the pump: one attempt over all addresses of a host, under one time limit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from typing import TYPE_CHECKING, Any, Callable
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    DNSLookupError,
+    NoProtocol,
+    TimeoutError,
+    getConnectError,
+)
+from twisted.internet.interfaces import IResolutionReceiver
+from zope.interface import implementer
+
+from gateway.transport.tcp import TCPTransport, address
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IHostResolution, IProtocol, IProtocolFactory
+    from twisted.python.failure import Failure
+
+    from gateway.transport.pump import Pump
+
+__all__ = ["Attempt", "Prelude"]
+
+Prelude = Callable[["Attempt", socket.socket, "IPv4Address | IPv6Address"], None]
+"""What is done with a connected socket: `Attempt.join` with a transport, perhaps after a TLS handshake."""
+
+
+@implementer(IResolutionReceiver)
+class Attempt:
+    """Connects to the first address of ``host`` that answers and joins the connection to a protocol.
+
+    ``result`` fires with the protocol, after its ``connectionMade``; it fails with a ``ConnectError`` and may be
+    cancelled.  ``timeout`` in seconds covers everything up to then.
+    """
+
+    waiting = False
+
+    def __init__(
+        self, pump: Pump, reactor: Any, host: str, port: int, factory: IProtocolFactory, timeout: float,
+        prelude: Prelude | None = None,
+    ) -> None:  # fmt: skip
+        self.pump = pump
+        self.result: Deferred[IProtocol] = Deferred(self._cancel)
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._factory = factory
+        self._prelude: Prelude = prelude or Attempt.plain
+        self._addresses: list[IPv4Address | IPv6Address] = []
+        self._sock: socket.socket | None = None
+        self._peer: IPv4Address | IPv6Address | None = None
+        self._resolution: IHostResolution | None = None
+        self._over = False
+        self._error: Exception | None = None
+        self._abandon: Callable[[], None] | None = None
+        self._timer = reactor.callLater(timeout, self._timed_out) if timeout else None
+        self._timeout = timeout
+
+    def start(self) -> Deferred[IProtocol]:
+        """Begin; address literals need no resolver."""
+        self._factory.doStart()
+        if isIPAddress(self._host):
+            self._addresses = [IPv4Address("TCP", self._host, self._port)]
+            self._next()
+        elif isIPv6Address(self._host):
+            self._addresses = [IPv6Address("TCP", self._host, self._port)]
+            self._next()
+        else:
+            self._reactor.nameResolver.resolveHostName(self, self._host, self._port)
+        return self.result
+
+    # IResolutionReceiver
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """The resolver has begun."""
+        self._resolution = resolutionInProgress
+
+    def addressResolved(self, address: IPv4Address | IPv6Address) -> None:  # type: ignore[override]
+        """One address, in the resolver's order of preference."""
+        self._addresses.append(address)
+
+    def resolutionComplete(self) -> None:
+        """All addresses are known."""
+        self._resolution = None
+        if not self._over:
+            self._addresses.reverse()
+            if not self._addresses:
+                self.fail(DNSLookupError(f"no address found for {self._host}"))
+                return
+            self._next()
+
+    # Rider, while the connection is being made
+
+    def event(self, events: int) -> None:
+        """The connection is there, or was refused, or neither (a stale hint)."""
+        sock = self._sock
+        if sock is None:
+            return
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._refused(code)
+            return
+        try:
+            peer = address(sock.getpeername())
+        except OSError:
+            return
+        self._connected(peer, events)
+
+    def again(self) -> None:
+        """The connection was there at once."""
+        self.event(select.EPOLLOUT)
+
+    def dropped(self, reason: Failure) -> None:
+        """The reactor stops."""
+        self.fail(ConnectError(string="the reactor stops"))
+
+    # What preludes call
+
+    def plain(self, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+        """No prelude: the connection may be used as it is."""
+        transport = TCPTransport(self.pump, sock, peer)
+        self.pump.hand_over(sock.fileno(), transport)
+        self.join(transport)
+
+    def on_abandon(self, call: Callable[[], None]) -> None:
+        """``call()`` gets rid of the socket if the attempt ends during the prelude."""
+        self._abandon = call
+
+    def join(self, transport: TCPTransport) -> None:
+        """The connection may be used: ask the factory for a protocol, and fire."""
+        try:
+            protocol = self._factory.buildProtocol(transport.getPeer())
+            if protocol is None:
+                raise NoProtocol()
+        except Exception as error:
+            transport.start(_Nobody())
+            transport.abortConnection()
+            self.fail(error)
+            return
+        self._finish()
+        transport.start(protocol, self._factory.doStop)
+        self.result.callback(protocol)
+
+    def fail(self, error: Exception) -> None:
+        """The attempt has failed."""
+        if self._over:
+            return
+        self._finish()
+        self._close()
+        self._factory.doStop()
+        self.result.errback(error)
+
+    # Inner workings
+
+    def _next(self) -> None:
+        """Try the next address."""
+        self._peer = peer = self._addresses.pop()
+        v6 = isinstance(peer, IPv6Address)
+        try:
+            self._sock = sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            self._refused(error.errno or errno.EMFILE)
+            return
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = sock.connect_ex((peer.host, peer.port))
+        if code in (0, errno.EINPROGRESS):
+            self.pump.add(sock.fileno(), self)
+        else:
+            self._refused(code)
+
+    def _refused(self, code: int) -> None:
+        self._close()
+        if self._addresses:
+            self._next()
+        else:
+            assert self._peer is not None
+            reason = f"{self._peer.host}:{self._peer.port}: {os.strerror(code)}"
+            self.pump.later(lambda: self.fail(getConnectError((code, reason))))
+
+    def _connected(self, peer: IPv4Address | IPv6Address, events: int) -> None:
+        sock, self._sock = self._sock, None
+        assert sock is not None
+        self._prelude(self, sock, peer)
+
+    def _close(self) -> None:
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            self.pump.remove(sock.fileno())
+            sock.close()
+        abandon, self._abandon = self._abandon, None
+        if abandon is not None:
+            abandon()
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._resolution is not None:
+            self._resolution.cancel()
+            self._resolution = None
+
+    def _timed_out(self) -> None:
+        self.fail(TimeoutError(string=f"{self._host}:{self._port} did not answer within {self._timeout:g} s"))
+
+    def _cancel(self, result: Deferred[IProtocol]) -> None:
+        where = self._peer or IPv4Address("TCP", self._host, self._port)
+        self.fail(ConnectingCancelledError(where))
+
+
+class _Nobody:
+    """Takes the place of a protocol where there is none."""
+
+    def makeConnection(self, transport: Any) -> None:
+        """Nothing to do."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Nothing to do."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Nothing to do."""

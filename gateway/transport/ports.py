@@ -1,0 +1,223 @@
+"""The listening port on the pump."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from typing import TYPE_CHECKING, Any, Callable
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gateway.transport.tcp import TCPTransport, address
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
+
+    from gateway.transport.pump import Pump
+
+__all__ = ["Port", "Welcome"]
+
+_log = Logger()
+
+_ACCEPTS = 64
+"""Connections that are accepted before other sockets get their turn."""
+
+_PAUSE = 1.0
+"""Seconds without accepting when descriptors or memory have run out."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+Welcome = Callable[["Port", socket.socket, "IPv4Address | IPv6Address"], None]
+"""What is done with an accepted, non-blocking socket: `Port.connect`, or a TLS handshake before it."""
+
+
+@implementer(IListeningPort)
+class Port:
+    """Accepts connections and gives each a protocol of ``factory``.
+
+    ``host`` is an address; ``""`` means all of this machine, IPv6 and IPv4 through one dual-stack socket where the
+    kernel has that, else IPv4.  ``welcome`` may put something between the accept and the protocol.
+    """
+
+    waiting = False
+
+    def __init__(
+        self, pump: Pump, reactor: Any, host: str, port: int, factory: IProtocolFactory, backlog: int,
+        welcome: Welcome | None = None,
+    ) -> None:  # fmt: skip
+        self.factory = factory
+        self._pump = pump
+        self._reactor = reactor
+        self._host = host
+        self._number = port
+        self._backlog = backlog
+        self._welcome: Welcome = welcome or Port.connect
+        self._sock: socket.socket | None = None
+        self._spare = -1
+        self._pause: IDelayedCall | None = None
+        self._complained = False
+        self._stopped: Deferred[None] | None = None
+        self._address: IPv4Address | IPv6Address | None = None
+
+    def __repr__(self) -> str:
+        return f"<Port {self._host or '*'}:{self._address.port if self._address else self._number}>"
+
+    # IListeningPort
+
+    def startListening(self) -> None:
+        """Bind and listen; raises ``CannotListenError`` with the reason of the operating system."""
+        sock = _bind(self._host, self._number, self._backlog)
+        self._sock = sock
+        self._address = address(sock.getsockname())
+        self._spare = _spare()
+        self.factory.doStart()
+        self._pump.add(sock.fileno(), self, select.EPOLLIN)
+
+    def stopListening(self) -> Deferred[None]:
+        """Close the port; its connections stay. The Deferred fires when the factory has been told."""
+        if self._sock is None:
+            return succeed(None)
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        self._pump.remove(self._sock.fileno())
+        self._sock.close()
+        self._sock = None
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+        self._stopped = Deferred()
+        self._pump.later(self._tell_stopped)
+        return self._stopped
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Where it listens, with the port number the kernel chose for 0."""
+        assert self._address is not None, "the port does not listen yet"
+        return self._address
+
+    # Rider
+
+    def event(self, events: int) -> None:
+        """Accept what is there."""
+        if self._pause is None:
+            self._accept()
+
+    def again(self) -> None:
+        """Accept more."""
+        self.event(select.EPOLLIN)
+
+    def dropped(self, reason: Failure) -> None:
+        """The reactor stops."""
+        self.stopListening()
+
+    # Accepting
+
+    def connect(self, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+        """Give an accepted socket its protocol, if the factory wants it."""
+        transport = TCPTransport(self._pump, sock, peer)
+        self._pump.add(sock.fileno(), transport)
+        self.join(transport, sock, peer)
+
+    def join(self, transport: TCPTransport, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+        """Ask the factory for a protocol and start ``transport`` with it; ``None`` or an exception closes the socket."""
+        try:
+            protocol = self.factory.buildProtocol(peer)
+        except Exception:
+            _log.failure("{factory}.buildProtocol failed", factory=type(self.factory).__name__)
+            protocol = None
+        if protocol is None:
+            self._pump.remove(sock.fileno())
+            sock.close()
+            return
+        transport.start(protocol)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS):
+            listening = self._sock
+            if listening is None:
+                return
+            try:
+                sock, name = listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._exhausted(error)
+                    return
+                continue  # the client left while it waited (ECONNABORTED and the network's errors, accept(2))
+            self._complained = False
+            sock.setblocking(False)
+            self._welcome(self, sock, address(name))
+        self._pump.soon(self)
+
+    def _exhausted(self, error: OSError) -> None:
+        """No descriptors: refuse one client with the spare so that somebody notices, let the others wait a second."""
+        if not self._complained:
+            self._complained = True
+            _log.error(
+                "{port} cannot accept: {reason}. Connections wait in the backlog; raise the limit of open files.",
+                port=self, reason=os.strerror(error.errno),
+            )  # fmt: skip
+        if self._spare >= 0:
+            os.close(self._spare)
+            try:
+                assert self._sock is not None
+                self._sock.accept()[0].close()
+            except OSError:
+                pass  # nobody there any more, or somebody else took the descriptor
+            self._spare = _spare()
+        self._pause = self._reactor.callLater(_PAUSE, self._resume)
+
+    def _resume(self) -> None:
+        self._pause = None
+        if self._spare < 0:
+            self._spare = _spare()
+        self._pump.soon(self)
+
+    def _tell_stopped(self) -> None:
+        stopped, self._stopped = self._stopped, None
+        try:
+            self.factory.doStop()
+        finally:
+            if stopped is not None:
+                stopped.callback(None)
+
+
+def _spare() -> int:
+    """A descriptor to give up when there are no others; -1 where there is none to be had."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _bind(host: str, port: int, backlog: int) -> socket.socket:
+    """A listening, non-blocking socket, whose accepted sockets inherit TCP_NODELAY."""
+    dual = not host and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual or ":" in host else socket.AF_INET
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise CannotListenError(host, port, error) from error
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
+        where = "::" if dual else host or "0.0.0.0"
+        target = socket.getaddrinfo(where, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)[0][4]
+        sock.bind(target)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise CannotListenError(host, port, error) from error
+    return sock

@@ -1,0 +1,93 @@
+"""The road of production: endpoints whose connections ride on the pump."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from zope.interface import implementer
+
+from gateway.interfaces import IRoad
+from gateway.transport.connect import Attempt
+from gateway.transport.ports import Port
+from gateway.transport.pump import Pump
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
+
+    from gateway.transport.tls import ClientTLS
+
+__all__ = ["PumpRoad"]
+
+
+@implementer(IRoad)
+class PumpRoad:
+    """`IRoad` on one `Pump`. ``reactor`` has descriptors, time and a name resolver."""
+
+    name = "pump"
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.pump = Pump(reactor)
+
+    def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024) -> IStreamServerEndpoint:
+        """See `IRoad`."""
+        return _ServerEndpoint(self.pump, self._reactor, host, port, tls, backlog)
+
+    def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
+        """See `IRoad`."""
+        return _ClientEndpoint(self.pump, self._reactor, host, port, tls, timeout)
+
+    def stop(self) -> None:
+        """Nothing to release: the epoll goes with its last socket."""
+
+
+@implementer(IStreamServerEndpoint)
+class _ServerEndpoint:
+    def __init__(self, pump: Pump, reactor: Any, host: str, port: int, tls: Any, backlog: int) -> None:
+        self._pump = pump
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._backlog = backlog
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Bind and listen; fails with ``CannotListenError``."""
+        welcome = None
+        if self._tls is not None:
+            from gateway.transport.tls import server_welcome
+
+            welcome = server_welcome(self._tls, self._pump, self._reactor)
+        port = Port(self._pump, self._reactor, self._host, self._port, protocolFactory, self._backlog, welcome)
+        try:
+            port.startListening()
+        except Exception:
+            return fail()
+        return succeed(port)
+
+
+@implementer(IStreamClientEndpoint)
+class _ClientEndpoint:
+    def __init__(
+        self, pump: Pump, reactor: Any, host: str, port: int, tls: ClientTLS | None, timeout: float
+    ) -> None:
+        self._pump = pump
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._timeout = timeout
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect; see `IRoad.client`. HOT where backends do not keep connections alive."""
+        prelude = None
+        if self._tls is not None:
+            from gateway.transport.tls import client_prelude
+
+            prelude = client_prelude(self._tls, f"{self._host}:{self._port}")
+        attempt = Attempt(
+            self._pump, self._reactor, self._host, self._port, protocolFactory, self._timeout, prelude
+        )
+        return attempt.start()

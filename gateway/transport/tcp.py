@@ -1,0 +1,510 @@
+"""The TCP transport on the pump.
+
+``write`` sends at once; only what the kernel refuses is queued.  A queue that is not empty pauses the streaming
+producer that feeds it, and lets it go on when it is nearly drained.  Nothing here calls the protocol from inside
+one of the protocol's own calls: losses are told later in the turn.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import struct
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Callable, Iterable
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
+
+    from gateway.transport.pump import Pump
+
+__all__ = ["TCPTransport", "address"]
+
+_log = Logger()
+
+_OUT = select.EPOLLOUT
+_END = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_IN = select.EPOLLIN | _END
+
+_SMALL_READ = 16 * 1024
+_LARGE_READ = 256 * 1024
+_LOW_WATER = 32 * 1024
+_PIECES = 64
+"""How many queued pieces one system call takes (the kernel's limit is 1024)."""
+
+_DISCARD = 64 * 1024
+_RESET = struct.pack("ii", 1, 0)
+
+
+def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+    """The Twisted address for a socket name; IPv4 clients of a dual-stack port appear as what they are."""
+    host, port = name[0], name[1]
+    if ":" not in host:
+        return IPv4Address("TCP", host, port)
+    if host.startswith("::ffff:") and "." in host:
+        return IPv4Address("TCP", host[7:], port)
+    return IPv6Address("TCP", *name)
+
+
+@implementer(ITCPTransport, IPushProducer, IConsumer)
+class TCPTransport:
+    """One connection, server or client side.
+
+    ``protocol``: who gets the data; may be replaced at any time.
+    ``queued``: bytes that were written and that the kernel has not accepted yet.
+    ``connected``: false from the moment the connection is known to be lost, which is before ``connectionLost``.
+    ``disconnecting``: ``loseConnection`` was called.  A peer that does not read can make the flush last for
+    ever; whoever calls it must have a deadline and ``abortConnection``.
+    ``tls_version``, ``tls_cipher``: empty; here so that callers need not ask what carries them.
+    """
+
+    tls_version = ""
+    tls_cipher = ""
+    negotiatedProtocol: bytes | None = None
+
+    __slots__ = (
+        "__weakref__", "_closing_write", "_deaf", "_direct", "_end_seen", "_fd", "_local", "_more",
+        "_on_lost", "_paused", "_peer", "_producer", "_producer_paused", "_pump", "_queue", "_read_closed", "_reason",
+        "_recv", "_send", "_size", "_sock", "_streaming", "_write_closed", "_write_error", "connected",
+        "disconnecting", "protocol", "queued", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, pump: Pump, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+        self._pump = pump
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._peer = peer
+        self._local: IPv4Address | IPv6Address | None = None
+        self._recv: Callable[[int], bytes] = sock.recv
+        self._send: Callable[[Any], int] = sock.send
+        self._size = _SMALL_READ
+        self._queue: deque[Any] = deque()
+        self.queued = 0
+        self.connected = True
+        self.disconnecting = False
+        self.waiting = False
+        self.protocol: IProtocol = None  # type: ignore[assignment]
+        self._direct = True
+        self._paused = False
+        self._read_closed = False
+        self._deaf = False
+        self._more = False
+        self._end_seen = False
+        self._closing_write = False
+        self._write_closed = False
+        self._write_error: OSError | None = None
+        self._producer: Any = None
+        self._streaming = False
+        self._producer_paused = False
+        self._reason: Exception | None = None
+        self._on_lost: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} fd={self._fd} to {self._peer.host}:{self._peer.port}>"
+
+    def start(self, protocol: IProtocol, on_lost: Callable[[], None] | None = None) -> None:
+        """Join the transport to its protocol; ``on_lost()`` is called after the protocol's ``connectionLost``."""
+        self.protocol = protocol
+        self._on_lost = on_lost
+        try:
+            protocol.makeConnection(self)
+        except Exception as error:
+            self._protocol_raised(error)
+
+    # Rider: what the pump calls
+
+    def event(self, events: int) -> None:
+        """HOT"""
+        if self._queue and events & _OUT:
+            self._flush()
+        if not events & _IN:
+            return
+        if self._deaf:
+            self._note_unread(events)
+            return
+        size = self._size
+        try:
+            data = self._recv(size)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(_lost(error))
+            return
+        if not data:
+            self._read_ended()
+            return
+        try:
+            self.protocol.dataReceived(data)
+        except Exception as error:
+            self._protocol_raised(error)
+            return
+        if len(data) == size:
+            if size < _LARGE_READ:
+                self._size = size * 4
+            self._pump.soon(self)
+        if events & _END:
+            # The end was announced together with the data in front of it; there will be no other edge.
+            self._end_seen = True
+            self._pump.soon(self)
+
+    def again(self) -> None:
+        """Read what an edge announced earlier; serve a pull producer."""
+        if not self.connected:
+            return
+        producer = self._producer
+        if producer is not None and not self._streaming and not self._queue:
+            producer.resumeProducing()
+            if self._producer is not None and not self._queue:
+                self._pump.soon(self)
+        if self.connected:
+            self.event(_IN if self._end_seen else select.EPOLLIN)
+
+    def dropped(self, reason: Failure) -> None:
+        """The pump lets go of this connection."""
+        self._lose(ConnectionLost(f"the pump gave it up: {reason.getErrorMessage()}"))
+
+    # ITransport
+
+    def write(self, data: bytes) -> None:
+        """Send, or queue what cannot be sent. Ignored once the connection is lost or its write side closed. HOT"""
+        if not self._direct:
+            self._enqueue(data)
+            return
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._write_failed(error)
+            return
+        if sent != len(data):
+            self._enqueue(data, sent)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """`write` of all pieces in one go."""
+        self.write(b"".join(iovec))
+
+    def loseConnection(self) -> None:
+        """Close when the queue has been sent and, if there is one, the pull producer has unregistered.
+
+        What arrives from now on is discarded, also the peer's end of file.
+        """
+        if self.disconnecting or not self.connected:
+            return
+        self.disconnecting = True
+        self._direct = False
+        unread = self._more or self._paused
+        self._paused = False
+        self._deaf = True
+        self._finish_if_flushed()
+        if unread and self.connected:
+            self._pump.soon(self)
+
+    def abortConnection(self) -> None:
+        """Close at once with a reset, whatever is queued."""
+        if self.connected:
+            try:
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            except OSError:
+                pass  # the peer was faster
+            self._lose(ConnectionAborted())
+
+    def loseWriteConnection(self) -> None:
+        """Send an end of file when the queue has been sent; reading goes on."""
+        if self.connected and not self._closing_write and not self.disconnecting:
+            self._closing_write = True
+            self._direct = False
+            self._finish_if_flushed()
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The other end."""
+        return self._peer
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """This end. After the loss, whatever was asked before, else port 0."""
+        if self._local is None:
+            try:
+                self._local = address(self._sock.getsockname())
+            except OSError:
+                return IPv4Address("TCP", "0.0.0.0", 0)
+        return self._local
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether Nagle's algorithm is off; it is unless someone turned it on."""
+        return bool(self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Turn Nagle's algorithm off or on."""
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, bool(enabled))
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether the kernel sends keep-alive probes."""
+        return bool(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Turn the kernel's keep-alive probes on or off."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
+
+    # IConsumer, IPushProducer
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Let ``producer`` be paused while the queue is not empty, or pulled while it is (``streaming`` false)."""
+        if self._producer is not None:
+            raise RuntimeError(f"cannot register {producer}: {self._producer} was never unregistered")
+        if not self.connected:
+            producer.stopProducing()
+            return
+        self._producer = producer
+        self._streaming = bool(streaming)
+        self._producer_paused = False
+        if not streaming:
+            self._pump.soon(self)
+        elif self._queue:
+            self._producer_paused = True
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """Forget the producer."""
+        self._producer = None
+        if self.disconnecting or self._closing_write:
+            self._finish_if_flushed()
+
+    def pauseProducing(self) -> None:
+        """Stop calling ``dataReceived``, at once. HOT"""
+        self._paused = self._deaf = True
+
+    def resumeProducing(self) -> None:
+        """Go on; data that waits arrives later in this turn, not within this call. HOT"""
+        if self._paused and self.connected:
+            self._paused = False
+            if not self._read_closed:
+                self._deaf = False
+                if self._more:
+                    self._more = False
+                    self._pump.soon(self)
+
+    def stopProducing(self) -> None:
+        """As a producer: nobody wants the data any more."""
+        self.loseConnection()
+
+    # Reading
+
+    def _note_unread(self, events: int) -> None:
+        """There is something to read, and nobody who wants it now."""
+        if self.disconnecting:
+            self._discard()
+            return
+        if self._read_closed:
+            if events & (select.EPOLLERR | select.EPOLLHUP):
+                self._check_error()
+            return
+        self._more = True
+        if events & _END:
+            self._end_seen = True
+        if events & select.EPOLLERR or self._write_error is not None:
+            self._check_error()
+
+    def _check_error(self) -> None:
+        """A reset with nothing left to read is told although the reader is paused."""
+        try:
+            unread = self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(_lost(error))
+            return
+        if not unread and self._write_error is not None:
+            self._lose(_lost(self._write_error))
+
+    def _discard(self) -> None:
+        """Read and drop, while the last data are being sent; an end of file is no reason to stop sending."""
+        if self._read_closed:
+            return
+        try:
+            data = self._recv(_DISCARD)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(_lost(error))
+            return
+        if not data:
+            self._read_closed = True
+        else:
+            self._pump.soon(self)
+
+    def _read_ended(self) -> None:
+        """The peer sent its end of file."""
+        if self._write_error is not None:
+            self._lose(_lost(self._write_error))
+            return
+        self._read_closed = self._deaf = True
+        if not IHalfCloseableProtocol.providedBy(self.protocol) or self._write_closed:
+            self._lose(ConnectionDone())
+            return
+        try:
+            self.protocol.readConnectionLost()
+        except Exception as error:
+            self._protocol_raised(error)
+
+    def _protocol_raised(self, error: Exception) -> None:
+        """The protocol's fault: it costs this connection and a log entry."""
+        _log.failure("{protocol} failed, its connection is closed", protocol=type(self.protocol).__name__)
+        self._lose(error)
+
+    # Writing
+
+    def _enqueue(self, data: bytes, sent: int = 0) -> None:
+        """Queue what follows the first ``sent`` bytes of ``data``, and pause who feeds this transport."""
+        if not self.connected or self._closing_write or self._write_error is not None:
+            return
+        producer = self._producer
+        if self.disconnecting and (producer is None or self._streaming):
+            return
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))
+        rest: Any = memoryview(data)[sent:] if sent else data
+        if not rest:
+            return
+        self._queue.append(rest)
+        self.queued += len(rest)
+        if self._direct:
+            self._direct = False
+        elif len(self._queue) == 1:
+            # Only a pull producer of a closing connection gets here with an empty queue; no edge will come for it.
+            self._pump.later(self._flush)
+        if producer is not None and self._streaming and not self._producer_paused:
+            self._producer_paused = True
+            producer.pauseProducing()
+
+    def _flush(self) -> None:
+        """Send what is queued, until the kernel refuses."""
+        queue = self._queue
+        while queue:
+            try:
+                sent = self._send(queue[0]) if len(queue) == 1 else self._sock.sendmsg(list(islice(queue, _PIECES)))
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._write_failed(error)
+                return
+            self.queued -= sent
+            while sent:
+                head = queue[0]
+                if sent < len(head):
+                    queue[0] = memoryview(head)[sent:]
+                    break
+                sent -= len(head)
+                queue.popleft()
+        self._flushed()
+
+    def _flushed(self) -> None:
+        """Some of the queue has gone: let the producer go on, do what was to be done at its end."""
+        if not self._queue:
+            if self.disconnecting or self._closing_write:
+                self._finish_if_flushed()
+            elif self.connected:
+                self._direct = True
+        producer = self._producer
+        if producer is None or not self.connected:
+            return
+        if not self._streaming:
+            if not self._queue:
+                self._pump.soon(self)
+        elif self._producer_paused and self.queued <= _LOW_WATER:
+            self._producer_paused = False
+            producer.resumeProducing()
+
+    def _finish_if_flushed(self) -> None:
+        """Close, or close the write side, if that was asked for and everything is sent."""
+        if self._queue or not self.connected or (self._producer is not None and not self._streaming):
+            return
+        if self.disconnecting:
+            self._say_goodbye()
+        elif self._closing_write and not self._write_closed:
+            self._write_closed = True
+            self._shut_write()
+            self._pump.later(self._tell_write_closed)
+
+    def _say_goodbye(self) -> None:
+        """Everything is sent; the connection may be closed."""
+        self._lose(ConnectionDone())
+
+    def _shut_write(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._lose(_lost(error))
+
+    def _tell_write_closed(self) -> None:
+        if not self.connected:
+            return
+        if self._read_closed:
+            self._lose(ConnectionDone())
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            try:
+                self.protocol.writeConnectionLost()
+            except Exception as error:
+                self._protocol_raised(error)
+
+    def _write_failed(self, error: OSError) -> None:
+        """The peer takes no more. What it sent before may still wait to be read: an early response, for instance."""
+        self._queue.clear()
+        self.queued = 0
+        self._direct = False
+        self._write_error = error
+        if self.disconnecting:
+            self._lose(_lost(error))
+        elif self._deaf:
+            self._more = True
+            self._pump.later(self._check_error)
+        else:
+            self._end_seen = True
+            self._pump.soon(self)
+
+    # The end
+
+    def _lose(self, reason: Exception) -> None:
+        """The connection is over. The protocol is told when the events at hand are done."""
+        if not self.connected:
+            return
+        self.connected = False
+        self._direct = False
+        self._deaf = True
+        self._reason = reason
+        self._queue.clear()
+        self.queued = 0
+        self._pump.remove(self._fd)
+        self._pump.later(self._ended)
+
+    def _ended(self) -> None:
+        self._close_socket()
+        producer, self._producer = self._producer, None
+        reason, on_lost = self._reason, self._on_lost
+        try:
+            if producer is not None:
+                producer.stopProducing()
+            self.protocol.connectionLost(Failure(reason))
+        except Exception:
+            _log.failure("{protocol}.connectionLost failed", protocol=type(self.protocol).__name__)
+        if on_lost is not None:
+            on_lost()
+
+    def _close_socket(self) -> None:
+        self._sock.close()
+
+
+def _lost(error: OSError) -> ConnectionLost:
+    """Twisted's reason for a connection that broke."""
+    if error.errno in (errno.EPIPE, errno.ECONNRESET):
+        return ConnectionLost("the peer reset the connection")
+    return ConnectionLost(os.strerror(error.errno) if error.errno else str(error))

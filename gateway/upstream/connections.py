@@ -1,0 +1,114 @@
+"""Connections to one backend: the idle ones to use again, and new ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from gateway.errors import BackendError, ConnectFailed
+from gateway.upstream.http1 import UpstreamConnection
+
+if TYPE_CHECKING:
+    from gateway.config.model import BackendSettings
+    from gateway.interfaces import IBackend, IRoad
+    from gateway.transport.tls import ClientTLS
+
+__all__ = ["MOST_IDLE", "IDLE_SECONDS", "Upstream"]
+
+MOST_IDLE = 256
+"""Idle connections kept to one backend; beyond it the oldest way out is to close."""
+
+IDLE_SECONDS = 60.0
+"""How long an idle connection is kept. Backends usually close first; then it is dropped at once."""
+
+
+class Upstream:
+    """The way to one backend under one group of settings.
+
+    ``tls_for`` makes the `ClientTLS` for the host name a request is for, or is ``None`` for plain HTTP.  Connections are
+    kept apart by the name in TLS, so that a certificate checked for one host never serves another.
+    """
+
+    def __init__(
+        self,
+        backend: IBackend,
+        settings: BackendSettings,
+        road: IRoad,
+        seconds: Callable[[], float],
+        tls_for: Callable[[str], ClientTLS] | None = None,
+    ) -> None:
+        self.name = backend.name
+        self._backend = backend
+        self._settings = settings
+        self._road = road
+        self._seconds = seconds
+        self._tls_for = tls_for
+        self._idle: dict[str | None, list[UpstreamConnection]] = {}
+        self._closed = False
+
+    def take(self, host: str) -> UpstreamConnection | None:
+        """An idle connection for a request to ``host``, the one used last; ``None`` if there is none."""
+        idle = self._idle.get(None if self._tls_for is None else host)
+        return idle.pop() if idle else None
+
+    def connect(self, host: str) -> Deferred[UpstreamConnection]:
+        """A new connection; fails with a retryable `ConnectFailed`."""
+        key, tls = (None, None) if self._tls_for is None else (host, self._tls_for(host))
+        backend = self._backend
+        endpoint = self._road.client(backend.connect_host, backend.connect_port, tls, self._settings.connect_timeout)
+        factory = Factory.forProtocol(lambda: UpstreamConnection(self, key))  # type: ignore[arg-type]
+        factory.noisy = False
+        connecting: Deferred[UpstreamConnection] = endpoint.connect(factory)
+        return connecting.addErrback(self._refused)
+
+    def _refused(self, failure: Failure) -> None:
+        where = f"backend {self.name} ({self._backend.connect_host}:{self._backend.connect_port})"
+        if failure.check(BackendError):
+            failure.raiseException()
+        if failure.check(ConnectTimeout):
+            raise ConnectFailed(f"cannot connect to {where} within {self._settings.connect_timeout:g} s")
+        if failure.check(ConnectError):
+            raise ConnectFailed(f"cannot connect to {where}: {failure.value}")
+        raise ConnectFailed(f"cannot connect to {where}: {failure.getErrorMessage()}")
+
+    def keep(self, connection: UpstreamConnection) -> None:
+        """Take back a connection whose exchange is over and which may carry another."""
+        key = connection.key
+        idle = self._idle.get(key)
+        if idle is None:
+            idle = self._idle[key] = []
+        if len(idle) >= MOST_IDLE or self._closed:
+            connection.transport.loseConnection()
+            return
+        connection.idle_since = self._seconds()
+        idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """A connection has ended, or must not be used again."""
+        idle = self._idle.get(connection.key)
+        if idle and connection in idle:
+            idle.remove(connection)
+            if not idle:
+                del self._idle[connection.key]
+
+    def sweep(self) -> None:
+        """Close what has been idle for too long. Called every few seconds."""
+        oldest = self._seconds() - IDLE_SECONDS
+        for key, idle in list(self._idle.items()):
+            while idle and idle[0].idle_since < oldest:
+                idle.pop(0).transport.loseConnection()
+            if not idle:
+                del self._idle[key]
+
+    def close(self) -> None:
+        """Close the idle connections and keep no more. Ones in use end with their exchange."""
+        self._closed = True
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.transport.loseConnection()
+        self._idle.clear()

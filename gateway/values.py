@@ -1,0 +1,175 @@
+"""The values that travel between the rooms.
+
+Text of a head is ``str`` in latin-1, so that every byte of the wire has one character and nothing is
+lost on the way through (RFC 9110 §5.5).  Heads are immutable; ``Outcome`` is the one record that is
+filled in while an exchange goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
+
+if TYPE_CHECKING:
+    from gateway.config.model import BackendSettings
+    from gateway.errors import GatewayError
+    from gateway.interfaces import IBackend, IPool
+
+__all__ = ["CHUNKED", "UNTIL_CLOSE", "Fields", "Outcome", "Peer", "ProbeResult", "Reply", "RequestHead", "ResponseHead", "Route"]
+
+CHUNKED = -1
+"""``body`` of a head whose message body is chunked (RFC 9112 §7.1)."""
+
+UNTIL_CLOSE = -2
+"""``body`` of a response head whose body ends with the connection (RFC 9112 §6.3, item 8)."""
+
+Fields = Sequence[tuple[str, str]]
+"""Field lines in wire order: name as sent, value without surrounding white space."""
+
+
+class Peer(NamedTuple):
+    """The other end of a connection. ``host`` is an address without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class RequestHead(NamedTuple):
+    """A request line and its fields, checked: a value of this type may be forwarded.
+
+    ``target``: origin-form or ``*``; an absolute-form target has been split into ``host`` and this.
+    ``host``: host and optional port as the client sent it; empty only for HTTP/1.0 without Host.
+    ``version``: ``"1.1"`` or ``"1.0"``.
+    ``fields``: all field lines; ``index``: lower-case name to value, repeated ones joined by ``", "``
+    (``cookie`` by ``"; "``).
+    ``body``: length in bytes, 0 for none, or `CHUNKED`.
+    ``keep_alive``: the client lets the connection be used again.
+    ``upgrade``: lower-case protocol of an ``Upgrade`` that ``Connection`` confirms, else ``""``.
+    ``nominated``: lower-case names that ``Connection`` lists besides close, keep-alive and upgrade.
+    """
+
+    method: str
+    target: str
+    version: str
+    host: str
+    fields: Fields
+    index: Mapping[str, str]
+    body: int = 0
+    keep_alive: bool = True
+    upgrade: str = ""
+    nominated: Sequence[str] = ()
+
+    @property
+    def path(self) -> str:
+        """The target without its query, as sent (not decoded)."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What follows the first ``?`` of the target; empty where there is none."""
+        return self.target.partition("?")[2]
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value of a field by its lower-case name."""
+        return self.index.get(name, default)
+
+
+class ResponseHead(NamedTuple):
+    """A status line and its fields, checked.
+
+    ``body``: length in bytes, 0 for none (also by status or method), `CHUNKED` or `UNTIL_CLOSE`.
+    ``keep_alive``: the backend lets the connection be used again.
+    Others as in `RequestHead`.
+    """
+
+    status: int
+    reason: str
+    version: str
+    fields: Fields
+    index: Mapping[str, str]
+    body: int = 0
+    keep_alive: bool = True
+    upgrade: str = ""
+    nominated: Sequence[str] = ()
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value of a field by its lower-case name."""
+        return self.index.get(name, default)
+
+
+class Route(NamedTuple):
+    """Where a request goes. Routes are built once, at configuration time, and shared by requests.
+
+    ``listener``, ``rule``, ``path_rule``: names, for the log; ``path_rule`` is empty for a Basic rule
+    or the default of a path map.
+    ``matched``: the literal part of the path pattern that matched (pattern without ``*``), which a
+    ``path`` override of the settings replaces; empty for Basic rules and defaults.
+    """
+
+    listener: str
+    rule: str
+    pool: IPool
+    settings: BackendSettings
+    path_rule: str = ""
+    matched: str = ""
+
+
+class Reply(NamedTuple):
+    """An answer that the gateway gives itself: a redirect, or a refusal by a plugin."""
+
+    status: int
+    fields: Fields = ()
+    body: bytes = b""
+    cause: str = "reply"
+
+
+class ProbeResult(NamedTuple):
+    """What one health check found. ``reason`` is a sentence for the operator, also on success."""
+
+    healthy: bool
+    reason: str = ""
+    status: int | None = None
+    seconds: float = 0.0
+
+
+class Outcome:
+    """What is known of one exchange or WebSocket session; observers get it when it has ended.
+
+    Filled in as the exchange goes on; class attributes are the defaults.  Times are monotonic
+    seconds, or ``None`` where that point was never reached.  Byte counts include heads.
+    """
+
+    head: RequestHead | None = None
+    peer: Peer = Peer("", 0)
+    scheme: str = "http"
+    local_port: int = 0
+    tls_version: str = ""
+    tls_cipher: str = ""
+    trace_id: str = ""
+    listener: str = ""
+    route: Route | None = None
+    backend: IBackend | None = None
+    upstream_received: int = 0
+    upstream_sent: int = 0
+    attempts: int = 0
+    status: int = 0
+    upstream_status: int | None = None
+    content_type: str = ""
+    cause: str = "ok"
+    error: GatewayError | None = None
+    started: float = 0.0
+    connected: float | None = None
+    responded: float | None = None
+    ended: float | None = None
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    websocket: bool = False
+    messages_in: int = 0
+    messages_out: int = 0
+    close_code: int | None = None
+    closed_by: str = ""
+
+    def __init__(self, **known: Any) -> None:
+        self.__dict__.update(known)

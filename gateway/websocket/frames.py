@@ -1,0 +1,275 @@
+"""Reads the headers of WebSocket frames that pass by, and makes the few frames a gateway sends (RFC 6455 §5).
+
+A checked frame may be forwarded as it stands, mask and all, so that payload is never looked at, except
+that of a close frame.  HOT: one call per chunk of bytes, a few operations per frame, nothing per byte.
+"""
+
+from __future__ import annotations
+
+from os import urandom
+from typing import Final
+
+__all__ = ["FrameError", "FrameScanner", "close_frame", "ping_frame"]
+
+# What the first byte of a frame header says, without the RSV bits.
+_CONTINUATION, _CONTINUATION_END, _START, _WHOLE, _CLOSE, _PING, _PONG, _BAD = range(8)
+_KINDS: Final = {
+    0x00: _CONTINUATION, 0x80: _CONTINUATION_END, 0x01: _START, 0x02: _START,
+    0x81: _WHOLE, 0x82: _WHOLE, 0x88: _CLOSE, 0x89: _PING, 0x8A: _PONG,
+}  # fmt: skip
+
+
+def _table(reserved: int) -> bytes:
+    """Kind by first byte, with the RSV bits of ``reserved`` allowed."""
+    return bytes([_BAD if first & 0x70 & ~reserved else _KINDS.get(first & 0x8F, _BAD) for first in range(256)])
+
+
+_TABLES: Final = {reserved: _table(reserved) for reserved in range(0, 0x80, 0x10)}
+_ENDS_MESSAGE: Final = bytes([0, 1, 0, 1, 0, 0, 0, 0])
+
+
+class FrameError(Exception):
+    """The frames of one direction break RFC 6455.
+
+    ``code``: the close code to answer with.  ``offset``: how many leading bytes of the chunk that was fed come
+    before the frame at fault, and may still be forwarded.  ``torn``: the fault is in a frame whose first
+    bytes were in an earlier chunk; where they have been forwarded no frame can be put in any more.
+    """
+
+    def __init__(self, code: int, reason: str, offset: int = 0, torn: bool = False) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.offset = offset
+        self.torn = torn
+
+
+class FrameScanner:
+    """Follows the frames of one direction of a session, however the bytes are split.
+
+    ``masked``: the frames of this direction must be masked (from client to server).  ``max_message``: bytes
+    of payload that a message may have, compressed where it is; ``None`` for any.  ``reserved``: the RSV
+    bits (0x40, 0x20, 0x10) that extensions may use; all by default, for the two ends agree on extensions.
+
+    The counters ``frames``, ``messages``, ``pings``, ``pongs`` and ``payload_bytes`` count frames that have
+    passed completely.  ``closed``: a close frame has; ``close_code`` (1005 if it had none) and ``close_reason`` are
+    what it said.  What follows a close frame is not looked at (RFC 6455 §5.5.1).
+    """
+
+    __slots__ = (
+        "_close", "_fragmented", "_header", "_kind", "_left", "_length", "_masked", "_max", "_overhead", "_size",
+        "_table", "close_code", "close_reason", "closed", "frames", "messages", "payload_bytes", "pings", "pongs",
+    )  # fmt: skip
+
+    def __init__(self, masked: bool, max_message: int | None = None, reserved: int = 0x70) -> None:
+        self._masked = 0x80 if masked else 0
+        self._overhead = 4 if masked else 0  # the masking key is skipped together with the payload
+        self._max = 1 << 63 if max_message is None else max_message
+        self._table = _TABLES[reserved]
+        self._header = b""  # an incomplete frame header, up to the length
+        self._left = 0  # bytes of the frame in progress that are still to come
+        self._kind = _BAD  # that frame's kind and payload length
+        self._length = 0
+        self._fragmented = False  # a message has begun and not ended
+        self._size = 0  # payload of its frames so far
+        self._close: bytearray | None = None  # masking key and payload of a close frame in progress
+        self.frames = self.messages = self.pings = self.pongs = self.payload_bytes = 0
+        self.close_code: int | None = None
+        self.close_reason = b""
+        self.closed = False
+
+    @property
+    def at_boundary(self) -> bool:
+        """Nothing of a frame is pending: another frame may be put in here."""
+        return not self._left and not self._header
+
+    @property
+    def pending_header(self) -> int:
+        """How many of the last bytes that were fed are an incomplete frame header.
+
+        Who holds them back until the next chunk can always put in a close frame where `feed` raises.
+        """
+        return len(self._header)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of this direction. Raises `FrameError`; after that the scanner may not be used again."""
+        size = len(data)
+        left = self._left
+        if left:
+            if self._close is not None:
+                self._close += data[:left]
+            if left > size:
+                self._left = left - size
+                return
+            self._left = 0
+            self._complete(0, 1)
+            position = left
+        elif self._header:
+            before = len(self._header)
+            data = self._header + data
+            self._header = b""
+            self._scan(data, 0, before)
+            return
+        else:
+            position = 0
+        if position < size:
+            self._scan(data, position, 0)
+
+    def _scan(self, data: bytes, position: int, before: int) -> None:
+        """Read frames from where a header begins; ``before`` bytes of ``data`` were fed earlier."""
+        if self.closed:
+            return
+        size = len(data)
+        table, mask, overhead, most = self._table, self._masked, self._overhead, self._max
+        while position < size:
+            first = position
+            kind = table[data[position]]
+            if kind == _BAD:
+                raise self._fault(1002, "reserved bits or opcode", first, before)
+            if position + 1 == size:
+                self._header = data[position:]
+                return
+            length = data[position + 1]
+            if length & 0x80 != mask:
+                raise self._fault(1002, "a masked frame" if length & 0x80 else "an unmasked frame", first, before)
+            length &= 0x7F
+            position += 2
+            if length > 125:
+                if kind >= _CLOSE:
+                    raise self._fault(1002, "a control frame longer than 125 bytes", first, before)
+                end = position + (2 if length == 126 else 8)
+                if end > size:
+                    self._header = data[first:]
+                    return
+                length = self._extended(data, position, end, first, before)
+                position = end
+            if kind < _CLOSE:
+                if (kind < _START) != self._fragmented:
+                    raise self._fault(1002, "a continuation of nothing, or a message inside another", first, before)
+                if length + self._size > most:
+                    raise self._fault(1009, "message too big", first, before)
+            end = position + overhead + length
+            if kind == _WHOLE and end <= size:
+                self.frames += 1
+                self.messages += 1
+                self.payload_bytes += length
+                position = end
+                continue
+            self._begin(kind, length)
+            if kind == _CLOSE:
+                if length == 1:
+                    raise self._fault(1002, "a close frame with half a code", first, before)
+                self._close = bytearray(data[position:end])
+            if end > size:
+                self._left = end - size
+                return
+            position = end
+            self._complete(first, before)
+            if kind == _CLOSE:
+                return
+
+    def _begin(self, kind: int, length: int) -> None:
+        """A frame that needs more than counting has begun."""
+        self._kind = kind
+        self._length = length
+        if kind == _START:
+            self._fragmented = True
+            self._size = length
+        elif kind == _CONTINUATION:
+            self._size += length
+        elif kind < _CLOSE:
+            self._fragmented = False
+            self._size = 0
+
+    def _extended(self, data: bytes, position: int, end: int, first: int, before: int) -> int:
+        """A 16-bit or 64-bit length, which must need its bits (RFC 6455 §5.2)."""
+        length = int.from_bytes(data[position:end], "big")
+        if length < (126 if end - position == 2 else 65536):
+            raise self._fault(1002, "a length in more bytes than it needs", first, before)
+        if length >> 63:
+            raise self._fault(1002, "a length with its top bit set", first, before)
+        return length
+
+    def _complete(self, first: int, before: int) -> None:
+        """The frame in progress has passed."""
+        kind = self._kind
+        if kind == _CLOSE:
+            self._read_close(first, before)
+        elif kind == _PING:
+            self.pings += 1
+        elif kind == _PONG:
+            self.pongs += 1
+        else:
+            self.messages += _ENDS_MESSAGE[kind]
+        self.frames += 1
+        self.payload_bytes += self._length
+
+    def _read_close(self, first: int, before: int) -> None:
+        payload = bytes(self._close or b"")
+        self._close = None
+        if self._masked:
+            payload = _masked(payload[4:], payload[:4])
+        code = int.from_bytes(payload[:2], "big") if payload else 1005
+        if payload and not _may_be_sent(code):
+            raise FrameError(1002, "a close code that may not be sent", max(first - before, 0), first < before)
+        self.close_code = code
+        self.close_reason = payload[2:]
+        self.closed = True
+
+    def _fault(self, code: int, reason: str, first: int, before: int) -> FrameError:
+        return FrameError(code, reason, max(first - before, 0), first < before)
+
+    def cut(self, data: bytes) -> int:
+        """How many leading bytes of ``data`` complete the frame in progress; ``len(data)`` if they do not.
+
+        0 at a boundary.  Changes nothing; who forwards only so much feeds only so much.
+        """
+        size = len(data)
+        if self._left:
+            return min(self._left, size)
+        held = len(self._header)
+        if not held:
+            return 0
+        start = (self._header + data[:10])[:10]
+        if len(start) < 2:
+            return size
+        length = start[1] & 0x7F
+        end = 2
+        if length > 125:
+            end = 4 if length == 126 else 10
+            if len(start) < end:
+                return size
+            length = int.from_bytes(start[2:end], "big")
+        return min(end + self._overhead + length - held, size)
+
+
+def _may_be_sent(code: int) -> bool:
+    """Whether a close frame may have this code (RFC 6455 §7.4 and the IANA registry)."""
+    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
+
+
+def _masked(payload: bytes, key: bytes) -> bytes:
+    """``payload`` with the masking key applied; for the short payloads of control frames."""
+    size = len(payload)
+    keys = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
+
+
+def _control(first: int, payload: bytes, mask: bool) -> bytes:
+    if not mask:
+        return bytes((first, len(payload))) + payload
+    key = urandom(4)
+    return bytes((first, 0x80 | len(payload))) + key + _masked(payload, key)
+
+
+def close_frame(code: int, reason: str = "", mask: bool = False) -> bytes:
+    """A close frame; ``mask`` when it goes to a backend. The reason is cut to 123 bytes at a character's end."""
+    text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode("utf-8")
+    return _control(0x88, code.to_bytes(2, "big") + text, mask)
+
+
+def ping_frame(payload: bytes = b"", mask: bool = False) -> bytes:
+    """A ping with up to 125 bytes; raises `ValueError` for more."""
+    if len(payload) > 125:
+        raise ValueError("a ping has at most 125 bytes")
+    return _control(0x89, payload, mask)

@@ -1,0 +1,101 @@
+"""The opening handshake of a WebSocket, as somebody in between has to check it (RFC 6455 §4).
+
+Both sides are checked, and neither is answered here: the gateway passes the request on with its key, and
+the backend's answer back.  Subprotocols and extensions are left to the two ends, except that a backend may
+not choose what was not offered: the client would fail the connection, and the log would not say why.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from hashlib import sha1
+
+from gateway.errors import BackendProtocolError, UpgradeRefused
+from gateway.values import RequestHead, ResponseHead
+
+__all__ = ["accept_for", "check_request", "check_response"]
+
+_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# The elements of a list whose quoted strings may have commas in them (RFC 9110 §5.6.1, §5.6.4).
+_ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+")++')
+
+
+def accept_for(key: str) -> str:
+    """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 §4.2.2, item 5.4)."""
+    return b64encode(sha1(key.encode("latin-1") + _MAGIC, usedforsecurity=False).digest()).decode("ascii")
+
+
+def check_request(head: RequestHead) -> str:
+    """Return the key of a valid handshake request (RFC 6455 §4.2.1).
+
+    Raises `UpgradeRefused`: 426 for a version other than 13, and then the answer must have a
+    Sec-WebSocket-Version field that says 13; 400 for everything else.
+    """
+    if head.method != "GET":
+        raise UpgradeRefused("a WebSocket handshake has the method GET")
+    if head.version != "1.1" or head.upgrade != "websocket":
+        raise UpgradeRefused("a WebSocket handshake is HTTP/1.1 with Upgrade: websocket and Connection: Upgrade")
+    if head.body:
+        raise UpgradeRefused("a WebSocket handshake has no body")
+    index = head.index
+    version = index.get("sec-websocket-version")
+    if version is None:
+        raise UpgradeRefused("the handshake has no Sec-WebSocket-Version")
+    if version != "13":
+        raise UpgradeRefused("the handshake has a Sec-WebSocket-Version other than 13", 426)
+    key = index.get("sec-websocket-key", "")
+    if not _is_key(key):
+        raise UpgradeRefused("the handshake has no Sec-WebSocket-Key, or one that is not 16 bytes in base64")
+    offered = index.get("sec-websocket-protocol")
+    if offered is not None:
+        names = _names(offered)
+        if not names or len(set(names)) != len(names) or not all(_TOKEN.fullmatch(name) for name in names):
+            raise UpgradeRefused("the Sec-WebSocket-Protocol is not a list of different tokens")
+    return key
+
+
+def check_response(head: ResponseHead, request: RequestHead) -> None:
+    """Check a backend's 101 to a request that `check_request` has passed (RFC 6455 §4.1).
+
+    Raises `BackendProtocolError` where a client would have to fail the connection.
+    """
+    if head.status != 101:
+        raise BackendProtocolError(f"the backend answered the WebSocket handshake with {head.status}, not 101")
+    index = head.index
+    if head.upgrade != "websocket" or index.get("upgrade", "").lower() != "websocket":
+        raise BackendProtocolError("the backend's 101 has no Upgrade: websocket with Connection: Upgrade")
+    if index.get("sec-websocket-accept") != accept_for(request.index["sec-websocket-key"]):
+        raise BackendProtocolError("the backend's Sec-WebSocket-Accept does not answer the client's key")
+    chosen = index.get("sec-websocket-protocol")
+    if chosen is not None and chosen not in _names(request.index.get("sec-websocket-protocol", "")):
+        raise BackendProtocolError("the backend chose a subprotocol that the client did not offer")
+    extensions = index.get("sec-websocket-extensions")
+    if extensions:
+        offered = set(_extensions(request.index.get("sec-websocket-extensions", "")))
+        if not offered.issuperset(_extensions(extensions)):
+            raise BackendProtocolError("the backend chose an extension that the client did not offer")
+
+
+def _is_key(key: str) -> bool:
+    if _KEY.fullmatch(key) is None:
+        return False
+    try:
+        return len(a2b_base64(key)) == 16
+    except Base64Error:
+        return False
+
+
+def _names(value: str) -> list[str]:
+    """The elements of a list of tokens; empty elements do not count (RFC 9110 §5.6.1.2)."""
+    return [name for name in [item.strip(" \t") for item in value.split(",")] if name]
+
+
+def _extensions(value: str) -> list[str]:
+    """The names in a Sec-WebSocket-Extensions field, without parameters."""
+    names = [item.partition(";")[0].strip(" \t").lower() for item in _ELEMENT.findall(value)]
+    return [name for name in names if name]

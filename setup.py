@@ -1,0 +1,71 @@
+"""Packaging. Metadata lives here and not in pyproject.toml, beside the two lines that need an explanation."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "gateway" / "__init__.py").read_text("utf-8"), re.M)
+assert VERSION is not None, "gateway/__init__.py has no __version__"
+
+setup(
+    name="gateway",
+    version=VERSION[1],
+    description="An application gateway on Twisted: HTTP, HTTPS and native WebSocket, pools, probes, routing rules",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Framework :: Twisted",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Internet :: Proxy Servers",
+        "Topic :: Internet :: WWW/HTTP",
+    ],
+    python_requires=">=3.11",
+    # An explicit "." makes setuptools write a plain .pth for editable installs. Without it an import hook is installed
+    # instead, which twisted.plugin cannot list: `twistd` would not know `gateway`, and would not say why.
+    package_dir={"": "."},
+    # "twisted.plugins" is not a package of ours (there is no __init__.py, and there must never be one): naming it here
+    # puts our one file beside Twisted's own plugins.
+    packages=find_packages(include=["gateway", "gateway.*"]) + ["twisted.plugins"],
+    package_data={"gateway": ["py.typed"], "gateway.demo": ["*.html"]},
+    zip_safe=False,
+    install_requires=[
+        "Twisted[tls]>=26.10",
+        "autobahn>=26.10",
+        "cryptography>=46",
+        "idna>=3.7",
+        "pydantic>=2.14",
+        "pyOpenSSL>=25.3",
+        "PyYAML>=6.0.2",
+        "service-identity>=24.2",
+        "zope.interface>=8",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis>=6.100",
+            "mypy>=1.18",
+            "mypy-zope>=1.0.13",
+            "ruff>=0.14",
+            "setuptools>=77",
+            "types-PyYAML",
+            "websockets>=15",
+            "wheel",
+        ],
+    },
+    entry_points={
+        "console_scripts": ["gatewayctl = gateway.ctl:main"],
+        "gateway.routers": ["table = gateway.routing.table:factory"],
+        "gateway.selectors": [
+            "round-robin = gateway.pools.round_robin:factory",
+            "least-connections = gateway.pools.least_connections:factory",
+        ],
+        "gateway.probes": ["http = gateway.health.http_probe:factory"],
+    },
+)

@@ -1,0 +1,89 @@
+"""The gateway is installed in each way people use, and `twistd` knows it."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from twisted.trial import unittest
+
+from tests.packaging import environment
+
+_LOAD_ENTRY_POINTS = """
+from importlib.metadata import distribution
+for point in distribution("gateway").entry_points:
+    point.load()
+    print(point.group, point.name)
+"""
+
+
+class InstallTests(unittest.TestCase):
+    """Real installations into throw-away environments."""
+
+    skip = environment.missing()
+
+    def check_that_twistd_knows_it(self, place: environment.Environment) -> None:
+        """`gateway` is offered and its options can be shown, by both programs."""
+        self.assertRegex(place.run("twistd", "--help").stdout, r"(?m)^    gateway  +HTTP")
+        self.assertIn("--config", place.run("twistd", "gateway", "--help").stdout)
+        self.assertIn("--config", place.run("python", "-m", "twisted", "gateway", "--help").stdout)
+
+    def check_entry_points(self, place: environment.Environment) -> None:
+        """Everything that setup.py promises can be imported."""
+        found = place.run("python", "-c", _LOAD_ENTRY_POINTS).stdout.split("\n")
+        self.assertIn("gateway.selectors round-robin", found)
+        self.assertIn("console_scripts gatewayctl", found)
+
+    def test_plain_install_and_uninstall(self) -> None:
+        """`pip install .` works as a whole; `pip uninstall` removes our files and no other."""
+        place = environment.make(self)
+        before = sorted(path.name for path in place.plugins.iterdir())
+        self.assertNotIn("gateway", place.run("twistd", "--help").stdout)
+        place.install()
+        self.check_that_twistd_knows_it(place)
+        self.check_entry_points(place)
+        self.assertIn("usage", place.run("gatewayctl", "--help").stdout.lower())
+        self.assertTrue((place.site / "gateway" / "py.typed").exists())
+
+        place.pip("uninstall", "--yes", "gateway")
+        left = sorted(p.name for p in place.plugins.iterdir() if p.name not in ("dropin.cache", "__pycache__"))
+        self.assertEqual(left, before)
+        self.assertEqual([path.name for path in place.site.glob("gateway*")], [])
+        self.assertTrue((place.site / "twisted" / "__init__.py").exists())
+        self.assertNotIn("gateway", place.run("twistd", "--help").stdout)
+
+    def test_editable_install(self) -> None:
+        """`pip install -e .` works, for which setup.py must say `package_dir` (see the comment there)."""
+        place = environment.make(self)
+        place.install("--editable")
+        self.assertFalse((place.site / "gateway").exists())
+        self.check_that_twistd_knows_it(place)
+        self.check_entry_points(place)
+
+    def test_wheel_holds_what_it_should(self) -> None:
+        """All modules, the pages of the demonstration and the plugin; no tests, nothing else of Twisted's."""
+        place = environment.make(self)
+        place.pip(
+            "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(place.elsewhere), str(place.project)
+        )
+        (wheel,) = place.elsewhere.glob("*.whl")
+        names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
+        wanted = [path for path in (environment.ROOT / "gateway").rglob("*") if path.suffix in (".py", ".html")]
+        expected = {path.relative_to(environment.ROOT).as_posix() for path in wanted}
+        expected |= {"gateway/py.typed", "twisted/plugins/gateway_plugin.py"}
+        self.assertEqual(set(names), expected)
+
+
+class CheckoutTests(unittest.TestCase):
+    """What must never appear beside the plugin."""
+
+    def test_no_package_shadows_twisted(self) -> None:
+        """An `__init__.py` there would make our directory *be* `twisted`, or hide the plugin."""
+        for place in ("twisted", "twisted/plugins"):
+            self.assertFalse((environment.ROOT / place / "__init__.py").exists(), place)
+
+    def test_plugin_imports_nothing_of_ours(self) -> None:
+        """`twistd --help` imports every plugin; ours must not cost more than a line."""
+        source = Path(environment.ROOT, "twisted", "plugins", "gateway_plugin.py").read_text("utf-8")
+        imports = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
+        self.assertEqual(imports, ["from twisted.application.service import ServiceMaker"])
