@@ -34,7 +34,7 @@ setup(
     # "twisted.plugins" is not a package of ours (there is no __init__.py, and there must never be one): naming it here
     # puts our one file beside Twisted's own plugins.
     packages=find_packages(include=["gateway", "gateway.*"]) + ["twisted.plugins"],
-    package_data={"gateway": ["py.typed"], "gateway.demo": ["*.html"]},
+    package_data={"": ["*.css", "*.html", "*.js", "py.typed"]},
     zip_safe=False,
     install_requires=[
         "Twisted[tls]>=26.10",

@@ -32,7 +32,8 @@ from gateway.errors import (
 from gateway.http.bodies import chunk, last_chunk
 from gateway.http.forwarding import error_reply, request_bytes
 from gateway.relay.flow import CONNECTING
-from gateway.relay.tunnel import Splice, Watch
+from gateway.relay.splice import Splice
+from gateway.relay.watch import Watch
 from gateway.routing.targets import upstream_host, upstream_target
 from gateway.values import CHUNKED, Fields, Outcome, Reply, RequestHead, ResponseHead, Route
 from gateway.websocket.handshake import check_request, check_response
@@ -111,10 +112,18 @@ class Surroundings:
 class Exchange:
     """One request and its response. Told by `ClientConnection` what the client does, by `UpstreamConnection` what the backend does."""
 
-    __slots__ = (
-        "_added", "_client", "_complete", "_connecting", "_head", "_host", "_lease", "_pending", "_replayable", "_route", "_shared",
-        "_trailers", "_tried", "_upstream", "_use_idle", "outcome", "phase",
-    )  # fmt: skip
+    phase = ROUTING
+    _route: Route | None = None
+    _lease: ILease | None = None
+    _upstream: UpstreamConnection | None = None
+    _connecting: Deferred[UpstreamConnection] | None = None
+    _tried: tuple[IBackend, ...] = ()
+    _use_idle = True
+    _pending = b""
+    _trailers: Fields = ()
+    _complete = False
+    _replayable = True
+    _host = ""
 
     def __init__(self, shared: Surroundings, client: ClientConnection, head: RequestHead, outcome: Outcome, added: str) -> None:
         self._shared = shared
@@ -122,26 +131,16 @@ class Exchange:
         self._head = head
         self._added = added
         self.outcome = outcome
-        self.phase = ROUTING
-        self._route: Route | None = None
-        self._lease: ILease | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._connecting: Deferred[UpstreamConnection] | None = None
-        self._tried: tuple[IBackend, ...] = ()
-        self._use_idle = True
-        self._pending = b""
-        self._trailers: Fields = ()
-        self._complete = False
-        self._replayable = True
 
     # -- the client's side
 
     def start(self, data: bytes, complete: bool, trailers: Fields = ()) -> None:
         """The head is here, with the first ``data`` of the body; ``complete`` if that is all of it."""
         head = self._head
-        self._pending = data
         self._complete = complete
-        self._trailers = trailers
+        if data or trailers:
+            self._pending = data
+            self._trailers = trailers
         try:
             if head.upgrade == "websocket":
                 check_request(head)

@@ -248,9 +248,6 @@ class ITunnel(Interface):
     def backend_lost(reason):
         """The backend's connection is gone."""
 
-    def expired(now):
-        """The deadline of the client's connection has passed."""
-
 
 class ISession(Interface):
     """A WebSocket session in progress, as the list of sessions and the drain see it."""

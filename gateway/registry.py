@@ -11,6 +11,7 @@ import difflib
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -19,14 +20,28 @@ from zope.interface import Interface
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
+from gateway.assembly import check_strategies, make_pools, watch_pools
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import (
-    IAsyncRouter, IDiscovery, IMessageFilter, IMiddleware, IOutcomeObserver, IProbe, IRouter, ISelector,
+    IAsyncRouter,
+    IDiscovery,
+    IMessageFilter,
+    IMiddleware,
+    IOutcomeObserver,
+    IProbe,
+    IRouter,
+    ISelector,
     IStrategyFactory,
 )  # fmt: skip
+from gateway.services import Services
 
 if TYPE_CHECKING:
-    from gateway.services import Services
+    from gateway.config.model import Gateway
+    from gateway.health.monitor import HealthMonitor
+    from gateway.interfaces import IRoad
+    from gateway.pools.backend import Loads
+    from gateway.pools.pool import Pool
+    from gateway.upstream.tls import Roots
 
 __all__ = ["BUILT_IN", "GROUPS", "Found", "Group", "Registry"]
 
@@ -79,17 +94,22 @@ class _Claim(NamedTuple):
 class Registry:
     """All strategies of this installation; what it has found it remembers.
 
+    ``reactor`` and ``random`` are what strategies get as services; without them nothing can be built, only checked.
     ``entry_points(group=...)`` and ``drop_ins()`` are replaced in tests.  Methods raise `ConfigurationError` whose
     problems carry ``path``, the place in the configuration that asked.
     """
 
     def __init__(
         self,
+        reactor: Any = None,
+        random: Random | None = None,
+        *,
         entry_points: Callable[..., Iterable[metadata.EntryPoint]] = metadata.entry_points,
         drop_ins: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
         self._entry_points = entry_points
         self._drop_ins = _installed_drop_ins if drop_ins is None else drop_ins
+        self._services = Services(reactor, reactor, Random() if random is None else random)
         self._claims: dict[str, dict[str, list[_Claim]]] = {}
         self._found: dict[tuple[str, str], Found] = {}
         self._dropped: list[Any] | None = None
@@ -122,7 +142,13 @@ class Registry:
         return checked
 
     def build(
-        self, group: str, name: str, options: Mapping[str, object], services: Services, path: str = "", options_path: str = ""
+        self,
+        group: str,
+        name: str,
+        options: Mapping[str, object],
+        services: Services,
+        path: str = "",
+        options_path: str = "",
     ) -> Any:
         """The strategy ``name``, made with ``options`` and verified against the interface of its group.
 
@@ -147,6 +173,20 @@ class Registry:
                 faults.append(_sentence(error))
         wanted = " or ".join([interface.__name__ for interface in interfaces])
         raise _wrong(path, f"{blame}: build() did not return an {wanted}: {faults[0]}")
+
+    def pools(self, model: Gateway, loads: Loads) -> dict[tuple[str, str], Pool]:
+        """See `gateway.assembly.make_pools`."""
+        return make_pools(self, model, self._services, loads)
+
+    def watch(
+        self, model: Gateway, pools: Mapping[tuple[str, str], Pool], monitor: HealthMonitor, road: IRoad, roots: Roots
+    ) -> None:
+        """See `gateway.assembly.watch_pools`."""
+        watch_pools(self, model, self._services, pools, monitor, road, roots)
+
+    def check(self, model: Gateway) -> list[Problem]:
+        """See `gateway.assembly.check_strategies`."""
+        return check_strategies(self, model)
 
     # -- inside --------------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ class Services(NamedTuple):
     ``clock`` (``IReactorTime``), ``reactor`` and ``random`` are always there.  Routers also get ``model`` and ``pools``
     (by pool name and settings name); probes get ``road``, ``tls_for``, ``probe`` and ``settings``.
 
-    ``tls_for(settings, host)`` makes the `gateway.transport.tls.ClientTLS` for a backend of ``settings`` that is asked
-    for ``host``, and raises `gateway.errors.BackendTLSFailed` where that cannot be done.
+    ``tls_for(settings, probe, member_host)`` makes the `gateway.transport.tls.ClientTLS` for a probe of that member,
+    and raises `gateway.errors.BackendTLSFailed` where that cannot be done; `gateway.upstream.tls.probe_tls` with the
+    trusted roots bound is one.
     """
 
     clock: Any
@@ -30,6 +31,6 @@ class Services(NamedTuple):
     model: Gateway | None = None
     pools: Mapping[tuple[str, str], IPool] = {}
     road: IRoad | None = None
-    tls_for: Callable[[BackendSettings, str], Any] | None = None
+    tls_for: Callable[[BackendSettings, Probe, str], Any] | None = None
     probe: Probe | None = None
     settings: BackendSettings | None = None

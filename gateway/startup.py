@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-__all__ = ["Binding", "StartFailed", "bind_all", "cannot_bind", "refuse"]
+__all__ = ["Binding", "StartFailed", "bind_all", "cannot_bind", "refuse", "result_now"]
 
 _log = Logger()
 _T = TypeVar("_T")
@@ -95,7 +95,7 @@ def bind_all(bindings: Iterable[Binding]) -> list[IListeningPort]:
     problems: list[str] = []
     for binding in bindings:
         try:
-            ports.append(_result(binding.endpoint.listen(binding.factory)))
+            ports.append(result_now(binding.endpoint.listen(binding.factory)))
         except Exception as error:
             problems.append(cannot_bind(binding.listener, binding.host, binding.port, error))
     if problems:
@@ -105,8 +105,8 @@ def bind_all(bindings: Iterable[Binding]) -> list[IListeningPort]:
     return ports
 
 
-def _result(deferred: Deferred[_T]) -> _T:
-    """The result of a Deferred that has one; raises what it failed with."""
+def result_now(deferred: Deferred[_T]) -> _T:
+    """The result of a Deferred that has one; raises what it failed with, or ``RuntimeError`` where it has none yet."""
     found: list[Any] = []
     deferred.addBoth(found.append)
     if not found:

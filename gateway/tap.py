@@ -6,6 +6,7 @@ status is 1, before anything is bound, forked or logged.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import sys
@@ -16,7 +17,6 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from gateway import __version__, config
-from gateway.command_line import parse_address, small_gateway
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.startup import refuse
@@ -62,15 +62,11 @@ class Options(usage.Options):
         self["parameters"].append(path)
 
     def opt_map_port(self, pair: str) -> None:
-        """Bind another port than the configuration says, as 80=8080. May be repeated."""
-        if re.fullmatch(r"[0-9]{1,5}=[0-9]{1,5}", pair) is None or max(map(int, pair.split("="))) > 65535:
-            raise usage.UsageError(f"--map-port {pair}: right would be --map-port 80=8080")
+        """Bind another port than the configuration says, as 80=8080 or LISTENER=8080. May be repeated."""
         self["map_ports"].append(pair)
 
     def opt_map_backend(self, pair: str) -> None:
         """Connect elsewhere than the configuration says, as 10.0.0.4=127.0.0.1:9001. May be repeated."""
-        if not all(pair.partition("=")):
-            raise usage.UsageError(f"--map-backend {pair}: right would be --map-backend 10.0.0.4=127.0.0.1:9001")
         self["map_backends"].append(pair)
 
     def opt_listen(self, address: str) -> None:
@@ -99,12 +95,11 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read and check the configuration; ends the process with status 1 where it cannot be started."""
         self._check_words()
-        try:
-            self.model = self._read()
-        except ConfigurationError as error:
-            count = len(error.problems)
-            heading = f"gateway: cannot start: {error.source}: {count} {'error' if count == 1 else 'errors'}"
-            refuse([str(problem) for problem in error.problems], heading)
+        if not self["demo"]:
+            try:
+                self.model = self._read()
+            except ConfigurationError as error:
+                _refuse_configuration(error)
 
     def _check_words(self) -> None:
         given = [word for word in ("demo", "config", "listen") if self[word]]
@@ -128,10 +123,11 @@ class Options(usage.Options):
     def _check_outputs(self) -> None:
         if self["admin"] is not None:
             try:
-                host, port = parse_address(self["admin"], default_host="127.0.0.1")
-            except ValueError as error:
-                raise usage.UsageError(f"--admin {error}") from None
-            self["admin"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                self["admin"] = _admin_address(self["admin"])
+            except ValueError:
+                raise usage.UsageError(
+                    f"--admin {self['admin']}: right would be 127.0.0.1:8081, [::1]:8081 or tcp:8081"
+                ) from None
         if self["access-log"] not in ("-", "off"):
             path = os.path.abspath(self["access-log"])  # a daemon changes its directory
             directory = os.path.dirname(path)
@@ -140,12 +136,8 @@ class Options(usage.Options):
             self["access-log"] = path
 
     def _read(self) -> Gateway:
-        if self["demo"]:
-            from gateway.demo import demo_model
-
-            return demo_model()
         if self["listen"] or self["backends"]:
-            return small_gateway(self["listen"], self["backends"])
+            return config.from_command_line(self["listen"], self["backends"])
         warnings: list[Problem] = []
         model = config.load(
             self["config"],
@@ -165,12 +157,40 @@ def makeService(options: Options) -> IService:
 
     from gateway.service import GatewayService
 
+    def build(model: Gateway) -> GatewayService:
+        try:
+            return GatewayService(
+                model,
+                reactor=reactor,
+                transport=options["transport"],
+                access_log=options["access-log"],
+                admin=options["admin"],
+                notices=options.notices,
+            )
+        except ConfigurationError as error:  # certificates and strategies are looked at when they are loaded
+            _refuse_configuration(error)
+        except OSError as error:
+            refuse([str(error)])
+
+    if options["demo"]:
+        from gateway.demo.service import DemoService
+
+        return DemoService(reactor, build)
     assert options.model is not None
-    return GatewayService(
-        options.model,
-        reactor=reactor,
-        transport=options["transport"],
-        access_log=options["access-log"],
-        admin=options["admin"],
-        notices=options.notices,
-    )
+    return build(options.model)
+
+
+def _admin_address(text: str) -> str:
+    """``host:port`` of what was given; 127.0.0.1 where there is no host. Raises ``ValueError``."""
+    found = re.fullmatch(r"(?:tcp:)?(?:(\[[^\[\]]+\]|[^\[\]:]+):)?([0-9]{1,5})", text, re.IGNORECASE)
+    if found is None or int(found[2]) > 65535:
+        raise ValueError(text)
+    host = "127.0.0.1" if found[1] in (None, "localhost") else found[1].strip("[]")
+    address = ipaddress.ip_address(host)
+    return f"[{address}]:{found[2]}" if address.version == 6 else f"{address}:{found[2]}"
+
+
+def _refuse_configuration(error: ConfigurationError) -> NoReturn:
+    count = len(error.problems)
+    heading = f"gateway: cannot start: {error.source}: {count} {'error' if count == 1 else 'errors'}"
+    refuse([str(problem) for problem in error.problems], heading)

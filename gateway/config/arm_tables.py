@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["COLLECTIONS", "IGNORED", "MATCH", "NOT_HONOURED", "TOP_IGNORED", "TOP_NOT_HONOURED", "Collection", "DRAINING", "Field"]
+__all__ = [
+    "COLLECTIONS",
+    "IGNORED",
+    "MATCH",
+    "NOT_HONOURED",
+    "TOP_IGNORED",
+    "TOP_NOT_HONOURED",
+    "Collection",
+    "DRAINING",
+    "Field",
+]
 
 
 class Field(NamedTuple):
@@ -32,7 +42,7 @@ DRAINING = {"enabled": Field("enabled"), "draintimeoutinsec": Field("drain_timeo
 _CERTIFICATE = {
     "data": Field("data", "text"),
     "password": Field("password", "text"),
-    "keyvaultsecretid": Field("key_vault_secret_id", "text"),
+    "keyvaultsecretid": Field("key_vault_secret_id", "secret"),
     "certificatefile": Field("certificate_file", "text"),
     "keyfile": Field("key_file", "text"),
 }
@@ -80,7 +90,11 @@ COLLECTIONS = {
     "sslcertificates": Collection("certificates", _CERTIFICATE),
     "trustedrootcertificates": Collection(
         "trusted_roots",
-        {"data": Field("data", "text"), "keyvaultsecretid": Field("key_vault_secret_id", "text"), "file": Field("file", "text")},
+        {
+            "data": Field("data", "text"),
+            "keyvaultsecretid": Field("key_vault_secret_id", "secret"),
+            "file": Field("file", "text"),
+        },
     ),
     "probes": Collection("probes", _PROBE),
     "backendhttpsettingscollection": Collection("settings", _SETTINGS),
@@ -128,13 +142,15 @@ COLLECTIONS = {
 }
 
 IGNORED = frozenset(
-    "id etag type name properties provisioningstate resourcegroup resourceguid publiccertdata validatedcertdata probeenabled "
-    "requestroutingrules urlpathmaps pathrules httplisteners backendhttpsettings backendaddresspools ruletype frontendipconfiguration "
-    "loadbalancerbackendaddresses dependson copy comments backendipconfigurations picklisteners "
+    "id etag type name properties provisioningstate resourcegroup resourceguid publiccertdata validatedcertdata "
+    "probeenabled requestroutingrules urlpathmaps pathrules httplisteners backendhttpsettings backendaddresspools "
+    "ruletype "
+    "frontendipconfiguration loadbalancerbackendaddresses dependson copy comments backendipconfigurations "
     "pickhostnamefrombackendsettings tags metadata".split()
-) - {"pathrules"}
+)
 """Members of child objects that are read-only, back references, or looked at elsewhere."""
 
+_LEAVES = "backends are verified against trusted roots, not against a list of leaf certificates"
 _WAF = "requests are not inspected by a web application firewall"
 NOT_HONOURED = {
     "customerrorconfigurations": "error pages are the gateway's own",
@@ -145,7 +161,7 @@ NOT_HONOURED = {
     "loaddistributionpolicy": "the pool's own selector is used",
     "defaultloaddistributionpolicy": "the pool's own selector is used",
     "advancedroutingmap": "conditions on headers, queries and methods are not evaluated",
-    "authenticationcertificates": "backends are verified against trusted roots, not against a list of leaf certificates",
+    "authenticationcertificates": _LEAVES,
     "entrajwtvalidationconfig": "tokens are not validated",
     "authconfigs": "tokens are not validated",
     "enableprobeproxyprotocolheader": "probes are sent without a PROXY protocol header",
@@ -163,7 +179,7 @@ TOP_NOT_HONOURED = {
     "sslpolicy": "the gateway's own TLS policy applies (TLS 1.2 and 1.3)",
     "sslprofiles": "clients are not asked for certificates and the gateway's own TLS policy applies",
     "trustedclientcertificates": "clients are not asked for certificates",
-    "authenticationcertificates": "backends are verified against trusted roots, not against a list of leaf certificates",
+    "authenticationcertificates": _LEAVES,
     "rewriterulesets": "headers and URLs are not rewritten",
     "customerrorconfigurations": "error pages are the gateway's own",
     "loaddistributionpolicies": "the pool's own selector is used",
@@ -184,7 +200,8 @@ TOP_NOT_HONOURED = {
 """Members of the gateway itself that are accepted and named in the report."""
 
 TOP_IGNORED = frozenset(
-    "id name type etag location tags apiversion provisioningstate operationalstate resourceguid resourcegroup properties "
-    "dependson comments condition copy scale metadata frontendipconfigurations frontendports defaultpredefinedsslpolicy "
-    "privateendpointconnections existing resources extendedlocation managedby plan kind systemdata backendhttpconfigurations".split()
+    "id name type etag location tags apiversion provisioningstate operationalstate resourceguid resourcegroup "
+    "properties dependson comments condition copy scale metadata frontendipconfigurations frontendports "
+    "defaultpredefinedsslpolicy privateendpointconnections existing resources extendedlocation managedby plan kind "
+    "systemdata".split()
 )

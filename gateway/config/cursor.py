@@ -5,11 +5,12 @@ Only what is asked for is evaluated, so an expression in a part the gateway does
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from gateway.config.evaluator import Scope, Turns
 from gateway.config.expressions import ExpressionError, is_expression
-from gateway.config.tree import Map, Place, line_of, show
+from gateway.config.tree import Place, line_of, show
 from gateway.errors import Problem
 
 __all__ = ["Cursor"]
@@ -20,20 +21,35 @@ _MAX_ITEMS = 5000
 class Cursor:
     """One value of an ARM document. ``scope`` is ``None`` where everything has been evaluated."""
 
-    __slots__ = ("_opened", "_raw", "_scope", "place", "problems")
+    __slots__ = ("_naming", "_opened", "_raw", "_scope", "place", "problems")
 
     def __init__(self, raw: Any, scope: Scope | None, place: Place, problems: list[Problem]) -> None:
         self._raw = raw
         self._scope = scope
         self._opened = False
+        self._naming = False
         self.place = place
         self.problems = problems
 
     def fail(self, message: str, severity: str = "error") -> None:
         self.problems.append(self.place.problem(message, severity))
 
-    def _open(self) -> Any:
-        """Evaluate this value, but not what is in it. Errors are reported and give ``None``."""
+    def quiet(self) -> Cursor:
+        """The same value, but what goes wrong is not reported."""
+        return Cursor(self._raw, self._scope, self.place, [])
+
+    def text(self) -> str:
+        """What stands in the document, unevaluated."""
+        return self._raw if isinstance(self._raw, str) else ""
+
+    def name(self) -> Any:
+        """The value, of which only its being the same elsewhere matters: a name, or the id of an object."""
+        if not self._opened and self._scope is not None and isinstance(self._raw, str):
+            self._naming = True
+        return self.value()
+
+    def peek(self) -> Any:
+        """This value, evaluated, but not what is in it. Errors are reported and give ``None``."""
         if self._opened:
             return self._raw
         self._opened = True
@@ -42,7 +58,7 @@ class Cursor:
             if is_expression(raw):
                 self.place = Place(self.place.path, self.place.line, f" (from {_short(raw)})")
             try:
-                self._raw = scope.resolve(raw)
+                self._raw = scope.resolve_name(raw) if self._naming else scope.resolve(raw)
             except ExpressionError as error:
                 self.place = self.place._replace(note="")
                 self.fail(f"{error} (in {_short(raw)})")
@@ -52,7 +68,7 @@ class Cursor:
 
     def value(self) -> Any:
         """The value, evaluated through and through; ``None`` for null and where it cannot be evaluated."""
-        raw = self._open()
+        raw = self.peek()
         try:
             if self._scope is None:
                 return raw.resolve() if isinstance(raw, Turns) else raw
@@ -72,32 +88,40 @@ class Cursor:
 
     def members(self) -> dict[str, Cursor]:
         """The members of a mapping under their lower-case names, each knowing how the document spells it."""
-        raw = self._open()
+        raw = self.peek()
         if raw is None:
             return {}
         if not isinstance(raw, dict):
             self.fail(f"found {show(raw)}, expected a mapping")
             return {}
         try:
-            entries = self._scope.members(raw) if self._scope is not None else [(key, item, None) for key, item in raw.items()]
+            entries = (
+                self._scope.members(raw)
+                if self._scope is not None
+                else [(key, item, None) for key, item in raw.items()]
+            )
         except ExpressionError as error:
             self.fail(str(error))
             return {}
         result = {}
         for key, item, scope in entries:
-            child = Cursor(item, None if isinstance(item, Turns) else scope, self.place.child(key, line_of(raw, key)), self.problems)
+            child = Cursor(
+                item,
+                None if isinstance(item, Turns) else scope,
+                self.place.child(key, line_of(raw, key)),
+                self.problems,
+            )
             result[str(key).casefold()] = child
         return result
 
     def items(self) -> Iterator[Cursor]:
         """The items of a sequence."""
-        raw = self._open()
+        raw = self.peek()
         if raw is None:
             return
-        if isinstance(raw, dict) and isinstance(raw, Map) and not raw:
-            return
         if not isinstance(raw, list):
-            self.fail(f"found {show(raw)}, expected a list")
+            if raw != "[]":
+                self.fail(f"found {show(raw)}, expected a list")
             return
         if len(raw) > _MAX_ITEMS:
             self.fail(f"found {show(raw)}; at most {_MAX_ITEMS} are allowed")

@@ -1,13 +1,14 @@
 """Evaluates ARM expressions against a template, lazily and within bounds.
 
 A `Scope` is what ``parameters()``, ``variables()`` and ``copyIndex()`` mean at one place.  Parameters and variables are
-evaluated when something asks for them, once.  ``reference()`` and ``list…()`` ask for what only Azure knows: an override gives
-their value, or the template itself does (outputs of nested deployments, properties that stand in the template).
+evaluated when something asks for them, once.  ``reference()`` and ``list…()`` ask for what only Azure knows: an
+override gives their value, or the template itself does (outputs of nested deployments, properties that stand in it).
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from gateway.config import functions_azure, functions_text
 from gateway.config.expressions import ExpressionError, Tree, is_expression, parse, unescape
@@ -25,21 +26,33 @@ class Given(str):
     """An override for a whole resource that is just a word: it stands for any member of that resource."""
 
 
+class StandIn(str):
+    """A parameter without a value, where only a name is made from it: any text does, if it is always the same."""
+
+
 class View:
     """Something of the template that is evaluated only as far as it is asked for."""
 
-    def __init__(self, node: Any, scope: Scope) -> None:
+    def __init__(self, node: Any, scope: Scope, label: str = "it") -> None:
         self._node = node
         self._scope = scope
+        self._label = label
 
     def member(self, key: Any) -> Any:
         if isinstance(self._node, Map) and isinstance(key, str):
             found = self._node.find(key)
             if found is not None:
-                return self._scope.shallow(self._node[found])
+                return self._scope.shallow(self._node[found], self._label)
         if isinstance(self._node, Seq) and isinstance(key, int) and 0 <= key < len(self._node):
-            return self._scope.shallow(self._node[key])
-        raise ExpressionError(f"{show(key)} is not in the template, only Azure knows it")
+            return self._scope.shallow(self._node[key], self._label)
+        raise ExpressionError(
+            f"{show(key)} of {self._label!r} is known only in Azure; give the value with overrides 'references: "
+            f"{{{self._label}: …}}'"
+        )
+
+    def full(self) -> Any:
+        """Everything in it, evaluated."""
+        return self._scope.resolve(self._node)
 
 
 class Shared:
@@ -49,6 +62,7 @@ class Shared:
         self.budget = Budget()
         self.depth = 0
         self.used: set[str] = set()
+        self.naming = False
         self._references = {_squeeze(key): (key, value) for key, value in (references or {}).items()}
 
     def override(self, *keys: str) -> tuple[bool, Any]:
@@ -78,14 +92,14 @@ class Scope:
         template: Map,
         supplied: Mapping[str, Any],
         shared: Shared,
-        find_resource: Callable[[str], View | None] = lambda reference: None,
+        find_resource: Callable[[str, bool], View | None] = lambda reference, whole: None,
     ) -> None:
         self.shared = shared
         self.find_resource = find_resource
         self._template = template
         self._supplied = {key.casefold(): value for key, value in supplied.items()}
-        self._memo: dict[tuple[str, str], Any] = {}
-        self._busy: set[tuple[str, str]] = set()
+        self._memo: dict[tuple[str, str, bool], Any] = {}
+        self._busy: set[tuple[str, str, bool]] = set()
         self._copies: dict[str, int] = {}
         self._locals: dict[str, Any] = {}
 
@@ -102,6 +116,14 @@ class Scope:
 
     # values
 
+    def resolve_name(self, node: Any) -> Any:
+        """As `resolve`, for what is only a name or an id: parameters without a value stand for themselves."""
+        before, self.shared.naming = self.shared.naming, True
+        try:
+            return self.resolve(node)
+        finally:
+            self.shared.naming = before
+
     def resolve(self, node: Any) -> Any:
         """The full value of a piece of the template."""
         self.shared.depth += 1
@@ -111,7 +133,7 @@ class Scope:
             self.shared.budget.step()
             if isinstance(node, str):
                 value = self.evaluate(node) if is_expression(node) else unescape(node)
-                return value._scope.resolve(value._node) if isinstance(value, View) else value
+                return value.full() if isinstance(value, View) else value
             if isinstance(node, dict):
                 result = Map(getattr(node, "line", None))
                 for key, item, scope in self.members(node):
@@ -126,17 +148,21 @@ class Scope:
         finally:
             self.shared.depth -= 1
 
-    def shallow(self, node: Any) -> Any:
+    def shallow(self, node: Any, label: str) -> Any:
         """A value whose members are evaluated later: a `View` for mappings and sequences."""
         if isinstance(node, (Map, Seq)):
-            return View(node, self)
+            return View(node, self, label)
         return self.resolve(node)
 
     def members(self, node: dict[str, Any]) -> list[tuple[str, Any, Scope]]:
         """The members of an object, property copy loops written out; each with the scope it is evaluated in."""
         result: list[tuple[str, Any, Scope]] = []
         for key, item in node.items():
-            if key.casefold() == "copy" and isinstance(item, list) and all(isinstance(loop, Map) and loop.find("count") for loop in item):
+            if (
+                key.casefold() == "copy"
+                and isinstance(item, list)
+                and all(isinstance(loop, Map) and loop.find("count") for loop in item)
+            ):
                 result.extend((self.resolve(loop.value("name")), self._loop(loop), _DONE) for loop in item)
             else:
                 result.append((str(self.evaluate(key)) if is_expression(key) else key, item, self))
@@ -189,6 +215,8 @@ class Scope:
         base, key, lenient = self._tree(tree[1]), self._tree(tree[2]), tree[3]
         if isinstance(base, Given):
             return base
+        if isinstance(base, StandIn):
+            return StandIn(f"{base}.{key}")
         if isinstance(base, View):
             return base.member(key)
         if isinstance(base, dict) and isinstance(key, str):
@@ -199,8 +227,14 @@ class Scope:
                     return value
             if lenient:
                 return None
+            if self.shared.naming:
+                return StandIn(key.casefold())
             close = nearest(key, base)
-            hint = f"; did you mean {close!r}?" if close else f"; it has {', '.join(map(repr, list(base)[:8])) or 'no members'}"
+            hint = (
+                f"; did you mean {close!r}?"
+                if close
+                else f"; it has {', '.join(map(repr, list(base)[:8])) or 'no members'}"
+            )
             raise ExpressionError(f"there is no member {key!r}{hint}")
         if isinstance(base, list) and isinstance(key, int):
             if 0 <= key < len(base):
@@ -223,11 +257,13 @@ class Scope:
         known = FUNCTIONS.get(name)
         if known is None:
             close = nearest(name, list(FUNCTIONS) + [word[4:] for word in dir(self) if word.startswith("_do_")])
-            raise ExpressionError(f"the function {name}() is not known" + (f"; did you mean {close}()?" if close else ""))
+            raise ExpressionError(
+                f"the function {name}() is not known" + (f"; did you mean {close}()?" if close else "")
+            )
         body, least, most = known
         _arity(name, len(arguments), least, most)
         values = [self._tree(argument) for argument in arguments]
-        values = [value._scope.resolve(value._node) if isinstance(value, View) else value for value in values]
+        values = [value.full() if isinstance(value, View) else value for value in values]
         self.shared.budget.step(len(values))
         return body(self.shared.budget, *values)
 
@@ -238,7 +274,7 @@ class Scope:
                 if isinstance(body, Map):
                     names = [entry.value("name") for entry in body.value("parameters") or ()]
                     _arity(f"{namespace}.{name}", len(arguments), len(names), len(names))
-                    supplied = {str(key): self._tree(argument) for key, argument in zip(names, arguments)}
+                    supplied = {str(key): self._tree(argument) for key, argument in zip(names, arguments, strict=True)}
                     output = body.value("output") or Map()
                     return Scope(self._template, supplied, self.shared).resolve(output.value("value"))
         raise ExpressionError(f"the template defines no function {namespace}.{name}()")
@@ -250,7 +286,7 @@ class Scope:
         return text(self._tree(arguments[0]), name)
 
     def _once(self, kind: str, name: str, compute: Callable[[], Any]) -> Any:
-        key = (kind, name.casefold())
+        key = (kind, name.casefold(), self.shared.naming)
         if key not in self._memo:
             if key in self._busy:
                 raise ExpressionError(f"the {kind} {name!r} is defined by itself")
@@ -266,19 +302,27 @@ class Scope:
         if name.casefold() in self._supplied:
             value = self._supplied[name.casefold()]
             if isinstance(value, Unavailable):
-                raise ExpressionError(f"the parameter {name!r} {value.reason}; give its value with overrides 'parameters: {{{name}: …}}'")
+                if self.shared.naming:
+                    return StandIn(name.casefold())
+                raise ExpressionError(
+                    f"the parameter {name!r} {value.reason}; give its value with overrides 'parameters: {{{name}: …}}'"
+                )
             return value() if isinstance(value, Later) else value
         declared = self._template.value("parameters")
         declared = declared if isinstance(declared, Map) else Map()
         found = declared.find(name)
         if found is None:
             close = nearest(name, list(declared))
-            raise ExpressionError(f"the template has no parameter {name!r}" + (f"; did you mean {close!r}?" if close else ""))
+            raise ExpressionError(
+                f"the template has no parameter {name!r}" + (f"; did you mean {close!r}?" if close else "")
+            )
         entry = declared[found]
         default = entry.find("defaultValue") if isinstance(entry, Map) else None
         if default is None:
             if isinstance(entry, Map) and entry.value("nullable") is True:
                 return None
+            if self.shared.naming:
+                return StandIn(name.casefold())
             raise ExpressionError(
                 f"the parameter {name!r} has no value and no default; give it with --parameters FILE "
                 f"or with overrides 'parameters: {{{name}: …}}'"
@@ -294,16 +338,20 @@ class Scope:
             return self._once("variable", name, lambda: self.resolve(declared[found]))
         for loop in declared.value("copy") or ():
             if isinstance(loop, Map) and str(loop.value("name")).casefold() == name.casefold():
-                return self._once("variable", name, lambda: self._loop(loop).resolve())
+                return self._once("variable", name, self._loop(loop).resolve)
         close = nearest(name, list(declared))
-        raise ExpressionError(f"the template has no variable {name!r}" + (f"; did you mean {close!r}?" if close else ""))
+        raise ExpressionError(
+            f"the template has no variable {name!r}" + (f"; did you mean {close!r}?" if close else "")
+        )
 
     def _do_copyindex(self, arguments: list[Tree]) -> Any:
         _arity("copyIndex", len(arguments), 0, 2)
         values = [self._tree(argument) for argument in arguments]
         name = values.pop(0) if values and isinstance(values[0], str) else ""
         if name.casefold() not in self._copies:
-            raise ExpressionError(f"copyIndex({name!r}): not inside that copy loop" if name else "copyIndex() outside a copy loop")
+            raise ExpressionError(
+                f"copyIndex({name!r}): not inside that copy loop" if name else "copyIndex() outside a copy loop"
+            )
         return self._copies[name.casefold()] + (integer(values[0], "copyIndex") if values else 0)
 
     def _do_if(self, arguments: list[Tree]) -> Any:
@@ -362,7 +410,7 @@ class Scope:
     def _lambda(self, arguments: list[Tree], name: str) -> tuple[list[Any], Callable[..., Any]]:
         _arity(name, len(arguments), 2, 2)
         items = self._tree(arguments[0])
-        items = items._scope.resolve(items._node) if isinstance(items, View) else items
+        items = items.full() if isinstance(items, View) else items
         body = arguments[1]
         if not isinstance(items, list) or body[0] != "call" or body[1] != "lambda" or not body[2]:
             raise ExpressionError(f"{name}() wants an array and a lambda()")
@@ -370,7 +418,7 @@ class Scope:
 
         def apply(*values: Any) -> Any:
             scope = self._derived()
-            scope._locals = {**self._locals, **dict(zip(words, values))}
+            scope._locals = {**self._locals, **dict(zip(words, values, strict=False))}
             return scope._tree(body[2][-1])
 
         self.shared.budget.make(len(items))
@@ -387,7 +435,8 @@ class Scope:
         known, value = self.shared.override(f"{name}('{resource}')", resource, short)
         if known:
             return value
-        found = self.find_resource(resource) if name == "reference" else None
+        whole = len(values) > 2 and str(values[2]).casefold() == "full"
+        found = self.find_resource(resource, whole) if name == "reference" else None
         if found is not None:
             return found
         raise ExpressionError(

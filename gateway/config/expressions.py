@@ -78,7 +78,9 @@ class _Parser:
 
     def _unexpected(self, wanted: str) -> ExpressionError:
         found = f"found {self._token[:20]!r}" if self._kind != "end" else "the expression ends"
-        return ExpressionError(f"expected {wanted}, but {found} at character {self._at + 1 - len(self._token) + 1} of the expression")
+        return ExpressionError(
+            f"expected {wanted}, but {found} at character {self._at + 1 - len(self._token) + 1} of the expression"
+        )
 
     def _take(self, mark: str) -> None:
         if self._kind != "mark" or self._token != mark:

@@ -9,7 +9,8 @@ ask for unbounded memory or time.  Text functions are in `functions_text`, the o
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from gateway.config.expressions import ExpressionError, ExpressionLimit
 from gateway.config.tree import show
@@ -23,7 +24,7 @@ FUNCTIONS: dict[str, Function] = {}
 
 
 class Budget:
-    """How much work one document may ask for: ``steps`` of evaluation, ``size`` of what it makes (characters, items)."""
+    """How much work one document may ask for: ``steps`` of evaluation, ``size`` in characters and items made."""
 
     __slots__ = ("size", "steps")
 
@@ -110,7 +111,7 @@ def same(a: Any, b: Any, budget: Budget) -> bool:
             return False
         return all(same(value, other[key.casefold()], budget) for key, value in a.items())
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(same(x, y, budget) for x, y in zip(a, b))
+        return len(a) == len(b) and all(same(x, y, budget) for x, y in zip(a, b, strict=True))
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     return bool(a == b)

@@ -44,7 +44,7 @@ def join_id(base: str, kind: str, names: list[str], name: str) -> str:
     flat = [segment for entry in names for segment in entry.split("/")] if len(names) != len(types) else names
     if not types or len(flat) != len(types):
         raise ExpressionError(f"{name}(): the type {show(kind)} needs {len(types)} names, {len(names)} were given")
-    pairs = "/".join(f"{part}/{entry}" for part, entry in zip(types, flat))
+    pairs = "/".join(f"{part}/{entry}" for part, entry in zip(types, flat, strict=True))
     return f"{base}/providers/{parts[0]}/{pairs}"
 
 
@@ -54,7 +54,9 @@ def _split(values: tuple[Any, ...], name: str) -> tuple[list[str], str, list[str
     for index, word in enumerate(words[:3]):
         if "/" in word and "." in word.split("/")[0]:
             return words[:index], word, words[index + 1 :]
-    raise ExpressionError(f"{name}(): no resource type such as 'Microsoft.Network/applicationGateways' among the arguments")
+    raise ExpressionError(
+        f"{name}(): no resource type such as 'Microsoft.Network/applicationGateways' among the arguments"
+    )
 
 
 @function("resourceid", 2, None)
@@ -119,7 +121,11 @@ def _tenant(budget: Budget) -> Any:
 @function("deployment", 0)
 def _deployment(budget: Budget) -> Any:
     link = {"id": "", "uri": "https://template.invalid/azuredeploy.json"}
-    return {"name": "deployment", "location": _LOCATION, "properties": {"templateLink": link, "parameters": {}, "mode": "Incremental"}}
+    return {
+        "name": "deployment",
+        "location": _LOCATION,
+        "properties": {"templateLink": link, "parameters": {}, "mode": "Incremental"},
+    }
 
 
 @function("deployer", 0)

@@ -123,7 +123,9 @@ def _substring(budget: Budget, value: Any, start: Any, length: Any = None) -> An
     begin = integer(start, "substring")
     count = len(source) - begin if length is None else integer(length, "substring")
     if begin < 0 or count < 0 or begin + count > len(source):
-        raise ExpressionError(f"substring(): {count} characters from {begin} are not within {show(source)} ({len(source)} characters)")
+        raise ExpressionError(
+            f"substring(): {count} characters from {begin} are not within {show(source)} ({len(source)} characters)"
+        )
     budget.make(count)
     return source[begin : begin + count]
 

@@ -29,29 +29,29 @@ class _Named(_Model):
 class Certificate(_Named):
     """A server certificate with its key: PKCS#12 data as templates carry it, or PEM files by override."""
 
-    data: str | None = Field(None, repr=False, description="PKCS#12 (PFX), base64.")
-    password: str | None = Field(None, repr=False, description="Password of `data`.")
-    key_vault_secret_id: str | None = Field(None, description="Cannot be fetched here: an override gives the files.")
-    certificate_file: str | None = Field(None, description="PEM file: the certificate, then its intermediates.")
-    key_file: str | None = Field(None, description="PEM file of the private key; default: in `certificateFile`.")
+    data: str | None = Field(default=None, repr=False, description="PKCS#12 (PFX), base64.")
+    password: str | None = Field(default=None, repr=False, description="Password of `data`.")
+    key_vault_secret_id: str | None = Field(default=None, description="Cannot be fetched here: an override gives the files.")
+    certificate_file: str | None = Field(default=None, description="PEM file: the certificate, then its intermediates.")
+    key_file: str | None = Field(default=None, description="PEM file of the private key; default: in `certificateFile`.")
 
 
 class TrustedRoot(_Named):
     """A root certificate that backends are verified against."""
 
-    data: str | None = Field(None, description="Base64 of a DER or PEM certificate.")
+    data: str | None = Field(default=None, description="Base64 of a DER or PEM certificate.")
     key_vault_secret_id: str | None = None
-    file: str | None = Field(None, description="PEM file with one or more certificates.")
+    file: str | None = Field(default=None, description="PEM file with one or more certificates.")
 
 
 class HttpListener(_Named):
     """A port, a protocol and perhaps host names."""
 
-    address: str = Field("", description="Address to bind; empty for all.")
+    address: str = Field(default="", description="Address to bind; empty for all.")
     port: int = Field(ge=0, le=65535, description="Port to bind (after `--map-port`); 0 for any free one.")
     protocol: Literal["Http", "Https"] = "Http"
-    host_names: tuple[str, ...] = Field((), description="Hosts it answers for, `*` and `?` allowed; empty: all.")
-    certificates: tuple[str, ...] = Field((), description="Names of certificates, the first is the default.")
+    host_names: tuple[str, ...] = Field(default=(), description="Hosts it answers for, `*` and `?` allowed; empty: all.")
+    certificates: tuple[str, ...] = Field(default=(), description="Names of certificates, the first is the default.")
     require_server_name_indication: bool = False
 
 
@@ -59,66 +59,66 @@ class Member(_Model):
     """A member of a pool."""
 
     host: str = Field(min_length=1, description="Address or name.")
-    port: int | None = Field(None, ge=1, le=65535, description="Default: the port of the settings.")
-    weight: int = Field(1, ge=1, le=1000)
-    connect_host: str | None = Field(None, description="Where to connect instead of `host` (`--map-backend`).")
-    connect_port: int | None = Field(None, ge=1, le=65535)
+    port: int | None = Field(default=None, ge=1, le=65535, description="Default: the port of the settings.")
+    weight: int = Field(default=1, ge=1, le=1000)
+    connect_host: str | None = Field(default=None, description="Where to connect instead of `host` (`--map-backend`).")
+    connect_port: int | None = Field(default=None, ge=1, le=65535)
 
 
 class Pool(_Named):
     """Backends that serve the same thing."""
 
     members: tuple[Member, ...] = ()
-    selector: str = Field("round-robin", description="Name of a selector, or `module:object`.")
+    selector: str = Field(default="round-robin", description="Name of a selector, or `module:object`.")
     selector_options: dict[str, object] = Field(default_factory=dict)
 
 
 class ConnectionDraining(_Model):
     enabled: bool = False
-    drain_timeout_in_sec: int = Field(30, ge=1, le=3600, description="Seconds.")
+    drain_timeout_in_sec: int = Field(default=30, ge=1, le=3600, description="Seconds.")
 
 
 class BackendSettings(_Named):
     """How the gateway speaks to the members of a pool."""
 
-    port: int = Field(80, ge=1, le=65535)
+    port: int = Field(default=80, ge=1, le=65535)
     protocol: Literal["Http", "Https"] = "Http"
-    request_timeout: int = Field(30, ge=1, le=86400, description="Seconds without an answer (504); also the idle limit of a WebSocket.")
-    web_socket_idle_timeout: int | None = Field(None, ge=1, le=86400, description="Seconds; default: `requestTimeout`.")
-    connect_timeout: float = Field(5.0, gt=0, le=300, description="Seconds for TCP and TLS to a backend.")
+    request_timeout: int = Field(default=30, ge=1, le=86400, description="Seconds without an answer (504); also the idle limit of a WebSocket.")
+    web_socket_idle_timeout: int | None = Field(default=None, ge=1, le=86400, description="Seconds; default: `requestTimeout`.")
+    connect_timeout: float = Field(default=5.0, gt=0, le=300, description="Seconds for TCP and TLS to a backend.")
     cookie_based_affinity: Literal["Enabled", "Disabled"] = "Disabled"
     affinity_cookie_name: str | None = None
-    probe: str | None = Field(None, description="Name of a probe; without one the default probe runs.")
-    host_name: str | None = Field(None, description="Host sent to the backend instead of the client's.")
+    probe: str | None = Field(default=None, description="Name of a probe; without one the default probe runs.")
+    host_name: str | None = Field(default=None, description="Host sent to the backend instead of the client's.")
     pick_host_name_from_backend_address: bool = False
-    path: str | None = Field(None, description="Replaces the matched part of the path.")
+    path: str | None = Field(default=None, description="Replaces the matched part of the path.")
     connection_draining: ConnectionDraining = ConnectionDraining()
     trusted_root_certificates: tuple[str, ...] = ()
     dedicated_backend_connection: bool = False
     validate_cert_chain_and_expiry: bool = True
-    validate_sni: bool = Field(True, alias="validateSNI")
+    validate_sni: bool = Field(default=True, alias="validateSNI")
     sni_name: str | None = None
 
 
 class Match(_Model):
-    status_codes: tuple[str, ...] = Field(("200-399",), description="Codes or ranges `a-b`.")
-    body: str | None = Field(None, max_length=4090, description="A substring the body must contain.")
+    status_codes: tuple[str, ...] = Field(default=("200-399",), description="Codes or ranges `a-b`.")
+    body: str | None = Field(default=None, max_length=4090, description="A substring the body must contain.")
 
 
 class Probe(_Named):
     """A health probe. Times in seconds."""
 
-    strategy: str = Field("http", description="Name of a probe strategy, or `module:object`.")
+    strategy: str = Field(default="http", description="Name of a probe strategy, or `module:object`.")
     options: dict[str, object] = Field(default_factory=dict)
     protocol: Literal["Http", "Https"] = "Http"
-    host: str | None = Field(None, description="Host header and SNI; default 127.0.0.1.")
-    path: str = Field("/", pattern="^/")
-    port: int | None = Field(None, ge=1, le=65535, description="Default: the port of the settings.")
-    interval: float = Field(30, gt=0, le=86400)
-    timeout: float = Field(30, gt=0, le=86400)
-    unhealthy_threshold: int = Field(3, ge=1, le=20)
+    host: str | None = Field(default=None, description="Host header and SNI; default 127.0.0.1.")
+    path: str = Field(default="/", pattern="^/")
+    port: int | None = Field(default=None, ge=1, le=65535, description="Default: the port of the settings.")
+    interval: float = Field(default=30, gt=0, le=86400)
+    timeout: float = Field(default=30, gt=0, le=86400)
+    unhealthy_threshold: int = Field(default=3, ge=1, le=20)
     pick_host_name_from_backend_http_settings: bool = False
-    min_servers: int = Field(0, ge=0)
+    min_servers: int = Field(default=0, ge=0)
     match: Match = Match()
 
 
@@ -148,7 +148,7 @@ class Rule(_Named):
     """Ties a listener to a pool, a path map or a redirect."""
 
     listener: str
-    priority: int | None = Field(None, ge=1, le=20000, description="1 is tried first.")
+    priority: int | None = Field(default=None, ge=1, le=20000, description="1 is tried first.")
     pool: str | None = None
     settings: str | None = None
     path_map: str | None = None
@@ -158,18 +158,18 @@ class Rule(_Named):
 class Limits(_Model):
     """Bounds on what a client may send and how long it may take."""
 
-    max_head_bytes: int = Field(32768, ge=1024, le=1048576, description="Request line and fields together.")
-    max_fields: int = Field(128, ge=8, le=1000)
-    max_target_bytes: int = Field(16384, ge=256, le=1048576)
-    max_body_bytes: int | None = Field(None, ge=0, description="413 above it; default: no limit.")
-    max_message_bytes: int | None = Field(None, ge=1, description="WebSocket message, close 1009 above it; default: no limit.")
-    head_timeout: float = Field(60, gt=0, description="Seconds from the first byte to a complete head (408).")
-    body_timeout: float = Field(60, gt=0, description="Seconds without a byte of the request body (408).")
-    send_timeout: float = Field(60, gt=0, description="Seconds in which a client takes nothing of its response.")
-    keep_alive_timeout: float = Field(75, gt=0, description="Seconds an idle client connection is kept.")
-    shutdown_timeout: float = Field(30, ge=0, description="Seconds that exchanges get to finish at SIGTERM.")
-    trusted_proxies: tuple[str, ...] = Field((), description="Networks whose X-Forwarded-* are believed.")
-    max_connections: int | None = Field(None, ge=1, description="Client connections at a time, all listeners.")
+    max_head_bytes: int = Field(default=32768, ge=1024, le=1048576, description="Request line and fields together.")
+    max_fields: int = Field(default=128, ge=8, le=1000)
+    max_target_bytes: int = Field(default=16384, ge=256, le=1048576)
+    max_body_bytes: int | None = Field(default=None, ge=0, description="413 above it; default: no limit.")
+    max_message_bytes: int | None = Field(default=None, ge=1, description="WebSocket message, close 1009 above it; default: no limit.")
+    head_timeout: float = Field(default=60, gt=0, description="Seconds from the first byte to a complete head (408).")
+    body_timeout: float = Field(default=60, gt=0, description="Seconds without a byte of the request body (408).")
+    send_timeout: float = Field(default=60, gt=0, description="Seconds in which a client takes nothing of its response.")
+    keep_alive_timeout: float = Field(default=75, gt=0, description="Seconds an idle client connection is kept.")
+    shutdown_timeout: float = Field(default=30, ge=0, description="Seconds that exchanges get to finish at SIGTERM.")
+    trusted_proxies: tuple[str, ...] = Field(default=(), description="Networks whose X-Forwarded-* are believed.")
+    max_connections: int | None = Field(default=None, ge=1, description="Client connections at a time, all listeners.")
 
 
 class Gateway(_Model):
@@ -186,4 +186,4 @@ class Gateway(_Model):
     certificates: tuple[Certificate, ...] = ()
     trusted_roots: tuple[TrustedRoot, ...] = ()
     limits: Limits = Limits()
-    not_honoured: tuple[str, ...] = Field((), description="What the document says and the gateway does not do, for the report.")
+    not_honoured: tuple[str, ...] = Field(default=(), description="What the document says and the gateway does not do, for the report.")

@@ -8,7 +8,8 @@ booleans as text), lets pydantic check the rest, and turns each of its errors in
 from __future__ import annotations
 
 import types
-from typing import Any, Literal, Sequence, Union, get_args, get_origin
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,18 +18,22 @@ from gateway.config import model
 from gateway.config.tree import Place, nearest, show
 from gateway.errors import Problem
 
-__all__ = ["Draft", "describe", "place_of", "validate"]
+__all__ = ["Draft", "describe", "place_of", "unwrap", "validate"]
 
-Location = tuple[Union[str, int], ...]
+Location = tuple[str | int, ...]
 
 
 class Draft(dict[str, Any]):
-    """One object of the model in the making: ``place`` of the object, ``places[key]`` of each value."""
+    """One object of the model in the making: ``place`` of the object, ``places[key]`` of each value.
+
+    ``failed``: attributes whose value could not be read; their errors have been reported.
+    """
 
     def __init__(self, place: Place) -> None:
         super().__init__()
         self.place = place
         self.places: dict[str | tuple[str, int], Place] = {}
+        self.failed: set[str] = set()
 
     def put(self, key: str, value: Any, place: Place) -> None:
         self[key] = value
@@ -63,7 +68,7 @@ def place_of(draft: Draft, location: Sequence[str | int]) -> Place:
             if found is None:
                 return _rest(place, location[index:])
             place = found
-            if exact is not None and not isinstance(current[following], Draft):  # type: ignore[index]
+            if exact is not None and not isinstance(current[following], Draft):
                 return place
         elif isinstance(current, list) and isinstance(part, int) and part < len(current):
             current = current[part]
@@ -85,7 +90,7 @@ def _rest(place: Place, parts: Sequence[str | int]) -> Place:
 # what a field takes, in words
 
 
-def _unwrap(annotation: Any) -> Any:
+def unwrap(annotation: Any) -> Any:
     """The annotation without ``| None``."""
     if get_origin(annotation) in (Union, types.UnionType):
         return next(inner for inner in get_args(annotation) if inner is not type(None))
@@ -94,7 +99,7 @@ def _unwrap(annotation: Any) -> Any:
 
 def describe(field: FieldInfo) -> str:
     """What a field takes, in words: ``a whole number from 1 to 65535``."""
-    annotation = _unwrap(field.annotation)
+    annotation = unwrap(field.annotation)
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(map(str, get_args(annotation)))
     if get_origin(annotation) is tuple:
@@ -103,7 +108,12 @@ def describe(field: FieldInfo) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "a mapping"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(annotation, "a mapping")
-    limits = {name: getattr(item, name) for item in field.metadata for name in ("ge", "gt", "le", "lt") if getattr(item, name, None) is not None}
+    limits = {
+        name: getattr(item, name)
+        for item in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(item, name, None) is not None
+    }
     low = limits.get("ge", limits.get("gt"))
     if low is not None and "le" in limits:
         above = " above" if "gt" in limits else ""
@@ -112,7 +122,12 @@ def describe(field: FieldInfo) -> str:
         return f"{words} above {low}"
     if low is not None:
         return f"{words}, {low} or more"
-    sizes = {name: getattr(item, name) for item in field.metadata for name in ("min_length", "max_length") if getattr(item, name, None) is not None}
+    sizes = {
+        name: getattr(item, name)
+        for item in field.metadata
+        for name in ("min_length", "max_length")
+        if getattr(item, name, None) is not None
+    }
     if "min_length" in sizes and "max_length" in sizes:
         return f"{words} of {sizes['min_length']} to {sizes['max_length']} characters"
     if "max_length" in sizes:
@@ -128,7 +143,7 @@ def describe(field: FieldInfo) -> str:
 
 
 def _coerce(annotation: Any, value: Any) -> Any:
-    annotation = _unwrap(annotation)
+    annotation = unwrap(annotation)
     origin = get_origin(annotation)
     if origin is Literal:
         if isinstance(value, str):
@@ -176,7 +191,9 @@ def validate(draft: Draft) -> tuple[model.Gateway, list[Problem], list[Location]
     """
     _coerce_draft(model.Gateway, draft)
     problems: list[Problem] = []
-    broken: list[Location] = []
+    broken: list[Location] = list(_failed(draft, ()))
+    for location in broken:
+        _mend(draft, location)
     for _ in range(4):
         try:
             return model.Gateway.model_validate(draft), problems, broken
@@ -188,6 +205,18 @@ def validate(draft: Draft) -> tuple[model.Gateway, list[Problem], list[Location]
             for location in reversed(broken):
                 _mend(draft, location)
     return model.Gateway(), problems, [()]
+
+
+def _failed(draft: Draft, location: Location) -> Iterator[Location]:
+    for key in draft.failed:
+        yield (*location, key)
+    for key, value in draft.items():
+        if isinstance(value, Draft):
+            yield from _failed(value, (*location, key))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, Draft):
+                    yield from _failed(item, (*location, key, index))
 
 
 def _field(location: Location) -> tuple[type[BaseModel] | None, FieldInfo | None]:
@@ -203,7 +232,7 @@ def _field(location: Location) -> tuple[type[BaseModel] | None, FieldInfo | None
         owner, field = cls, cls.model_fields.get(_SNAKE.get(part, part))
         if field is None:
             return owner, None
-        cls = _unwrap(field.annotation)
+        cls = unwrap(field.annotation)
         if get_origin(cls) is tuple:
             cls = get_args(cls)[0]
     return owner, field
@@ -218,18 +247,23 @@ def _problem(draft: Draft, location: Location, entry: dict[str, Any]) -> Problem
     if kind == "extra_forbidden":
         known = [item.alias or name for name, item in owner.model_fields.items()] if owner else []
         close = nearest(key, known)
-        return place.problem(f"unknown key {key!r}; " + (f"did you mean {close!r}?" if close else "known are " + ", ".join(sorted(known))))
+        return place.problem(
+            f"unknown key {key!r}; "
+            + (f"did you mean {close!r}?" if close else "known are " + ", ".join(sorted(known)))
+        )
     if kind == "missing":
-        return place_of(draft, location[:-1]).problem(f"{key!r} is missing; it takes {describe(field) if field else 'a value'}")
+        return place_of(draft, location[:-1]).problem(
+            f"{key!r} is missing; it takes {describe(field) if field else 'a value'}"
+        )
     if field is None:
         return place.problem(f"found {found}: {entry['msg']}")
     if isinstance(location[-1], int):
-        inner = get_args(_unwrap(field.annotation))[0]
+        inner = get_args(unwrap(field.annotation))[0]
         what = "a mapping" if isinstance(inner, type) and issubclass(inner, BaseModel) else "text"
         return place.problem(f"found {found}, expected {what}")
     message = f"found {found}, expected {describe(field)}"
     if kind == "literal_error" and isinstance(entry.get("input"), str):
-        close = nearest(entry["input"], map(str, get_args(_unwrap(field.annotation))))
+        close = nearest(entry["input"], map(str, get_args(unwrap(field.annotation))))
         message += f"; did you mean {close!r}?" if close else ""
     return place.problem(message)
 
@@ -243,13 +277,27 @@ def _mend(draft: Draft, location: Location) -> None:
         except (KeyError, IndexError, TypeError):
             return
     last = location[-1] if location else ""
+    cls, field = _field(location)
     if isinstance(owner, list) and isinstance(last, int):
-        if last < len(owner) and not isinstance(owner[last], Draft):
-            owner[last] = "?"
+        if last < len(owner) and not isinstance(owner[last], Draft) and field is not None:
+            inner = get_args(unwrap(field.annotation))[0]
+            owner[last] = (
+                _stand_in(inner, draft.place) if isinstance(inner, type) and issubclass(inner, BaseModel) else "?"
+            )
     elif isinstance(owner, Draft):
         key = _SNAKE.get(str(last), str(last))
-        stand_in = {"name": f"?{id(owner)}", "host": "?", "listener": "?", "port": 0, "paths": []}
-        cls, field = _field(location)
         owner.pop(key, None)
         if field is not None and field.is_required():
-            owner[key] = stand_in.get(key, "?")
+            owner[key] = _required(key, owner)
+
+
+def _required(key: str, owner: Draft) -> Any:
+    return {"name": f"?{id(owner)}", "port": 0, "paths": []}.get(key, "?")
+
+
+def _stand_in(cls: type[BaseModel], place: Place) -> Draft:
+    made = Draft(place)
+    for name, field in cls.model_fields.items():
+        if field.is_required():
+            made[name] = _required(name, made)
+    return made

@@ -1,7 +1,7 @@
 """Reads one Application Gateway resource, or bare ``properties``, into a draft of the model.
 
-Accepts objects with their ``properties`` envelope and flattened ones (as the Azure CLI prints them), keys in any case, and
-references by the last segments of an id, whatever stray characters templates and documentation left behind it.
+Accepts objects with their ``properties`` envelope and flattened ones (as the Azure CLI prints them), keys in any case,
+and references by the last segments of an id, whatever stray characters templates and documentation left behind it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ def reference_name(identifier: str) -> str:
 class ResourceReader:
     """Reads one gateway.
 
+    ``replaced``: folded names of certificates and pools that overrides give, so that their own values are not needed.
     After `read`: ``frontends`` maps a listener's name to the frontend address it names (folded), ``not_honoured`` and
     ``warnings`` hold sentences for the report, and errors are in the problems of the cursor.
     """
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, replaced: frozenset[str] = frozenset()) -> None:
         self._cursor = cursor
+        self._replaced = replaced
         self._names: dict[str, dict[str, str]] = {}
         self._ports: dict[str, Cursor] = {}
         self._skipped: dict[tuple[str, str], list[str]] = {}
@@ -52,9 +54,9 @@ class ResourceReader:
         draft = Draft(self._cursor.place)
         members = _merged(self._cursor)
         name = members.get("name")
-        if name is not None and isinstance(name.value(), str):
-            draft.put("name", name.value(), name.place)
-        objects = self._objects(members)
+        if name is not None and isinstance(name.name(), str):
+            draft.put("name", str(name.name()), name.place)
+        objects = self._objects(draft, members)
         for key, collection in COLLECTIONS.items():
             if key in objects and key != "pathrules":
                 drafts = [self._child(key, collection, item, title) for item, title in objects[key]]
@@ -68,24 +70,27 @@ class ResourceReader:
 
     # names first, so that references can be spelled as their targets are
 
-    def _objects(self, members: dict[str, Cursor]) -> dict[str, list[tuple[dict[str, Cursor], str]]]:
+    def _objects(self, draft: Draft, members: dict[str, Cursor]) -> dict[str, list[tuple[dict[str, Cursor], str]]]:
         result: dict[str, list[tuple[dict[str, Cursor], str]]] = {}
         for key in (*COLLECTIONS, "frontendports"):
             if key not in members:
                 continue
-            listed = []
+            listed: list[tuple[dict[str, Cursor], str]] = []
+            errors = len(members[key].problems)
             for item in members[key].items():
                 merged = _merged(item)
                 if not merged:
                     continue
-                title = merged["name"].value() if "name" in merged else None
-                if title is None and "id" in merged and isinstance(merged["id"].value(), str):
-                    title = reference_name(merged["id"].value())
+                title = merged["name"].name() if "name" in merged else None
+                if title is None and "id" in merged and isinstance(merged["id"].name(), str):
+                    title = reference_name(merged["id"].name())
                 if not isinstance(title, (str, int)) or title == "":
                     item.fail("'name' is missing" if title is None else f"found {show(title)} as name, expected text")
                     title = f"?{len(listed)}"
                 merged[""] = item
                 listed.append((merged, str(title)))
+            if not listed and len(members[key].problems) > errors and key in COLLECTIONS:
+                draft.failed.add(COLLECTIONS[key].target)
             self._names[key] = {title.casefold(): title for _, title in listed}
             result[key] = listed
             if key == "frontendports":
@@ -112,11 +117,21 @@ class ResourceReader:
         return draft
 
     def _put(self, draft: Draft, field: Field, cursor: Cursor, title: str) -> None:
+        if field.target in ("data", "password", "members") and title.casefold() in self._replaced:
+            return
+        errors = len(cursor.problems)
+        value = self._read(draft, field, cursor)
+        if value is not None:
+            draft.put(field.target, value, cursor.place)
+        elif len(cursor.problems) > errors:
+            draft.failed.add(field.target)
+
+    def _read(self, draft: Draft, field: Field, cursor: Cursor) -> Any:
         value: Any
         if field.kind == "ref":
             value = self._reference(cursor, field.collection)
         elif field.kind == "refs":
-            value = self._references(cursor, field.collection)
+            value = self._references(draft, field, cursor)
         elif field.kind == "match":
             value = self._nested(cursor, MATCH)
         elif field.kind == "draining":
@@ -130,13 +145,12 @@ class ResourceReader:
         elif field.kind in ("host", "hosts"):
             value = self._hosts(draft, cursor)
         else:
-            value = cursor.value()
+            value = self._secret(cursor) if field.kind == "secret" else cursor.value()
             if field.kind == "text" and isinstance(value, str) and not value.strip():
                 value = None
             if isinstance(value, (list, tuple)):
                 value = list(value)
-        if value is not None:
-            draft.put(field.target, value, cursor.place)
+        return value
 
     def _skip(self, cursor: Cursor, member: str, title: str, known: dict[str, Field]) -> None:
         """Name what is not read: known and not honoured, or not known at all."""
@@ -168,34 +182,43 @@ class ResourceReader:
 
     # the kinds of values
 
+    def _secret(self, cursor: Cursor) -> str:
+        """The id of a Key Vault secret: only ever compared, so an expression without a value stands for itself."""
+        value = cursor.quiet().name()
+        return value if isinstance(value, str) else cursor.text()
+
     def _reference(self, cursor: Cursor, collection: str) -> str | None:
         identifier: Any
-        members = cursor._open()
+        members = cursor.peek()
         if isinstance(members, str):
             identifier, holder = members, cursor
         else:
             found = cursor.members()
             if "id" not in found:
                 if found and set(found) - {"resourcegroup"}:
-                    cursor.fail("a reference is written {\"id\": \"…\"}")
+                    cursor.fail('a reference is written {"id": "…"}')
                 return None
             holder = found["id"]
-            identifier = holder.value()
+            identifier = holder.name()
         cursor.place = holder.place
         if identifier is None or identifier == "":
             return None
         if not isinstance(identifier, str):
             holder.fail(f"found {show(identifier)}, expected the id of an object")
             return None
+        names = self._names.get(collection, {})
+        exact = identifier.strip().rsplit("/", 1)[-1]
         name = reference_name(identifier)
-        return self._names.get(collection, {}).get(name.casefold(), name)
+        return names.get(exact.casefold()) or names.get(name.casefold(), name)
 
-    def _references(self, cursor: Cursor, collection: str) -> list[str] | None:
-        if isinstance(cursor._open(), list):
-            names = [self._reference(item, collection) for item in cursor.items()]
-        else:
-            names = [self._reference(cursor, collection)]
-        return [name for name in names if name] or None
+    def _references(self, draft: Draft, field: Field, cursor: Cursor) -> list[str] | None:
+        names: list[str] = []
+        for item in cursor.items() if isinstance(cursor.peek(), list) else (cursor,):
+            name = self._reference(item, field.collection)
+            if name:
+                draft.places[(field.target, len(names))] = item.place
+                names.append(name)
+        return names or None
 
     def _port(self, cursor: Cursor) -> Any:
         name = self._reference(cursor, "frontendports")
@@ -260,8 +283,10 @@ class ResourceReader:
         for index, item in enumerate(cursor.items()):
             members = _merged(item)
             members[""] = item
-            title = members["name"].value() if "name" in members else None
-            result.append(self._child("pathrules", COLLECTIONS["pathrules"], members, str(title or f"pathRule{index + 1}")))
+            title = members["name"].name() if "name" in members else None
+            result.append(
+                self._child("pathrules", COLLECTIONS["pathrules"], members, str(title or f"pathRule{index + 1}"))
+            )
         return result
 
     def _note_pool(self, draft: Draft, members: dict[str, Cursor], title: str) -> None:
@@ -272,7 +297,8 @@ class ResourceReader:
         place = draft.places.get("members", draft.place)
         self._cursor.problems.append(
             place.problem(
-                f"pool {title!r} is empty: {why}; requests to it get 502. Overrides 'pools: {{{title}: [host:port]}}' give it members",
+                f"pool {title!r} is empty: {why}; requests to it get 502. Overrides 'pools: "
+                f"{{{title}: [host:port]}}' give it members",
                 "warning",
             )
         )
@@ -280,8 +306,7 @@ class ResourceReader:
     def _listener(self, draft: Draft, members: dict[str, Cursor], title: str) -> None:
         frontend = members.get("frontendipconfiguration")
         if frontend is not None:
-            quiet = Cursor(frontend._raw, frontend._scope, frontend.place, [])
-            self.frontends[title] = (self._reference(quiet, "frontendipconfigurations") or "").casefold()
+            self.frontends[title] = (self._reference(frontend.quiet(), "frontendipconfigurations") or "").casefold()
         if str(draft.get("protocol", "")).casefold() in ("tcp", "tls"):
             draft.pop("protocol")
             members[""].fail(f"listener {title!r} is for plain TCP or TLS; this gateway serves Http and Https")

@@ -8,7 +8,8 @@ found much later still points into the user's file.
 from __future__ import annotations
 
 import difflib
-from typing import Any, Iterable, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from gateway.errors import ConfigurationError, Problem
 

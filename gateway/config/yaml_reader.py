@@ -35,7 +35,9 @@ def read_yaml(text: str, source: str = "configuration") -> Any:
         message = f"not valid YAML: {error.problem or error.context or 'cannot be read'}"
         if error.problem and "'\\t'" in error.problem:
             message += " (indent with spaces, not tabs)"
-        raise syntax_error(source, message, mark and mark.line + 1, mark and mark.column + 1) from None
+        raise syntax_error(
+            source, message, mark.line + 1 if mark else None, mark.column + 1 if mark else None
+        ) from None
     except yaml.YAMLError as error:
         raise syntax_error(source, f"not valid YAML: {str(error).splitlines()[0]}", None) from None
 
@@ -75,7 +77,9 @@ class _Builder:
                 self._close()
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor not in self._anchors:
-                    raise self._error(f"alias *{event.anchor} has no anchor &{event.anchor} that is complete before it", event)
+                    raise self._error(
+                        f"alias *{event.anchor} has no anchor &{event.anchor} that is complete before it", event
+                    )
                 self._add(*self._anchors[event.anchor], line, counted=False)
             elif isinstance(event, yaml.DocumentStartEvent):
                 self._documents += 1
@@ -96,7 +100,9 @@ class _Builder:
         frame = self._stack[-1] if self._stack else None
         if frame is not None and isinstance(frame.value, Map) and frame.key is None:
             if text in frame.value or (text == "<<" and frame.merge):
-                raise self._error(f"the key {text!r} is there twice, first on line {frame.value.lines.get(text)}", event)
+                raise self._error(
+                    f"the key {text!r} is there twice, first on line {frame.value.lines.get(text)}", event
+                )
             frame.key = (text, line)
             return
         value = text if event.tag or not event.implicit[0] else _resolve(text)
@@ -130,7 +136,9 @@ class _Builder:
         if len(self._stack) + height > MAX_DEPTH:
             raise syntax_error(self._source, f"nested more than {MAX_DEPTH} levels deep (aliases expanded)", line)
         if self._total > MAX_NODES:
-            raise syntax_error(self._source, f"more than {MAX_NODES} values (aliases counted as what they expand to)", line)
+            raise syntax_error(
+                self._source, f"more than {MAX_NODES} values (aliases counted as what they expand to)", line
+            )
         if not self._stack:
             self._root = value
             return

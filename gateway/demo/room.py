@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from twisted.logger import Logger
+
 __all__ = ["Backend", "COLOURS", "FAIL_SECONDS", "Room", "Visitor"]
 
 COLOURS = ("blue", "green", "amber", "violet", "red", "teal")
@@ -17,6 +19,8 @@ COLOURS = ("blue", "green", "amber", "violet", "red", "teal")
 
 FAIL_SECONDS = 120.0
 """A backend comes back by itself after this long: with all of them out, nobody could reach the control any more."""
+
+_log = Logger()
 
 _HISTORY = 50
 _VISITORS = 200
@@ -82,22 +86,31 @@ class Room:
 
     def state(self) -> list[dict[str, Any]]:
         """Every backend: its switch, its sockets, and what the gateway thinks of it (``None`` where nobody says)."""
-        seen = {}
-        for pool in self.pool_state() if self.pool_state is not None else ():
-            for member in pool.get("backends", ()):
-                seen[member.get("address", member.get("name"))] = member
-        now = self._clock.seconds()
+        seen = self._seen_by_gateway()
         return [
             {
                 "name": backend.name,
                 "address": f"{backend.host}:{backend.port}",
                 "failing": backend.name in self._failing,
-                "comesBackIn": round(self._failing[backend.name].getTime() - now) if backend.name in self._failing else None,
+                "comesBackIn": self._comes_back_in(backend.name),
                 "sockets": sum(visitor.backend == backend.name for visitor in self._visitors.values()),
                 "gateway": seen.get(f"{backend.host}:{backend.port}"),
             }
             for backend in self.backends.values()
         ]
+
+    def _seen_by_gateway(self) -> dict[str, dict[str, Any]]:
+        """The gateway's view of each backend by its address; nothing if it cannot be had."""
+        try:
+            pools = self.pool_state() if self.pool_state is not None else []
+            return {member["address"]: member for pool in pools for member in pool["backends"]}
+        except Exception:
+            _log.failure("the gateway's view of the pool cannot be had")
+            return {}
+
+    def _comes_back_in(self, name: str) -> int | None:
+        call = self._failing.get(name)
+        return None if call is None else round(call.getTime() - self._clock.seconds())
 
     def tell_state(self) -> None:
         """Push the state to every socket."""

@@ -30,7 +30,7 @@ def short(text: str) -> str:
 
 def longest_start_line(limits: HeadLimits) -> int:
     """Bytes of a request line (without its CRLF) that are worth waiting for: a longer one has a target too long."""
-    return min(limits.target + 80, limits.head)
+    return min(limits.target + 80, limits.head - 1)
 
 
 def _line_fault(line: str) -> str:

@@ -13,7 +13,8 @@ __all__ = ["HeadBuffer"]
 _CLEAN = re.compile(rb"(?:\r\n|[\t\x20-\x7e\x80-\xff]++)*+\r?")
 _END = b"\r\n\r\n"
 _METHOD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}+"
-_REQUEST_BEGINS = re.compile(_METHOD + rb"(?:\Z| (?:\Z|[!-~]++(?:\Z| (?:\Z|[HTP/0-9.]{1,8}+\r?\Z))))")
+_REQUEST_BEGINS = re.compile(_METHOD + rb"(?: |\Z)")
+_LONGEST_METHOD = 64
 _REQUEST_LINE = re.compile(_METHOD + rb" [!-~]++ HTTP/[1-9]\.[0-9]")
 _STATUS_LINE = b"HTTP/1."
 
@@ -104,17 +105,16 @@ class HeadBuffer:
                 raise self._fault("what the backend sent does not begin like an HTTP/1 response")
             self._line_checked = whole
             return
+        if self._verified <= _LONGEST_METHOD and _REQUEST_BEGINS.match(buffer, 0, size) is None:
+            self._refuse_line()
         longest = longest_start_line(self._limits)
         if (end if whole else size) > longest:
             self._verify_characters(longest)
             raise TargetTooLong(f"the request line has more than {longest} bytes")
-        if not whole:
-            if self._verified < 80 and _REQUEST_BEGINS.match(buffer, 0, size) is None:
+        if whole:
+            if _REQUEST_LINE.fullmatch(buffer, 0, end) is None:
                 self._refuse_line()
-            return
-        if _REQUEST_LINE.fullmatch(buffer, 0, end) is None:
-            self._refuse_line()
-        self._line_checked = True
+            self._line_checked = True
 
     def _verify_characters(self, size: int) -> None:
         match = _CLEAN.match(self._buffer, self._verified, size)

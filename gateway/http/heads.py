@@ -32,9 +32,10 @@ __all__ = ["DEFAULT", "HeadBuffer", "HeadLimits", "index_of", "parse_request", "
 
 # One field line. Anchored to the start of a line, so that as many matches as lines means that every line matched;
 # possessive, so that a line that does not match costs its length once and no more.
-_field_lines = re.compile(
-    r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)\r\n", re.MULTILINE
-).findall
+_FIELD_LINE: Final = r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)"
+_field_lines = re.compile(_FIELD_LINE + r"(?<![ \t])\r\n", re.MULTILINE).findall
+# The same where a value may have white space after it, which has to be taken off.
+_padded_field_lines = re.compile(_FIELD_LINE + r"\r\n", re.MULTILINE).findall
 _UPGRADE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")
 _CODING = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _REASON = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -79,17 +80,17 @@ def parse_request(data: bytes, limits: HeadLimits = DEFAULT) -> RequestHead:
     end = text.find("\r\n")
     parts = text[:end].split(" ")
     fields = _field_lines(text, end + 2)
+    if len(fields) + 2 != text.count("\n"):
+        fields = [(name, value.rstrip(" \t")) for name, value in _padded_field_lines(text, end + 2)]
     count = len(fields)
     if (
-        len(parts) != 3
-        or count + 2 != text.count("\n")
+        count + 2 != text.count("\n")
+        or len(parts) != 3
         or text[-4:] != "\r\n\r\n"
         or count > most_fields
         or len(text) > most_bytes
     ):
         refuse_request(text, limits)
-    if " \r\n" in text or "\t\r\n" in text:
-        fields = [(name, value.rstrip(" \t")) for name, value in fields]
     method, target, version = parts
     index = {name.lower(): value for name, value in fields}
     if len(index) != count:
@@ -133,6 +134,8 @@ def parse_response(data: bytes, method: str, limits: HeadLimits = DEFAULT) -> Re
     text = str(data, "latin-1")
     end = text.find("\r\n")
     fields = _field_lines(text, end + 2)
+    if len(fields) + 2 != text.count("\n"):
+        fields = [(name, value.rstrip(" \t")) for name, value in _padded_field_lines(text, end + 2)]
     count = len(fields)
     start = _STATUS_LINES.get(text[:12])
     if (
@@ -147,8 +150,6 @@ def parse_response(data: bytes, method: str, limits: HeadLimits = DEFAULT) -> Re
     reason = text[13:end]
     if not reason.isprintable() and _REASON.fullmatch(reason) is None:
         refuse_response(text, limits)
-    if " \r\n" in text or "\t\r\n" in text:
-        fields = [(name, value.rstrip(" \t")) for name, value in fields]
     index = {name.lower(): value for name, value in fields}
     if len(index) != count:
         index = index_of(fields)

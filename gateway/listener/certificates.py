@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 from gateway.config import model
 from gateway.errors import ConfigurationError, Problem
 
-__all__ = ["PrivateKey", "ServerCertificate", "load", "load_all", "load_root", "load_roots", "subject_names"]
+__all__ = ["PrivateKey", "ServerCertificate", "load", "load_all", "load_root", "load_roots"]
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
@@ -118,18 +118,6 @@ def load_root(root: model.TrustedRoot) -> tuple[x509.Certificate, ...]:
 def load_roots(roots: Sequence[model.TrustedRoot]) -> dict[str, tuple[x509.Certificate, ...]]:
     """Load several trusted roots, by name. Raises `ConfigurationError` with the problems of all."""
     return _each(load_root, roots)
-
-
-def subject_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """DNS names and addresses a certificate is for; its common name where it has no alternative names."""
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        return tuple(str(attribute.value).lower() for attribute in common[-1:])
-    names = [name.lower() for name in found.get_values_for_type(x509.DNSName)]
-    names += [str(address) for address in found.get_values_for_type(x509.IPAddress)]
-    return tuple(dict.fromkeys(names))
 
 
 def _each(read: Callable[[_Item], _Loaded], items: Sequence[_Item]) -> dict[str, _Loaded]:
@@ -286,7 +274,19 @@ def _pair(name: str, material: _Material) -> ServerCertificate:
     if leaf is None:
         subject = material.certificates[0].subject.rfc4514_string() or "without a subject"
         raise _Unusable(f"the private key does not belong to the certificate ({subject})")
-    return ServerCertificate(name, leaf, key, _chain(leaf, material.certificates), subject_names(leaf))
+    return ServerCertificate(name, leaf, key, _chain(leaf, material.certificates), _subject_names(leaf))
+
+
+def _subject_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """DNS names and addresses a certificate is for; its common name where it has no alternative names."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return tuple(str(attribute.value).lower() for attribute in common[-1:])
+    names = [name.lower() for name in found.get_values_for_type(x509.DNSName)]
+    names += [str(address) for address in found.get_values_for_type(x509.IPAddress)]
+    return tuple(dict.fromkeys(names))
 
 
 def _public_of(certificate: x509.Certificate) -> bytes | None:

@@ -359,9 +359,7 @@ class ClientConnection(FlowProtocol):
     def expired(self, now: float) -> None:
         """The deadline has passed; what that means depends on what is awaited."""
         shared = self._shared
-        if self._tunnel is not None:
-            self._tunnel.expired(now)
-        elif self._closing:
+        if self._closing:
             if self._made_progress():
                 shared.deadlines.set(self, now + shared.limits.send_timeout)
             else:
@@ -411,6 +409,7 @@ class ClientConnection(FlowProtocol):
         self._receive = tunnel.from_client  # type: ignore[method-assign]
         self._forget_exchange()
         self._outcome = None
+        self._shared.deadlines.clear(self)
         ahead, self._ahead = self._ahead, b""
         return ahead
 

@@ -1,10 +1,10 @@
 """The access log: one JSON object per line.
 
 ``event`` says what a line is about: ``exchange`` (a request and its response), ``websocket-open`` (a session has
-been established) and ``websocket-end``, or ``tunnel-open`` and ``tunnel-end`` for upgrades to other protocols.  Field names are those of an Application Gateway's access log where it has
-them; ``docs/reference`` lists all.  Header values other than User-Agent, Host and the response's Content-Type never
-appear, so credentials in ``Authorization`` or ``Cookie`` cannot leak.  The query string does appear, because the
-original log has it; ``redact_query`` replaces it with ``-``.
+been established) and ``websocket-end``, or ``tunnel-open`` and ``tunnel-end`` for upgrades to other protocols.  Field
+names are those of an Application Gateway's access log where it has them.  Header values other than User-Agent, Host
+and the response's Content-Type never appear, so credentials in ``Authorization`` or ``Cookie`` cannot leak.  The query
+string does appear, because the original log has it; ``redact_query`` replaces it with ``-``.
 
 Lines are made at once (an `Outcome` goes on changing after ``opened``) but written together, at most a second or
 64 KiB later.
@@ -13,8 +13,9 @@ Lines are made at once (an `Outcome` goes on changing after ``opened``) but writ
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as _quote
-from typing import TYPE_CHECKING, Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import implementer
 
@@ -101,7 +102,10 @@ class AccessLog:
 
     def ended(self, outcome: Outcome) -> None:
         """Log an exchange or the end of a session."""
-        self._add("websocket-end" if outcome.websocket else "exchange" if outcome.status != 101 else "tunnel-end", outcome)
+        if outcome.websocket:
+            self._add("websocket-end", outcome)
+        else:
+            self._add("exchange" if outcome.status != 101 else "tunnel-end", outcome)
 
     def flush(self) -> None:
         """Write what has been collected."""
@@ -144,7 +148,7 @@ class AccessLog:
         route = outcome.route
         backend = outcome.backend
         if route is None:
-            names = f'"listenerName":{_quote(outcome.listener)},"ruleName":"","backendPoolName":"","backendSettingName":""'
+            names = f'"listenerName":{_quote(outcome.listener)},{_NO_ROUTE}'
             host_name, from_backend = None, False
         else:
             known = self._routes.get(id(route))
@@ -154,7 +158,9 @@ class AccessLog:
         if head is None:
             request = _NO_REQUEST
         else:
-            request = self._request(head, host_name or (backend.host if from_backend and backend is not None else head.host))
+            if not host_name:
+                host_name = backend.host if from_backend and backend is not None else head.host
+            request = self._request(head, host_name)
 
         started = outcome.started
         ended = outcome.ended
@@ -244,6 +250,8 @@ def _more(event: str, outcome: Outcome) -> str:
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
+
+_NO_ROUTE = '"ruleName":"","backendPoolName":"","backendSettingName":""'
 
 _NO_REQUEST = (
     '"httpMethod":"","originalRequestUriWithArgs":"","requestUri":"","requestQuery":"","userAgent":"","httpVersion":"",'

@@ -52,9 +52,9 @@ _Answer = tuple[int, str, bytes]
 class AdminSite(Site):
     """The ``IProtocolFactory`` to listen with.
 
-    ``pools``: the `IPool` objects of the running configuration.  ``probes``: the health monitor.  ``ready``: whether the
-    gateway may be sent traffic, and a sentence why (not).  ``model``: the running configuration.  ``hosts``: names it
-    may be addressed by besides addresses and ``localhost``.  ``now``: the clock of the outcomes' times.
+    ``pools``: the `IPool` objects of the running configuration.  ``probes``: the health monitor.  ``ready``: whether
+    the gateway may be sent traffic, and a sentence why (not).  ``model``: the running configuration.  ``hosts``: names
+    it may be addressed by besides addresses and ``localhost``.  ``now``: the clock of the outcomes' times.
     """
 
     displayTracebacks = False
@@ -105,7 +105,7 @@ class _Root(Resource):
     def _answer(self, request: Request) -> _Answer:
         host = request.requestHeaders.getRawHeaders(b"host") or [b""]
         if len(host) != 1 or not may_ask(host[0].decode("latin-1"), self._hosts):
-            return _error(421, "address the admin port by an IP address or as localhost, or list the name as an admin host")
+            return _error(421, "use an IP address or localhost for the admin port, or bind it to the name")
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader("Allow", "GET, HEAD")
             return _error(405, "only GET and HEAD; nothing can be changed here")
@@ -149,12 +149,16 @@ class _Pages:
 
     def _index(self, request: Request) -> _Answer:
         nonce = secrets.token_urlsafe(16)
-        policy = f"default-src 'none'; connect-src 'self'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; base-uri 'none'"
-        request.setHeader("Content-Security-Policy", f"{policy}; form-action 'none'; frame-ancestors 'none'")
+        request.setHeader(
+            "Content-Security-Policy",
+            f"default-src 'none'; connect-src 'self'; img-src data:; style-src 'nonce-{nonce}'; "
+            f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        )
         return 200, "text/html; charset=utf-8", self._page.replace("{nonce}", nonce).encode()
 
     def _show_pools(self, request: Request) -> _Answer:
-        return _json(200, {"name": self._model().name, "pools": [pool_report(pool, self._probes) for pool in self._pools()]})
+        pools = [pool_report(pool, self._probes) for pool in self._pools()]
+        return _json(200, {"name": self._model().name, "pools": pools})
 
     def _show_sessions(self, request: Request) -> _Answer:
         asked = request.args.get(b"limit", [b"%d" % _SESSIONS])[-1]

@@ -8,7 +8,8 @@ from what a client sends.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
@@ -154,9 +155,9 @@ class Metrics:
             total = sums.setdefault(key[:3], _Series())
             total.seconds += series.seconds
             total.buckets = [a + b for a, b in zip(total.buckets, series.buckets, strict=True)]
-        page.family("gateway_request_seconds", "histogram", "Seconds from the first byte of a request to the last of its response.")
-        for key, total in sums.items():
-            labels = _labels(zip(("listener", "rule", "pool"), key, strict=True))
+        page.family("gateway_request_seconds", "histogram", "Seconds from a request to the end of its response.")
+        for names, total in sums.items():
+            labels = _labels(zip(("listener", "rule", "pool"), names, strict=True))
             count = 0
             for bound, more in zip((*BUCKETS, "+Inf"), total.buckets, strict=True):
                 count += more
@@ -186,7 +187,7 @@ class Metrics:
         counts = self._sessions.by_pool(websocket=True) if self._sessions is not None else {}
         for pool in dict.fromkeys([*(pool.name for pool in self._pools()), *counts]):
             page.sample(_labels([("pool", pool)]), counts.get(pool, 0))
-        page.family("gateway_websocket_closes_total", "counter", "WebSocket sessions that have ended, by close code and by who ended them.")
+        page.family("gateway_websocket_closes_total", "counter", "Ended WebSocket sessions, by close code and closer.")
         for (code, closer), count in self._closes.items():
             page.sample(_labels([("code", code), ("closed_by", closer)]), count)
 

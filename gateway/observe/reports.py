@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
@@ -22,10 +22,10 @@ _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 class ProbeHistory(Protocol):
-    """What is asked of the health monitor."""
+    """What is asked of `gateway.health.monitor.HealthMonitor`."""
 
-    def history(self, pool: IPool, backend: IBackend) -> Iterable[tuple[float, ProbeResult]]:
-        """The last probes of a backend under the pool's settings, oldest first: seconds since 1970, and the result."""
+    def history(self, pool: Any, backend: Any, /) -> Iterable[tuple[float, ProbeResult]]:
+        """The last probes of a backend under its pool's settings, oldest first: seconds since 1970, and the result."""
 
 
 def pool_report(pool: IPool, probes: ProbeHistory | None = None) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def pool_report(pool: IPool, probes: ProbeHistory | None = None) -> dict[str, An
 
 
 def backend_report(pool: IPool, backend: IBackend, probes: ProbeHistory | None = None) -> dict[str, Any]:
-    """One backend: its state, why, what it is doing, and its last probes (oldest first; ``seconds`` is how long one took)."""
+    """One backend: its state, why, what it is doing, and its last probes, oldest first, with how long each took."""
     return {
         "name": backend.name,
         "address": _address(backend.connect_host, backend.connect_port),
@@ -64,7 +64,9 @@ def backend_report(pool: IPool, backend: IBackend, probes: ProbeHistory | None =
 
 def first_round(pools: Iterable[IPool]) -> tuple[bool, str]:
     """Whether every backend has been probed at least once, and a sentence. For ``ready`` of `gateway.observe.admin`."""
-    waiting = [f"{backend.name} of {pool.name}" for pool in pools for backend in pool.backends if backend.state == "unknown"]
+    waiting = [
+        f"{backend.name} of {pool.name}" for pool in pools for backend in pool.backends if backend.state == "unknown"
+    ]
     if waiting:
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
         return False, f"the first probe has not come back from {', '.join(waiting[:3])}{more}"
@@ -128,4 +130,4 @@ def _address(host: str, port: int) -> str:
 
 
 def _instant(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random as _random
 from collections import deque
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -91,8 +92,8 @@ class Sessions:
     ) -> Deferred[int]:
         """End all sessions, or those for which ``where`` is true, with one close code.
 
-        ``rate`` in sessions per second, with jitter, so that clients do not all come back in the same instant; ``None``:
-        all at once.  Sessions that open meanwhile are ended as well.  Returns a Deferred that fires with the
+        ``rate`` in sessions per second, with jitter, so that clients do not all come back in the same instant;
+        ``None``: all at once.  Sessions that open meanwhile are ended as well.  Returns a Deferred that fires with the
         number that is still open: 0 when none is left, more if ``limit`` seconds have passed before.  Cancelling
         it ends no more sessions.
         """

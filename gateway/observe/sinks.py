@@ -42,23 +42,26 @@ class _Descriptor:
         if self._pending:
             data = self._pending + data
             self._pending = b""
+        lines = data.count(b"\n")
         if self._torn:
             # The rest of a line was lost: the next one must not be glued to its head.
             data = b"\n" + data
         rest, error = self._write(data)
         if error is not None:
             self._torn = self._mid_line
-            self._complain(error.strerror or str(error), rest.count(b"\n"))
+            self._complain(error.strerror or str(error), min(lines, rest.count(b"\n")))
             return
         self._torn = False
         if rest:
             self._keep(rest)
         elif self._complained:
             self._complained = False
-            _log.info("log output {name} works again; {dropped} lines were lost so far", name=self.name, dropped=self.dropped)
+            _log.info(
+                "log output {name} works again; {dropped} lines were lost so far", name=self.name, dropped=self.dropped
+            )
 
     def _write(self, data: bytes) -> tuple[bytes, OSError | None]:
-        """Write as much as goes out without waiting; return the rest, and the error if it cannot go out later either."""
+        """Write as much as goes out without waiting; return the rest, and the error if there was one."""
         view = memoryview(data)
         try:
             while view:

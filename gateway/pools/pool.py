@@ -108,6 +108,12 @@ class Pool:
         backend.verdict = UP if healthy else DOWN
         self._settle(backend, reason)
 
+    def note(self, backend: Backend, reason: str) -> None:
+        """What the latest probe of ``backend`` found, where that does not change the verdict."""
+        if not backend.draining:
+            backend.reason = reason
+            self._why = None
+
     def set_draining(self, backend: Backend, draining: bool, reason: str = "") -> None:
         """Give ``backend`` no new leases, or let it have them again. Those that are out are not touched."""
         backend.draining = draining

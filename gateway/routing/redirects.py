@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from gateway.errors import BadRequest
+from gateway.routing.uris import clean
 from gateway.values import Reply
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ _STATUS = {
     "Temporary": (307, "Temporary Redirect"),
 }
 _DEFAULT_PORT = {"Http": 80, "Https": 443}
-_SAFE = "!#$%&'()*+,/:;=?@[]~-._"
-_unsafe = re.compile(r"[^!#$%&'()*+,/0-9:;=?@A-Z\[\]_a-z~.-]")
 _host = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,255})(?=:[0-9]{0,5}\Z|\Z)")
 
 
@@ -45,7 +43,7 @@ class Redirection:
         self._base: str | None = None
         self._scheme = self._port = ""
         if listener is None:
-            self._base = _clean(redirect.target_url or "/")
+            self._base = clean(redirect.target_url or "/")
         else:
             self._scheme = "https" if listener.protocol == "Https" else "http"
             self._port = f":{listener.port}" if listener.port not in (0, _DEFAULT_PORT[listener.protocol]) else ""
@@ -67,10 +65,10 @@ class Redirection:
         base, hash_mark, fragment = base.partition("#")
         base, _, own_query = base.partition("?")
         if self._path and path.startswith("/"):
-            base = base.removesuffix("/") + _clean(path)
+            base = base.removesuffix("/") + clean(path)
         elif base.count("/") == 2:
             base += "/"
-        queries = [own_query, _clean(query) if self._query else ""]
+        queries = [own_query, clean(query) if self._query else ""]
         joined = "&".join([part for part in queries if part])
         return f"{base}?{joined}{hash_mark}{fragment}" if joined else f"{base}{hash_mark}{fragment}"
 
@@ -80,16 +78,3 @@ def _host_of(head: RequestHead) -> str:
     if found is None:
         raise BadRequest("a redirect keeps the host of the request, and the request has none that can be used")
     return found[0]
-
-
-def _clean(text: str) -> str:
-    """Percent-encode what may not stand in a URI (RFC 3986 §2), line ends and spaces above all.
-
-    Text from the wire is latin-1, one character for each byte.
-    """
-    if not _unsafe.search(text):
-        return text
-    try:
-        return quote(text.encode("latin-1"), safe=_SAFE)
-    except UnicodeEncodeError:
-        return quote(text, safe=_SAFE)

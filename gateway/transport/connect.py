@@ -6,7 +6,8 @@ import errno
 import os
 import select
 import socket
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -20,9 +21,11 @@ from twisted.internet.error import (
     getConnectError,
 )
 from twisted.internet.interfaces import IResolutionReceiver
+from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from gateway.transport.tcp import TCPTransport, address
+from gateway.transport.sockets import address
+from gateway.transport.tcp import TCPTransport
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IHostResolution, IProtocol, IProtocolFactory
@@ -133,8 +136,8 @@ class Attempt:
         self.pump.hand_over(sock.fileno(), transport)
         self.join(transport)
 
-    def on_abandon(self, call: Callable[[], None]) -> None:
-        """``call()`` gets rid of the socket if the attempt ends during the prelude."""
+    def on_abandon(self, call: Callable[[], None] | None) -> None:
+        """``call()`` gets rid of the socket if the attempt ends during the prelude; ``None`` when that is over."""
         self._abandon = call
 
     def join(self, transport: TCPTransport) -> None:
@@ -144,7 +147,7 @@ class Attempt:
             if protocol is None:
                 raise NoProtocol()
         except Exception as error:
-            transport.start(_Nobody())
+            transport.start(Protocol())
             transport.abortConnection()
             self.fail(error)
             return
@@ -217,16 +220,3 @@ class Attempt:
     def _cancel(self, result: Deferred[IProtocol]) -> None:
         where = self._peer or IPv4Address("TCP", self._host, self._port)
         self.fail(ConnectingCancelledError(where))
-
-
-class _Nobody:
-    """Takes the place of a protocol where there is none."""
-
-    def makeConnection(self, transport: Any) -> None:
-        """Nothing to do."""
-
-    def dataReceived(self, data: bytes) -> None:
-        """Nothing to do."""
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Nothing to do."""

@@ -21,7 +21,7 @@ __all__ = ["Deadlines", "Entry"]
 _log = Logger()
 
 _HORIZON = 5.0
-"""Seconds after which an entry is reviewed at the latest, so that an ended connection is not kept in memory for long."""
+"""Seconds after which an entry is reviewed at the latest, so that an ended connection is not kept for long."""
 
 
 class Entry(Protocol):
@@ -37,8 +37,8 @@ class Entry(Protocol):
 class Deadlines:
     """A coarse timer wheel.
 
-    ``clock`` is an ``IReactorTime``; ``granularity`` in seconds is by how much an expiry may be late. It is never early.
-    While no entry is filed, no timer runs.
+    ``clock`` is an ``IReactorTime``; ``granularity`` in seconds is by how much an expiry may be late; it is
+    never early.  While no entry is filed, no timer runs.
     """
 
     __slots__ = ("_clock", "_granularity", "_slots", "_timer", "now")
@@ -68,6 +68,10 @@ class Deadlines:
             if slot is not None:
                 slot.pop(entry, None)
             entry.review = inf
+
+    def entries(self) -> list[Entry]:
+        """All entries that have a deadline."""
+        return list({entry: None for slot in self._slots.values() for entry in slot if entry.deadline != inf})
 
     def stop(self) -> None:
         """Stop the timer and forget all entries; nothing expires any more unless `set` is called again."""

@@ -6,17 +6,20 @@ import errno
 import os
 import select
 import socket
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.transport.tcp import TCPTransport, address
+from gateway.transport.sockets import address
+from gateway.transport.tcp import TCPTransport
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
@@ -124,20 +127,18 @@ class Port:
         """Give an accepted socket its protocol, if the factory wants it."""
         transport = TCPTransport(self._pump, sock, peer)
         self._pump.add(sock.fileno(), transport)
-        self.join(transport, sock, peer)
+        self.join(transport)
 
-    def join(self, transport: TCPTransport, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
-        """Ask the factory for a protocol and start ``transport`` with it; ``None`` or an exception closes the socket."""
+    def join(self, transport: TCPTransport) -> None:
+        """Start ``transport`` with a protocol of the factory; ``None`` or an exception from it closes the socket."""
         try:
-            protocol = self.factory.buildProtocol(peer)
+            protocol = self.factory.buildProtocol(transport.getPeer())
         except Exception:
             _log.failure("{factory}.buildProtocol failed", factory=type(self.factory).__name__)
             protocol = None
+        transport.start(Protocol() if protocol is None else protocol)
         if protocol is None:
-            self._pump.remove(sock.fileno())
-            sock.close()
-            return
-        transport.start(protocol)
+            transport.loseConnection()
 
     def _accept(self) -> None:
         for _ in range(_ACCEPTS):
@@ -164,7 +165,7 @@ class Port:
             self._complained = True
             _log.error(
                 "{port} cannot accept: {reason}. Connections wait in the backlog; raise the limit of open files.",
-                port=self, reason=os.strerror(error.errno),
+                port=self, reason=error.strerror,
             )  # fmt: skip
         if self._spare >= 0:
             os.close(self._spare)

@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import select
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from gateway.transport.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -66,6 +69,7 @@ class Pump:
         self._later: list[Callable[[], None]] = []
         self._turning = False
         self._kick: IDelayedCall | None = None
+        self.deadlines = Deadlines(reactor)
 
     # What riders call
 
@@ -74,7 +78,11 @@ class Pump:
         if self._epoll is None:
             self._epoll = select.epoll()
             self._reactor.addReader(self)
-        self._epoll.register(fd, events | select.EPOLLET)
+        try:
+            self._epoll.register(fd, events | select.EPOLLET)
+        except FileExistsError:
+            # Removed, but not closed yet: this reports anew what the socket has.
+            self._epoll.modify(fd, events | select.EPOLLET)
         self._handlers[fd] = rider.event
         self._riders[fd] = rider
 
@@ -103,6 +111,12 @@ class Pump:
         self._later.append(call)
         if not self._turning and self._kick is None:
             self._kick = self._reactor.callLater(0, self._kicked)
+
+    def stop(self) -> None:
+        """Close the sockets of connections that have ended but linger."""
+        for entry in self.deadlines.entries():
+            entry.expired(self.deadlines.now())
+        self.deadlines.stop()
 
     # What the reactor calls
 
@@ -134,7 +148,7 @@ class Pump:
             rider.dropped(reason)
         while self._later:
             self._do_later()
-        if not self._riders:
+        if not self._riders and not self._turning:
             self._close()
 
     # The turn

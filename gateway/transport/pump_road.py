@@ -12,6 +12,7 @@ from gateway.interfaces import IRoad
 from gateway.transport.connect import Attempt
 from gateway.transport.ports import Port
 from gateway.transport.pump import Pump
+from gateway.transport.secure import client_prelude, server_welcome
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
@@ -40,7 +41,8 @@ class PumpRoad:
         return _ClientEndpoint(self.pump, self._reactor, host, port, tls, timeout)
 
     def stop(self) -> None:
-        """Nothing to release: the epoll goes with its last socket."""
+        """Close the sockets of ended connections that linger; the epoll goes with its last socket."""
+        self.pump.stop()
 
 
 @implementer(IStreamServerEndpoint)
@@ -57,8 +59,6 @@ class _ServerEndpoint:
         """Bind and listen; fails with ``CannotListenError``."""
         welcome = None
         if self._tls is not None:
-            from gateway.transport.tls import server_welcome
-
             welcome = server_welcome(self._tls, self._pump, self._reactor)
         port = Port(self._pump, self._reactor, self._host, self._port, protocolFactory, self._backlog, welcome)
         try:
@@ -84,9 +84,7 @@ class _ClientEndpoint:
         """Connect; see `IRoad.client`. HOT where backends do not keep connections alive."""
         prelude = None
         if self._tls is not None:
-            from gateway.transport.tls import client_prelude
-
-            prelude = client_prelude(self._tls, f"{self._host}:{self._port}")
+            prelude = client_prelude(self._tls)
         attempt = Attempt(
             self._pump, self._reactor, self._host, self._port, protocolFactory, self._timeout, prelude
         )

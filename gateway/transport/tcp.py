@@ -7,14 +7,13 @@ one of the protocol's own calls: losses are told later in the turn.
 
 from __future__ import annotations
 
-import errno
-import os
 import select
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -23,12 +22,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gateway.transport.linger import close_gently
+from gateway.transport.sockets import SocketFacts, lost
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
     from gateway.transport.pump import Pump
 
-__all__ = ["TCPTransport", "address"]
+__all__ = ["TCPTransport"]
 
 _log = Logger()
 
@@ -46,18 +48,8 @@ _DISCARD = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
 
-def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
-    """The Twisted address for a socket name; IPv4 clients of a dual-stack port appear as what they are."""
-    host, port = name[0], name[1]
-    if ":" not in host:
-        return IPv4Address("TCP", host, port)
-    if host.startswith("::ffff:") and "." in host:
-        return IPv4Address("TCP", host[7:], port)
-    return IPv6Address("TCP", *name)
-
-
 @implementer(ITCPTransport, IPushProducer, IConsumer)
-class TCPTransport:
+class TCPTransport(SocketFacts):
     """One connection, server or client side.
 
     ``protocol``: who gets the data; may be replaced at any time.
@@ -73,9 +65,9 @@ class TCPTransport:
     negotiatedProtocol: bytes | None = None
 
     __slots__ = (
-        "__weakref__", "_closing_write", "_deaf", "_direct", "_end_seen", "_fd", "_local", "_more",
-        "_on_lost", "_paused", "_peer", "_producer", "_producer_paused", "_pump", "_queue", "_read_closed", "_reason",
-        "_recv", "_send", "_size", "_sock", "_streaming", "_write_closed", "_write_error", "connected",
+        "_closing_write", "_deaf", "_direct", "_end_seen", "_fd", "_more",
+        "_on_lost", "_paused", "_producer", "_producer_paused", "_pump", "_queue", "_read_closed", "_reason",
+        "_recv", "_send", "_size", "_streaming", "_write_closed", "_write_error", "connected",
         "disconnecting", "protocol", "queued", "waiting",
     )  # fmt: skip
 
@@ -102,7 +94,7 @@ class TCPTransport:
         self._end_seen = False
         self._closing_write = False
         self._write_closed = False
-        self._write_error: OSError | None = None
+        self._write_error: Exception | None = None
         self._producer: Any = None
         self._streaming = False
         self._producer_paused = False
@@ -138,7 +130,7 @@ class TCPTransport:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(_lost(error))
+            self._lose(lost(error))
             return
         if not data:
             self._read_ended()
@@ -226,35 +218,6 @@ class TCPTransport:
             self._direct = False
             self._finish_if_flushed()
 
-    def getPeer(self) -> IPv4Address | IPv6Address:
-        """The other end."""
-        return self._peer
-
-    def getHost(self) -> IPv4Address | IPv6Address:
-        """This end. After the loss, whatever was asked before, else port 0."""
-        if self._local is None:
-            try:
-                self._local = address(self._sock.getsockname())
-            except OSError:
-                return IPv4Address("TCP", "0.0.0.0", 0)
-        return self._local
-
-    def getTcpNoDelay(self) -> bool:
-        """Whether Nagle's algorithm is off; it is unless someone turned it on."""
-        return bool(self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Turn Nagle's algorithm off or on."""
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, bool(enabled))
-
-    def getTcpKeepAlive(self) -> bool:
-        """Whether the kernel sends keep-alive probes."""
-        return bool(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Turn the kernel's keep-alive probes on or off."""
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
-
     # IConsumer, IPushProducer
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
@@ -321,21 +284,21 @@ class TCPTransport:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(_lost(error))
+            self._lose(lost(error))
             return
         if not unread and self._write_error is not None:
-            self._lose(_lost(self._write_error))
+            self._lose(lost(self._write_error))
 
     def _discard(self) -> None:
         """Read and drop, while the last data are being sent; an end of file is no reason to stop sending."""
         if self._read_closed:
             return
         try:
-            data = self._recv(_DISCARD)
+            data = self._sock.recv(_DISCARD)
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(_lost(error))
+            self._lose(lost(error))
             return
         if not data:
             self._read_closed = True
@@ -345,16 +308,18 @@ class TCPTransport:
     def _read_ended(self) -> None:
         """The peer sent its end of file."""
         if self._write_error is not None:
-            self._lose(_lost(self._write_error))
+            self._lose(lost(self._write_error))
             return
         self._read_closed = self._deaf = True
-        if not IHalfCloseableProtocol.providedBy(self.protocol) or self._write_closed:
+        if not IHalfCloseableProtocol.providedBy(self.protocol):
             self._lose(ConnectionDone())
             return
         try:
             self.protocol.readConnectionLost()
         except Exception as error:
             self._protocol_raised(error)
+        if self._write_closed:
+            self._lose(ConnectionDone())
 
     def _protocol_raised(self, error: Exception) -> None:
         """The protocol's fault: it costs this connection and a log entry."""
@@ -363,7 +328,7 @@ class TCPTransport:
 
     # Writing
 
-    def _enqueue(self, data: bytes, sent: int = 0) -> None:
+    def _enqueue(self, data: Any, sent: int = 0) -> None:
         """Queue what follows the first ``sent`` bytes of ``data``, and pause who feeds this transport."""
         if not self.connected or self._closing_write or self._write_error is not None:
             return
@@ -443,7 +408,7 @@ class TCPTransport:
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
-            self._lose(_lost(error))
+            self._lose(lost(error))
 
     def _tell_write_closed(self) -> None:
         if not self.connected:
@@ -456,14 +421,14 @@ class TCPTransport:
             except Exception as error:
                 self._protocol_raised(error)
 
-    def _write_failed(self, error: OSError) -> None:
+    def _write_failed(self, error: Exception) -> None:
         """The peer takes no more. What it sent before may still wait to be read: an early response, for instance."""
         self._queue.clear()
         self.queued = 0
         self._direct = False
         self._write_error = error
         if self.disconnecting:
-            self._lose(_lost(error))
+            self._lose(lost(error))
         elif self._deaf:
             self._more = True
             self._pump.later(self._check_error)
@@ -500,11 +465,7 @@ class TCPTransport:
             on_lost()
 
     def _close_socket(self) -> None:
-        self._sock.close()
-
-
-def _lost(error: OSError) -> ConnectionLost:
-    """Twisted's reason for a connection that broke."""
-    if error.errno in (errno.EPIPE, errno.ECONNRESET):
-        return ConnectionLost("the peer reset the connection")
-    return ConnectionLost(os.strerror(error.errno) if error.errno else str(error))
+        if self.disconnecting and not self._read_closed and isinstance(self._reason, ConnectionDone):
+            close_gently(self._pump, self._sock)
+        else:
+            self._sock.close()

@@ -47,12 +47,12 @@ def mismatch(connection: SSL.Connection, name: str) -> str:
     remedy = "set hostName (or sniName) of the backend settings to a name it is for, or validateSNI to false"
     if _is_authority(certificate):
         return "the first certificate the backend sends is that of an authority: its own must be the first of the chain"
-    if not _has_alternative_names(certificate):
+    names = _alternative_names(certificate)
+    if names is None:
         return (
             f"the backend's certificate ({_subject(certificate)}) has no subject alternative names, so it is not "
             f"accepted for {name}: renew it with them, or set validateSNI of the backend settings to false"
         )
-    names = subject_names(certificate)
     shown = ", ".join(printable(each) for each in names[:_MOST_NAMES]) or "no host"
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f"the backend's certificate is for {shown}{more}, not for {name}: {remedy}"
@@ -127,12 +127,13 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _has_alternative_names(certificate: x509.Certificate) -> bool:
+def _alternative_names(certificate: x509.Certificate) -> list[str] | None:
     try:
-        certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
-        return False
-    return True
+        return None
+    addresses = [str(address) for address in found.get_values_for_type(x509.IPAddress)]
+    return found.get_values_for_type(x509.DNSName) + addresses
 
 
 def _subject(certificate: x509.Certificate) -> str:

@@ -9,6 +9,7 @@ trust the same authorities.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -31,6 +32,7 @@ Roots = Mapping[str, Sequence[x509.Certificate]]
 
 _ALPN = [b"http/1.1"]
 _LONGEST_NAME = 253  # RFC 1035 §2.3.4 as text
+_HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _PROBE_HOST = "127.0.0.1"  # the default probe's Host field; it says nothing about a certificate
 
 
@@ -72,9 +74,8 @@ def _client_tls(settings: model.BackendSettings, name: str, roots: Roots) -> Cli
 
 @lru_cache(maxsize=256)
 def _named(context: SSL.Context, name: str, check: bool) -> ClientTLS:
-    ascii_name = _ascii(name)
-    identity = _Identity(name, ascii_name) if check else None
-    return ClientTLS(context, None if ascii_name is None or _is_address(name) else ascii_name, identity)
+    server_name = None if _is_address(name) else _ascii(name)
+    return ClientTLS(context, server_name, _Identity(name, server_name) if check else None)
 
 
 @lru_cache(maxsize=64)
@@ -103,21 +104,21 @@ def _context(verify: bool, trusted: tuple[x509.Certificate, ...]) -> SSL.Context
 class _Identity:
     """Verifies that a backend's certificate is for a name or an address; called after the handshake."""
 
-    def __init__(self, name: str, ascii_name: str | None) -> None:
+    def __init__(self, name: str, server_name: str | None) -> None:
         self._name = name
-        self._ascii = ascii_name
+        self._server_name = server_name
 
     def __call__(self, connection: SSL.Connection) -> None:
         """Raises `BackendTLSFailed`."""
-        if self._ascii is None:
-            raise BackendTLSFailed(
-                f"the backend's certificate cannot be checked, because {printable(self._name)!r} is no host name"
-            )
         try:
-            if _is_address(self._name):
+            if self._server_name is not None:
+                verify_hostname(connection, self._server_name)
+            elif _is_address(self._name):
                 verify_ip_address(connection, self._name)
             else:
-                verify_hostname(connection, self._ascii)
+                raise BackendTLSFailed(
+                    f"the backend's certificate cannot be checked, because {printable(self._name)!r} is no host name"
+                )
         except (VerificationError, CertificateError, ValueError):
             raise BackendTLSFailed(mismatch(connection, self._name)) from None
 
@@ -137,7 +138,7 @@ def _ascii(name: str) -> str | None:
         text = name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
         return None
-    return text if 0 < len(text) <= _LONGEST_NAME and text.isprintable() and " " not in text else None
+    return text if len(text) <= _LONGEST_NAME and _HOST_NAME.fullmatch(text) else None
 
 
 def _is_address(name: str) -> bool:

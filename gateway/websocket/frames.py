@@ -58,7 +58,8 @@ class FrameScanner:
 
     __slots__ = (
         "_close", "_fragmented", "_header", "_kind", "_left", "_length", "_masked", "_max", "_overhead", "_size",
-        "_table", "close_code", "close_reason", "closed", "frames", "messages", "payload_bytes", "pings", "pongs",
+        "_table", "_torn",
+        "close_code", "close_reason", "closed", "frames", "messages", "payload_bytes", "pings", "pongs",
     )  # fmt: skip
 
     def __init__(self, masked: bool, max_message: int | None = None, reserved: int = 0x70) -> None:
@@ -72,6 +73,7 @@ class FrameScanner:
         self._length = 0
         self._fragmented = False  # a message has begun and not ended
         self._size = 0  # payload of its frames so far
+        self._torn = False  # the first bytes of a frame at fault have been fed earlier
         self._close: bytearray | None = None  # masking key and payload of a close frame in progress
         self.frames = self.messages = self.pings = self.pongs = self.payload_bytes = 0
         self.close_code: int | None = None
@@ -80,8 +82,11 @@ class FrameScanner:
 
     @property
     def at_boundary(self) -> bool:
-        """Nothing of a frame is pending: another frame may be put in here."""
-        return not self._left and not self._header
+        """Nothing of a frame is pending: another frame may be put in here.
+
+        After a `FrameError` this is true of what was fed before the frame at fault.
+        """
+        return not self._left and not self._header and not self._torn
 
     @property
     def pending_header(self) -> int:
@@ -92,7 +97,11 @@ class FrameScanner:
         return len(self._header)
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of this direction. Raises `FrameError`; after that the scanner may not be used again."""
+        """Take the next bytes of this direction.
+
+        Raises `FrameError`; nothing may be fed after that.  Close frames of one's own go where `at_boundary`
+        is true, once the ``offset`` leading bytes of ``data`` have been forwarded.
+        """
         size = len(data)
         left = self._left
         if left:
@@ -211,13 +220,14 @@ class FrameScanner:
             payload = _masked(payload[4:], payload[:4])
         code = int.from_bytes(payload[:2], "big") if payload else 1005
         if payload and not _may_be_sent(code):
-            raise FrameError(1002, "a close code that may not be sent", max(first - before, 0), first < before)
+            raise self._fault(1002, "a close code that may not be sent", first, before)
         self.close_code = code
         self.close_reason = payload[2:]
         self.closed = True
 
     def _fault(self, code: int, reason: str, first: int, before: int) -> FrameError:
-        return FrameError(code, reason, max(first - before, 0), first < before)
+        self._torn = first < before
+        return FrameError(code, reason, max(first - before, 0), self._torn)
 
     def cut(self, data: bytes) -> int:
         """How many leading bytes of ``data`` complete the frame in progress; ``len(data)`` if they do not.

@@ -1,0 +1,126 @@
+"""From a model to pools and probes, by way of the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gateway.errors import ConfigurationError, Problem
+from gateway.health.defaults import probe_for
+from gateway.pools.pool import Pool
+from gateway.routing.table import needed_pools
+from gateway.upstream.tls import probe_tls
+
+if TYPE_CHECKING:
+    from gateway.config.model import Gateway
+    from gateway.config.model import Probe as ProbeModel
+    from gateway.health.monitor import HealthMonitor
+    from gateway.interfaces import IRoad
+    from gateway.pools.backend import Loads
+    from gateway.registry import Registry
+    from gateway.services import Services
+    from gateway.upstream.tls import Roots
+
+__all__ = ["check_strategies", "make_pools", "watch_pools"]
+
+_T = TypeVar("_T")
+
+
+def make_pools(registry: Registry, model: Gateway, services: Services, loads: Loads) -> dict[tuple[str, str], Pool]:
+    """The pools that the rules of ``model`` use, by pool name and settings name.
+
+    Each gets a selector of its own.  Raises `ConfigurationError` with the problems of all of them.
+    """
+    place = {pool.name: number for number, pool in enumerate(model.pools)}
+    settings_by_name = {settings.name: settings for settings in model.settings}
+
+    def make(name: str, settings_name: str) -> Pool:
+        number = place[name]
+        pool, settings = model.pools[number], settings_by_name[settings_name]
+        path = f"pools[{number}]"
+        selector = registry.build(
+            "gateway.selectors",
+            pool.selector,
+            pool.selector_options,
+            services._replace(settings=settings),
+            f"{path}.selector",
+            f"{path}.selectorOptions",
+        )
+        least = probe_for(model, settings).min_servers
+        return Pool(name, settings, pool.members, selector, loads=loads, min_servers=least, strategy=pool.selector)
+
+    return _all({pair: partial(make, *pair) for pair in needed_pools(model)})
+
+
+def watch_pools(
+    registry: Registry,
+    model: Gateway,
+    services: Services,
+    pools: Mapping[tuple[str, str], Pool],
+    monitor: HealthMonitor,
+    road: IRoad,
+    roots: Roots,
+) -> None:
+    """Let ``monitor`` watch ``pools``, each with the probe of its settings.
+
+    ``roots`` are the trusted roots for HTTPS probes.  Raises `ConfigurationError` with all problems; nothing is watched
+    then.
+    """
+
+    def make(pool: Pool) -> tuple[Pool, Any, ProbeModel]:
+        probe = probe_for(model, pool.settings)
+        path = _probe_path(model, probe)
+        given = services._replace(
+            road=road, tls_for=partial(probe_tls, roots=roots), probe=probe, settings=pool.settings
+        )
+        strategy = registry.build(
+            "gateway.probes", probe.strategy, probe.options, given, f"{path}.strategy", f"{path}.options"
+        )
+        return pool, strategy, probe
+
+    for pool, strategy, probe in _all({pair: partial(make, pool) for pair, pool in pools.items()}).values():
+        monitor.watch(pool, strategy, probe)
+
+
+def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
+    """What is wrong with the strategies that ``model`` names and with their options. Nothing is built."""
+
+    def check(group: str, name: str, options: Mapping[str, object], path: str, word: str) -> None:
+        found = registry.find(group, name, f"{path}.{word}")
+        registry.options(found, options, f"{path}.{'selectorOptions' if word == 'selector' else 'options'}")
+
+    problems: list[Problem] = []
+    checks = [
+        partial(check, "gateway.selectors", pool.selector, pool.selector_options, f"pools[{number}]", "selector")
+        for number, pool in enumerate(model.pools)
+    ] + [
+        partial(check, "gateway.probes", probe.strategy, probe.options, f"probes[{number}]", "strategy")
+        for number, probe in enumerate(model.probes)
+    ]
+    for attempt in checks:
+        try:
+            attempt()
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    return problems
+
+
+def _probe_path(model: Gateway, probe: ProbeModel) -> str:
+    return next(
+        (f"probes[{number}]" for number, other in enumerate(model.probes) if other.name == probe.name), "probes"
+    )
+
+
+def _all(makers: Mapping[tuple[str, str], Callable[[], _T]]) -> dict[tuple[str, str], _T]:
+    """What all ``makers`` make; if some fail, their problems together, each once."""
+    made: dict[tuple[str, str], _T] = {}
+    problems: dict[Problem, None] = {}
+    for pair, maker in makers.items():
+        try:
+            made[pair] = maker()
+        except ConfigurationError as error:
+            problems.update(dict.fromkeys(error.problems))
+    if problems:
+        raise ConfigurationError(list(problems))
+    return made

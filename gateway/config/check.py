@@ -1,0 +1,486 @@
+"""What must hold between the objects of a configuration, and what is legal but will hurt.
+
+Works on the model alone; `findings` gives locations in the model, `check` the same as `Problem`.  Rules are those that
+Application Gateway enforces itself (reference: "Server-side validation rules", "Listener selection", "Path maps").
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from gateway.config.model import Certificate, Gateway, HttpListener, PathMap, PathRule, Redirect, Rule
+from gateway.config.problems import Draft, place_of
+from gateway.config.tree import Place, nearest
+from gateway.errors import Problem
+
+__all__ = ["Finding", "check", "findings"]
+
+_HOST = re.compile(
+    r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z"
+)
+_WILDCARD_HOST = re.compile(r"[A-Za-z0-9.*?-]+\Z")
+_CODES = re.compile(r"\s*([1-9]\d\d)\s*(?:-\s*([1-9]\d\d)\s*)?\Z")
+_PING = 20
+
+
+class Finding(NamedTuple):
+    """``location``: attribute names and indices from the gateway down.
+
+    ``kind``: the collection that a name was not found in.
+    """
+
+    location: tuple[str | int, ...]
+    message: str
+    severity: str = "error"
+    kind: str = ""
+
+
+def check(gateway: Gateway) -> list[Problem]:
+    """All problems of a configuration, with paths in the model's own (compact) spelling."""
+    root = Draft(Place(""))
+    return [place_of(root, item.location).problem(item.message, item.severity) for item in findings(gateway)]
+
+
+def findings(gateway: Gateway) -> list[Finding]:
+    """All problems of a configuration, errors and warnings."""
+    return _Checker(gateway).run()
+
+
+class _Checker:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._found: list[Finding] = []
+        self._used: set[tuple[str, str]] = set()
+        self._names = {
+            kind: {item.name for item in getattr(gateway, kind)}
+            for kind in (
+                "listeners",
+                "pools",
+                "settings",
+                "probes",
+                "path_maps",
+                "redirects",
+                "certificates",
+                "trusted_roots",
+            )
+        }
+
+    def _error(self, location: tuple[str | int, ...], message: str) -> None:
+        self._found.append(Finding(location, message))
+
+    def _warn(self, location: tuple[str | int, ...], message: str) -> None:
+        self._found.append(Finding(location, message, "warning"))
+
+    def run(self) -> list[Finding]:
+        self._unique()
+        self._rules()
+        for index, path_map in enumerate(self._gateway.path_maps):
+            self._path_map(("path_maps", index), path_map)
+        self._redirects()
+        self._settings()
+        self._probes()
+        for index, listener in enumerate(self._gateway.listeners):
+            self._listener(("listeners", index), listener)
+        self._ports()
+        self._certificates()
+        self._order()
+        self._unused()
+        return self._found
+
+    # names
+
+    def _unique(self) -> None:
+        for kind in (*self._names, "rules"):
+            first: dict[str, int] = {}
+            for index, item in enumerate(getattr(self._gateway, kind)):
+                key = item.name.casefold()
+                if key in first:
+                    self._error(
+                        (kind, index, "name"),
+                        f"the name {item.name!r} is there twice; names are unique regardless of case",
+                    )
+                first.setdefault(key, index)
+
+    def _refer(self, location: tuple[str | int, ...], kind: str, name: str | None) -> bool:
+        """Note a reference; say what exists if it points nowhere."""
+        if name is None:
+            return False
+        self._used.add((kind, name))
+        if name in self._names[kind]:
+            return True
+        known = sorted(self._names[kind])
+        close = nearest(name, known)
+        listed = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+        hint = f"; did you mean {close!r}?" if close else ""
+        message = f"there is no {_ONE[kind]} {name!r}{hint} " + (
+            f"(there are: {listed})" if known else "(there are none)"
+        )
+        self._found.append(Finding(location, message, "error", kind))
+        return False
+
+    # rules, path maps, redirects
+
+    def _rules(self) -> None:
+        rules = self._gateway.rules
+        owners: dict[str, Rule] = {}
+        priorities: dict[int, Rule] = {}
+        with_priority = [rule for rule in rules if rule.priority is not None]
+        for index, rule in enumerate(rules):
+            at = ("rules", index)
+            self._refer((*at, "listener"), "listeners", rule.listener)
+            if rule.listener in owners and rule.listener in self._names["listeners"]:
+                self._error(
+                    (*at, "listener"),
+                    f"listener {rule.listener!r} already belongs to rule {owners[rule.listener].name!r}; a "
+                    "listener has one rule",
+                )
+            owners.setdefault(rule.listener, rule)
+            if rule.priority is None and with_priority:
+                self._error(
+                    at,
+                    f"rule {rule.name!r} has no priority but rule {with_priority[0].name!r} has; give one to all "
+                    "rules or to none",
+                )
+            elif rule.priority is not None:
+                if rule.priority in priorities:
+                    self._error(
+                        (*at, "priority"),
+                        f"priority {rule.priority} is also that of rule {priorities[rule.priority].name!r}; "
+                        "priorities are unique",
+                    )
+                priorities.setdefault(rule.priority, rule)
+            self._target(at, rule, f"rule {rule.name!r}", rule.pool, rule.settings, rule.redirect, rule.path_map)
+
+    def _target(
+        self,
+        at: tuple[str | int, ...],
+        owner: Any,
+        title: str,
+        pool: str | None,
+        settings: str | None,
+        redirect: str | None,
+        path_map: str | None = None,
+        prefix: str = "",
+    ) -> None:
+        """A rule, path rule or default leads to exactly one thing."""
+        self._refer((*at, prefix + "pool"), "pools", pool)
+        self._refer((*at, prefix + "settings"), "settings", settings)
+        self._refer((*at, prefix + "redirect"), "redirects", redirect)
+        self._refer((*at, "path_map"), "path_maps", path_map)
+        given = [
+            word
+            for word, value in (("pool", pool), ("redirect", redirect), ("path map", path_map))
+            if value is not None
+        ]
+        if len(given) > 1:
+            self._error(at, f"{title} has a {' and a '.join(given)}; it leads to one of them only")
+        elif not given:
+            extra = " or a path map" if isinstance(owner, Rule) else ""
+            what = "default pool, or a default redirect" if prefix else f"pool, a redirect{extra}"
+            self._error(at, f"{title} leads nowhere; give it a {what}")
+        elif pool is not None and settings is None:
+            self._error(
+                at, f"{title} has a pool but no settings; give it {'defaultSettings' if prefix else 'settings'}"
+            )
+
+    def _path_map(self, at: tuple[str | int, ...], path_map: PathMap) -> None:
+        self._target(
+            at,
+            path_map,
+            f"path map {path_map.name!r}",
+            path_map.default_pool,
+            path_map.default_settings,
+            path_map.default_redirect,
+            None,
+            "default_",
+        )
+        seen: list[tuple[str, str]] = []
+        names: set[str] = set()
+        for index, rule in enumerate(path_map.path_rules):
+            here = (*at, "path_rules", index)
+            if rule.name.casefold() in names:
+                self._error((*here, "name"), f"path rule {rule.name!r} is there twice in path map {path_map.name!r}")
+            names.add(rule.name.casefold())
+            self._target(here, rule, f"path rule {rule.name!r}", rule.pool, rule.settings, rule.redirect)
+            self._paths(here, rule, seen)
+
+    def _paths(self, at: tuple[str | int, ...], rule: PathRule, seen: list[tuple[str, str]]) -> None:
+        if not rule.paths:
+            self._error((*at, "paths"), f"path rule {rule.name!r} has no paths; give it patterns such as '/images/*'")
+        for index, path in enumerate(rule.paths):
+            here = (*at, "paths", index)
+            if not path.startswith("/"):
+                self._error(here, f"found {path!r}; a path pattern begins with '/'")
+                continue
+            if "*" in path[:-1]:
+                self._error(here, f"found {path!r}; '*' is allowed only as the last character of a path pattern")
+            elif "?" in path or "#" in path:
+                self._error(here, f"found {path!r}; a path pattern has no query and no fragment ('?', '#')")
+            folded = path.casefold()
+            for earlier, owner in seen:
+                if folded == earlier or (earlier.endswith("*") and folded.startswith(earlier[:-1])):
+                    self._warn(
+                        here,
+                        f"{path!r} is never reached: {earlier!r} of path rule {owner!r} comes before it and "
+                        "matches the same; put it first",
+                    )
+                    break
+            seen.append((folded, rule.name))
+
+    def _redirects(self) -> None:
+        listeners = {item.name: item for item in self._gateway.listeners}
+        for index, redirect in enumerate(self._gateway.redirects):
+            at = ("redirects", index)
+            self._refer((*at, "target_listener"), "listeners", redirect.target_listener)
+            if (redirect.target_listener is None) == (redirect.target_url is None):
+                found = "neither" if redirect.target_url is None else "both"
+                self._error(
+                    at, f"redirect {redirect.name!r} has {found} of 'targetListener' and 'targetUrl'; give exactly one"
+                )
+            self._redirect_target(at, redirect, listeners.get(redirect.target_listener or ""))
+
+    def _redirect_target(self, at: tuple[str | int, ...], redirect: Redirect, listener: HttpListener | None) -> None:
+        if redirect.target_url is not None and not re.match(r"https?://[^/\s]", redirect.target_url, re.IGNORECASE):
+            self._error(
+                (*at, "target_url"),
+                f"found {redirect.target_url[:80]!r}; a target is an absolute URL, http:// or https://",
+            )
+        if listener is None:
+            return
+        if len(listener.host_names) > 1 or any("*" in host or "?" in host for host in listener.host_names):
+            self._error(
+                (*at, "target_listener"),
+                f"listener {listener.name!r} has several or wildcard host names, so no URL can be made from it; "
+                "use 'targetUrl'",
+            )
+        for rule in self._gateway.rules:
+            if rule.listener == listener.name and rule.redirect == redirect.name:
+                self._error(
+                    (*at, "target_listener"), f"redirect {redirect.name!r} leads listener {listener.name!r} to itself"
+                )
+
+    # settings and probes
+
+    def _settings(self) -> None:
+        probes = {item.name: item for item in self._gateway.probes}
+        for index, settings in enumerate(self._gateway.settings):
+            at = ("settings", index)
+            if self._refer((*at, "probe"), "probes", settings.probe):
+                probe = probes[settings.probe or ""]
+                if probe.strategy == "http" and probe.protocol != settings.protocol:
+                    self._error(
+                        (*at, "probe"),
+                        f"probe {probe.name!r} speaks {probe.protocol} but settings {settings.name!r} "
+                        f"{settings.protocol}; they must agree",
+                    )
+            for number, root in enumerate(settings.trusted_root_certificates):
+                self._refer((*at, "trusted_root_certificates", number), "trusted_roots", root)
+            if settings.host_name and settings.pick_host_name_from_backend_address:
+                self._error(
+                    (*at, "host_name"),
+                    "'hostName' and 'pickHostNameFromBackendAddress' exclude each other; give one of them",
+                )
+            if settings.path is not None and not settings.path.startswith("/"):
+                self._warn(
+                    (*at, "path"),
+                    f"found {settings.path!r}; a path that does not begin with '/' is taken as '/{settings.path}'",
+                )
+            idle = settings.web_socket_idle_timeout
+            if idle is None and settings.request_timeout <= _PING:
+                self._warn(
+                    (*at, "request_timeout"),
+                    f"{settings.request_timeout} s is also the idle limit of WebSockets, and many send a ping "
+                    f"only every {_PING} s: quiet sessions are "
+                    f"cut before it. Set it above the ping interval (40, say), or give 'webSocketIdleTimeout'",
+                )
+            elif idle is not None and idle <= _PING:
+                self._warn(
+                    (*at, "web_socket_idle_timeout"),
+                    f"{idle} s is not above the usual ping interval of {_PING} s: quiet WebSockets are cut before "
+                    "their ping",
+                )
+
+    def _probes(self) -> None:
+        for index, probe in enumerate(self._gateway.probes):
+            at = ("probes", index)
+            for number, code in enumerate(probe.match.status_codes):
+                match = _CODES.match(code)
+                if match is None or (match.group(2) and match.group(2) < match.group(1)):
+                    self._error(
+                        (*at, "match", "status_codes", number),
+                        f"found {code!r}; expected a status code such as 200 or a range such as 200-399",
+                    )
+            if probe.timeout > probe.interval:
+                self._warn(
+                    (*at, "timeout"),
+                    f"the timeout of {probe.timeout:g} s is longer than the interval of {probe.interval:g} s",
+                )
+
+    # listeners
+
+    def _listener(self, at: tuple[str | int, ...], listener: HttpListener) -> None:
+        for number, name in enumerate(listener.certificates):
+            self._refer((*at, "certificates", number), "certificates", name)
+        if listener.protocol == "Https" and not listener.certificates:
+            self._error(at, f"listener {listener.name!r} is Https and has no certificate")
+        if listener.protocol == "Http" and listener.certificates:
+            self._warn((*at, "certificates"), f"listener {listener.name!r} is Http; its certificate is not used")
+        for number, host in enumerate(listener.host_names):
+            message = _host_problem(host)
+            if message:
+                self._error((*at, "host_names", number), f"found {host[:80]!r}; {message}")
+        if len(listener.host_names) > 5:
+            self._warn((*at, "host_names"), "an Application Gateway takes at most 5 host names for one listener")
+
+    def _ports(self) -> None:
+        """Two listeners on one port: same protocol, one address, no host in common."""
+        by_port: dict[int, list[tuple[int, HttpListener]]] = {}
+        for index, listener in enumerate(self._gateway.listeners):
+            if listener.port != 0:
+                by_port.setdefault(listener.port, []).append((index, listener))
+        for group in by_port.values():
+            for position, (index, listener) in enumerate(group):
+                clash = next(filter(None, (_clash(other, listener) for _, other in group[:position])), None)
+                if clash is not None:
+                    key, message = clash
+                    self._error(("listeners", index, key) if key else ("listeners", index), message)
+
+    def _certificates(self) -> None:
+        used = {
+            name
+            for listener in self._gateway.listeners
+            if listener.protocol == "Https"
+            for name in listener.certificates
+        }
+        for index, certificate in enumerate(self._gateway.certificates):
+            message = _certificate_problem(certificate)
+            if message:
+                report = self._error if certificate.name in used else self._warn
+                report(("certificates", index), message)
+        roots = {
+            name
+            for settings in self._gateway.settings
+            if settings.protocol == "Https"
+            for name in settings.trusted_root_certificates
+        }
+        for index, root in enumerate(self._gateway.trusted_roots):
+            if not root.data and not root.file:
+                report = self._error if root.name in roots else self._warn
+                report(
+                    ("trusted_roots", index),
+                    f"trusted root {root.name!r} has no data"
+                    + (" here, only a Key Vault secret" if root.key_vault_secret_id else "")
+                    + f"; give a file with overrides 'certificates: {{{root.name}: {{certificateFile: …}}}}'",
+                )
+
+    # lints
+
+    def _order(self) -> None:
+        """A listener for all hosts that is tried before one with a host name on the same port takes its requests."""
+        listeners = {item.name: item for item in self._gateway.listeners}
+        ordered = sorted(enumerate(self._gateway.rules), key=lambda item: item[1].priority or 0)
+        everything: dict[int, Rule] = {}
+        for index, rule in ordered:
+            listener = listeners.get(rule.listener)
+            if listener is None or listener.port == 0:
+                continue
+            if not listener.host_names:
+                everything.setdefault(listener.port, rule)
+            elif listener.port in everything and rule.priority is not None:
+                other = everything[listener.port]
+                self._warn(
+                    ("rules", index),
+                    f"rule {other.name!r} is tried first and answers for every host on port {listener.port}; give "
+                    f"{rule.name!r} a smaller priority number",
+                )
+
+    def _unused(self) -> None:
+        listeners = {rule.listener for rule in self._gateway.rules}
+        for index, listener in enumerate(self._gateway.listeners):
+            if listener.name not in listeners:
+                self._warn(
+                    ("listeners", index), f"listener {listener.name!r} has no rule; every request to it gets 404"
+                )
+        path_maps = {rule.path_map for rule in self._gateway.rules}
+        self._used |= {("path_maps", name) for name in path_maps if name}
+        for kind in ("pools", "path_maps", "probes", "redirects", "settings"):
+            for index, item in enumerate(getattr(self._gateway, kind)):
+                if (kind, item.name) not in self._used:
+                    self._warn((kind, index), f"{_ONE[kind]} {item.name!r} is not used by anything")
+        if not self._gateway.listeners:
+            self._error((), "there are no listeners, so nothing would be served")
+        elif not self._gateway.rules:
+            self._error((), "there are no rules, so nothing would be served")
+
+
+_ONE = {
+    "listeners": "listener",
+    "pools": "pool",
+    "settings": "settings",
+    "probes": "probe",
+    "path_maps": "path map",
+    "redirects": "redirect",
+    "certificates": "certificate",
+    "trusted_roots": "trusted root",
+}
+
+
+def _clash(a: HttpListener, b: HttpListener) -> tuple[str, str] | None:
+    """Why two listeners cannot share their port: the attribute of ``b`` that is to blame (or none), and a sentence."""
+    both = f"listeners {a.name!r} and {b.name!r}"
+    if a.address != b.address:
+        if a.address and b.address:
+            return None
+        return "address", f"{both} cannot both be bound to port {a.port}: one of them takes all addresses"
+    if a.protocol != b.protocol:
+        return (
+            "protocol",
+            f"{both} share port {a.port} but speak {a.protocol} and {b.protocol}; a port has one protocol",
+        )
+    shared = _shared_hosts(a, b)
+    if shared is None:
+        return None
+    where = f"both answer for host {shared!r}" if shared else "neither has a host name"
+    return "", f"{both} share port {a.port} and {where}; one of them could never be reached"
+
+
+def _shared_hosts(a: HttpListener, b: HttpListener) -> str | None:
+    """A host that both answer for (empty: any), or ``None``."""
+    if not a.host_names and not b.host_names:
+        return ""
+    common = {host.casefold() for host in a.host_names} & {host.casefold() for host in b.host_names}
+    return min(common) if common else None
+
+
+def _host_problem(host: str) -> str | None:
+    """What is wrong with a host name or wildcard of a listener."""
+    if "*" not in host and "?" not in host:
+        if ":" in host and not host.startswith("["):
+            return "a host name has no port"
+        if not host.isascii():
+            return "write an international host name in its ASCII form (xn--…)"
+        return None if _HOST.match(host) and len(host) <= 253 else "not a host name"
+    if not _WILDCARD_HOST.match(host) or len(host) > 253:
+        return "a wildcard host has letters, digits, '-', '.', '*' and '?' only"
+    if host.count("*") > 2:
+        return "at most two '*' are allowed in a host name"
+    if host.count("*") + host.count("?") > 4:
+        return "at most four wildcard characters are allowed in a host name"
+    for label in host.split("."):
+        if not label:
+            return "an empty label"
+        if re.search(r"\*\*|\*\?|\?\*", label):
+            return "'**', '*?' and '?*' are not allowed"
+        if label.count("*") > 1:
+            return "'*' is allowed once in each label"
+    return None
+
+
+def _certificate_problem(certificate: Certificate) -> str | None:
+    if certificate.certificate_file or certificate.data:
+        return None
+    settle = f"give files with overrides 'certificates: {{{certificate.name}: {{certificateFile: …, keyFile: …}}}}'"
+    if certificate.key_vault_secret_id:
+        return f"certificate {certificate.name!r} is in a Key Vault, which cannot be asked here; {settle}"
+    return f"certificate {certificate.name!r} has neither data nor files; {settle}"

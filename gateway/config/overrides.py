@@ -1,0 +1,358 @@
+"""What a laptop cannot have: ports, backends, certificates for Key Vault references, values for ``reference()``.
+
+An overrides file (YAML or JSON) and the options ``--map-port`` and ``--map-backend`` say the same things.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from gateway.config.compact import parse_backend
+from gateway.config.model import BackendSettings, Certificate, Gateway, HttpListener, Member, Pool, TrustedRoot
+from gateway.config.problems import Draft
+from gateway.config.tree import Map, Place, line_of, nearest, plain, show
+from gateway.errors import Problem
+
+__all__ = [
+    "BackendMapping",
+    "CertificateOverride",
+    "Overrides",
+    "OverridesFile",
+    "apply",
+    "parse_map_backend",
+    "parse_map_port",
+]
+
+_MAX_CERTIFICATE = 1 << 20
+
+
+class CertificateOverride(BaseModel):
+    """The certificate to use instead of one that is only in Azure. Paths are relative to the overrides file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    certificate_file: str | None = Field(default=None, description="PEM file: the certificate, then its intermediates.")
+    key_file: str | None = Field(default=None, description="PEM file of the key; default: in `certificateFile`.")
+    pfx_file: str | None = Field(default=None, description="PKCS#12 file with certificate and key.")
+    password: str | None = Field(
+        default=None, repr=False, description="Password of `pfxFile` or of the template's data."
+    )
+
+
+class OverridesFile(BaseModel):
+    """An overrides file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    ports: dict[str, int] = Field(default_factory=dict, description="Port, or name of a listener, to the port to bind.")
+    backends: dict[str, str] = Field(
+        default_factory=dict, description="`host` or `host:port` to the `host:port` to connect to."
+    )
+    pools: dict[str, list[str]] = Field(
+        default_factory=dict, description="Name of a pool to its members, `host:port` each."
+    )
+    certificates: dict[str, CertificateOverride] = Field(
+        default_factory=dict, description="Name or secret id of a certificate to its files."
+    )
+    references: dict[str, Any] = Field(
+        default_factory=dict, description="Expression or resource name to the value of `reference()`."
+    )
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Values for the template's parameters.")
+
+
+class BackendMapping(NamedTuple):
+    """``host`` (and ``port``, if only that) is reached at ``to_host`` and ``to_port``. ``source``: as written."""
+
+    host: str
+    port: int | None
+    to_host: str
+    to_port: int | None
+    source: str
+
+
+class Overrides:
+    """All overrides of one start, from the file and the options together; options win."""
+
+    def __init__(self) -> None:
+        self.ports: dict[str, tuple[int, str]] = {}
+        self.backends: list[BackendMapping] = []
+        self.file = OverridesFile()
+        self.base = Path(".")
+        self.place = Place("")
+        self.used: set[str] = set()
+
+    def add_port(self, text: str, place: Place, problems: list[Problem]) -> None:
+        try:
+            key, port = parse_map_port(text)
+            self.ports[key] = (port, text)
+        except ValueError as error:
+            problems.append(place.problem(str(error)))
+
+    def add_backend(self, text: str, place: Place, problems: list[Problem]) -> None:
+        try:
+            self.backends.append(parse_map_backend(text))
+        except ValueError as error:
+            problems.append(place.problem(str(error)))
+
+    def read(self, document: Any, base: Path, problems: list[Problem]) -> None:
+        """Take what a file says. ``document`` is a tree; ``base`` is what its paths are relative to."""
+        if not isinstance(document, Map):
+            problems.append(
+                Problem(
+                    "", f"found {show(document)}, expected a mapping of {', '.join(OverridesFile.model_fields)}", None
+                )
+            )
+            return
+        canonical: dict[str, Any] = {}
+        for key, value in document.items():
+            name = next((known for known in OverridesFile.model_fields if known == key.casefold()), key)
+            if value is not None:
+                canonical[name] = plain(value)
+        if isinstance(canonical.get("pools"), dict):
+            canonical["pools"] = {
+                name: [item] if isinstance(item, str) else item for name, item in canonical["pools"].items()
+            }
+        try:
+            self.file = OverridesFile.model_validate(canonical)
+        except ValidationError as error:
+            for entry in error.errors(include_url=False):
+                problems.append(_file_problem(document, entry))
+            return
+        self.base = base
+        for name, port in self.file.ports.items():
+            self.add_port(f"{name}={port}", _place(document, "ports", name), problems)
+        for source, target in self.file.backends.items():
+            self.add_backend(f"{source}={target}", _place(document, "backends", source), problems)
+
+
+def _place(document: Map, key: str, name: str) -> Place:
+    inner = document.value(key)
+    return Place(key).child(name, line_of(inner, name))
+
+
+def _file_problem(document: Map, entry: Any) -> Problem:
+    location = entry["loc"]
+    node: Any = document
+    line = None
+    path = ""
+    for part in location:
+        line = line_of(node, part) or line
+        node = (
+            node.get(part)
+            if isinstance(node, dict)
+            else node[part]
+            if isinstance(node, list) and isinstance(part, int)
+            else None
+        )
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    if entry["type"] == "extra_forbidden":
+        known = (
+            list(OverridesFile.model_fields)
+            if len(location) == 1
+            else [to_camel(name) for name in CertificateOverride.model_fields]
+        )
+        close = nearest(str(location[-1]), known)
+        return Problem(
+            path, f"unknown key; {f'did you mean {close!r}?' if close else 'known are ' + ', '.join(known)}", line
+        )
+    wanted = {"int_parsing": "a port", "int_type": "a port", "string_type": "text"}.get(entry["type"], "a mapping")
+    if entry["type"] == "list_type":
+        wanted = "a list of host:port"
+    return Problem(path, f"found {show(entry['input'], str(location[-1]))}, expected {wanted}", line)
+
+
+def parse_map_port(text: str) -> tuple[str, int]:
+    """``80=8080`` or ``listener=8080``: the key and the port to bind. Raises ``ValueError``."""
+    key, mark, port = text.rpartition("=")
+    key, port = key.strip(), port.strip()
+    if not mark or not key or not port.isdigit() or len(port) > 5 or int(port) > 65535:
+        raise ValueError(
+            f"found {show(text)}, expected PORT=PORT such as 80=8080 (or LISTENER=PORT), ports up to 65535"
+        )
+    return (str(int(key)) if key.isdigit() and len(key) < 10 else key.casefold()), int(port)
+
+
+def parse_map_backend(text: str) -> BackendMapping:
+    """``10.0.0.4=127.0.0.1:9001`` or ``10.0.0.4:443=127.0.0.1:9001``. Raises ``ValueError``."""
+    wanted = "expected HOST=HOST:PORT or HOST:PORT=HOST:PORT such as 10.0.0.4=127.0.0.1:9001"
+    source, mark, target = text.partition("=")
+    if not mark or not source.strip() or not target.strip():
+        raise ValueError(f"found {show(text)}, {wanted}")
+    try:
+        scheme, host, port = parse_backend(source)
+        to_scheme, to_host, to_port = parse_backend(target)
+    except ValueError as error:
+        raise ValueError(f"found {show(text)}: {error}; {wanted}") from None
+    if scheme or to_scheme:
+        raise ValueError(f"found {show(text)}: the scheme is that of the settings and cannot be mapped; {wanted}")
+    return BackendMapping(host.casefold(), port, to_host, to_port, text)
+
+
+# applying
+
+
+def apply(gateway: Gateway, overrides: Overrides, draft: Draft, problems: list[Problem]) -> Gateway:
+    """The gateway with all overrides applied. What matched nothing becomes a warning."""
+    updated = gateway.model_copy(
+        update={
+            "listeners": tuple(_listener(item, overrides) for item in gateway.listeners),
+            "pools": _pools(gateway, overrides, problems),
+            "certificates": tuple(_certificate(item, overrides, problems) for item in gateway.certificates),
+            "trusted_roots": tuple(_root(item, overrides) for item in gateway.trusted_roots),
+        }
+    )
+    for _, text in overrides.ports.values():
+        if f"port {text}" not in overrides.used:
+            listed = ", ".join(f"{item.name} ({item.port})" for item in gateway.listeners) or "none"
+            problems.append(
+                Problem("", f"the port mapping {text} matched no listener; there are: {listed}", None, "warning")
+            )
+    for mapping in overrides.backends:
+        if f"backend {mapping.source}" not in overrides.used:
+            problems.append(
+                Problem("", f"the backend mapping {mapping.source} matched no member of any pool", None, "warning")
+            )
+    for kind, names in (("certificates", overrides.file.certificates), ("pools", overrides.file.pools)):
+        for name in names:
+            if f"{kind} {name}" not in overrides.used:
+                problems.append(
+                    Problem("", f"the override {kind}: {name!r} matched nothing in the configuration", None, "warning")
+                )
+    return updated
+
+
+def _listener(listener: HttpListener, overrides: Overrides) -> HttpListener:
+    for key in (listener.name.casefold(), str(listener.port)):
+        if key in overrides.ports:
+            port, text = overrides.ports[key]
+            overrides.used.add(f"port {text}")
+            return listener.model_copy(update={"port": port})
+    return listener
+
+
+def _settings_ports(gateway: Gateway) -> dict[str, set[int]]:
+    """For each pool the ports of all settings it is used with."""
+    by_name: dict[str, BackendSettings] = {item.name: item for item in gateway.settings}
+    ports: dict[str, set[int]] = {}
+    pairs = [(rule.pool, rule.settings) for rule in gateway.rules]
+    for path_map in gateway.path_maps:
+        pairs.append((path_map.default_pool, path_map.default_settings))
+        pairs += [(rule.pool, rule.settings) for rule in path_map.path_rules]
+    for pool, settings in pairs:
+        if pool and settings in by_name:
+            ports.setdefault(pool, set()).add(by_name[settings].port)
+    return ports
+
+
+def _pools(gateway: Gateway, overrides: Overrides, problems: list[Problem]) -> tuple[Pool, ...]:
+    ports = _settings_ports(gateway)
+    given = {name.casefold(): (name, members) for name, members in overrides.file.pools.items()}
+    result = []
+    for pool in gateway.pools:
+        members = pool.members
+        if pool.name.casefold() in given:
+            name, texts = given[pool.name.casefold()]
+            overrides.used.add(f"pools {name}")
+            members = tuple(_added(name, text, problems) for text in texts)
+        mapped = [_member(member, pool.name, ports.get(pool.name, set()), overrides, problems) for member in members]
+        result.append(pool.model_copy(update={"members": tuple(mapped)}))
+    return tuple(result)
+
+
+def _added(pool: str, text: str, problems: list[Problem]) -> Member:
+    try:
+        scheme, host, port = parse_backend(text)
+        if scheme:
+            raise ValueError("the scheme is that of the settings")
+        return Member(host=host, port=port)
+    except ValueError as error:
+        problems.append(Problem(f"pools.{pool}", f"found {show(text)}: {error}"))
+        return Member(host="?")
+
+
+def _member(member: Member, pool: str, ports: set[int], overrides: Overrides, problems: list[Problem]) -> Member:
+    # later ones win, so that options, which are added after the file, have the last word
+    for mapping in sorted(reversed(overrides.backends), key=lambda item: item.port is None):
+        if mapping.host != member.host.casefold():
+            continue
+        if mapping.port is not None:
+            own = {member.port} if member.port is not None else ports
+            if mapping.port not in own:
+                continue
+            if len(own) > 1:
+                problems.append(
+                    Problem(
+                        "",
+                        f"the mapping {mapping.source} is for one port, but pool {pool!r} is used with ports "
+                        f"{sorted(map(str, own))}; map the host alone",
+                    )
+                )
+        overrides.used.add(f"backend {mapping.source}")
+        return member.model_copy(update={"connect_host": mapping.to_host, "connect_port": mapping.to_port})
+    return member
+
+
+def _matching(name: str, secret: str | None, overrides: Overrides) -> CertificateOverride | None:
+    wanted = {name.casefold(), (secret or name).casefold().rstrip("/")}
+    for key, value in overrides.file.certificates.items():
+        if key.casefold().rstrip("/") in wanted:
+            overrides.used.add(f"certificates {key}")
+            return value
+    return None
+
+
+def _certificate(certificate: Certificate, overrides: Overrides, problems: list[Problem]) -> Certificate:
+    given = _matching(certificate.name, certificate.key_vault_secret_id, overrides)
+    if given is None:
+        return certificate
+    where = f"certificates.{certificate.name}"
+    if given.certificate_file is not None:
+        key = str(overrides.base / given.key_file) if given.key_file else None
+        return certificate.model_copy(
+            update={
+                "data": None,
+                "password": None,
+                "certificate_file": str(overrides.base / given.certificate_file),
+                "key_file": key,
+            }
+        )
+    if given.pfx_file is not None:
+        path = overrides.base / given.pfx_file
+        try:
+            with path.open("rb") as stream:
+                content = stream.read(_MAX_CERTIFICATE + 1)
+        except OSError as error:
+            problems.append(Problem(f"{where}.pfxFile", f"cannot read {str(path)!r}: {error.strerror}"))
+            return certificate
+        if len(content) > _MAX_CERTIFICATE:
+            problems.append(Problem(f"{where}.pfxFile", f"{str(path)!r} has more than {_MAX_CERTIFICATE} bytes"))
+            return certificate
+        return certificate.model_copy(
+            update={"data": base64.b64encode(content).decode("ascii"), "password": given.password}
+        )
+    if given.password is not None:
+        return certificate.model_copy(update={"password": given.password})
+    problems.append(Problem(where, "the override gives neither certificateFile nor pfxFile nor password"))
+    return certificate
+
+
+def _root(root: TrustedRoot, overrides: Overrides) -> TrustedRoot:
+    given = _matching(root.name, root.key_vault_secret_id, overrides)
+    if given is None or given.certificate_file is None:
+        return root
+    return root.model_copy(update={"data": None, "file": str(overrides.base / given.certificate_file)})
+
+
+def unmatched(used: Iterable[str], references: dict[str, Any]) -> list[Problem]:
+    """Warnings for references that no expression asked for."""
+    return [
+        Problem("", f"the override references: {name!r} was not asked for by any expression", None, "warning")
+        for name in references
+        if name not in set(used)
+    ]

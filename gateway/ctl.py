@@ -1,0 +1,133 @@
+"""``gatewayctl``: looks at configurations without starting anything.
+
+``gatewayctl check FILE`` reads a configuration as ``twistd gateway --config FILE`` would and says everything that is
+wrong with it.  Exit status 0: it would start; 1: it would not; 2: the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from gateway.config import load
+from gateway.config.model import Gateway, HttpListener, Rule
+from gateway.config.options import CONFIGURATION_OPTIONS
+from gateway.errors import ConfigurationError, Problem
+
+__all__ = ["main", "summary"]
+
+
+def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> int:
+    """Run one command; return the exit status (usage errors raise ``SystemExit(2)``, as argparse does)."""
+    options = _parser().parse_args(arguments)
+    out = out or sys.stdout
+    keywords = {option.keyword: getattr(options, option.keyword) for option in CONFIGURATION_OPTIONS}
+    warnings: list[Problem] = []
+    gateway: Gateway | None = None
+    errors: tuple[Problem, ...] = ()
+    source = options.file
+    try:
+        gateway = load(options.file, warnings=warnings, **keywords)
+    except ConfigurationError as error:
+        errors, source = error.problems, error.source
+    if options.format == "json":
+        json.dump(_document(source, gateway, errors, warnings), out, indent=2, ensure_ascii=False)
+        out.write("\n")
+    else:
+        out.write(_report(source, gateway, errors, warnings))
+    return 1 if errors else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gatewayctl", description="Looks at gateway configurations without starting anything."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="say what is wrong with a configuration and what it would run")
+    check.add_argument("file", metavar="FILE", help="ARM template, exported resource, its properties, or compact YAML")
+    for option in CONFIGURATION_OPTIONS:
+        extra: dict[str, Any] = {"action": "append", "default": []} if option.repeated else {}
+        check.add_argument(f"--{option.name}", dest=option.keyword, metavar=option.metavar, help=option.help, **extra)
+    check.add_argument("--format", choices=("text", "json"), default="text", help="for people or for machines")
+    return parser
+
+
+def _report(source: str, gateway: Gateway | None, errors: Sequence[Problem], warnings: Sequence[Problem]) -> str:
+    lines = []
+    if errors:
+        lines.append(str(ConfigurationError(errors, source)))
+    if warnings:
+        lines += [f"{_count(len(warnings), 'warning')}:"] + [f"  {problem}" for problem in warnings]
+    if gateway is not None:
+        if gateway.not_honoured:
+            lines += ["accepted, but not honoured:"] + [f"  {sentence}" for sentence in gateway.not_honoured]
+        lines += [f"{source}: ok, {gateway.name!r} would run:"] + [f"  {line}" for line in summary(gateway)]
+    return "\n".join(lines) + "\n"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def summary(gateway: Gateway) -> list[str]:
+    """What a configuration would run, one line for each listener with its rule, and one for each pool."""
+    rules = {rule.listener: rule for rule in gateway.rules}
+    lines = [_listener_line(listener, rules.get(listener.name)) for listener in gateway.listeners]
+    for pool in gateway.pools:
+        members = []
+        for member in pool.members:
+            name = member.host if member.port is None else f"{member.host}:{member.port}"
+            if member.connect_host is not None:
+                target = (
+                    member.connect_host
+                    if member.connect_port is None
+                    else f"{member.connect_host}:{member.connect_port}"
+                )
+                name += f" (at {target})"
+            members.append(name)
+        lines.append(f"pool {pool.name}: {', '.join(members) or 'no members'}")
+    return lines
+
+
+def _listener_line(listener: HttpListener, rule: Rule | None) -> str:
+    address = f"[{listener.address}]" if ":" in listener.address else listener.address or "*"
+    hosts = f" for {', '.join(listener.host_names)}" if listener.host_names else ""
+    text = f"listener {listener.name}: {listener.protocol.lower()}://{address}:{listener.port}{hosts}"
+    if rule is None:
+        return f"{text} -> nothing"
+    kinds = (("pool", rule.pool), ("path map", rule.path_map), ("redirect", rule.redirect))
+    target = next((f"{word} {name}" for word, name in kinds if name), "nothing")
+    return (
+        f"{text} -> {target}" + (f" ({rule.settings})" if rule.pool and rule.settings else "") + f", rule {rule.name}"
+    )
+
+
+def _document(
+    source: str, gateway: Gateway | None, errors: Sequence[Problem], warnings: Sequence[Problem]
+) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "file": source,
+        "ok": not errors,
+        "errors": [_problem(problem) for problem in errors],
+        "warnings": [_problem(problem) for problem in warnings],
+    }
+    if gateway is not None:
+        document["notHonoured"] = list(gateway.not_honoured)
+        document["summary"] = {
+            "name": gateway.name,
+            "listeners": [item.model_dump(by_alias=True) for item in gateway.listeners],
+            "pools": [item.model_dump(by_alias=True) for item in gateway.pools],
+            "rules": [item.model_dump(by_alias=True) for item in gateway.rules],
+        }
+    return document
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"path": problem.path, "line": problem.line, "message": problem.message, "severity": problem.severity}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

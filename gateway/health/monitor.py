@@ -1,0 +1,136 @@
+"""The health monitor: which backends are probed, by what, and who is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from gateway.health.target import Target
+from gateway.pools.contain import Containment
+
+if TYPE_CHECKING:
+    from gateway.config.model import Probe
+    from gateway.interfaces import IProbe
+    from gateway.pools.backend import Backend
+    from gateway.pools.pool import Pool
+    from gateway.values import ProbeResult
+
+__all__ = ["HealthMonitor"]
+
+_AT_ONCE = 50
+_GROUP_SECONDS = 0.1
+"""First checks start in groups of `_AT_ONCE`, this far apart: a small gateway is ready at once, and one with a
+thousand backends does not open a thousand connections in one turn of the reactor."""
+
+_Key = tuple[str, str, tuple[str, int]]
+
+
+class _Watched(NamedTuple):
+    strategy: IProbe
+    probe: Probe
+    members: list[Backend]
+
+
+class HealthMonitor:
+    """One series of checks for each pair of a backend and settings, however many pools have the pair.
+
+    The settings name the probe, so that pools with the same settings have the same probe.  The verdict goes to
+    `Pool.set_health`, which logs it and takes the backend out of the pool or puts it back.  ``clock`` is an
+    ``IReactorTime``; ``random`` makes the jitter; ``wall`` gives seconds since the epoch for the history.
+    """
+
+    def __init__(
+        self, clock: Any, random: Random, log: Logger | None = None, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
+        self._random = random
+        self._wall = wall
+        self._log = Logger() if log is None else log
+        self._pools: dict[Pool, _Watched] = {}
+        self._targets: dict[_Key, Target] = {}
+        self._running = False
+
+    def watch(self, pool: Pool, strategy: IProbe, probe: Probe) -> None:
+        """Check the members of ``pool`` from now on, or from `start` on.
+
+        Call it again with the same pool after `Pool.set_members`: members that stay keep their series.  To change
+        the probe of a pool, `unwatch` it first.
+        """
+        watched = self._pools.setdefault(pool, _Watched(strategy, probe, []))
+        for backend in [backend for backend in watched.members if backend not in pool.backends]:
+            watched.members.remove(backend)
+            self._forget(pool, backend)
+        for backend in pool.backends:
+            if backend not in watched.members:
+                watched.members.append(backend)
+                self._target(pool, backend, watched).add(pool, backend)
+
+    def unwatch(self, pool: Pool) -> None:
+        """Check the members of ``pool`` no more. Their state stays as it is."""
+        watched = self._pools.pop(pool, None)
+        for backend in watched.members if watched is not None else ():
+            self._forget(pool, backend)
+
+    def start(self) -> Deferred[None]:
+        """Begin; see `when_ready` for the result."""
+        self._running = True
+        for number, target in enumerate(self._targets.values()):
+            target.start(number // _AT_ONCE * _GROUP_SECONDS)
+        return self.when_ready()
+
+    def when_ready(self) -> Deferred[None]:
+        """Fires when every target that is known now has had its first result, good or bad, or has been given up."""
+        everything = DeferredList([target.first_result() for target in self._targets.values()])
+        return everything.addCallback(lambda _: None)
+
+    def stop(self) -> None:
+        """End all series; checks in progress are cancelled. `when_ready` fires for those that wait."""
+        self._running = False
+        for target in self._targets.values():
+            target.stop()
+        self._targets.clear()
+        self._pools.clear()
+
+    def target(self, pool: Pool, backend: Backend) -> Target | None:
+        """What is known about a member: `Target.standing`, `Target.history`, `Target.probe`."""
+        return self._targets.get(_key(pool, backend))
+
+    def history(self, pool: Pool, backend: Backend) -> list[tuple[float, ProbeResult]]:
+        """The last results for a member, oldest first: seconds since the epoch, and the result."""
+        target = self.target(pool, backend)
+        return [] if target is None else list(target.history)
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _target(self, pool: Pool, backend: Backend, watched: _Watched) -> Target:
+        key = _key(pool, backend)
+        target = self._targets.get(key)
+        if target is None:
+            subject = f"probe {watched.probe.name!r} of settings {pool.settings.name!r}"
+            contained = Containment(self._log, subject)
+            target = Target(watched.strategy, watched.probe, self._clock, self._random, contained, self._wall)
+            self._targets[key] = target
+            if self._running:
+                # Its member is added in this same turn; a delay of zero keeps the first check behind that.
+                self._clock.callLater(0, self._start_late, key, target)
+        return target
+
+    def _start_late(self, key: _Key, target: Target) -> None:
+        if self._targets.get(key) is target:
+            target.start(0)
+
+    def _forget(self, pool: Pool, backend: Backend) -> None:
+        key = _key(pool, backend)
+        target = self._targets.get(key)
+        if target is not None and target.remove(pool, backend):
+            del self._targets[key]
+            target.stop()
+
+
+def _key(pool: Pool, backend: Backend) -> _Key:
+    return pool.settings.name, backend.name, backend.place

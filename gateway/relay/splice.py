@@ -1,0 +1,196 @@
+"""What happens after a 101, for any protocol: two connections joined, opaque bytes both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from gateway.errors import SessionEnded
+from gateway.relay.flow import BUSY, CONNECTING, FlowProtocol
+from gateway.values import Outcome
+
+if TYPE_CHECKING:
+    from gateway.config.model import BackendSettings
+    from gateway.exchange import Surroundings
+    from gateway.interfaces import ILease
+    from gateway.listener.http1 import ClientConnection
+    from gateway.upstream.http1 import UpstreamConnection
+
+__all__ = ["CLOSING", "CLOSING_SECONDS", "GONE", "OPEN", "Splice"]
+
+CLOSING_SECONDS = 5.0
+"""How long a peer may take to answer a close frame, and to take what is queued for it."""
+
+OPEN, CLOSING, GONE = range(3)
+
+
+class Splice:
+    """Opaque bytes, both ways, with backpressure, half-close and an idle limit.
+
+    ``deadline`` and ``review`` belong to `Deadlines`.
+    """
+
+    deadline = review = float("inf")
+
+    def __init__(
+        self,
+        shared: Surroundings,
+        client: ClientConnection,
+        upstream: UpstreamConnection,
+        outcome: Outcome,
+        lease: ILease | None,
+        settings: BackendSettings,
+    ) -> None:
+        self.outcome = outcome
+        self._shared = shared
+        self._client = client
+        self._upstream = upstream
+        self._lease = lease
+        self._seconds = shared.seconds
+        self._idle = float(settings.web_socket_idle_timeout or settings.request_timeout)
+        self._last = shared.seconds()
+        self._state = OPEN
+        self._received = self._sent = 0
+        self._client_write = client.transport.write
+        self._upstream_write = upstream.transport.write
+        self._client_ended = self._backend_ended = False
+
+    def open(self, early: bytes) -> None:
+        """Take both connections over; ``early`` came from the backend right behind its 101."""
+        client, upstream = self._client, self._upstream
+        self._received, self._sent = client.counted()
+        ahead = client.enter(self)
+        upstream.enter(self)
+        client.fed_by(upstream)
+        upstream.fed_by(client)
+        self._shared.sessions.add(self)
+        self._shared.opened(self.outcome)
+        self._shared.deadlines.set(self, self._last + self._idle)
+        if early:
+            self.from_backend(early)
+        if ahead and self._state == OPEN:
+            self.from_client(ahead)
+        if client.held:
+            client.let(BUSY | CONNECTING)
+
+    # -- bytes
+
+    def from_client(self, data: bytes) -> None:
+        """Pass on what the client sent."""
+        self._last = self._seconds()
+        self._received += len(data)
+        self._upstream_write(data)
+
+    def from_backend(self, data: bytes) -> None:
+        """Pass on what the backend sent."""
+        self._last = self._seconds()
+        self._sent += len(data)
+        self._client_write(data)
+
+    # -- the end
+
+    def expired(self, now: float) -> None:
+        """No byte for the idle limit, or the time to close is over."""
+        if self._state == OPEN:
+            due = self._last + self._idle
+            if due > now:
+                self._shared.deadlines.set(self, due)
+            else:
+                self.end(SessionEnded(1001, f"idle for {self._idle:g} s", "idle_timeout"))
+        else:
+            self._cut()
+
+    def end(self, error: SessionEnded) -> None:
+        """The gateway ends it."""
+        if self._state == OPEN:
+            self._blame("gateway", error.cause, error)
+            self._cut()
+
+    def client_eof(self) -> None:
+        """Half of the tunnel is closed: pass that on."""
+        self._client_ended = True
+        self._blame("client")
+        self._half_closed(self._upstream)
+
+    def backend_eof(self) -> None:
+        """The other half."""
+        self._backend_ended = True
+        self._blame("backend")
+        self._half_closed(self._client)
+
+    def _half_closed(self, leg: FlowProtocol) -> None:
+        if self._client_ended and self._backend_ended:
+            self._close_both()
+        elif not leg.lost:
+            leg.transport.loseWriteConnection()
+
+    def client_lost(self, reason: Failure) -> None:
+        """The client's connection is gone."""
+        self._blame("client", "ok" if reason.check(ConnectionDone) else "client_reset")
+        self._client_ended = True
+        self._lost(self._upstream, reason)
+
+    def backend_lost(self, reason: Failure) -> None:
+        """The backend's connection is gone."""
+        self._blame("backend", "ok" if reason.check(ConnectionDone) else "backend_reset")
+        self._backend_ended = True
+        self._lost(self._client, reason)
+
+    def _lost(self, other: FlowProtocol, reason: Failure) -> None:
+        if other.lost:
+            self._gone()
+        elif reason.check(ConnectionDone):
+            self._closing()
+            other.transport.loseConnection()
+        else:
+            other.transport.abortConnection()
+
+    def _blame(self, who: str, cause: str = "ok", error: SessionEnded | None = None) -> None:
+        """Note who ended the session; the first to do so did."""
+        outcome = self.outcome
+        if not outcome.closed_by:
+            outcome.closed_by = who
+            outcome.cause = cause
+            outcome.error = error
+
+    def _closing(self) -> None:
+        if self._state == OPEN:
+            self._state = CLOSING
+            self._shared.deadlines.set(self, self._seconds() + CLOSING_SECONDS)
+
+    def _close_both(self) -> None:
+        self._closing()
+        for leg in (self._client, self._upstream):
+            if not leg.lost:
+                leg.transport.loseConnection()
+
+    def _cut(self) -> None:
+        """Let go of both connections whatever they still have to say."""
+        self._state = CLOSING
+        for leg in (self._client, self._upstream):
+            if not leg.lost:
+                leg.transport.abortConnection()
+
+    def _gone(self) -> None:
+        """Both connections are gone: give back, record."""
+        if self._state == GONE:
+            return
+        self._state = GONE
+        self.snapshot()
+        outcome, shared, lease = self.outcome, self._shared, self._lease
+        outcome.ended = shared.seconds()
+        self._lease = None
+        shared.deadlines.clear(self)
+        if lease is not None:
+            lease.release(outcome)
+        shared.sessions.remove(self)
+        shared.ended(outcome)
+
+    def snapshot(self) -> None:
+        """Bring the outcome's counters up to date."""
+        outcome = self.outcome
+        outcome.received_bytes, outcome.sent_bytes = self._received, self._sent
+
+

@@ -1,0 +1,335 @@
+"""TLS on the pump. OpenSSL reads and writes the socket itself; there is no memory in between.
+
+A `Handshake` rides on the pump until the connection may be used; then a `TLSTransport` takes its place, so the
+protocol is only made for connections that got through.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ISSLTransport
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from gateway.transport.tcp import TCPTransport
+from gateway.transport.tls import HANDSHAKE_TIMEOUT, ClientTLS, client_connection, failed, reasons, verify
+
+if TYPE_CHECKING:
+    from OpenSSL import crypto
+    from twisted.internet.address import IPv4Address, IPv6Address
+    from twisted.python.failure import Failure
+
+    from gateway.transport.connect import Attempt, Prelude
+    from gateway.transport.ports import Port, Welcome
+    from gateway.transport.pump import Pump
+
+__all__ = ["Handshake", "TLSTransport", "client_prelude", "server_welcome"]
+
+_log = Logger()
+
+_RECORD = 16384
+_READ = 128 * 1024
+"""Bytes that are collected from several records before the protocol gets them."""
+
+_WANT = (SSL.WantReadError, SSL.WantWriteError)
+
+_PLAIN = b"This port speaks HTTPS. Use https:// in the address.\n"
+_PLAIN_REPLY = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+    % len(_PLAIN)
+) + _PLAIN
+
+
+@implementer(ISSLTransport)
+class TLSTransport(TCPTransport):
+    """A TLS connection whose handshake is done.
+
+    ``negotiatedProtocol`` is what ALPN chose (``bytes``) or ``None``; ``tls_version`` is like ``TLSv1.3`` and
+    ``tls_cipher`` OpenSSL's name of the suite.  `loseWriteConnection` sends a ``close_notify`` and reads on
+    (RFC 8446 §6.1).  An end without ``close_notify`` is reported as ``ConnectionLost``: it may be a truncation.
+    """
+
+    __slots__ = ("_connection", "_notify", "negotiatedProtocol", "tls_cipher", "tls_version")
+
+    def __init__(
+        self, pump: Pump, sock: socket.socket, peer: IPv4Address | IPv6Address, connection: SSL.Connection
+    ) -> None:
+        super().__init__(pump, sock, peer)
+        self._connection: SSL.Connection | None = connection
+        self._recv = connection.recv
+        self._send = connection.send
+        self._notify = False
+        self.negotiatedProtocol = connection.get_alpn_proto_negotiated() or None
+        self.tls_version = connection.get_protocol_version_name()
+        self.tls_cipher = connection.get_cipher_name() or ""
+
+    def getPeerCertificate(self) -> crypto.X509 | None:
+        """The other end's certificate, ``None`` if it has none or the connection is lost."""
+        return None if self._connection is None else self._connection.get_peer_certificate()
+
+    # Reading
+
+    def event(self, events: int) -> None:
+        """HOT. OpenSSL may want to read in order to write and the other way round: each event serves both."""
+        if self._queue:
+            self._flush()
+        elif self._notify:
+            self._send_notify()
+        if self._deaf:
+            self._note_unread(events)
+        else:
+            self._read()
+
+    def _read(self) -> None:
+        """Read what there is, up to a limit, and pass it on in one piece."""
+        recv = self._recv
+        pieces: list[bytes] = []
+        size = 0
+        end: Exception | None = None
+        while size < _READ:
+            try:
+                data = recv(_RECORD)
+            except _WANT:
+                break
+            except SSL.Error as error:
+                end = error
+                break
+            pieces.append(data)
+            size += len(data)
+        else:
+            self._pump.soon(self)
+        if pieces:
+            try:
+                self.protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            except Exception as error:
+                self._protocol_raised(error)
+                return
+        if end is not None and self.connected:
+            if self._deaf:
+                # Paused meanwhile: OpenSSL says the same again when it is asked again.
+                self._more = True
+            elif isinstance(end, SSL.ZeroReturnError):
+                self._read_ended()
+            else:
+                self._lose(_broken(end))
+
+    # Writing
+
+    def write(self, data: bytes) -> None:
+        """As `TCPTransport.write`. HOT"""
+        if not self._direct:
+            self._enqueue(data)
+            return
+        length = len(data)
+        sent = 0
+        while sent < length:
+            try:
+                sent += self._send(memoryview(data)[sent:] if sent else data)
+            except _WANT:
+                self._enqueue(data, sent)
+                return
+            except SSL.Error as error:
+                self._write_failed(error)
+                return
+
+    def _flush(self) -> None:
+        """As in TCP. A piece that OpenSSL wants again is offered again unchanged (SSL_write(3))."""
+        queue = self._queue
+        while queue:
+            head = queue[0]
+            try:
+                sent = self._send(head)
+            except _WANT:
+                break
+            except SSL.Error as error:
+                self._write_failed(error)
+                return
+            self.queued -= sent
+            if sent == len(head):
+                queue.popleft()
+            else:
+                queue[0] = memoryview(head)[sent:]
+        self._flushed()
+
+    # The end
+
+    def _say_goodbye(self) -> None:
+        self._notify = True
+        self._send_notify()
+
+    def _shut_write(self) -> None:
+        self._notify = True
+        self._send_notify()
+
+    def _send_notify(self) -> None:
+        """Send ``close_notify``; when it is out, and everything was to be closed, close."""
+        assert self._connection is not None
+        try:
+            self._connection.shutdown()
+        except _WANT:
+            return
+        except SSL.Error:
+            pass  # the peer does not listen any more; the connection ends in any case
+        self._notify = False
+        if self.disconnecting:
+            self._lose(ConnectionDone())
+
+    def _close_socket(self) -> None:
+        # The protocol may be kept for a while; OpenSSL's 40 kB are not.
+        self._connection = None
+        self._recv = self._sock.recv
+        self._send = self._sock.send
+        super()._close_socket()
+
+
+class _Wrapping(NamedTuple):
+    """What Twisted's ALPN callback expects as the factory of a connection's application data."""
+
+    wrappedFactory: Any
+
+
+class Handshake:
+    """A TLS handshake in progress: calls ``done(connection)`` or ``failed(error)`` once, or neither after `cancel`."""
+
+    waiting = False
+
+    def __init__(
+        self, pump: Pump, sock: socket.socket, connection: SSL.Connection,
+        done: Callable[[SSL.Connection], None], failed: Callable[[Exception], None], factory: Any = None,
+    ) -> None:  # fmt: skip
+        self.factory = _Wrapping(factory)
+        self._pump = pump
+        self._sock = sock
+        self._connection: SSL.Connection | None = connection
+        self._done = done
+        self._failed = failed
+        connection.set_app_data(self)
+
+    def event(self, events: int) -> None:
+        """A handshake takes a millisecond of arithmetic: do it where the pump watches the time."""
+        self._pump.soon(self)
+
+    def again(self) -> None:
+        """Go on."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            connection.do_handshake()
+        except _WANT:
+            return
+        except Exception as error:
+            # Not only SSL.Error: callbacks of the context (SNI, ALPN, verification) raise through here.
+            self.fail(error)
+            return
+        if self._connection is not None:
+            self._connection = None
+            self._done(connection)
+
+    def dropped(self, reason: Failure) -> None:
+        """The pump lets go of it."""
+        self.fail(ConnectionLost(reason.getErrorMessage()))
+
+    def abortConnection(self) -> None:
+        """What Twisted's SNI callback calls if the look-up of the certificate fails."""
+        self.fail(ConnectionLost("no certificate for this name"))
+
+    def fail(self, error: Exception) -> None:
+        """End it."""
+        if self._connection is not None:
+            self._connection = None
+            self._pump.later(lambda: self._failed(error))
+
+    def cancel(self) -> None:
+        """Nobody wants the result any more; the caller closes the socket."""
+        self._connection = None
+
+
+def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAKE_TIMEOUT) -> Welcome:
+    """What a TLS port does with an accepted socket. ``tls.getContext()`` is asked for each connection."""
+
+    def welcome(port: Port, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+        def done(connection: SSL.Connection) -> None:
+            timer.cancel()
+            transport = TLSTransport(pump, sock, peer, connection)
+            connection.set_app_data(transport)
+            pump.hand_over(sock.fileno(), transport)
+            port.join(transport)
+            pump.soon(transport)
+
+        def failed(error: Exception) -> None:
+            if timer.active():
+                timer.cancel()
+            _log.debug("TLS handshake with {peer} failed: {reasons}", peer=peer.host, reasons=reasons(error))
+            if "http request" in reasons(error) or "https proxy request" in reasons(error):
+                _answer_plain(sock)
+            pump.remove(sock.fileno())
+            sock.close()
+
+        try:
+            connection = SSL.Connection(tls.getContext(), sock)
+        except Exception:
+            _log.failure("no TLS context for a new connection")
+            sock.close()
+            return
+        connection.set_accept_state()
+        handshake = Handshake(pump, sock, connection, done, failed, port.factory)
+        timer = reactor.callLater(timeout, handshake.fail, TimeoutError("no handshake in time"))
+        pump.add(sock.fileno(), handshake)
+
+    return welcome
+
+
+def client_prelude(tls: ClientTLS) -> Prelude:
+    """What a TLS client does with a connected socket."""
+
+    def prelude(attempt: Attempt, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+        pump = attempt.pump
+
+        def done(connection: SSL.Connection) -> None:
+            try:
+                verify(tls, connection)
+            except Exception as error:
+                attempt.fail(error)
+                return
+            transport = TLSTransport(pump, sock, peer, connection)
+            connection.set_app_data(transport)
+            attempt.on_abandon(None)
+            pump.hand_over(sock.fileno(), transport)
+            attempt.join(transport)
+            pump.soon(transport)
+
+        def abandon() -> None:
+            handshake.cancel()
+            pump.remove(sock.fileno())
+            sock.close()
+
+        connection = client_connection(tls, sock)
+        handshake = Handshake(pump, sock, connection, done, lambda error: attempt.fail(failed(connection, error)))
+        attempt.on_abandon(abandon)
+        pump.hand_over(sock.fileno(), handshake)
+        pump.soon(handshake)
+
+    return prelude
+
+
+def _answer_plain(sock: socket.socket) -> None:
+    """Somebody speaks HTTP to a TLS port: say so, and read what is there so that the answer is not lost in a reset."""
+    try:
+        sock.send(_PLAIN_REPLY)
+        sock.shutdown(socket.SHUT_WR)
+        sock.recv(65536)
+    except OSError:
+        pass  # it does not wait for an answer
+
+
+def _broken(error: Exception) -> ConnectionLost:
+    words = reasons(error)
+    if "unexpected eof while reading" in words:
+        return ConnectionLost("the peer closed without close_notify")
+    return ConnectionLost(", ".join(words) or type(error).__name__)

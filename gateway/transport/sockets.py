@@ -1,0 +1,70 @@
+"""What transports on the pump say about their sockets."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionLost
+
+__all__ = ["SocketFacts", "address", "lost"]
+
+
+def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+    """The Twisted address for a socket name; IPv4 clients of a dual-stack port appear as what they are."""
+    host, port = name[0], name[1]
+    if ":" not in host:
+        return IPv4Address("TCP", host, port)
+    if host.startswith("::ffff:") and "." in host:
+        return IPv4Address("TCP", host[7:], port)
+    return IPv6Address("TCP", *name)
+
+
+def lost(error: Exception) -> ConnectionLost:
+    """Twisted's reason for a connection that broke."""
+    number = getattr(error, "errno", None)
+    if number in (errno.EPIPE, errno.ECONNRESET):
+        return ConnectionLost("the peer reset the connection")
+    return ConnectionLost(os.strerror(number) if number else str(error))
+
+
+class SocketFacts:
+    """Addresses and options of a transport's socket (part of ``ITCPTransport``)."""
+
+    __slots__ = ("__weakref__", "_local", "_peer", "_sock")
+
+    _sock: socket.socket
+    _peer: IPv4Address | IPv6Address
+    _local: IPv4Address | IPv6Address | None
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The other end."""
+        return self._peer
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """This end. After the loss, whatever was asked before, else port 0."""
+        if self._local is None:
+            try:
+                self._local = address(self._sock.getsockname())
+            except OSError:
+                return IPv4Address("TCP", "0.0.0.0", 0)
+        return self._local
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether Nagle's algorithm is off; it is unless someone turned it on."""
+        return bool(self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Turn Nagle's algorithm off or on."""
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, bool(enabled))
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether the kernel sends keep-alive probes."""
+        return bool(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Turn the kernel's keep-alive probes on or off."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))

@@ -1,0 +1,270 @@
+"""The road without epoll: Twisted's own ports, endpoints and TLS, made to behave like the pump's.
+
+Differences that remain: producers are paused when 64 KiB wait rather than at the first byte, and a TLS connection
+cannot be closed in one direction (``loseWriteConnection`` does nothing there, the peer's end closes both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from OpenSSL import SSL
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectingCancelledError,
+    ConnectionDone,
+    ConnectionLost,
+    TimeoutError,
+)
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gateway.interfaces import IRoad
+from gateway.transport.tls import HANDSHAKE_TIMEOUT, ClientTLS, client_connection, failed, verify
+from gateway.transport.twisted_transport import Guest, SecureGuest
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
+
+__all__ = ["TwistedRoad"]
+
+_log = Logger()
+
+
+@implementer(IRoad)
+class TwistedRoad:
+    """`IRoad` on Twisted's own transports. ``reactor`` has TCP, time and a name resolver."""
+
+    name = "twisted"
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024) -> IStreamServerEndpoint:
+        """See `IRoad`."""
+        return _ServerEndpoint(self._reactor, host, port, tls, backlog)
+
+    def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
+        """See `IRoad`."""
+        return _ClientEndpoint(self._reactor, host, port, tls, timeout)
+
+    def stop(self) -> None:
+        """Nothing to release."""
+
+
+class _GuestFactory(Factory):
+    """Makes one kind of `Guest`; the factory of the road's user is started and stopped with it."""
+
+    noisy = False
+
+    def __init__(
+        self, make: Callable[[Any], Guest], tls: bool, started: Callable[[], None], stopped: Callable[[], None]
+    ) -> None:
+        self._make = make
+        self._tls = tls
+        self._started = started
+        self._stopped = stopped
+
+    def doStart(self) -> None:
+        """Twisted starts to use it."""
+        self._started()
+
+    def doStop(self) -> None:
+        """Twisted has finished with it."""
+        self._stopped()
+
+    def buildProtocol(self, addr: Any) -> Guest | None:
+        """A guest for one connection."""
+        guest = self._make(addr)
+        return guest if self._tls or guest.prepare(addr) else None
+
+
+@implementer(IStreamServerEndpoint)
+class _ServerEndpoint:
+    def __init__(self, reactor: Any, host: str, port: int, tls: Any, backlog: int) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._backlog = backlog
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Bind and listen; fails with ``CannotListenError``."""
+        factory: Any = _GuestFactory(
+            lambda addr: self._guest(protocolFactory), self._tls is not None,
+            protocolFactory.doStart, protocolFactory.doStop,
+        )  # fmt: skip
+        if self._tls is not None:
+            factory = TLSMemoryBIOFactory(self._tls, False, factory)
+            factory.noisy = False
+        try:
+            return succeed(self._listen(factory))
+        except Exception:
+            return fail()
+
+    def _listen(self, factory: Any) -> IListeningPort:
+        if self._host:
+            return self._reactor.listenTCP(self._port, factory, backlog=self._backlog, interface=self._host)
+        try:
+            return self._reactor.listenTCP(self._port, factory, backlog=self._backlog, interface="::")
+        except CannotListenError as error:
+            if getattr(error.socketError, "errno", None) == 98:
+                raise
+            return self._reactor.listenTCP(self._port, factory, backlog=self._backlog, interface="")
+
+    def _guest(self, factory: IProtocolFactory) -> Guest:
+        tls = self._tls is not None
+        timer = self._reactor.callLater(HANDSHAKE_TIMEOUT, lambda: guest.abort()) if tls else None
+
+        def settled(_: Any = None) -> None:
+            if timer is not None and timer.active():
+                timer.cancel()
+
+        def build(address: Any, connection: SSL.Connection | None) -> IProtocol | None:
+            settled()
+            try:
+                return factory.buildProtocol(address)
+            except Exception:
+                _log.failure("{factory}.buildProtocol failed", factory=type(factory).__name__)
+                return None
+
+        kind = SecureGuest if tls else Guest
+        guest: Guest = kind(self._reactor, tls, build, settled, settled, lambda: None)
+        return guest
+
+
+@implementer(IStreamClientEndpoint)
+class _ClientEndpoint:
+    def __init__(self, reactor: Any, host: str, port: int, tls: ClientTLS | None, timeout: float) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._timeout = timeout
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect; see `IRoad.client`."""
+        return _Attempt(self._reactor, self._host, self._port, self._tls, self._timeout, protocolFactory).start()
+
+
+class _Attempt:
+    """One attempt to connect, TCP and TLS together under one time limit."""
+
+    def __init__(
+        self, reactor: Any, host: str, port: int, tls: ClientTLS | None, timeout: float, factory: IProtocolFactory
+    ) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._timeout = timeout
+        self._factory = factory
+        self._guest: Guest | None = None
+        self._creator: _Creator | None = None
+        self._connecting: Deferred[Any] | None = None
+        self._over = False
+        self.result: Deferred[IProtocol] = Deferred(self._cancel)
+        self._timer = reactor.callLater(timeout, self._timed_out) if timeout else None
+
+    def start(self) -> Deferred[IProtocol]:
+        """Begin."""
+        self._factory.doStart()
+        factory: Any = _GuestFactory(self._make, self._tls is not None, lambda: None, lambda: None)
+        if self._tls is not None:
+            self._creator = _Creator(self._tls)
+            factory = TLSMemoryBIOFactory(self._creator, True, factory)
+            factory.noisy = False
+        self._connecting = self._endpoint().connect(factory)
+        self._connecting.addErrback(self._failed)
+        return self.result
+
+    def _endpoint(self) -> IStreamClientEndpoint:
+        patience = self._timeout * 2 + 1 if self._timeout else 3600  # ours ends first
+        if isIPAddress(self._host):
+            return TCP4ClientEndpoint(self._reactor, self._host, self._port, timeout=patience)
+        if isIPv6Address(self._host):
+            return TCP6ClientEndpoint(self._reactor, self._host, self._port, timeout=patience)
+        return HostnameEndpoint(self._reactor, self._host, self._port, timeout=patience)
+
+    def _make(self, addr: Any) -> Guest:
+        kind = Guest if self._tls is None else SecureGuest
+        self._guest = kind(
+            self._reactor, self._tls is not None, self._build, self._gone, self._ready, self._factory.doStop
+        )
+        return self._guest
+
+    def _build(self, address: Any, connection: SSL.Connection | None) -> IProtocol | None:
+        if self._over:
+            return None
+        if self._tls is not None and connection is not None:
+            verify(self._tls, connection)
+        return self._factory.buildProtocol(address)
+
+    def _ready(self, protocol: IProtocol) -> None:
+        if not self._over:
+            self._finish()
+            self.result.callback(protocol)
+
+    def _gone(self, reason: Failure) -> None:
+        """The connection ended before it could be used."""
+        error = reason.value
+        connection = None if self._creator is None else self._creator.connection
+        if connection is not None and isinstance(error, (SSL.Error, ConnectionDone, ConnectionLost)):
+            broken = error if isinstance(error, SSL.Error) else SSL.SysCallError(-1, "Unexpected EOF")
+            self.fail(failed(connection, broken))
+        else:
+            self.fail(error)
+
+    def _failed(self, failure: Failure) -> None:
+        self.fail(failure.value)
+
+    def fail(self, error: BaseException | None) -> None:
+        """The attempt has failed."""
+        if self._over:
+            return
+        self._finish()
+        self._factory.doStop()
+        if self._guest is not None and self._guest.transport is not None and not self._guest.lost:
+            self._guest.abort()
+        elif self._connecting is not None:
+            self._connecting.cancel()
+        self.result.errback(Failure(error or ConnectionLost()))
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _timed_out(self) -> None:
+        self.fail(TimeoutError(string=f"{self._host}:{self._port} did not answer within {self._timeout:g} s"))
+
+    def _cancel(self, result: Deferred[IProtocol]) -> None:
+        self.fail(ConnectingCancelledError(IPv4Address("TCP", self._host, self._port)))
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Creator:
+    """`ClientTLS` as Twisted wants it."""
+
+    def __init__(self, tls: ClientTLS) -> None:
+        self._tls = tls
+        self.connection: SSL.Connection | None = None
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """A connection over memory."""
+        self.connection = connection = client_connection(self._tls, None)
+        connection.set_app_data(tlsProtocol)
+        return connection

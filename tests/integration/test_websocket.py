@@ -1,0 +1,714 @@
+"""WebSocket through the whole gateway, over both roads: handshakes, frames, and every way a session can end."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from websockets.client import ClientProtocol
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
+from websockets.frames import Frame as LibraryFrame
+from websockets.server import ServerProtocol
+from websockets.uri import parse_uri
+
+from gateway.relay import splice
+from tests.integration.harness import GatewayTestCase, RawBackend, Running, both_roads, model_for
+from tests.integration.messages import Answers, Message, read_request, read_response
+from tests.integration.websocket import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    agree,
+    close,
+    frame,
+    handshake,
+    read_close,
+    read_frame,
+)  # fmt: skip
+from tests.integration.wire import Wire
+
+MIB = 1 << 20
+MASK = b"\x12\x34\x56\x78"
+PLAIN = b"\0\0\0\0"  # masks, and changes nothing
+
+
+class Opened:
+    """A session that is open: the two ends, and the gateway between them."""
+
+    def __init__(self, gateway: Running, backend: RawBackend, client: Wire, server: Wire, request: Message) -> None:
+        self.gateway = gateway
+        self.backend = backend
+        self.client = client
+        self.server = server
+        self.request = request
+
+
+class _WebSocketTestCase(GatewayTestCase):
+    async def opened(self, **configuration: Any) -> Opened:
+        """A session between a raw client and a raw backend, both of which the test moves."""
+        arrived: list[tuple[Wire, Message]] = []
+
+        async def serve(wire: Wire) -> None:
+            request = await read_request(wire)
+            wire.write(agree(request))
+            wire.patience = 10
+            arrived.append((wire, request))
+
+        backend = await self.backend(serve)
+        gateway = await self.gateway(model_for(backend, **configuration))
+        client = await self.client(gateway)
+        client.write(handshake())
+        response = await read_response(client)
+        self.assertEqual(101, response.status)
+        self.assertEqual("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.get("Sec-WebSocket-Accept"))
+        server, request = arrived[0]
+        self.assertEqual((1, 1), (gateway.active, gateway.sessions))
+        return Opened(gateway, backend, client, server, request)
+
+    async def ended(self, gateway: Running, cause: str, closed_by: str, code: int | None) -> None:
+        """The session is over, and its outcome says why."""
+        await gateway.quiet()
+        outcome = await gateway.outcome()
+        self.assertEqual((cause, closed_by, code), (outcome.cause, outcome.closed_by, outcome.close_code))
+        self.assertTrue(outcome.websocket)
+        self.assertEqual(101, outcome.status)
+        self.assertEqual((1, 1), (len(gateway.recorder.begun), len(gateway.recorder.outcomes)))
+
+
+class HandshakeTests(_WebSocketTestCase):
+    """RFC 6455 §4: checked on both sides, passed on untouched."""
+
+    async def answered(
+        self, request: bytes, answer: bytes | None = None, extra: str = ""
+    ) -> tuple[Message, list[Message], Running]:
+        """What the client gets for a handshake, and what reached the backend. ``answer``: instead of agreeing."""
+        heard: list[Message] = []
+
+        async def serve(wire: Wire) -> None:
+            while True:
+                asked = await read_request(wire)
+                heard.append(asked)
+                wire.write(agree(asked, extra) if answer is None else answer)
+
+        gateway = await self.gateway(model_for(await self.backend(serve)))
+        self.peer = client = await self.client(gateway)
+        client.write(request)
+        return await read_response(client), heard, gateway
+
+    async def test_untouched(self) -> None:
+        response, heard, _ = await self.answered(
+            handshake(
+                "Origin: https://page.example\r\nCookie: a=1; b=2\r\nSec-WebSocket-Protocol: chat, superchat\r\n"
+                "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-other\r\nX-Own: 1\r\n"
+            ),
+            extra="Sec-WebSocket-Protocol: superchat\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSet-Cookie: c=3\r\n",
+        )
+        request = heard[0]
+        for name, value in (
+            ("Host", "chat.example"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", "13"),
+            ("Origin", "https://page.example"),
+            ("Cookie", "a=1; b=2"),
+            ("Sec-WebSocket-Protocol", "chat, superchat"),
+            ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits, x-other"),
+            ("X-Own", "1"),
+            ("X-Original-Host", "chat.example"),
+        ):
+            self.assertEqual(value, request.get(name), name)
+        self.assertIsNotNone(request.get("X-Forwarded-For"))
+        self.assertEqual(101, response.status)
+        for name, value in (
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Protocol", "superchat"),
+            ("Sec-WebSocket-Extensions", "permessage-deflate"),
+            ("Set-Cookie", "c=3"),
+        ):
+            self.assertEqual(value, response.get(name), name)
+        for name in ("Content-Length", "Transfer-Encoding"):
+            self.assertIsNone(response.get(name), name)
+
+    async def test_forms_that_browsers_send(self) -> None:
+        for old, new in (
+            (b"Connection: Upgrade", b"Connection: keep-alive, Upgrade"),
+            (b"Upgrade: websocket", b"Upgrade: WebSocket"),
+            (b"Connection: Upgrade", b"connection: upgrade"),
+        ):
+            response, _, _ = await self.answered(handshake().replace(old, new))
+            self.assertEqual(101, response.status, new)
+
+    async def test_refused_by_the_backend(self) -> None:
+        for answer in (
+            b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"\r\nContent-Length: 6\r\n\r\nlog in',
+            b"HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\nContent-Length: 6\r\n\r\nlog in",
+            b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nlog in\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nlog in",
+        ):
+            response, heard, gateway = await self.answered(handshake(), answer)
+            self.assertEqual(answer.split(b"\r\n")[0].decode(), response.line)
+            self.assertEqual(b"log in", response.body)
+            if response.status == 302:
+                self.assertEqual("https://login.example/", response.get("Location"))
+            await gateway.quiet()
+            self.assertEqual([], gateway.recorder.begun)
+            # it was plain HTTP after all, and goes on as such
+            self.peer.write(b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(b"log in", (await read_response(self.peer)).body)
+            self.assertEqual("/next", heard[-1].target)
+
+    async def test_not_a_handshake(self) -> None:
+        good = handshake()
+        cases = [
+            (400, good.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"short")),
+            (400, good.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"!GhlIHNhbXBsZSBub25jZQ==")),
+            (400, good.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"")),
+            (400, good.replace(b"Sec-WebSocket-Version: 13\r\n", b"")),
+            (400, good.replace(b"GET", b"POST")),
+            (426, good.replace(b"Version: 13", b"Version: 12")),
+            (426, good.replace(b"Version: 13", b"Version: 8")),
+        ]
+        for status, request in cases:
+            response, heard, gateway = await self.answered(request)
+            self.assertEqual(status, response.status, request)
+            self.assertEqual([], heard)
+            if status == 426:
+                self.assertEqual("13", response.get("Sec-WebSocket-Version"))
+            await gateway.quiet()
+
+    async def test_wrong_agreement(self) -> None:
+        good = agree(Message("", [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")], b"", [], b""))
+        for answer in (
+            good.replace(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo"),
+            good.replace(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n", b""),
+            good.replace(b"Upgrade: websocket\r\n", b""),
+            good.replace(b"Upgrade: websocket", b"Upgrade: h2c"),
+            good.replace(b"Connection: Upgrade\r\n", b""),
+            good[:-2] + b"Sec-WebSocket-Protocol: not-offered\r\n\r\n",
+            good[:-2] + b"Sec-WebSocket-Extensions: x-not-offered\r\n\r\n",
+        ):
+            response, _, gateway = await self.answered(handshake(), answer)
+            self.assertEqual(502, response.status, answer)
+            await gateway.quiet()
+            self.assertEqual("backend_protocol_error", (await gateway.outcome()).cause)
+
+    async def test_bytes_behind_the_agreement(self) -> None:
+        async def serve(wire: Wire) -> None:
+            wire.write(agree(await read_request(wire)) + frame(TEXT, b"early") + frame(TEXT, b"bird"))
+            await wire.gone()
+
+        gateway = await self.gateway(model_for(await self.backend(serve)))
+        client = await self.client(gateway)
+        client.write(handshake())
+        self.assertEqual(101, (await read_response(client)).status)
+        self.assertEqual(b"early", (await read_frame(client)).payload)
+        self.assertEqual(b"bird", (await read_frame(client)).payload)
+
+    async def test_bytes_behind_the_request(self) -> None:
+        # against the rules, but known from clients that save a round trip; at least they must not be lost or smuggled
+        async def serve(wire: Wire) -> None:
+            request = await read_request(wire)
+            wire.write(agree(request))
+            got = await read_frame(wire)
+            wire.write(frame(TEXT, got.payload))
+            await wire.gone()
+
+        gateway = await self.gateway(model_for(await self.backend(serve)))
+        client = await self.client(gateway)
+        client.write(handshake() + frame(TEXT, b"eager", MASK))
+        self.assertEqual(101, (await read_response(client)).status)
+        self.assertEqual(b"eager", (await read_frame(client)).payload)
+
+    async def test_backend_that_refuses_connections(self) -> None:
+        async def serve(wire: Wire) -> None:
+            wire.write(agree(await read_request(wire)))
+            await wire.gone()
+
+        bad, good = await self.backend(Answers()), await self.backend(serve)
+        gateway = await self.gateway(model_for(bad, good))
+        await bad.refuse()
+        for _ in range(2):
+            client = await self.client(gateway)
+            client.write(handshake())
+            self.assertEqual(101, (await read_response(client)).status)
+
+    async def test_no_answer(self) -> None:
+        async def serve(wire: Wire) -> None:
+            await read_request(wire)
+            await wire.gone()
+
+        gateway = await self.gateway(model_for(await self.backend(serve), settings={"request_timeout": 1}))
+        client = await self.client(gateway)
+        client.write(handshake())
+        self.assertEqual(504, (await read_response(client)).status)
+        await gateway.quiet()
+
+    async def test_client_that_leaves_during_it(self) -> None:
+        async def serve(wire: Wire) -> None:
+            await read_request(wire)
+            await wire.gone()
+
+        backend = await self.backend(serve)
+        gateway = await self.gateway(model_for(backend))
+        client = await self.client(gateway)
+        client.write(handshake())
+        await gateway.until(lambda: bool(backend.wires), "the handshake")
+        client.reset()
+        await gateway.quiet()
+        await backend.wires[0].gone()
+        self.assertEqual([], gateway.recorder.begun)
+
+    async def test_other_protocol(self) -> None:
+        # an upgrade that is not WebSocket: opaque bytes, also half-closed
+        async def serve(wire: Wire) -> None:
+            request = await read_request(wire)
+            self.assertEqual(("echo/1", "Upgrade"), (request.get("Upgrade"), request.get("Connection")))
+            wire.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo/1\r\nConnection: Upgrade\r\n\r\nhello ")
+            wire.write(await wire.rest())
+            wire.close()
+
+        gateway = await self.gateway(model_for(await self.backend(serve)))
+        client = await self.client(gateway)
+        client.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\n\r\n")
+        self.assertEqual(101, (await read_response(client)).status)
+        client.write(b"\x00\xffwor")
+        client.write(b"ld")
+        client.half_close()
+        self.assertEqual(b"hello \x00\xffworld", await client.rest())
+        await gateway.quiet()
+
+
+class FrameTests(_WebSocketTestCase):
+    """What passes through a session that is open."""
+
+    async def passes(self, session: Opened, inbound: bytes, outbound: bytes) -> None:
+        """Bytes go through verbatim, both ways."""
+        session.client.write(inbound)
+        self.assertTrue(await session.server.exactly(len(inbound)) == inbound)
+        session.server.write(outbound)
+        self.assertTrue(await session.client.exactly(len(outbound)) == outbound)
+
+    async def test_verbatim(self) -> None:
+        session = await self.opened()
+        for size in (0, 1, 125, 126, 65535, 65536, MIB):
+            payload = os.urandom(size)
+            await self.passes(session, frame(BINARY, payload, MASK), frame(BINARY, payload))
+
+    async def test_fragments_with_control_frames_between(self) -> None:
+        session = await self.opened()
+
+        def fragments(mask: bytes | None) -> bytes:
+            return (
+                frame(TEXT, b"one ", mask, fin=False)
+                + frame(PING, b"?", mask)
+                + frame(CONTINUATION, b"", mask, fin=False)
+                + frame(PONG, b"", mask)
+                + frame(CONTINUATION, b"two", mask)
+            )
+
+        await self.passes(session, fragments(MASK), fragments(None))
+
+    async def test_any_split(self) -> None:
+        session = await self.opened()
+        for piece in (frame(BINARY, b"x" * 200, MASK), frame(TEXT, b"y" * 70_000, MASK)):
+            for start in (*range(16), len(piece)):
+                session.client.write(piece[start : start + 1] if start < 15 else piece[15:] if start == 15 else b"")
+                await session.gateway.settled(lambda: 0, 0.002)
+            self.assertEqual(piece, await session.server.exactly(len(piece)))
+
+    async def test_extension_bits(self) -> None:
+        # compressed frames are the business of the two ends
+        session = await self.opened()
+        await self.passes(session, frame(TEXT, b"z", MASK, reserved=4), frame(TEXT, b"z", reserved=4))
+
+    async def test_many_at_once(self) -> None:
+        session = await self.opened()
+        await self.passes(session, frame(TEXT, b"hi", MASK) * 5000, frame(TEXT, b"ho") * 5000)
+
+    async def test_counters(self) -> None:
+        session = await self.opened()
+        await self.passes(session, frame(TEXT, b"a", MASK) * 3 + frame(PING, b"", MASK), frame(TEXT, b"b") * 2)
+        session.client.write(close(1000, "", MASK))
+        await session.server.exactly(8)
+        session.server.write(close(1000))
+        session.server.close()
+        await session.client.rest()
+        await session.gateway.quiet()
+        outcome = await session.gateway.outcome()
+        self.assertEqual((3, 2), (outcome.messages_in, outcome.messages_out))
+        self.assertGreater(outcome.received_bytes, len(handshake()) + 4 * 6)
+
+    async def test_compressing_library(self) -> None:
+        # two strangers who speak permessage-deflate to each other
+        class Peer:
+            def __init__(self, wire: Wire, protocol: Any) -> None:
+                self.wire, self.protocol = wire, protocol
+
+            def flush(self) -> None:
+                for data in self.protocol.data_to_send():
+                    if data:
+                        self.wire.write(data)
+
+            async def events(self) -> list[Any]:
+                while not (events := self.protocol.events_received()):
+                    await self.wire.wait(lambda: bool(self.wire.buffer), "bytes")
+                    self.protocol.receive_data(self.wire.take(len(self.wire.buffer)))
+                    self.flush()
+                return list(events)
+
+        async def serve(wire: Wire) -> None:
+            peer = Peer(wire, ServerProtocol(extensions=[ServerPerMessageDeflateFactory()], subprotocols=["chat"]))  # type: ignore[list-item]
+            for event in await peer.events():
+                peer.protocol.send_response(peer.protocol.accept(event))
+            peer.flush()
+            while True:
+                for event in await peer.events():
+                    if isinstance(event, LibraryFrame) and event.opcode in (TEXT, BINARY):
+                        peer.protocol.send_binary(bytes(event.data))
+                peer.flush()
+
+        gateway = await self.gateway(model_for(await self.backend(serve)))
+        wire = await self.client(gateway)
+        client = Peer(
+            wire,
+            ClientProtocol(
+                parse_uri("ws://chat.example/"),
+                extensions=[ClientPerMessageDeflateFactory(client_max_window_bits=True)],
+                subprotocols=["other", "chat"],  # type: ignore[list-item]
+            ),
+        )
+        client.protocol.send_request(client.protocol.connect())
+        client.flush()
+        await client.events()
+        self.assertIsNone(client.protocol.handshake_exc)
+        self.assertEqual("chat", client.protocol.subprotocol)
+        self.assertEqual(1, len(client.protocol.extensions))
+        for payload in (b"hello", b"again " * 10_000, os.urandom(100_000)):
+            client.protocol.send_binary(payload)
+            client.flush()
+            echo = [event for event in await client.events() if isinstance(event, LibraryFrame)]
+            self.assertEqual(payload, b"".join(bytes(event.data) for event in echo))
+
+    async def assertBounded(self, session: Opened, source: Wire, target: Wire, mask: bytes | None) -> None:
+        """One message of 32 MiB to somebody who does not read."""
+        target.stop_reading()
+        target.buffers(receive=65536)
+        source.buffers(send=65536)
+        head = frame(BINARY, b"", mask, length=32 * MIB)
+        source.write(head)
+        source.pour(32 * MIB)
+        self.assertLess(await session.gateway.settled(lambda: source.poured), 16 * MIB)
+        # the other direction is not concerned
+        target.write(frame(TEXT, b"still here", None if mask else MASK))
+        self.assertEqual(b"still here", (await read_frame(source)).payload)
+        target.start_reading()
+        self.assertEqual(head, await target.exactly(len(head)))
+        self.assertEqual(32 * MIB, len(await target.exactly(32 * MIB)))
+
+    async def test_backpressure_to_the_client(self) -> None:
+        session = await self.opened()
+        await self.assertBounded(session, session.server, session.client, None)
+
+    async def test_backpressure_to_the_backend(self) -> None:
+        session = await self.opened()
+        await self.assertBounded(session, session.client, session.server, PLAIN)
+
+
+class EndTests(_WebSocketTestCase):
+    """Every way a session ends leaves nothing behind, and each side learns why."""
+
+    def setUp(self) -> None:
+        self.patch(splice, "CLOSING_SECONDS", 0.5)
+
+    async def test_closed_by_the_client(self) -> None:
+        session = await self.opened()
+        session.client.write(close(1000, "bye", MASK))
+        self.assertEqual((1000, "bye", True), await read_close(session.server))
+        session.server.write(close(1000, "bye"))
+        self.assertEqual((1000, "bye", False), await read_close(session.client))
+        session.server.close()  # the server closes TCP first (RFC 6455 §7.1.1)
+        self.assertEqual(b"", await session.client.rest())
+        self.assertFalse(session.client.was_reset)
+        await self.ended(session.gateway, "ok", "client", 1000)
+
+    async def test_closed_by_the_backend(self) -> None:
+        session = await self.opened()
+        session.server.write(close(4001, "enough"))
+        self.assertEqual((4001, "enough", False), await read_close(session.client))
+        session.client.write(close(4001, "", MASK))
+        self.assertEqual((4001, "", True), await read_close(session.server))
+        session.server.close()
+        self.assertEqual(b"", await session.client.rest())
+        await self.ended(session.gateway, "ok", "backend", 4001)
+
+    async def test_closed_without_a_code(self) -> None:
+        session = await self.opened()
+        session.client.write(frame(CLOSE, b"", MASK))
+        self.assertEqual(b"", (await read_frame(session.server)).payload)
+        session.server.write(frame(CLOSE, b""))
+        session.server.close()
+        self.assertEqual(b"", (await read_frame(session.client)).payload)
+        await self.ended(session.gateway, "ok", "client", 1005)
+
+    async def test_close_that_nobody_answers(self) -> None:
+        session = await self.opened()
+        session.client.write(close(1000, "", MASK))
+        await read_close(session.server)
+        await session.client.gone()
+        await session.server.gone()
+        await self.ended(session.gateway, "ok", "client", 1000)
+
+    async def test_answer_and_end_at_once(self) -> None:
+        # close frame and FIN in one segment, as many servers do
+        session = await self.opened()
+        session.server.write(frame(TEXT, b"last words") + close(1000, "done"))
+        session.server.half_close()
+        self.assertEqual(b"last words", (await read_frame(session.client)).payload)
+        self.assertEqual((1000, "done", False), await read_close(session.client))
+        session.client.write(close(1000, "", MASK))
+        await session.client.gone()
+        await self.ended(session.gateway, "ok", "backend", 1000)
+
+    async def test_messages_before_a_close_arrive(self) -> None:
+        session = await self.opened()
+        session.client.stop_reading()
+        session.server.write(frame(BINARY, b"x" * (8 * MIB)) + close(1000, "done"))
+        await session.gateway.settled(lambda: session.client.total, 0.1)
+        session.client.start_reading()
+        self.assertEqual(8 * MIB, len((await read_frame(session.client)).payload))
+        self.assertEqual(1000, (await read_close(session.client))[0])
+
+    async def test_backend_vanishes(self) -> None:
+        for how in ("reset", "close", "half_close"):
+            session = await self.opened()
+            session.server.write(frame(TEXT, b"before"))
+            self.assertEqual(b"before", (await read_frame(session.client)).payload)
+            getattr(session.server, how)()
+            code, reason, masked = await read_close(session.client)
+            self.assertEqual((1011, False), (code, masked), how)
+            self.assertNotEqual("", reason)
+            session.client.write(close(1011, "", MASK))
+            self.assertEqual(b"", await session.client.rest(), how)
+            self.assertFalse(session.client.was_reset, how)
+            await self.ended(session.gateway, "backend_lost", "backend", 1006)
+
+    async def test_backend_vanishes_within_a_frame(self) -> None:
+        # a close frame would become part of the message: better none
+        session = await self.opened()
+        session.server.write(frame(BINARY, b"half", length=100))
+        await session.client.exactly(6)
+        session.server.reset()
+        self.assertEqual(b"", await session.client.rest())
+        await self.ended(session.gateway, "backend_lost", "backend", 1006)
+
+    async def test_client_vanishes(self) -> None:
+        for how in ("reset", "close", "half_close"):
+            session = await self.opened()
+            getattr(session.client, how)()
+            code, _, masked = await read_close(session.server)
+            self.assertEqual((1001, True), (code, masked), how)
+            session.server.write(close(1001))
+            await session.server.gone()
+            await self.ended(session.gateway, "client_gone", "client", 1006)
+
+    async def test_client_vanishes_within_a_frame(self) -> None:
+        session = await self.opened()
+        piece = frame(BINARY, b"half", MASK, length=100)
+        session.client.write(piece)
+        await session.server.exactly(len(piece))
+        session.client.reset()
+        self.assertEqual(b"", await session.server.rest())
+        await self.ended(session.gateway, "client_gone", "client", 1006)
+
+    async def test_both_vanish(self) -> None:
+        session = await self.opened()
+        session.client.reset()
+        session.server.reset()
+        await session.gateway.quiet()
+        self.assertEqual(1, len(session.gateway.recorder.outcomes))
+
+    async def test_client_vanishes_under_pressure(self) -> None:
+        session = await self.opened()
+        session.client.stop_reading()
+        session.server.write(frame(BINARY, b"", length=32 * MIB))
+        session.server.pour(32 * MIB)
+        await session.gateway.settled(lambda: session.server.poured, 0.1)
+        session.client.reset()
+        await session.server.gone()
+        await session.gateway.quiet()
+
+    async def test_backend_vanishes_under_pressure(self) -> None:
+        session = await self.opened()
+        session.server.stop_reading()
+        session.client.write(frame(BINARY, b"", PLAIN, length=32 * MIB))
+        session.client.pour(32 * MIB)
+        await session.gateway.settled(lambda: session.client.poured, 0.1)
+        session.server.reset()
+        self.assertEqual(1011, (await read_close(session.client))[0])
+        await session.gateway.quiet()
+
+    async def test_idle(self) -> None:
+        session = await self.opened(settings={"request_timeout": 1})
+        code, reason, masked = await read_close(session.client)
+        self.assertEqual((1001, False), (code, masked))
+        self.assertIn("idle", reason)
+        code, _, masked = await read_close(session.server)
+        self.assertEqual((1001, True), (code, masked))
+        session.client.write(close(1001, "", MASK))
+        session.server.write(close(1001))
+        self.assertEqual(b"", await session.client.rest())
+        self.assertEqual(b"", await session.server.rest())
+        await self.ended(session.gateway, "idle_timeout", "gateway", 1001)
+
+    async def test_idle_and_nobody_answers(self) -> None:
+        session = await self.opened(settings={"request_timeout": 1})
+        await read_close(session.client)
+        await session.client.gone()
+        await session.server.gone()
+        await self.ended(session.gateway, "idle_timeout", "gateway", 1001)
+
+    async def test_traffic_in_one_direction_keeps_it_open(self) -> None:
+        session = await self.opened(settings={"request_timeout": 1})
+        for source, target, mask in ((session.client, session.server, MASK), (session.server, session.client, None)):
+            for _ in range(4):
+                await session.gateway.settled(lambda: 0, 0.4)
+                source.write(frame(PING, b"", mask))
+                self.assertEqual(PING, (await read_frame(target)).opcode)
+        self.assertEqual(1, session.gateway.sessions)
+
+    async def test_own_idle_limit(self) -> None:
+        session = await self.opened(settings={"request_timeout": 1, "web_socket_idle_timeout": 3600})
+        await session.gateway.settled(lambda: 0, 1.6)
+        self.assertEqual(1, session.gateway.sessions)
+        session = await self.opened(settings={"request_timeout": 3600, "web_socket_idle_timeout": 1})
+        self.assertEqual(1001, (await read_close(session.client))[0])
+
+    async def test_shutdown(self) -> None:
+        session = await self.opened()
+        stopping = session.gateway.service.stopService()
+        code, _, masked = await read_close(session.client)
+        self.assertEqual((1001, False), (code, masked))
+        code, _, masked = await read_close(session.server)
+        self.assertEqual((1001, True), (code, masked))
+        session.client.write(close(1001, "", MASK))
+        session.server.write(close(1001))
+        await stopping
+        self.assertEqual(b"", await session.client.rest())
+        await self.ended(session.gateway, "shutdown", "gateway", 1001)
+
+    async def test_shutdown_within_a_frame(self) -> None:
+        # the message in progress is completed before the close frame, in either direction
+        session = await self.opened(limits={"shutdown_timeout": 5})
+        self.patch(splice, "CLOSING_SECONDS", 5.0)
+        begun = frame(BINARY, b"ab", MASK, length=4)
+        session.client.write(begun)
+        self.assertEqual(begun, await session.server.exactly(len(begun)))
+        stopping = session.gateway.service.stopService()
+        self.assertEqual(1001, (await read_close(session.client))[0])
+        self.assertEqual(b"", bytes(session.server.buffer))
+        session.client.write(b"cd" + close(1001, "", MASK))
+        self.assertEqual(b"cd", await session.server.exactly(2))
+        self.assertEqual((1001, True), (await read_close(session.server))[::2])
+        session.server.write(close(1001))
+        await stopping
+        await session.gateway.quiet()
+
+    async def test_shutdown_with_deaf_peers(self) -> None:
+        session = await self.opened()
+        session.client.stop_reading()
+        session.server.stop_reading()
+        await session.gateway.service.stopService()
+        self.assertEqual((0, 0), (session.gateway.active, session.gateway.sessions))
+
+    async def test_bad_frames_of_the_client(self) -> None:
+        for bad in (
+            frame(TEXT, b"not masked"),
+            frame(3, b"", MASK),
+            frame(11, b"", MASK),
+            frame(PING, b"x" * 126, MASK),
+            frame(PING, b"", MASK, fin=False),
+            frame(CONTINUATION, b"x", MASK),
+            frame(TEXT, b"a", MASK, fin=False) + frame(TEXT, b"b", MASK),
+            b"\x82\xfe\x00\x05" + MASK + b"hello",
+            b"\x82\xff" + b"\x80" + b"\x00" * 7 + MASK,
+        ):
+            session = await self.opened()
+            session.client.write(frame(TEXT, b"good", MASK))
+            self.assertEqual(b"good", (await read_frame(session.server)).payload)
+            session.client.write(bad)
+            code, _, masked = await read_close(session.client)
+            self.assertEqual((1002, False), (code, masked), bad)
+            await session.client.gone()
+            while (last := await read_frame(session.server)).opcode != CLOSE:
+                self.assertEqual((TEXT, b"a"), (last.opcode, last.payload))
+            self.assertTrue(last.masked)
+            await session.server.gone()
+            await self.ended(session.gateway, "protocol_error", "client", 1002)
+
+    async def test_bad_frames_of_the_backend(self) -> None:
+        for bad in (frame(TEXT, b"masked", MASK), frame(3, b""), frame(CONTINUATION, b"x")):
+            session = await self.opened()
+            session.server.write(bad)
+            code, _, masked = await read_close(session.client)
+            self.assertEqual((1011, False), (code, masked), bad)
+            await session.client.gone()
+            await session.server.gone()
+            await self.ended(session.gateway, "protocol_error", "backend", 1002)
+
+    async def test_too_big(self) -> None:
+        session = await self.opened(limits={"max_message_bytes": 1000})
+        session.client.write(frame(BINARY, b"x" * 1000, MASK))
+        self.assertEqual(1000, len((await read_frame(session.server)).payload))
+        session.client.write(frame(BINARY, b"x" * 600, MASK, fin=False) + frame(CONTINUATION, b"x" * 600, MASK))
+        self.assertEqual(1009, (await read_close(session.client))[0])
+        await session.client.gone()
+        await self.ended(session.gateway, "message_too_big", "client", 1009)
+
+    async def test_data_after_close(self) -> None:
+        # nothing may follow a close frame (RFC 6455 §5.5.1)
+        session = await self.opened()
+        session.client.write(close(1000, "", MASK) + frame(TEXT, b"smuggled", MASK))
+        self.assertEqual(1000, (await read_close(session.server))[0])
+        session.server.write(close(1000))
+        session.server.close()
+        self.assertEqual(b"", await session.server.rest())
+        await session.gateway.quiet()
+
+    async def test_many(self) -> None:
+        # half of them end properly, half do not; all are counted while they live and none afterwards
+        wires: list[Wire] = []
+
+        async def serve(wire: Wire) -> None:
+            wire.write(agree(await read_request(wire)))
+            wires.append(wire)
+            got = await read_frame(wire)
+            wire.write(frame(got.opcode, got.payload))
+            wire.close()
+
+        backends = [await self.backend(serve), await self.backend(serve)]
+        gateway = await self.gateway(model_for(*backends))
+        clients = [await self.client(gateway) for _ in range(60)]
+        for client in clients:
+            client.write(handshake())
+        for client in clients:
+            self.assertEqual(101, (await read_response(client)).status)
+        self.assertEqual((60, 60), (gateway.active, gateway.sessions))
+        pool = next(iter(gateway.service.pools.values()))
+        self.assertEqual([30, 30], [backend.active for backend in pool.backends])
+        for number, client in enumerate(clients):
+            if number % 2:
+                client.write(close(1000, "", MASK))
+            elif number % 4:
+                client.reset()
+            else:
+                client.close()
+        await gateway.quiet()
+        self.assertEqual(60, len(gateway.recorder.outcomes))
+
+
+both_roads(globals())

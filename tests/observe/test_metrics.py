@@ -1,0 +1,150 @@
+"""Counters and their exposition."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gateway.interfaces import IOutcomeObserver
+from gateway.observe.metrics import Metrics
+from gateway.observe.sessions import Sessions
+from gateway.values import Outcome
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests.observe.examples import SETTINGS, Backend, Pool, Session, outcome, route, websocket
+
+_SAMPLE = re.compile(r'([a-z_]+)\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\} (\S+)')
+LABELS = 'listener="web",rule="rule",pool="chat",backend="10.0.0.4:80"'
+
+
+class MetricsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.sessions = Sessions(Clock())
+        self.pools = [Pool("chat", SETTINGS, Backend(), Backend("10.0.0.5", state="down"))]
+        self.metrics = Metrics(lambda: self.pools, self.sessions)  # type: ignore[arg-type, return-value]
+
+    def samples(self, metrics: Metrics | None = None) -> dict[str, float]:
+        """All samples, name and labels to value; checks every line on the way."""
+        found = {}
+        family = ""
+        for line in (metrics or self.metrics).exposition().splitlines():
+            if line.startswith("# TYPE "):
+                family = line.split()[2]
+            elif not line.startswith("# HELP "):
+                match = _SAMPLE.fullmatch(line)
+                assert match is not None, line
+                self.assertTrue(match[1].startswith(family))
+                key = f"{match[1]}{{{match[2]}}}"
+                self.assertNotIn(key, found)
+                found[key] = float(match[3])
+        return found
+
+    def test_interface(self) -> None:
+        self.assertTrue(verifyObject(IOutcomeObserver, self.metrics))
+
+    def test_ends_with_a_line_break(self) -> None:
+        self.assertTrue(self.metrics.exposition().endswith("\n"))
+
+    def test_requests(self) -> None:
+        for status in (200, 204, 404, 101, 0, 999):
+            self.metrics.ended(outcome(status=status))
+        samples = self.samples()
+        for code, count in (("2xx", 2), ("4xx", 1), ("1xx", 1), ("none", 2)):
+            self.assertEqual(samples[f'gateway_requests_total{{{LABELS},code="{code}"}}'], count, code)
+        self.assertEqual(samples[f"gateway_received_bytes_total{{{LABELS}}}"], 1800)
+        self.assertEqual(samples[f"gateway_sent_bytes_total{{{LABELS}}}"], 30000)
+
+    def test_without_route_or_backend(self) -> None:
+        self.metrics.ended(Outcome(listener="web", status=404, cause="no_route"))
+        self.metrics.ended(outcome(backend=None, status=502, cause="no_healthy_backend"))
+        samples = self.samples()
+        self.assertEqual(
+            samples['gateway_requests_total{listener="web",rule="",pool="",backend="",code="4xx"}'], 1
+        )
+        self.assertEqual(
+            samples['gateway_requests_total{listener="web",rule="rule",pool="chat",backend="",code="5xx"}'], 1
+        )
+        self.assertEqual(samples['gateway_failures_total{cause="no_route"}'], 1)
+
+    def test_latency(self) -> None:
+        for backend, seconds in ((Backend(), 0.001), (Backend("other"), 0.0011), (Backend(), 45.0)):
+            self.metrics.ended(outcome(backend=backend, started=0.0, ended=seconds))
+        samples = self.samples()
+        labels = 'listener="web",rule="rule",pool="chat"'
+        for bound, count in (("0.001", 1), ("0.0025", 2), ("30.0", 2), ("+Inf", 3)):
+            self.assertEqual(samples[f'gateway_request_seconds_bucket{{{labels},le="{bound}"}}'], count, bound)
+        self.assertEqual(samples[f"gateway_request_seconds_count{{{labels}}}"], 3)
+        self.assertEqual(samples[f"gateway_request_seconds_sum{{{labels}}}"], 45.0021)
+
+    def test_sessions_are_not_latency(self) -> None:
+        self.metrics.ended(websocket())
+        self.metrics.ended(websocket(websocket=False))
+        samples = self.samples()
+        self.assertEqual(samples['gateway_request_seconds_count{listener="web",rule="rule",pool="chat"}'], 0)
+
+    def test_closes(self) -> None:
+        for code in (1000, 1000, 1006, None, 3000, 4999, 4000, 5000, 7):
+            self.metrics.ended(websocket(close_code=code))
+        self.metrics.ended(websocket(close_code=1001, closed_by="gateway", cause="idle_timeout"))
+        samples = self.samples()
+        for code, count in (("1000", 2), ("1006", 1), ("none", 1), ("3xxx", 1), ("4xxx", 2), ("invalid", 2)):
+            self.assertEqual(
+                samples[f'gateway_websocket_closes_total{{code="{code}",closed_by="client"}}'], count, code
+            )
+        self.assertEqual(samples['gateway_websocket_closes_total{code="1001",closed_by="gateway"}'], 1)
+        self.assertEqual(samples[f"gateway_websocket_messages_in_total{{{LABELS}}}"], 30)
+
+    def test_open_sessions_are_counted(self) -> None:
+        session = Session(received_bytes=10, sent_bytes=20)
+        self.sessions.add(session)
+        samples = self.samples()
+        self.assertEqual(session.snapshots, 1)
+        self.assertEqual(samples[f"gateway_received_bytes_total{{{LABELS}}}"], 10)
+        self.assertEqual(samples['gateway_websocket_sessions{pool="chat"}'], 1)
+        self.sessions.remove(session)
+        self.metrics.ended(session.outcome)
+        samples = self.samples()
+        self.assertEqual(samples[f"gateway_received_bytes_total{{{LABELS}}}"], 10)
+        self.assertEqual(samples[f"gateway_websocket_messages_out_total{{{LABELS}}}"], 4)
+        self.assertEqual(samples['gateway_websocket_sessions{pool="chat"}'], 0)
+
+    def test_backends(self) -> None:
+        self.pools[0].backends[0].active = 7
+        samples = self.samples()
+        labels = 'pool="chat",settings="fast",backend="10.0.0.%d:80"'
+        self.assertEqual(samples[f"gateway_backend_up{{{labels % 4}}}"], 1)
+        self.assertEqual(samples[f"gateway_backend_up{{{labels % 5}}}"], 0)
+        self.assertEqual(samples[f"gateway_backend_active{{{labels % 4}}}"], 7)
+        self.assertEqual(samples['gateway_pool_healthy_backends{pool="chat",settings="fast"}'], 1)
+
+    def test_two_settings_of_one_pool(self) -> None:
+        """The gauge of a pool's sessions appears once however many settings use the pool."""
+        self.pools.append(Pool("chat", SETTINGS.model_copy(update={"name": "slow"})))
+        self.assertIn('gateway_websocket_sessions{pool="chat"}', self.samples())
+
+    def test_escaping(self) -> None:
+        self.metrics.ended(outcome(route=route(listener='a"b\\c\nd')))
+        self.assertIn('listener="a\\"b\\\\c\\nd"', self.metrics.exposition())
+        self.samples()
+
+    def test_bounded(self) -> None:
+        """Whatever is made up, the page does not grow without end, and nothing is lost from the sums."""
+        for number in range(10_100):
+            self.metrics.ended(outcome(route=route(rule=f"r{number}"), cause=f"c{number}"))
+        for number in range(200):
+            self.metrics.ended(websocket(closed_by=f"who{number}"))
+        counts: dict[str, Any] = {"gateway_requests_total": 0, "gateway_failures_total": 0}
+        lines = dict.fromkeys(counts, 0)
+        for key, value in self.samples().items():
+            name = key.partition("{")[0]
+            if name in counts:
+                counts[name] += value
+                lines[name] += 1
+        self.assertEqual(counts, {"gateway_requests_total": 10_300, "gateway_failures_total": 10_100})
+        self.assertLessEqual(lines["gateway_requests_total"], 10_002)
+        self.assertLessEqual(lines["gateway_failures_total"], 65)
+
+    def test_without_collaborators(self) -> None:
+        self.assertEqual(self.samples(Metrics()), {})

@@ -1,0 +1,89 @@
+"""`gateway.routing.targets`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.config.model import BackendSettings
+from gateway.routing.targets import upstream_host, upstream_target
+from gateway.testing import FakeBackend, FakePool, request_head
+from gateway.values import Route
+
+
+def route(matched: str = "", **others: Any) -> Route:
+    pool = FakePool(settings=BackendSettings(name="s", **others))
+    return Route("listener", "rule", pool, pool.settings, matched=matched)
+
+
+def target(sent: str, path: str | None, matched: str = "") -> str:
+    return upstream_target(request_head(sent), route(matched, path=path))
+
+
+class TargetTests(SynchronousTestCase):
+    """The path override."""
+
+    def test_untouched(self) -> None:
+        for sent in ("/a/../b//c?d=e", "/%41", "*", "/\xe9"):
+            self.assertEqual(target(sent, None, "/a"), sent)
+        self.assertEqual(target("/a", "", "/a"), "/a")
+
+    def test_documented(self) -> None:
+        """The table of the documentation (HTTP settings, "override backend path")."""
+        for matched, sent, expected in (
+            ("", "/home/", "/override/home/"),
+            ("", "/home/secondhome/", "/override/home/secondhome/"),
+            ("/pathrule", "/pathrule/home/", "/override/home/"),
+            ("/pathrule", "/pathrule/home/secondhome/", "/override/home/secondhome/"),
+            ("/pathrule/home", "/pathrule/home/", "/override/"),
+            ("/pathrule/home", "/pathrule/home/secondhome/", "/override/secondhome/"),
+            ("/pathrule/", "/pathrule/", "/override/"),
+        ):
+            self.assertEqual(target(sent, "/override/", matched), expected)
+            self.assertEqual(target(sent, "override", matched), expected)
+
+    def test_query(self) -> None:
+        self.assertEqual(target("/a/b?c=/a/&d", "/x", "/a/"), "/x/b?c=/a/&d")
+        self.assertEqual(target("/a?", "/x"), "/x/a?")
+
+    def test_case_and_encoding(self) -> None:
+        """The literal part is found as it was matched; the rest stays as sent."""
+        self.assertEqual(target("/PathRule/Home%20x", "/o", "/pathrule"), "/o/Home%20x")
+        self.assertEqual(target("/p%61thrule/Home%20x", "/o", "/pathrule"), "/o/Home%20x")
+        self.assertEqual(target("//pathrule/home", "/o", "/pathrule"), "/o/home")
+        self.assertEqual(target("/gr%C3%B6n/a", "/o", "/grön"), "/o/a")
+
+    def test_asterisk(self) -> None:
+        self.assertEqual(target("*", "/o"), "*")
+
+    @given(st.lists(st.sampled_from(["..", "%2e%2E", ".", "a", "", "b%2f..", "%ff", "x y"]), max_size=6))
+    @settings(max_examples=100, deadline=None)
+    def test_no_way_out(self, segments: list[str]) -> None:
+        """Dot segments cannot lead out of the override."""
+        found = target("/" + "/".join(segments), "/only/here")
+        self.assertTrue(found.startswith("/only/here/"), found)
+        self.assertFalse(
+            {"..", "."} & set(found.replace("%2e", ".").replace("%2E", ".").replace("%2f", "/").split("/")), found
+        )
+
+
+class HostTests(SynchronousTestCase):
+    """The Host for the backend."""
+
+    def test_choice(self) -> None:
+        backend = FakeBackend("app.internal", 8080)
+        for others, sent, expected in (
+            ({}, "www.example.com:8443", "www.example.com:8443"),
+            ({"host_name": "x.example"}, "www.example.com", "x.example"),
+            ({"pick_host_name_from_backend_address": True}, "www.example.com", "app.internal"),
+            ({}, "", "app.internal"),
+        ):
+            head = request_head(host=sent, version="1.1" if sent else "1.0")
+            self.assertEqual(upstream_host(head, route(**others), backend), expected)
+
+    def test_ipv6(self) -> None:
+        picked = route(pick_host_name_from_backend_address=True)
+        self.assertEqual(upstream_host(request_head(), picked, FakeBackend("2001:db8::1")), "[2001:db8::1]")

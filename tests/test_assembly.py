@@ -1,0 +1,82 @@
+"""`gateway.assembly`."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.config.model import BackendSettings, Gateway, HttpListener, Member, Pool, Probe, Rule
+from gateway.errors import ConfigurationError
+from gateway.health.monitor import HealthMonitor
+from gateway.pools.backend import Loads
+from gateway.registry import Registry
+from gateway.testing import FakeRoad
+
+
+def gateway(selector: str = "least-connections", probe: str = "http", **options: object) -> Gateway:
+    return Gateway(
+        listeners=(HttpListener(name="web", port=80), HttpListener(name="two", port=81)),
+        rules=(
+            Rule(name="a", listener="web", pool="site", settings="plain"),
+            Rule(name="b", listener="two", pool="site", settings="slow"),
+        ),
+        pools=(
+            Pool(name="unused"),
+            Pool(name="site", members=(Member(host="10.0.0.1"),), selector=selector, selector_options=options),
+        ),
+        settings=(BackendSettings(name="plain"), BackendSettings(name="slow", probe="own")),
+        probes=(Probe(name="own", strategy=probe, min_servers=1, interval=5, path="/health"),),
+    )
+
+
+class AssemblyTests(SynchronousTestCase):
+    """From a model to pools that are probed."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.registry = Registry(
+            reactor=self.clock, random=Random(), entry_points=lambda group: (), drop_ins=lambda: ()
+        )
+
+    def test_pools(self) -> None:
+        loads = Loads()
+        pools = self.registry.pools(gateway(), loads)
+        self.assertEqual(list(pools), [("site", "plain"), ("site", "slow")])
+        one, two = pools.values()
+        self.assertEqual((one.strategy, one.min_servers, two.min_servers), ("least-connections", 0, 1))
+        self.assertIs(one.backends[0].load, two.backends[0].load)
+        self.assertEqual(len(two.candidates), 1)
+
+    def test_watch(self) -> None:
+        model, road = gateway(), FakeRoad()
+        pools = self.registry.pools(model, Loads())
+        monitor = HealthMonitor(self.clock, Random())
+        self.registry.watch(model, pools, monitor, road, {})
+        monitor.start()
+        self.addCleanup(monitor.stop)
+        for connection in road.connections:
+            connection.succeed()
+        asked = [connection.transport.value().split(b" ")[1] for connection in road.connections]
+        self.assertEqual(asked, [b"/", b"/health"])
+
+    def test_wrong_selector(self) -> None:
+        """Each problem once, though two pools have it."""
+        error = self.assertRaises(ConfigurationError, self.registry.pools, gateway("fastest"), Loads())
+        self.assertEqual([problem.path for problem in error.problems], ["pools[1].selector"])
+
+    def test_wrong_probe(self) -> None:
+        model = gateway(probe="smtp")
+        pools = self.registry.pools(model, Loads())
+        monitor = HealthMonitor(self.clock, Random())
+        error = self.assertRaises(ConfigurationError, self.registry.watch, model, pools, monitor, FakeRoad(), {})
+        self.assertEqual([problem.path for problem in error.problems], ["probes[0].strategy"])
+        monitor.start()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_check(self) -> None:
+        """All of them, used or not, and nothing is built."""
+        problems = self.registry.check(gateway("round-robin", "smtp", colour="red"))
+        self.assertEqual([problem.path for problem in problems], ["pools[1].selectorOptions", "probes[0].strategy"])
+        self.assertEqual(Registry(entry_points=lambda group: (), drop_ins=lambda: ()).check(gateway()), [])

@@ -1,0 +1,676 @@
+"""One request's life: routing, the retry rule, timeouts, outcomes, switching protocols, and who is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import succeed
+
+from gateway.errors import BackendTLSFailed, ClientGone, PluginFailed
+from gateway.exchange import MOST_ATTEMPTS
+from gateway.values import Reply
+from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer
+
+BIG_HEAD = b"PUT /big HTTP/1.1\r\nHost: example.com\r\nContent-Length: 100000\r\n\r\n"
+PUT = POST.replace(b"POST", b"PUT")
+CHUNKED = b"PUT /form HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Router:
+    """Does what it is told instead of routing."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def route(self, head: Any, listener: str) -> Any:
+        """See `IRouter.route`."""
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class RoutingTests(DialogueCase):
+    """ROUTING: to a backend, or to an answer of the gateway's own."""
+
+    def test_a_request_goes_to_a_backend_and_its_response_comes_back(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(GET)
+        gateway.clock.advance(0.25)
+        backend = gateway.backend(0)
+        backend.gets(
+            b"GET / HTTP/1.1\r\nHost: example.com\r\nX-Forwarded-For: 203.0.113.7:50000\r\nX-Forwarded-Proto: http\r\n"
+            b"X-Forwarded-Port: 8080\r\nX-Original-Host: example.com\r\nX-Original-URL: /\r\nX-AppGW-Trace-Id: "
+        )
+        self.assertRegex(backend.gets_something(), rb"^[0-9a-f]{32}\r\n\r\n$")
+        backend.sends(OK)
+        client.gets("HTTP/1.1 200 OK", "Content-Length: 5", "Date: <date>", body=b"hello", without=["Connection"])
+        client.finds("open")
+        gateway.recorded("200 ok")
+
+    def test_the_outcome_says_all_that_is_known(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(POST)
+        backend = gateway.backend(0)
+        sent = len(backend.gets_something())
+        gateway.clock.advance(0.25)
+        backend.sends(OK.replace(b"\r\n\r\n", b"\r\nContent-Type: text/plain\r\n\r\n"))
+        got = len(client.gets_something())
+        outcome = gateway.recorded("200 ok")
+        self.assertEqual(
+            ("web", "rule", "10.0.0.1:9000", 1, 200, "text/plain"),
+            (outcome.listener, outcome.route.rule, outcome.backend.name, outcome.attempts, outcome.upstream_status,
+             outcome.content_type),
+        )  # fmt: skip
+        self.assertEqual((len(POST), got), (outcome.received_bytes, outcome.sent_bytes))
+        self.assertEqual((sent, len(OK) + 26), (outcome.upstream_sent, outcome.upstream_received))
+        self.assertEqual(
+            (1000.0, 1000.0, 1000.25, 1000.25), (outcome.started, outcome.connected, outcome.responded, outcome.ended)
+        )
+        self.assertEqual(("203.0.113.7:50000", 8080, "http"), (str(outcome.peer), outcome.local_port, outcome.scheme))
+        self.assertRegex(outcome.trace_id, "^[0-9a-f]{32}$")
+
+    def test_what_was_sent_to_a_backend_is_counted_also_if_it_fails(self) -> None:
+        gateway = self.gateway(backends=1)
+        client = gateway.client()
+        client.sends(POST)
+        sent = len(gateway.backend(0).gets_something())
+        gateway.backend(0).sends(b"HTTP/1.1 ")
+        gateway.backend(0).resets()
+        client.gets_page(502)
+        outcome = gateway.recorded("502 backend_closed")
+        self.assertEqual((sent, 9), (outcome.upstream_sent, outcome.upstream_received))
+
+    def test_a_redirect_is_answered_here(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(b"GET /moved/a HTTP/1.1\r\nHost: example.com\r\n\r\n")
+        client.gets_page(301, "Location: https://example.org/new/moved/a", without=["Connection"])
+        gateway.connections(0, 0)
+        gateway.recorded("301 redirect")
+
+    def test_a_host_that_nobody_serves_is_404(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(GET.replace(b"example.com", b"example.net"))
+        client.gets_page(404)
+        gateway.recorded("404 no_route")
+
+    def test_a_router_that_raises_costs_one_request(self) -> None:
+        router = Router(RuntimeError("out of order"))
+        gateway = self.gateway(router=router)
+        client = gateway.client()
+        client.sends(GET)
+        client.gets_page(500)
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+        router.answer = Reply(200, (("Content-Type", "text/plain"),), b"200", "reply")
+        client.sends(GET)
+        client.gets_page(200)
+        gateway.recorded("500 plugin_failed", "200 reply")
+
+    def test_a_router_that_returns_nonsense_costs_one_request(self) -> None:
+        for nonsense in (None, "pool", succeed(None), (1, 2)):
+            gateway = self.gateway(router=Router(nonsense))
+            client = gateway.client()
+            client.sends(GET)
+            client.gets_page(500)
+            self.assertIsInstance(gateway.recorded("500 plugin_failed").error, PluginFailed)
+
+    def test_a_selector_that_raises_is_500_and_no_lease_is_left(self) -> None:
+        gateway = self.gateway()
+        gateway.pool._select = lambda candidates, head: 1 // 0
+        client = gateway.client()
+        client.sends(GET)
+        client.gets_page(500)
+        gateway.recorded("500 plugin_failed")
+
+    def test_a_pool_without_healthy_backends_is_502_at_once(self) -> None:
+        gateway = self.gateway(backends=1)
+        gateway.pool.set_health(gateway.pool.backends[0], False, "does not answer")
+        client = gateway.client()
+        client.sends(GET)
+        client.gets_page(502, without=["Connection"])
+        self.assertIn("does not answer", str(gateway.recorded("502 no_healthy_backend").error))
+
+    def test_observers_that_raise_harm_nobody(self) -> None:
+        class Bad:
+            def opened(self, outcome: Any) -> None:
+                raise ValueError("opened")
+
+            def ended(self, outcome: Any) -> None:
+                raise ValueError("ended")
+
+        gateway = self.gateway(observers=[Bad()])
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets_something()
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+        websocket, backend = gateway.opens_websocket(1)
+        backend.closes()
+        websocket.gets_close(1011)
+        websocket.closes()
+        gateway.recorded("101 backend_lost")
+        self.assertEqual(3, len(self.flushLoggedErrors(ValueError)))
+
+
+class RetryTests(DialogueCase):
+    """The retry rule: only where nothing was sent, or the method is idempotent and nothing came back (RFC 9110 §9.2.2)."""
+
+    def reuse(self, gateway: Dialogue) -> Peer:
+        """A client whose first request has left an idle connection to the only backend."""
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets_something()
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+        return client
+
+    def test_a_refused_connection_sends_any_method_to_the_next_backend(self) -> None:
+        for request in (GET, POST):
+            gateway = self.gateway()
+            gateway.place(0).manner = "refuse"
+            client = gateway.client()
+            client.sends(request)
+            gateway.backend(1).gets(request[:4].decode(), body=request.partition(b"\r\n\r\n")[2])
+            gateway.backend(1).sends(OK)
+            client.gets("HTTP/1.1 200 OK", body=b"hello")
+            outcome = gateway.recorded("200 ok")
+            self.assertEqual((2, "10.0.0.2:9000", None), (outcome.attempts, outcome.backend.name, outcome.error))
+            self.assertEqual([1, 0], [backend.failures for backend in gateway.pool.backends])
+
+    def test_when_every_backend_refuses_the_last_refusal_is_what_is_logged(self) -> None:
+        gateway = self.gateway()
+        gateway.place(0).manner = gateway.place(1).manner = "refuse"
+        client = gateway.client()
+        client.sends(GET)
+        client.gets_page(502)
+        outcome = gateway.recorded("502 connect_failed")
+        self.assertIn("10.0.0.2:9000", str(outcome.error))
+
+    def test_attempts_are_bounded(self) -> None:
+        gateway = self.gateway(backends=5)
+        for number in range(5):
+            gateway.place(number).manner = "refuse"
+        client = gateway.client()
+        client.sends(GET)
+        client.gets_page(502)
+        self.assertEqual(MOST_ATTEMPTS, gateway.recorded("502 connect_failed").attempts)
+
+    def test_attempts_are_bounded_in_time_by_the_request_timeout(self) -> None:
+        gateway = self.gateway(backends=3, settings={"connect_timeout": 5.0, "request_timeout": 8})
+        for number in range(3):
+            gateway.place(number).manner = "hang"
+        client = gateway.client()
+        client.sends(GET)
+        gateway.advance(9.5)
+        client.gets_nothing()
+        gateway.advance(0.5)
+        client.gets_page(502)
+        outcome = gateway.recorded("502 connect_failed")
+        self.assertEqual(2, outcome.attempts)
+        self.assertIn("within 5 s", str(outcome.error))
+
+    def test_a_stale_connection_is_replaced_by_a_new_one_to_the_same_backend(self) -> None:
+        """RFC 9112 §9.3.1: a closed idle connection is no sign that the request was not wanted."""
+        for request in (GET, PUT, GET.replace(b"GET", b"DELETE"), GET.replace(b"GET", b"OPTIONS")):
+            gateway = self.gateway()
+            client = self.reuse(gateway)
+            gateway.pool._select = lambda candidates, head: candidates[0]
+            client.sends(request)
+            gateway.backend(0).gets(request[:3].decode(), body=request.partition(b"\r\n\r\n")[2])
+            gateway.pool._select = lambda candidates, head: candidates[-1]
+            gateway.backend(0).closes()
+            gateway.connections(2, 0)
+            gateway.backend(0).gets(request[:3].decode(), body=request.partition(b"\r\n\r\n")[2])
+            gateway.backend(0).sends(OK)
+            client.gets("HTTP/1.1 200 OK", body=b"hello")
+            self.assertEqual(2, gateway.recorded("200 ok").attempts)
+            self.assertEqual(0, gateway.pool.backends[0].failures)
+
+    def test_a_post_on_a_stale_connection_is_not_sent_twice(self) -> None:
+        gateway = self.gateway(backends=1)
+        client = self.reuse(gateway)
+        client.sends(POST)
+        gateway.backend(0).gets("POST /form", body=b"abcde")
+        gateway.backend(0).closes()
+        client.gets_page(502)
+        gateway.connections(1)
+        gateway.recorded("502 backend_closed")
+
+    def test_nothing_is_sent_twice_after_a_byte_of_the_response(self) -> None:
+        gateway = self.gateway(backends=1)
+        client = self.reuse(gateway)
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).sends(b"H")
+        gateway.backend(0).closes()
+        client.gets_page(502)
+        gateway.connections(1)
+        gateway.recorded("502 backend_closed")
+
+    def test_an_interim_response_is_a_response(self) -> None:
+        gateway = self.gateway(backends=1)
+        client = self.reuse(gateway)
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).sends(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        client.gets("HTTP/1.1 103")
+        gateway.backend(0).closes()
+        client.gets_page(502)
+        gateway.recorded("502 backend_closed")
+
+    def test_a_new_connection_that_is_closed_sends_a_get_to_another_backend(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).resets()
+        gateway.backend(1).gets("GET")
+        gateway.backend(1).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+        self.assertEqual([1, 0], [backend.failures for backend in gateway.pool.backends])
+
+    def test_a_body_that_has_been_streamed_is_not_repeated(self) -> None:
+        gateway = self.gateway(backends=1)
+        client = self.reuse(gateway)
+        client.sends(BIG_HEAD + b"a" * 10)
+        gateway.backend(0).gets("PUT", body=b"a" * 10)
+        client.sends(b"b" * 10)
+        gateway.backend(0).gets(b"b" * 10)
+        gateway.backend(0).closes()
+        client.gets_page(502, "Connection: close")
+        gateway.recorded("502 backend_closed")
+
+    def test_a_first_part_above_64_kib_is_not_repeated(self) -> None:
+        gateway = self.gateway(backends=1)
+        client = self.reuse(gateway)
+        client.sends(BIG_HEAD + b"a" * 70000)
+        gateway.backend(0).gets("PUT", body=b"a" * 70000)
+        gateway.backend(0).closes()
+        client.gets_page(502, "Connection: close")
+        gateway.connections(1)
+        gateway.recorded("502 backend_closed")
+
+    def test_a_first_part_that_is_repeated_goes_on_where_it_was(self) -> None:
+        """Also if the stale connection had stopped to take bytes: the client must be read again."""
+        gateway = self.gateway(backends=1)
+        client = self.reuse(gateway)
+        gateway.backend(0).stalls()
+        client.sends(BIG_HEAD + b"a" * 40000)
+        client.is_held()
+        gateway.backend(0).resets()
+        gateway.backend(0).gets("PUT", "Content-Length: 100000", body=b"a" * 40000)
+        client.is_read()
+        client.sends(b"b" * 60000)
+        gateway.backend(0).gets(b"b" * 60000)
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+
+    def test_a_chunked_first_part_and_its_trailers_are_repeated(self) -> None:
+        gateway = self.gateway(backends=1)
+        client = self.reuse(gateway)
+        body = b"3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"
+        client.sends(CHUNKED + body)
+        gateway.backend(0).gets("PUT", body=body)
+        gateway.backend(0).closes()
+        gateway.backend(0).gets("PUT", "Transfer-Encoding: chunked", body=body)
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+
+    def test_an_idle_connection_after_a_refusal_gets_the_rest_of_the_body(self) -> None:
+        gateway = self.gateway()
+        gateway.pool.set_health(gateway.pool.backends[0], False, "not yet")
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(1).gets("GET")
+        gateway.backend(1).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.pool.set_health(gateway.pool.backends[0], True, "now")
+        gateway.pool._select = lambda candidates, head: candidates[0]
+        gateway.place(0).manner = "refuse"
+        client.sends(PUT[:-2])
+        gateway.connections(0, 1)
+        gateway.backend(1).gets("PUT", body=b"abc")
+        client.is_read()
+        client.sends(b"de")
+        gateway.backend(1).gets(b"de")
+        gateway.backend(1).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok", "200 ok")
+
+    def test_a_backend_that_cannot_be_spoken_to_over_tls_is_like_a_refusal(self) -> None:
+        def tls_for(host: str) -> Any:
+            raise BackendTLSFailed("no name")
+
+        gateway = self.gateway(tls_for=tls_for)
+        client = gateway.client()
+        client.sends(GET)
+        client.gets_page(502)
+        gateway.recorded("502 backend_tls_failed")
+
+
+class ConnectingTests(DialogueCase):
+    """CONNECTING: the body waits, the client may leave."""
+
+    def test_the_body_waits_until_there_is_a_connection(self) -> None:
+        gateway = self.gateway()
+        gateway.place(0).manner = "hang"
+        client = gateway.client()
+        client.sends(POST[:-3])
+        client.is_held()
+        client.sends(b"cde")
+        gateway.place(0).accept()
+        gateway.turn.run()
+        client.is_read()
+        gateway.backend(0).gets("POST", "Content-Length: 5", body=b"abcde")
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+
+    def test_a_client_that_leaves_ends_the_attempt(self) -> None:
+        for leave in (Peer.resets, Peer.closes):
+            gateway = self.gateway()
+            gateway.place(0).manner = "hang"
+            client = gateway.client()
+            client.sends(GET)
+            leave(client)
+            if leave is Peer.closes:
+                gateway.advance(6)  # an end of file alone may be a half-close: the next backend answers for nothing
+                gateway.backend(1).gets("GET")
+                gateway.backend(1).sends(OK)
+                gateway.recorded("200 ok")
+                continue
+            self.assertEqual(1, gateway.place(0).cancelled)
+            self.assertIsInstance(gateway.recorded("499 client_gone").error, ClientGone)
+
+    def test_connecting_has_its_own_limit(self) -> None:
+        gateway = self.gateway(backends=1, settings={"connect_timeout": 3.0})
+        gateway.place(0).manner = "hang"
+        client = gateway.client()
+        client.sends(GET)
+        gateway.advance(2.9)
+        client.gets_nothing()
+        gateway.advance(0.2)
+        client.gets_page(502)
+        gateway.recorded("502 connect_failed")
+
+    def test_a_stranger_error_of_the_road_is_a_bad_gateway(self) -> None:
+        gateway = self.gateway(backends=1)
+        gateway.place(0).manner = "hang"
+        gateway.place(0).hang = lambda connect: 1 // 0  # type: ignore[method-assign, assignment]
+        client = gateway.client()
+        client.sends(GET)
+        client.gets_page(502)
+        gateway.recorded("502 connect_failed")
+
+
+class WaitingTests(DialogueCase):
+    """WAITING: time limits, and both sides may break off."""
+
+    def test_a_backend_that_says_nothing_is_504(self) -> None:
+        gateway = self.gateway(settings={"request_timeout": 10})
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.advance(9.9)
+        client.gets_nothing()
+        gateway.advance(0.3)
+        client.gets_page(504, without=["Connection"])
+        gateway.backend(0).finds("reset")
+        outcome = gateway.recorded("504 backend_timeout")
+        self.assertIn("10.0.0.1:9000 sent nothing for 10 s", str(outcome.error))
+        self.assertEqual(1, gateway.pool.backends[0].failures)
+
+    def test_the_request_timeout_begins_when_the_body_is_complete(self) -> None:
+        gateway = self.gateway(settings={"request_timeout": 10}, limits={"body_timeout": 60})
+        client = gateway.client()
+        client.sends(POST[:-1])
+        gateway.backend(0).gets("POST", body=b"abcd")
+        gateway.advance(30)
+        client.sends(b"e")
+        gateway.backend(0).gets(b"e")
+        gateway.advance(9)
+        client.gets_nothing()
+        gateway.advance(1.2)
+        client.gets_page(504)
+        gateway.recorded("504 backend_timeout")
+
+    def test_a_body_that_does_not_come_is_408(self) -> None:
+        gateway = self.gateway(limits={"body_timeout": 20})
+        client = gateway.client()
+        client.sends(POST[:-2])
+        gateway.backend(0).gets("POST", body=b"abc")
+        gateway.advance(15)
+        client.sends(b"d")
+        gateway.backend(0).gets(b"d")
+        gateway.advance(19)
+        client.gets_nothing()
+        gateway.advance(1.2)
+        client.gets_page(408, "Connection: close")
+        client.finds("half-closed")
+        gateway.backend(0).finds("reset")
+        gateway.recorded("408 request_timeout")
+
+    def test_a_backend_that_does_not_take_the_body_is_504(self) -> None:
+        gateway = self.gateway(backends=1, limits={"body_timeout": 20})
+        client = gateway.client()
+        client.sends(BIG_HEAD)
+        gateway.backend(0).gets("PUT")
+        gateway.backend(0).stalls()
+        client.sends(b"a" * 1000)
+        client.is_held()
+        gateway.advance(21)
+        client.gets_page(504, "Connection: close")
+        gateway.recorded("504 backend_timeout")
+
+    def test_a_client_that_resets_takes_the_backend_connection_with_it(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        client.resets()
+        gateway.backend(0).finds("reset")
+        outcome = gateway.recorded("499 client_gone")
+        self.assertEqual((0, None), (outcome.sent_bytes, outcome.upstream_status))
+        self.assertEqual(0, gateway.pool.backends[0].failures)
+
+    def test_a_half_closed_client_still_gets_its_response(self) -> None:
+        """RFC 9112 §9.6."""
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(GET)
+        client.half_closes()
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
+        client.finds("closed")
+        gateway.recorded("200 ok")
+
+    def test_an_end_of_file_inside_the_body_ends_the_exchange(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(POST[:-1])
+        gateway.backend(0).gets("POST", body=b"abcd")
+        client.half_closes()
+        gateway.backend(0).finds("reset")
+        gateway.recorded("499 client_gone")
+
+    def test_a_backend_that_closes_is_502_where_no_other_is_left(self) -> None:
+        for leave in (Peer.closes, Peer.resets):
+            gateway = self.gateway(backends=1)
+            client = gateway.client()
+            client.sends(GET)
+            gateway.backend(0).gets("GET")
+            leave(gateway.backend(0))
+            client.gets_page(502, without=["Connection"])
+            client.finds("open")
+            gateway.recorded("502 backend_closed")
+
+    def test_a_backend_that_does_not_speak_http_is_502_and_nobody_else_is_asked(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).sends(b"SSH-2.0-OpenSSH_9.2\r\n")
+        client.gets_page(502)
+        gateway.backend(0).finds("reset")
+        gateway.connections(1, 0)
+        gateway.recorded("502 backend_protocol_error")
+
+
+class StreamingTests(DialogueCase):
+    """STREAMING: a response that has begun can only be completed or cut."""
+
+    HALF = OK[:-3]
+
+    def begin(self, **options: Any) -> tuple[Dialogue, Peer, Peer]:
+        gateway = self.gateway(**options)
+        client = gateway.client()
+        client.sends(GET)
+        backend = gateway.backend(0)
+        backend.gets("GET")
+        backend.sends(self.HALF)
+        client.gets("HTTP/1.1 200 OK", "Content-Length: 5", body=b"he")
+        return gateway, client, backend
+
+    def test_it_is_passed_on_as_it_comes(self) -> None:
+        gateway, client, backend = self.begin()
+        backend.sends(b"l")
+        client.gets(b"l")
+        backend.sends(b"lo")
+        client.gets(b"lo")
+        gateway.recorded("200 ok")
+        client.finds("open")
+
+    def test_a_backend_that_breaks_off_cuts_the_client_off(self) -> None:
+        """RFC 9112 §8: an incomplete response must not look complete."""
+        for leave in (Peer.closes, Peer.resets):
+            gateway, client, backend = self.begin()
+            leave(backend)
+            client.finds("reset")
+            outcome = gateway.recorded("200 backend_closed")
+            self.assertEqual((1, 200), (outcome.attempts, outcome.upstream_status))
+            gateway.connections(1, 0)
+
+    def test_a_backend_that_pauses_too_long_is_cut(self) -> None:
+        gateway, client, backend = self.begin(settings={"request_timeout": 10})
+        gateway.advance(9)
+        backend.sends(b"l")
+        client.gets(b"l")
+        gateway.advance(9.9)
+        client.finds("open")
+        gateway.advance(0.3)
+        client.finds("reset")
+        backend.finds("reset")
+        gateway.recorded("200 backend_timeout")
+
+    def test_a_client_that_resets_takes_the_backend_connection_with_it(self) -> None:
+        gateway, client, backend = self.begin()
+        client.resets()
+        backend.finds("reset")
+        gateway.recorded("200 client_gone")
+
+    def test_a_long_upload_behind_an_early_response_is_no_silence(self) -> None:
+        """Bodies stream in both directions at once; the time limit is for silence of both."""
+        gateway = self.gateway(settings={"request_timeout": 10})
+        client = gateway.client()
+        client.sends(POST[:-5])
+        gateway.backend(0).gets("POST")
+        gateway.backend(0).sends(self.HALF)
+        client.gets("HTTP/1.1 200 OK", "Connection: close", body=b"he")
+        for letter in b"abcde":
+            gateway.advance(9)
+            client.sends(bytes([letter]))
+            gateway.backend(0).gets(bytes([letter]))
+        gateway.advance(9)
+        gateway.backend(0).sends(b"llo")
+        client.gets(b"llo")
+        client.finds("closed")
+        gateway.recorded("200 ok")
+
+    def test_a_response_before_the_end_of_the_request_closes_both_connections(self) -> None:
+        """RFC 9112 §9.6: half of the connection at first, so that no reset overtakes the response."""
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(POST[:-3])
+        backend = gateway.backend(0)
+        backend.gets("POST", body=b"ab")
+        backend.sends(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        client.gets("HTTP/1.1 403", "Connection: close")
+        client.finds("half-closed")
+        backend.finds("reset")
+        client.sends(b"cde and much more")
+        client.finds("half-closed")
+        client.closes()
+        client.finds("closed")
+        gateway.recorded("403 ok")
+
+
+class SwitchingTests(DialogueCase):
+    """101: only what was asked for, and only what RFC 6455 §4.1 lets pass."""
+
+    def answers(self, request: bytes, response: bytes, status: int, cause: str) -> Dialogue:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(request)
+        backend = gateway.backend(0)
+        backend.gets_something()
+        backend.sends(response)
+        client.gets_page(status)
+        backend.finds("reset")
+        gateway.recorded(f"{status} {cause}")
+        gateway.connections(1, 0)
+        return gateway
+
+    def test_a_101_that_nobody_asked_for_is_502(self) -> None:
+        self.answers(GET, SWITCHING, 502, "backend_protocol_error")
+
+    def test_a_101_for_another_protocol_is_502(self) -> None:
+        self.answers(HANDSHAKE, SWITCHING.replace(b"websocket", b"irc"), 502, "backend_protocol_error")
+
+    def test_a_wrong_accept_is_502(self) -> None:
+        self.answers(HANDSHAKE, SWITCHING.replace(b"s3pP", b"s3pQ"), 502, "backend_protocol_error")
+
+    def test_an_extension_that_was_not_offered_is_502(self) -> None:
+        extended = SWITCHING[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+        self.answers(HANDSHAKE, extended, 502, "backend_protocol_error")
+
+    def test_a_subprotocol_that_was_not_offered_is_502(self) -> None:
+        self.answers(HANDSHAKE, SWITCHING[:-2] + b"Sec-WebSocket-Protocol: soap\r\n\r\n", 502, "backend_protocol_error")
+
+    def test_a_switch_before_the_request_is_complete_is_502(self) -> None:
+        """RFC 9110 §7.8: the rest of the body would be taken for the other protocol."""
+        request = POST[:-2].replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: thing\r\n\r\n")
+        self.answers(request, SWITCHING.replace(b"websocket", b"thing"), 502, "backend_protocol_error")
+
+    def test_a_refusal_reaches_the_client_with_its_body(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(HANDSHAKE)
+        gateway.backend(0).gets("GET /chat", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Connection: Upgrade")
+        gateway.backend(0).sends(OK.replace(b"200 OK", b"403 Not for you"))
+        client.gets("HTTP/1.1 403 Not for you", "Content-Length: 5", body=b"hello", without=["Upgrade"])
+        gateway.recorded("403 ok")
+        client.sends(GET)
+        gateway.backend(1).gets("GET")
+        gateway.backend(1).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+
+    def test_a_handshake_that_is_wrong_never_reaches_a_backend(self) -> None:
+        """RFC 6455 §4.2.1, §4.4; an Upgrade field needs the connection option as well (RFC 9110 §7.8)."""
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(HANDSHAKE.replace(b"dGhl", b"d"))
+        client.gets_page(400)
+        client.sends(HANDSHAKE.replace(b"Version: 13", b"Version: 8"))
+        client.gets_page(426, "Sec-WebSocket-Version: 13", "Upgrade: websocket", "Connection: Upgrade")
+        gateway.recorded("400 bad_handshake", "426 bad_handshake")
+        gateway.connections(0, 0)

@@ -1,0 +1,175 @@
+"""Protocols, contexts and small helpers for the transports' tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import CertificateOptions
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gateway.transport.tls import ClientTLS
+from tests.certificates import Issued, TestCA
+
+__all__ = ["CA", "LEAF", "HalfCloser", "Recorder", "Serving", "client_tls", "server_tls"]
+
+CA = TestCA()
+LEAF = CA.issue(names=["localhost"], ips=["127.0.0.1"])
+
+
+def server_tls(issued: Issued = LEAF, alpn: list[bytes] | None = None, **options: Any) -> CertificateOptions:
+    """What a TLS port is given."""
+    return CertificateOptions(privateKey=issued.key, certificate=issued.cert, acceptableProtocols=alpn, **options)
+
+
+def client_tls(
+    trusted: TestCA | None = CA, version: int | None = None, alpn: list[bytes] | None = None,
+    verify: Callable[[SSL.Connection], None] | None = None,
+) -> ClientTLS:  # fmt: skip
+    """A client that trusts ``trusted`` (``None``: no verification) and speaks only ``version`` if there is one."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    if version is not None:
+        context.set_min_proto_version(version)
+        context.set_max_proto_version(version)
+    if alpn is not None:
+        context.set_alpn_protos(alpn)
+    if trusted is not None:
+        from OpenSSL.crypto import X509
+
+        store = context.get_cert_store()
+        assert store is not None
+        store.add_cert(X509.from_cryptography(trusted.cert))
+        context.set_verify(SSL.VERIFY_PEER)
+    return ClientTLS(context, "localhost", verify)
+
+
+class Recorder(Protocol):
+    """Keeps what it is told; one can wait for bytes and for the end."""
+
+    keep = True
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.count = 0
+        self.events: list[str] = []
+        self.inside = False
+        self.reentered = False
+        self.reason: BaseException | None = None
+        self.made: Deferred[Recorder] = Deferred()
+        self.lost: Deferred[BaseException] = Deferred()
+        self._awaited: list[tuple[int, Deferred[bytes]]] = []
+
+    def connectionMade(self) -> None:
+        self.events.append("made")
+        self.made.callback(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.reason is None, "data after the end"
+        self.note()
+        self.count += len(data)
+        if self.keep:
+            self.data += data
+        due = [entry for entry in self._awaited if entry[0] <= self.count]
+        self._awaited = [entry for entry in self._awaited if entry[0] > self.count]
+        for _, waiting in due:
+            waiting.callback(self.data)
+
+    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
+        self.note()
+        assert self.reason is None, "the end was told twice"
+        self.reason = reason.value
+        self.events.append("lost")
+        self.lost.callback(reason.value)
+
+    def note(self) -> None:
+        """Remember whether the transport calls from inside one of the protocol's own calls."""
+        if self.inside:
+            self.reentered = True
+
+    def received(self, count: int) -> Deferred[bytes]:
+        """Fires when ``count`` bytes in total have arrived."""
+        waiting: Deferred[bytes] = Deferred()
+        if self.count >= count:
+            waiting.callback(self.data)
+        else:
+            self._awaited.append((count, waiting))
+        return waiting
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call the transport, noticing re-entrance."""
+        self.inside = True
+        try:
+            getattr(self.transport, name)(*arguments)
+        finally:
+            self.inside = False
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfCloser(Recorder):
+    """A `Recorder` that is told about each direction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_lost: Deferred[None] = Deferred()
+        self.write_lost: Deferred[None] = Deferred()
+
+    def readConnectionLost(self) -> None:
+        self.note()
+        self.events.append("read lost")
+        self.read_lost.callback(None)
+
+    def writeConnectionLost(self) -> None:
+        self.note()
+        self.events.append("write lost")
+        self.write_lost.callback(None)
+
+
+class Serving(Factory):
+    """Makes protocols and hands them out in order of arrival."""
+
+    noisy = False
+
+    def __init__(self, make: Callable[[], Any] = Recorder) -> None:
+        self.make = make
+        self.built: list[Any] = []
+        self.running = 0
+        self._awaited: list[Deferred[Any]] = []
+        self._ready: list[Any] = []
+
+    def doStart(self) -> None:
+        self.running += 1
+
+    def doStop(self) -> None:
+        self.running -= 1
+
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = self.make()
+        if protocol is None:
+            return None
+        protocol.factory = self
+        protocol.addr = addr
+        self.built.append(protocol)
+        if hasattr(protocol, "made"):
+            protocol.made.addCallback(self._arrived)
+        return protocol
+
+    def _arrived(self, protocol: Any) -> Any:
+        if self._awaited:
+            self._awaited.pop(0).callback(protocol)
+        else:
+            self._ready.append(protocol)
+        return protocol
+
+    def next(self) -> Deferred[Any]:
+        """The next protocol whose connection is made."""
+        waiting: Deferred[Any] = Deferred()
+        if self._ready:
+            waiting.callback(self._ready.pop(0))
+        else:
+            self._awaited.append(waiting)
+        return waiting

@@ -1,0 +1,378 @@
+"""What is particular to the pump: its turn, its ports and how it ends. Real loopback sockets."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock, deferLater
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from gateway.transport.linger import close_gently
+from gateway.transport.pump import Pump
+from gateway.transport.pump_road import PumpRoad
+from gateway.transport.tcp import TCPTransport
+from tests.transport.peers import HalfCloser, Recorder, Serving
+
+
+class PumpCase(TestCase):
+    """A road and plain blocking sockets on the other side."""
+
+    timeout = 8
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.road = PumpRoad(reactor)
+        self.pump = self.road.pump
+        self.addCleanup(self.road.stop)
+
+    def turns(self, seconds: float = 0.0) -> Deferred[None]:
+        return deferLater(self.reactor, seconds, lambda: None)
+
+    async def serve(self, make: Any = Recorder) -> tuple[Any, socket.socket]:
+        """A served protocol and the client's socket."""
+        serving = Serving(make)
+        port = await self.road.server("127.0.0.1", 0).listen(serving)
+        self.addCleanup(port.stopListening)
+        client = socket.create_connection(("127.0.0.1", port.getHost().port))
+        self.addCleanup(client.close)
+        protocol = await serving.next()
+
+        async def finish() -> None:
+            if protocol.reason is None:
+                protocol.transport.abortConnection()
+                await protocol.lost
+
+        self.addCleanup(finish)
+        return protocol, client
+
+
+class TurnTests(PumpCase):
+    """One turn serves many, and no longer than it should."""
+
+    async def test_nothing_is_left_when_the_last_socket_is_gone(self) -> None:
+        serving = Serving()
+        port = await self.road.server("127.0.0.1", 0).listen(serving)
+        client = socket.create_connection(("127.0.0.1", port.getHost().port))
+        protocol = await serving.next()
+        await port.stopListening()
+        self.assertIn(self.pump, self.reactor.getReaders(), "there is still a connection")
+        client.close()
+        await protocol.lost
+        await self.turns()
+        self.assertNotIn(self.pump, self.reactor.getReaders())
+        self.assertEqual(-1, self.pump.fileno())
+
+    async def test_epoll_is_closed_and_made_again(self) -> None:
+        for _ in range(3):
+            port = await self.road.server("127.0.0.1", 0).listen(Serving())
+            self.assertIn(self.pump, self.reactor.getReaders())
+            await port.stopListening()
+            await self.turns()
+            self.assertNotIn(self.pump, self.reactor.getReaders())
+            self.assertEqual(-1, self.pump.fileno())
+
+    async def test_a_bulk_reader_does_not_starve_others(self) -> None:
+        """A socket that is always readable gives way to others after each read."""
+        order: list[str] = []
+
+        class Named(Recorder):
+            keep = False
+
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                order.append("bulk" if len(data) > 1 else "small")
+
+        bulk, bulk_client = await self.serve(Named)
+        small, small_client = await self.serve(Named)
+        bulk.transport.pauseProducing()
+        bulk_client.setblocking(False)
+        sent = 0
+        try:
+            while True:
+                sent += bulk_client.send(b"b" * 65536)
+        except BlockingIOError:
+            pass
+        small_client.sendall(b"s")
+        bulk.transport.resumeProducing()
+        await bulk.received(sent)
+        await small.received(1)
+        self.assertGreater(order.count("bulk"), 2)
+        self.assertLess(order.index("small"), 3)
+
+    async def test_a_turn_is_bounded(self) -> None:
+        """A rider that asks again and again is not served for ever in one turn."""
+        calls: list[float] = []
+
+        class Greedy:
+            waiting = False
+
+            def event(inner, events: int) -> None:
+                raise AssertionError("it has no socket")
+
+            def again(inner) -> None:
+                calls.append(self.reactor.seconds())
+                if not done.called:
+                    self.pump.soon(inner)
+
+            def dropped(inner, reason: Failure) -> None:
+                raise AssertionError("it does nothing wrong")
+
+        done: Deferred[None] = Deferred()
+        self.pump.soon(Greedy())
+        self.reactor.callLater(0.03, done.callback, None)
+        await done
+        await self.turns(0.01)
+        self.assertGreater(len(calls), 100)
+
+    async def test_a_rider_that_raises_is_dropped(self) -> None:
+        protocol, client = await self.serve()
+        other, other_client = await self.serve()
+
+        def fail(count: int) -> bytes:
+            raise ZeroDivisionError("inside the transport")
+
+        protocol.transport._recv = fail
+        client.sendall(b"x")
+        self.assertIsInstance(await protocol.lost, ConnectionLost)
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        other_client.sendall(b"fine")
+        await other.received(4)
+
+    async def test_reactor_lets_go(self) -> None:
+        """As at shutdown: every connection is told."""
+        protocol, _ = await self.serve()
+        await self.turns()
+        self.pump.connectionLost(Failure(ConnectionLost("the reactor stops")))
+        self.assertIsInstance(protocol.reason, ConnectionLost)
+        self.assertEqual(-1, self.pump.fileno())
+
+    async def test_data_that_are_there_at_registration(self) -> None:
+        """An edge that came before the socket was watched is not lost."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        theirs.sendall(b"early")
+        theirs.shutdown(socket.SHUT_WR)
+        ours.setblocking(False)
+        protocol = HalfCloser()
+        transport = TCPTransport(self.pump, ours, _nowhere())
+        self.pump.add(ours.fileno(), transport)
+        transport.start(protocol)
+        await protocol.read_lost
+        self.assertEqual(b"early", protocol.data)
+        transport.abortConnection()
+        await protocol.lost
+
+    async def test_more_data_than_one_read(self) -> None:
+        """One edge announces more than a read takes."""
+        protocol, client = await self.serve()
+        protocol.transport.pauseProducing()
+        payload = bytes(range(256)) * 2000
+        client.sendall(payload[:200_000])
+        await self.turns(0.01)
+        protocol.transport.resumeProducing()
+        await protocol.received(200_000)
+        client.sendall(payload[200_000:])
+        await protocol.received(len(payload))
+        self.assertTrue(protocol.data == payload)
+
+    async def test_reset_while_paused(self) -> None:
+        """A reset with nothing left to read is told to a paused reader; unread data are kept for it."""
+        for unread in (b"", b"unread"):
+            protocol, client = await self.serve()
+            protocol.transport.pauseProducing()
+            client.sendall(unread)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.close()
+            await self.turns(0.02)
+            if unread:
+                self.assertIsNone(protocol.reason)
+                protocol.transport.resumeProducing()
+            self.assertIsInstance(await protocol.lost, ConnectionLost)
+            self.assertEqual(unread, protocol.data)
+
+    async def test_end_of_file_while_paused_waits(self) -> None:
+        protocol, client = await self.serve()
+        protocol.transport.pauseProducing()
+        client.sendall(b"last")
+        client.close()
+        await self.turns(0.02)
+        self.assertIsNone(protocol.reason)
+        protocol.transport.resumeProducing()
+        await protocol.lost
+        self.assertEqual(b"last", protocol.data)
+
+
+class PortTests(PumpCase):
+    """Accepting."""
+
+    async def test_descriptors_run_out(self) -> None:
+        """One client is refused, the others wait and are served when there are descriptors again."""
+        await self.turns()  # the reactor needs descriptors of its own when it starts
+        serving = Serving()
+        port = await self.road.server("127.0.0.1", 0).listen(serving)
+        self.addCleanup(port.stopListening)
+        clock = Clock()
+        port._reactor = clock
+        where = ("127.0.0.1", port.getHost().port)
+        clients = [socket.socket() for _ in range(3)]
+        for client in clients:
+            self.addCleanup(client.close)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = max(client.fileno() for client in clients)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+        plugs = []
+        try:
+            while True:
+                try:
+                    plugs.append(socket.socket())
+                except OSError as error:
+                    self.assertEqual(errno.EMFILE, error.errno)
+                    break
+            for client in clients:
+                client.connect(where)
+            while not clock.getDelayedCalls():
+                await self.turns()
+            self.assertEqual([], serving.built)
+        finally:
+            for plug in plugs:
+                plug.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        clients[0].settimeout(2)
+        self.assertEqual(b"", clients[0].recv(1), "refused at once")
+        clock.advance(1.0)
+        first, second = await serving.next(), await serving.next()
+        for protocol in (first, second):
+            protocol.transport.abortConnection()
+            await protocol.lost
+
+    async def test_exhaustion_is_logged_once(self) -> None:
+        from twisted.logger import globalLogPublisher
+
+        messages: list[Any] = []
+
+        def observe(event: Any) -> None:
+            if "cannot accept" in str(event.get("log_format")):
+                messages.append(event)
+
+        serving = Serving()
+        port = await self.road.server("127.0.0.1", 0).listen(serving)
+        self.addCleanup(port.stopListening)
+        clock = port._reactor = Clock()
+        real = port._sock
+
+        class Exhausted:
+            def accept(inner) -> Any:
+                raise OSError(errno.ENFILE, "Too many open files in system")
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        port._sock = Exhausted()
+        port.event(1)
+        for _ in range(3):
+            clock.advance(1.0)
+            await self.turns()
+        port._sock = real
+        self.assertEqual(1, len(messages))
+        clock.advance(1.0)
+
+    async def test_backlog_larger_than_one_round(self) -> None:
+        serving = Serving()
+        port = await self.road.server("127.0.0.1", 0).listen(serving)
+        self.addCleanup(port.stopListening)
+        where = ("127.0.0.1", port.getHost().port)
+        clients = [socket.create_connection(where) for _ in range(150)]
+        for client in clients:
+            self.addCleanup(client.close)
+        protocols = [await serving.next() for _ in clients]
+        for protocol in protocols:
+            protocol.transport.abortConnection()
+        for protocol in protocols:
+            await protocol.lost
+
+    async def test_port_can_be_bound_again(self) -> None:
+        """SO_REUSEADDR: a restart finds its port although old connections linger."""
+        serving = Serving()
+        port = await self.road.server("127.0.0.1", 0).listen(serving)
+        number = port.getHost().port
+        client = socket.create_connection(("127.0.0.1", number))
+        self.addCleanup(client.close)
+        protocol = await serving.next()
+        protocol.transport.loseConnection()
+        await protocol.lost
+        await port.stopListening()
+        again = await self.road.server("127.0.0.1", number).listen(Serving())
+        await again.stopListening()
+
+
+class LingerTests(PumpCase):
+    """A close that loses nothing."""
+
+    async def test_last_words_reach_a_client_that_is_still_sending(self) -> None:
+        """The 413 case: the answer must not be destroyed by the reset that unread data provoke."""
+        protocol, client = await self.serve()
+        client.sendall(b"u" * 100_000)
+        await protocol.received(1)
+        protocol.transport.pauseProducing()
+        client.sendall(b"u" * 300_000)
+        answer = b"a" * 50_000
+        protocol.transport.write(answer)
+        protocol.transport.loseConnection()
+        await protocol.lost
+        client.sendall(b"u" * 100_000)
+        await self.turns(0.01)
+        client.settimeout(2)
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+        self.assertTrue(received == answer)
+        client.close()
+        while self.pump.deadlines.entries():
+            await self.turns()
+
+    async def test_time_is_up(self) -> None:
+        """A peer that does not close is left after a while."""
+        clock = Clock()
+        pump = Pump(_Both(self.reactor, clock))
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        ours.setblocking(False)
+        theirs.sendall(b"still sending")
+        close_gently(pump, ours)
+        self.assertGreaterEqual(ours.fileno(), 0)
+        clock.pump([0.1] * 25)
+        self.assertEqual(-1, ours.fileno())
+        self.assertEqual(-1, pump.fileno())
+
+    async def test_stop_closes_what_lingers(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        ours.setblocking(False)
+        theirs.sendall(b"still sending")
+        close_gently(self.pump, ours)
+        self.road.stop()
+        self.assertEqual(-1, ours.fileno())
+        self.assertEqual(-1, self.pump.fileno())
+
+
+class _Both:
+    """A reactor's descriptors with a clock's time."""
+
+    def __init__(self, reactor: Any, clock: Clock) -> None:
+        self.addReader = reactor.addReader
+        self.removeReader = reactor.removeReader
+        self.callLater = clock.callLater
+        self.seconds = clock.seconds
+
+
+def _nowhere() -> Any:
+    from twisted.internet.address import IPv4Address
+
+    return IPv4Address("TCP", "127.0.0.1", 1)

@@ -1,0 +1,290 @@
+"""Both roads through the same conformance tests, over TCP and over TLS 1.2 and 1.3."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionDone, ConnectionLost, TimeoutError
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.protocol import Protocol
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from gateway.errors import BackendTLSFailed
+from gateway.transport import VARIABLE, road
+from gateway.transport.pump_road import PumpRoad
+from gateway.transport.twisted_road import TwistedRoad
+from tests.certificates import TestCA
+from tests.transport.conformance import PlainConformance, RoadConformance
+from tests.transport.peers import CA, HalfCloser, Recorder, Serving, client_tls, server_tls
+
+
+class OnPump:
+    """Mixin: the pump."""
+
+    def make_road(self, reactor: Any) -> Any:
+        return PumpRoad(reactor)
+
+
+class OnTwisted:
+    """Mixin: Twisted's transports."""
+
+    def make_road(self, reactor: Any) -> Any:
+        return TwistedRoad(reactor)
+
+
+class PumpTests(OnPump, PlainConformance, TestCase):
+    """TCP on the pump."""
+
+
+class TwistedTests(OnTwisted, PlainConformance, TestCase):
+    """TCP on Twisted's transports."""
+
+
+class TLSConformance(RoadConformance):
+    """What TLS adds."""
+
+    version: int | None = None
+    expected = "TLSv1.3"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server_tls = server_tls(alpn=[b"http/1.1"])
+        self.client_tls = client_tls(version=self.version, alpn=[b"http/1.1"])
+
+    async def test_what_was_agreed(self) -> None:
+        mine, theirs = await self.pair()
+        for end in (mine, theirs):
+            self.assertEqual(self.expected, end.transport.tls_version)
+            self.assertIn("AES", end.transport.tls_cipher.upper() + "AES" * ("CHACHA" in end.transport.tls_cipher))
+            self.assertEqual(b"http/1.1", end.transport.negotiatedProtocol)
+        self.assertEqual("localhost", mine.transport.getPeerCertificate().get_subject().CN)
+        self.assertIsNone(theirs.transport.getPeerCertificate())
+
+    async def test_no_alpn(self) -> None:
+        self.client_tls = client_tls(version=self.version)
+        mine, theirs = await self.pair()
+        self.assertIsNone(mine.transport.negotiatedProtocol)
+        self.assertIsNone(theirs.transport.negotiatedProtocol)
+
+    async def refused(self, tls: Any, serving: Serving) -> BackendTLSFailed:
+        port = await self.listen(serving)
+        calling = Serving()
+        error = await self.assertFailure(
+            self.road.client("127.0.0.1", port.getHost().port, tls).connect(calling), BackendTLSFailed
+        )
+        self.assertEqual([], calling.built)
+        self.assertEqual(0, calling.running)
+        await self.turns(0.01)
+        for built in serving.built:  # TLS 1.3: the server is through before the client says no
+            if built.reason is None:
+                await built.lost
+        return error
+
+    async def test_untrusted_certificate(self) -> None:
+        error = await self.refused(client_tls(TestCA("Another"), self.version), Serving())
+        self.assertTrue(str(error))
+
+    async def test_verification_refuses(self) -> None:
+        def refuse(connection: SSL.Connection) -> None:
+            raise ValueError(f"not you, {connection.get_peer_certificate().get_subject().CN}")
+
+        error = await self.refused(client_tls(CA, self.version, verify=refuse), Serving())
+        self.assertIn("not you, localhost", str(error))
+
+    async def test_verification_accepts(self) -> None:
+        seen: list[Any] = []
+        self.client_tls = client_tls(CA, self.version, verify=seen.append)
+        await self.pair()
+        self.assertEqual(1, len(seen))
+
+    async def test_server_does_not_speak_tls(self) -> None:
+        class Plain(Recorder):
+            def dataReceived(self, data: bytes) -> None:
+                self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                self.transport.loseConnection()
+
+        self.server_tls = None
+        error = await self.refused(self.client_tls, Serving(Plain))
+        self.assertIn("does not speak TLS", str(error))
+
+    async def test_server_closes_during_the_handshake(self) -> None:
+        class Leaving(Recorder):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                self.transport.loseConnection()
+
+        self.server_tls = None
+        error = await self.refused(self.client_tls, Serving(Leaving))
+        self.assertTrue(str(error))
+
+    async def test_silent_server_times_out(self) -> None:
+        self.server_tls = None
+        serving = Serving()
+        port = await self.listen(serving)
+        endpoint = self.road.client("127.0.0.1", port.getHost().port, self.client_tls, timeout=0.1)
+        await self.assertFailure(endpoint.connect(Serving()), TimeoutError)
+        await serving.built[0].lost
+
+    async def test_cancel_during_the_handshake(self) -> None:
+        self.server_tls = None
+        serving = Serving()
+        port = await self.listen(serving)
+        connecting = self.road.client("127.0.0.1", port.getHost().port, self.client_tls).connect(Serving())
+        theirs = await serving.next()
+        await theirs.received(1)
+        connecting.cancel()
+        await self.assertFailure(connecting, Exception)
+        await theirs.lost
+
+    async def test_truncation(self) -> None:
+        """An end without close_notify is noticed."""
+        serving = Serving()
+        port = await self.listen(serving)
+        raw = await _raw(self, port.getHost().port)
+        connection = SSL.Connection(self.client_tls.context, None)
+        connection.set_connect_state()
+        while True:
+            try:
+                connection.do_handshake()
+                break
+            except SSL.WantReadError:
+                seen = raw.count
+                raw.transport.write(connection.bio_read(65536))
+                await raw.received(seen + 1)
+                connection.bio_write(raw.data)
+                raw.data = b""
+        connection.send(b"half of it")
+        raw.transport.write(connection.bio_read(65536))
+        theirs = await serving.next()
+        await theirs.received(10)
+        raw.transport.loseConnection()
+        self.assertIsInstance(await theirs.lost, ConnectionLost)
+        await raw.lost
+
+
+async def _raw(case: Any, number: int) -> Recorder:
+    raw = await case.road.client("127.0.0.1", number).connect(Serving())
+    case.ends.append(raw)
+    return raw
+
+
+class PumpTLSTests(OnPump, TLSConformance, TestCase):
+    """TLS 1.3 on the pump."""
+
+    async def test_is_a_tls_transport(self) -> None:
+        mine, theirs = await self.pair()
+        verifyObject(ISSLTransport, mine.transport)
+        verifyObject(ISSLTransport, theirs.transport)
+
+    async def test_half_close(self) -> None:
+        """close_notify closes one direction (RFC 8446 §6.1)."""
+        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
+        mine.transport.write(b"request")
+        mine.call("loseWriteConnection")
+        self.assertFalse(mine.reentered)
+        await theirs.read_lost
+        theirs.transport.write(b"response" * 10_000)
+        await mine.received(80_000)
+        theirs.transport.loseConnection()
+        self.assertIsInstance(await theirs.lost, ConnectionDone)
+        await mine.lost
+
+    async def test_http_on_the_tls_port(self) -> None:
+        port = await self.listen(Serving())
+        raw = await _raw(self, port.getHost().port)
+        raw.transport.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await raw.lost
+        self.assertTrue(raw.data.startswith(b"HTTP/1.1 400 Bad Request\r\n"), raw.data)
+        self.assertIn(b"HTTPS", raw.data)
+
+    async def test_garbage_on_the_tls_port(self) -> None:
+        serving = Serving()
+        port = await self.listen(serving)
+        raw = await _raw(self, port.getHost().port)
+        raw.transport.write(b"\x00" * 100)
+        await raw.lost
+        self.assertEqual([], serving.built)
+
+    async def test_handshake_deadline(self) -> None:
+        from twisted.internet.task import Clock
+
+        from gateway.transport.ports import Port
+        from gateway.transport.secure import server_welcome
+
+        clock = Clock()
+        port = Port(
+            self.road.pump, self.reactor, "127.0.0.1", 0, Serving(), 5,
+            server_welcome(self.server_tls, self.road.pump, clock, timeout=10.0),
+        )  # fmt: skip
+        port.startListening()
+        self.addCleanup(port.stopListening)
+        raw = await _raw(self, port.getHost().port)
+        while not clock.getDelayedCalls():
+            await self.turns()
+        clock.advance(9.9)
+        await self.turns(0.01)
+        self.assertIsNone(raw.reason)
+        clock.advance(0.2)
+        await raw.lost
+
+    async def test_sni_lookup_fails(self) -> None:
+        """Twisted's SNI callback aborts the connection through the connection's application data."""
+
+        def lookup(name: bytes | None) -> Any:
+            raise ZeroDivisionError("from the look-up")
+
+        self.server_tls = server_tls(contextForServerName=lookup)
+        await self.refused(self.client_tls, Serving())
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+
+    async def test_context_cannot_be_made(self) -> None:
+        class Broken:
+            def getContext(self) -> SSL.Context:
+                raise ZeroDivisionError("no context")
+
+        self.server_tls = Broken()
+        await self.refused(self.client_tls, Serving())
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+
+
+class PumpTLS12Tests(OnPump, TLSConformance, TestCase):
+    """TLS 1.2 on the pump."""
+
+    version = SSL.TLS1_2_VERSION
+    expected = "TLSv1.2"
+
+
+class TwistedTLSTests(OnTwisted, TLSConformance, TestCase):
+    """TLS 1.3 on Twisted's transports."""
+
+
+class ChoiceTests(SynchronousTestCase):
+    """Which road is taken."""
+
+    def choose(self, name: str = "auto", variable: str | None = None) -> str:
+        from twisted.internet import reactor
+
+        if variable is not None:
+            self.patch(os, "environ", {VARIABLE: variable})
+        return road(reactor, name).name
+
+    def test_by_name(self) -> None:
+        self.assertEqual("pump", self.choose("pump"))
+        self.assertEqual("twisted", self.choose("twisted"))
+        self.assertRaises(ValueError, self.choose, "tram")
+
+    def test_automatic(self) -> None:
+        self.assertEqual("pump", self.choose(variable=""))
+
+    def test_environment(self) -> None:
+        self.assertEqual("twisted", self.choose(variable="twisted"))
+        self.assertEqual("pump", self.choose("pump", variable="twisted"))
+
+    def test_reactor_without_descriptors(self) -> None:
+        self.assertEqual("twisted", road(object()).name)
+
+    def test_protocols_are_plain_twisted(self) -> None:
+        self.assertTrue(issubclass(Recorder, Protocol))
