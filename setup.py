@@ -32,7 +32,7 @@ setup(
     # instead, which twisted.plugin cannot list: `twistd` would not know `gateway`, and would not say why.
     package_dir={"": "."},
     # "twisted.plugins" is not a package of ours (there is no __init__.py, and there must never be one): naming it here
-    # puts our one file beside Twisted's own plugins.
+    # puts our two files beside Twisted's own plugins.
     packages=find_packages(include=["gateway", "gateway.*"]) + ["twisted.plugins"],
     package_data={"": ["*.css", "*.html", "*.js", "py.typed"]},
     zip_safe=False,

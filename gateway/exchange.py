@@ -31,7 +31,7 @@ from gateway.errors import (
 )  # fmt: skip
 from gateway.http.bodies import chunk, last_chunk
 from gateway.http.forwarding import error_reply, request_bytes
-from gateway.relay.flow import CONNECTING
+from gateway.relay.flow import CONNECTING, FEEDING
 from gateway.relay.splice import Splice
 from gateway.relay.watch import Watch
 from gateway.routing.targets import upstream_host, upstream_target
@@ -171,9 +171,8 @@ class Exchange:
             return
         self._replayable = False
         shared = self._shared
-        if self.phase == WAITING:
-            wait = self._route.settings.request_timeout if complete else shared.limits.body_timeout  # type: ignore[union-attr]
-            shared.deadlines.set(self._client, shared.seconds() + wait)
+        wait = self._route.settings.request_timeout if complete else shared.limits.body_timeout  # type: ignore[union-attr]
+        shared.deadlines.set(self._client, shared.seconds() + wait)
         if self._head.body == CHUNKED:
             data = (chunk(data) if data else b"") + (last_chunk(trailers) if complete else b"")
         if data:
@@ -206,11 +205,13 @@ class Exchange:
         route = self._route
         assert route is not None
         outcome = self.outcome
-        try:
-            lease = self._lease = route.pool.lease(self._head, self._tried)
-        except GatewayError as error:
-            self._fail(outcome.error or error)
-            return
+        lease = self._lease
+        if lease is None:
+            try:
+                lease = self._lease = route.pool.lease(self._head, self._tried)
+            except GatewayError as error:
+                self._fail(outcome.error or error)
+                return
         backend = outcome.backend = lease.backend
         outcome.attempts += 1
         self._host = host = upstream_host(self._head, route, backend)
@@ -233,7 +234,6 @@ class Exchange:
             return
         self.outcome.connected = self._shared.seconds()
         self._send(connection)
-        self._client.let(CONNECTING)
 
     def _not_connected(self, failure: Failure) -> None:
         self._connecting = None
@@ -265,6 +265,8 @@ class Exchange:
                 data += pending
             if len(pending) > _REPLAYED_BYTES:
                 self._replayable = False
+        if client.held:
+            client.let(CONNECTING | FEEDING)
         connection.begin(self, client, head.method, data)
 
     # -- the backend's side: IUpstreamListener
@@ -307,19 +309,21 @@ class Exchange:
 
     def upstream_failed(self, error: GatewayError) -> None:
         """The connection could not be made, or ended before the response was complete."""
+        outcome = self.outcome
         upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            outcome.upstream_received, outcome.upstream_sent = upstream.received, upstream.sent
         if not self._may_retry(error, upstream):
             self._fail(error)
             return
-        outcome, lease = self.outcome, self._lease
-        assert lease is not None
         outcome.error = error
-        self._lease = None
-        lease.release(outcome)
         if upstream is not None and upstream.reused:
             # The backend had given up an idle connection: it is not to blame, ask it again on a new one.
             self._use_idle = False
         else:
+            lease, self._lease = self._lease, None
+            assert lease is not None
+            lease.release(outcome)
             self._tried = (*self._tried, lease.backend)
         self._attempt()
 
@@ -340,6 +344,8 @@ class Exchange:
         error: GatewayError | None = None
         if not request.upgrade or head.upgrade != request.upgrade:
             error = BackendProtocolError(f"status 101 for {head.upgrade or 'nothing'}, the client asked for {request.upgrade or 'no upgrade'}")
+        elif not self._complete:
+            error = BackendProtocolError("status 101 before the request was complete")
         elif request.upgrade == "websocket":
             try:
                 check_response(head, request)
@@ -380,7 +386,7 @@ class Exchange:
             return
         reply = error_reply(error.status)
         if isinstance(error, UpgradeRefused) and error.status == 426:
-            reply = reply._replace(fields=(*reply.fields, ("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")))
+            reply = reply._replace(fields=(*reply.fields, ("Sec-WebSocket-Version", "13"), ("Connection", "Upgrade"), ("Upgrade", "websocket")))
         client.reply(reply)
 
     def _end(self, error: GatewayError | None) -> None:

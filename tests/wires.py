@@ -136,10 +136,10 @@ class Wire:
         assert isinstance(data, bytes) and data, f"an odd thing to write: {data!r}"
         if not self.connected or self._closing_write or self.disconnecting:
             return
+        self.written += len(data)
         if self.peer_gone:
             self.arrive_end(reset=True)
             return
-        self.written += len(data)
         if not self.stalled:
             self.taken += data
             return
@@ -246,7 +246,8 @@ class Wire:
 
 
 class Place:
-    """An address of the road. ``manner``: what happens to who connects: ``accept``, ``refuse`` or ``hang``.
+    """An address of the road. ``manner``: what happens to who connects: ``accept``, ``refuse``, ``hang``, or ``break`` (the road
+    itself fails).
 
     ``wires``: all connections that were made.  ``cancelled``: how many attempts were given up by the gateway.
     """
@@ -312,6 +313,8 @@ class _Endpoint:
         """Connect as the place's manner is."""
         result: Deferred[Any] = Deferred(self._cancelled)
         self._place.tls.append(self._tls)
+        if self._place.manner == "break":
+            raise RuntimeError("the road is broken")
         if self._place.manner == "refuse":
             self._turn.later(lambda: self._settle(result, Failure(ConnectionRefusedError())))
         elif self._place.manner == "accept":

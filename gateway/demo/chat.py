@@ -27,6 +27,7 @@ _LARGEST_MESSAGE = 4096
 _BURST = 10.0
 _PER_SECOND = 2.0
 _MISSED = 200
+_CLOSE_SECONDS = 3.0
 
 
 @implementer(IPushProducer)
@@ -35,6 +36,7 @@ class ChatProtocol(WebSocketServerProtocol):
 
     id = 0
     backend = ""
+    _cutting: Any = None
     gone: Deferred[None] | None = None
     """Fires when the connection has ended, for who waits for that."""
 
@@ -68,6 +70,8 @@ class ChatProtocol(WebSocketServerProtocol):
             self.close(1008, "this message means nothing here")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self._cutting is not None and self._cutting.active():
+            self._cutting.cancel()
         self.factory.room.leave(self)
         gone, self.gone = self.gone, None
         if gone is not None:
@@ -124,6 +128,12 @@ class ChatProtocol(WebSocketServerProtocol):
         """Let go of the connection at once."""
         cast(ITCPTransport, self.transport).abortConnection()
 
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        """As Autobahn's, with a time limit for the answer on this factory's own reactor."""
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+        if self._cutting is None:
+            self._cutting = self.factory.reactor.callLater(_CLOSE_SECONDS, self.cut)
+
     def dropConnection(self, abort: bool = False) -> None:
         """Never by a reset: it could overtake the close frame that was just sent."""
         super().dropConnection(False)
@@ -149,12 +159,14 @@ class ChatFactory(WebSocketServerFactory):
         super().__init__(reactor=reactor, server="gateway demo")
         self.room = room
         self.backend = backend
-        # A violation is answered with its close code and not by cutting the connection.
+        # A violation is answered with its close code and not by cutting the connection.  Autobahn's timers are off, for
+        # they run on the process's reactor, not on this one: the handshake is complete already, closing has its own.
         self.setProtocolOptions(
             failByDrop=False,
             maxMessagePayloadSize=_LARGEST_MESSAGE,
             maxFramePayloadSize=_LARGEST_MESSAGE,
             allowNullOrigin=True,
-            closeHandshakeTimeout=3,
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
             echoCloseCodeReason=True,
         )

@@ -51,7 +51,9 @@ function noteChanges(next) {
   for (const backend of next) {
     const state = stateOf(backend), old = before.get(backend.name);
     if (old === undefined || old === state) continue;
-    if (state === "down") note(`${backend.name} has left the pool. New visitors go elsewhere; open sockets stay.`, "alarm");
+    const left = next.some((other) => stateOf(other) === "up");
+    const where = left ? "New visitors go elsewhere" : "Nobody is left: new visitors get a 502";
+    if (state === "down") note(`${backend.name} has left the pool. ${where}; open sockets stay.`, "alarm");
     else if (state === "up") note(`${backend.name} is in the pool again.`, "relief");
     $("status").textContent = `Backend ${backend.name} is now ${WORDS[state] ?? state}`;
   }
@@ -123,7 +125,7 @@ function control(name) {
   fetch(`/api/backends/${encodeURIComponent(name)}/${word}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" })
     .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`the gateway answered ${answer.status}`))))
     .then((state) => showState(state.backends))
-    .catch((error) => note(`That did not work: ${error.message}`, "alarm"));
+    .catch((error) => note(`That did not work: ${error.message}. Backends come back by themselves within two minutes.`, "alarm"));
 }
 
 // -- visitors

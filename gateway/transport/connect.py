@@ -7,6 +7,7 @@ import os
 import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -64,8 +65,8 @@ class Attempt:
         self._sock: socket.socket | None = None
         self._peer: IPv4Address | IPv6Address | None = None
         self._resolution: IHostResolution | None = None
-        self._over = False
-        self._error: Exception | None = None
+        self._events = 0
+        self.over = False
         self._abandon: Callable[[], None] | None = None
         self._timer = reactor.callLater(timeout, self._timed_out) if timeout else None
         self._timeout = timeout
@@ -96,7 +97,7 @@ class Attempt:
     def resolutionComplete(self) -> None:
         """All addresses are known."""
         self._resolution = None
-        if not self._over:
+        if not self.over:
             self._addresses.reverse()
             if not self._addresses:
                 self.fail(DNSLookupError(f"no address found for {self._host}"))
@@ -118,7 +119,9 @@ class Attempt:
             peer = address(sock.getpeername())
         except OSError:
             return
-        self._connected(peer, events)
+        self._events = events
+        self._sock = None
+        self._prelude(self, sock, peer)
 
     def again(self) -> None:
         """The connection was there at once."""
@@ -135,6 +138,9 @@ class Attempt:
         transport = TCPTransport(self.pump, sock, peer)
         self.pump.hand_over(sock.fileno(), transport)
         self.join(transport)
+        if self._events & ~select.EPOLLOUT:
+            # The edge that announced the connection announced data too; there will be no other.
+            self.pump.soon(transport)
 
     def on_abandon(self, call: Callable[[], None] | None) -> None:
         """``call()`` gets rid of the socket if the attempt ends during the prelude; ``None`` when that is over."""
@@ -146,6 +152,8 @@ class Attempt:
             protocol = self._factory.buildProtocol(transport.getPeer())
             if protocol is None:
                 raise NoProtocol()
+            if self.over:
+                raise ConnectError(string="given up meanwhile")
         except Exception as error:
             transport.start(Protocol())
             transport.abortConnection()
@@ -157,7 +165,7 @@ class Attempt:
 
     def fail(self, error: Exception) -> None:
         """The attempt has failed."""
-        if self._over:
+        if self.over:
             return
         self._finish()
         self._close()
@@ -192,11 +200,6 @@ class Attempt:
             reason = f"{self._peer.host}:{self._peer.port}: {os.strerror(code)}"
             self.pump.later(lambda: self.fail(getConnectError((code, reason))))
 
-    def _connected(self, peer: IPv4Address | IPv6Address, events: int) -> None:
-        sock, self._sock = self._sock, None
-        assert sock is not None
-        self._prelude(self, sock, peer)
-
     def _close(self) -> None:
         sock, self._sock = self._sock, None
         if sock is not None:
@@ -207,11 +210,13 @@ class Attempt:
             abandon()
 
     def _finish(self) -> None:
-        self._over = True
+        self.over = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if self._resolution is not None:
-            self._resolution.cancel()
+            # Twisted's own resolver cannot be stopped (it runs in a thread); what it finds is ignored then.
+            with suppress(NotImplementedError):
+                self._resolution.cancel()
             self._resolution = None
 
     def _timed_out(self) -> None:

@@ -296,6 +296,7 @@ def client_prelude(tls: ClientTLS) -> Prelude:
                 verify(tls, connection)
             except Exception as error:
                 attempt.fail(error)
+            if attempt.over:
                 return
             transport = TLSTransport(pump, sock, peer, connection)
             connection.set_app_data(transport)

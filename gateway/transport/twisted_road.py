@@ -23,6 +23,7 @@ from twisted.internet.error import (
 )
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
@@ -108,7 +109,7 @@ class _ServerEndpoint:
             protocolFactory.doStart, protocolFactory.doStop,
         )  # fmt: skip
         if self._tls is not None:
-            factory = TLSMemoryBIOFactory(self._tls, False, factory)
+            factory = TLSMemoryBIOFactory(_Acceptor(self._tls), False, factory)
             factory.noisy = False
         try:
             return succeed(self._listen(factory))
@@ -253,6 +254,20 @@ class _Attempt:
 
     def _cancel(self, result: Deferred[IProtocol]) -> None:
         self.fail(ConnectingCancelledError(IPv4Address("TCP", self._host, self._port)))
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _Acceptor:
+    """An object with ``getContext()`` as Twisted wants it; asked for each connection, as on the pump."""
+
+    def __init__(self, tls: Any) -> None:
+        self._tls = tls
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """A connection over memory."""
+        connection = SSL.Connection(self._tls.getContext(), None)
+        connection.set_app_data(tlsProtocol)
+        return connection
 
 
 @implementer(IOpenSSLClientConnectionCreator)

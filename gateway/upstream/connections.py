@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
@@ -58,13 +58,20 @@ class Upstream:
 
     def connect(self, host: str) -> Deferred[UpstreamConnection]:
         """A new connection; fails with a retryable `ConnectFailed`."""
+        try:
+            connecting = self._connect(host)
+        except Exception:
+            connecting = fail()
+        return connecting.addErrback(self._refused)
+
+    def _connect(self, host: str) -> Deferred[UpstreamConnection]:
         key, tls = (None, None) if self._tls_for is None else (host, self._tls_for(host))
         backend = self._backend
         endpoint = self._road.client(backend.connect_host, backend.connect_port, tls, self._settings.connect_timeout)
         factory = Factory.forProtocol(lambda: UpstreamConnection(self, key))  # type: ignore[arg-type]
         factory.noisy = False
         connecting: Deferred[UpstreamConnection] = endpoint.connect(factory)
-        return connecting.addErrback(self._refused)
+        return connecting
 
     def _refused(self, failure: Failure) -> None:
         where = f"backend {self.name} ({self._backend.connect_host}:{self._backend.connect_port})"

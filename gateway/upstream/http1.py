@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from gateway.errors import BackendClosed, BackendError, BackendProtocolError, HeadTooLarge, RequestError
+from gateway.errors import BackendClosed, BackendError, BackendProtocolError
 from gateway.http.bodies import FramingError, decoder
 from gateway.http.heads import HeadBuffer, HeadLimits, parse_response
 from gateway.relay.flow import FEEDING, FlowProtocol
@@ -139,10 +139,10 @@ class UpstreamConnection(FlowProtocol):
 
     def _collect(self, data: bytes) -> tuple[bytes, bytes] | None:
         if self._head is None:
-            self._head = HeadBuffer(_LIMITS)
+            self._head = HeadBuffer(_LIMITS, BackendProtocolError)
         try:
             raw = self._head.feed(data)
-        except (RequestError, HeadTooLarge) as error:
+        except BackendProtocolError as error:
             self._head = None
             self._fail(BackendProtocolError(f"the response's head is not acceptable: {error}"))
             return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.demo.room import FAIL_SECONDS, Backend, Room
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.demo.room import FAIL_SECONDS, Backend, Room
 
 
 class _Visitor:
@@ -40,11 +41,20 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(hello["visitors"], [{"id": 1, "backend": "blue"}, {"id": 2, "backend": "green"}])
         self.assertEqual(blue.last("joined")["visitor"], {"id": 2, "backend": "green"})
         self.room.say(green, "<b>hi</b>")
-        said = {"type": "message", "number": 2, "from": 2, "backend": "green", "text": "<b>hi</b>", "time": 1700000000000}
+        said = {
+            "type": "message",
+            "number": 2,
+            "from": 2,
+            "backend": "green",
+            "text": "<b>hi</b>",
+            "time": 1700000000000,
+        }
         self.assertEqual((blue.last("message"), green.last("message")), (said, said))
         self.room.leave(green)
         self.room.leave(green)
-        self.assertEqual([m for m in blue.heard if m["type"] == "left"], [{"type": "left", "visitor": {"id": 2, "backend": "green"}}])
+        self.assertEqual(
+            [m for m in blue.heard if m["type"] == "left"], [{"type": "left", "visitor": {"id": 2, "backend": "green"}}]
+        )
 
     def test_history_is_bounded(self) -> None:
         speaker, late = _Visitor(self.room), _Visitor(self.room)

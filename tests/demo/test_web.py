@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
 import gateway.demo
 from gateway.demo.room import Backend, Room
 from gateway.demo.web import WebFactory, WebProtocol
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
 
 UPGRADE = (
     "GET /chat HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -76,7 +79,15 @@ class PageTests(_WebCase):
         here = Path(gateway.demo.__file__).parent
         for name in ("page.html", "page.css", "page.js", "diagram.js"):
             text = (here / name).read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
-            for word in ("http://", "https://", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+            for word in (
+                "http://",
+                "https://",
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+            ):
                 self.assertNotIn(word, text, name)
 
     def test_head(self) -> None:
@@ -85,7 +96,15 @@ class PageTests(_WebCase):
         self.assertGreater(int(fields["content-length"]), 1000)
 
     def test_unknown(self) -> None:
-        for path in ("/nothing", "/page.html", "/../setup.py", "/api", "/api/backends", "/api/backends/blue", "/api/backends/pink/fail"):
+        for path in (
+            "/nothing",
+            "/page.html",
+            "/../setup.py",
+            "/api",
+            "/api/backends",
+            "/api/backends/blue",
+            "/api/backends/pink/fail",
+        ):
             self.assertEqual(self.ask(path)[0], 404, path)
         self.assertEqual(self.ask("/chat")[0], 400)
 
@@ -107,9 +126,12 @@ class ApiTests(_WebCase):
     def test_state(self) -> None:
         self.assertEqual(json.loads(self.ask("/api/state")[2])["backends"][0]["name"], "blue")
 
-    def control(self, word: str = "fail", more: str = "", kind: str = "application/json", host: str = "127.0.0.1:8080") -> int:
+    def control(
+        self, word: str = "fail", more: str = "", kind: str = "application/json", host: str = "127.0.0.1:8080"
+    ) -> int:
         return self.send(
-            f"POST /api/backends/blue/{word} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 2\r\n{more}\r\n{{}}"
+            f"POST /api/backends/blue/{word} HTTP/1.1\r\nHost: {host}\r\n"
+            f"Content-Type: {kind}\r\nContent-Length: 2\r\n{more}\r\n{{}}"
         )[0]
 
     def test_control(self) -> None:
@@ -118,7 +140,9 @@ class ApiTests(_WebCase):
 
     def test_same_origin(self) -> None:
         more = "Origin: http://127.0.0.1:8080\r\nSec-Fetch-Site: same-origin\r\n"
-        self.assertEqual((self.control(more=more, kind="application/json; charset=utf-8"), self.room.failing("blue")), (200, True))
+        self.assertEqual(
+            (self.control(more=more, kind="application/json; charset=utf-8"), self.room.failing("blue")), (200, True)
+        )
 
     def test_other_sites(self) -> None:
         for more in ("Origin: http://evil.example\r\n", "Origin: null\r\n", "Origin: http://127.0.0.1:8081\r\n",
@@ -137,19 +161,26 @@ class ApiTests(_WebCase):
 class ConnectionTests(_WebCase):
     def test_keep_alive_and_pieces(self) -> None:
         """Requests may arrive one by one, all together, or byte by byte."""
-        one = b"POST /api/backends/blue/fail HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+        one = (
+            b"POST /api/backends/blue/fail HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+        )
         data = one + b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2 + one
         whole, pieces = self.connect(), self.connect()
         whole[0].dataReceived(data)
         for byte in data:
             pieces[0].dataReceived(bytes([byte]))
         for _, transport in (whole, pieces):
-            self.assertEqual([part[:3] for part in transport.value().split(b"HTTP/1.1 ")[1:]], [b"200", b"503", b"503", b"200"])
+            self.assertEqual(
+                [part[:3] for part in transport.value().split(b"HTTP/1.1 ")[1:]], [b"200", b"503", b"503", b"200"]
+            )
             self.assertFalse(transport.disconnecting)
 
     def test_close(self) -> None:
         protocol, transport = self.connect()
-        protocol.dataReceived(b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+        protocol.dataReceived(
+            b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+        )
         self.assertEqual(transport.value().count(b"HTTP/1.1 200"), 1)
         self.assertTrue(transport.disconnecting)
 
@@ -195,7 +226,7 @@ class ConnectionTests(_WebCase):
         self.assertIn(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", transport.value())
         self.assertIn(b'"text":"early"', transport.value())
         self.assertEqual(self.factory.connections, set())
-        transport.protocol.connectionLost(None)
+        transport.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.room.visitors(), ())
 
     def test_chat_of_another_site(self) -> None:

@@ -76,7 +76,9 @@ class DemoBackendsTests(TestCase):
         factory = WebSocketClientFactory(f"ws://{address[0]}:{address[1]}/chat", reactor=reactor)
         factory.protocol = _Visitor
         factory.noisy = False
-        factory.setProtocolOptions(failByDrop=False, openHandshakeTimeout=0, closeHandshakeTimeout=0)
+        factory.setProtocolOptions(
+            failByDrop=False, openHandshakeTimeout=0, closeHandshakeTimeout=0, serverConnectionDropTimeout=0
+        )
         visitor = await HostnameEndpoint(reactor, *address).connect(factory)
         self.addCleanup(self.leave, visitor)
         await visitor.hears("hello")
@@ -129,6 +131,7 @@ class DemoBackendsTests(TestCase):
         visitor = await self.visit(address)
         seen = {"address": f"{address[0]}:{address[1]}", "state": "down"}
         self.demo.pool_state = lambda: [{"backends": [seen]}]
+        await visitor.hears("state")
         visitor.heard.clear()
         self.demo.pool_changed("anything")
         self.assertEqual((await visitor.hears("state"))["backends"][0]["gateway"], seen)

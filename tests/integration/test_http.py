@@ -32,7 +32,8 @@ class MessageTests(GatewayTestCase):
     async def test_get(self) -> None:
         request, response = await self.exchange(
             b"GET /a/b?c=d%20e HTTP/1.1\r\nHost: chat.example\r\nAccept: */*\r\nX-Own: Va lue\r\n\r\n",
-            b"HTTP/1.1 200 Fine\r\nContent-Type: text/plain\r\nX-Back: 1\r\nX-Back: 2\r\nContent-Length: 5\r\n\r\nhello",
+            b"HTTP/1.1 200 Fine\r\nContent-Type: text/plain\r\nX-Back: 1\r\nX-Back: 2\r\n"
+            b"Content-Length: 5\r\n\r\nhello",
         )
         self.assertEqual("GET /a/b?c=d%20e HTTP/1.1", request.line)
         self.assertEqual("chat.example", request.get("Host"))
@@ -210,8 +211,9 @@ class FieldTests(GatewayTestCase):
 
     async def test_forged(self) -> None:
         request, _, _ = await self.seen(
-            b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-proto: https\r\nX-FORWARDED-PORT: 1\r\n"
-            b"X-Original-Host: evil\r\nX-Original-URL: /evil\r\nX-AppGW-Trace-Id: evil\r\nX_Forwarded_For: 6.6.6.6\r\n\r\n"
+            b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-proto: https\r\n"
+            b"X-FORWARDED-PORT: 1\r\nX-Original-Host: evil\r\nX-Original-URL: /evil\r\nX-AppGW-Trace-Id: evil\r\n"
+            b"X_Forwarded_For: 6.6.6.6\r\n\r\n"
         )
         for name, value in request.fields:
             self.assertNotIn("evil", value, name)

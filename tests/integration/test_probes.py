@@ -78,7 +78,8 @@ class ProbeTests(GatewayTestCase):
         """HTTPS probes verify the backend as requests do."""
         authority = TestCA()
         issued = authority.issue(names=["app.example"])
-        backend = await self.backend(hello, CertificateOptions(crypto.PKey.from_cryptography_key(issued.key), crypto.X509.from_cryptography(issued.cert)))
+        key, certificate = crypto.PKey.from_cryptography_key(issued.key), crypto.X509.from_cryptography(issued.cert)
+        backend = await self.backend(hello, CertificateOptions(key, certificate))
         secure = {"protocol": "Https", "trustedRootCertificates": ["ca"]}
         for host, state in (("app.example", "up: the answer was 200"), ("other.example", "down: ")):
             model = probed(backend, settings=secure, protocol="Https", host=host)

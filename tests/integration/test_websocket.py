@@ -104,7 +104,8 @@ class HandshakeTests(_WebSocketTestCase):
                 "Origin: https://page.example\r\nCookie: a=1; b=2\r\nSec-WebSocket-Protocol: chat, superchat\r\n"
                 "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-other\r\nX-Own: 1\r\n"
             ),
-            extra="Sec-WebSocket-Protocol: superchat\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSet-Cookie: c=3\r\n",
+            extra="Sec-WebSocket-Protocol: superchat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
+            "Set-Cookie: c=3\r\n",
         )
         request = heard[0]
         for name, value in (
@@ -618,6 +619,15 @@ class EndTests(_WebSocketTestCase):
         await stopping
         await session.gateway.quiet()
 
+    async def test_shutdown_with_a_client_that_has_gone(self) -> None:
+        # the session waits for its backend's answer to a close frame, and nobody else is there
+        session = await self.opened()
+        session.client.reset()
+        await read_close(session.server)
+        await session.gateway.service.stopService()
+        self.assertEqual((0, 0), (session.gateway.active, session.gateway.sessions))
+        await session.server.gone()
+
     async def test_shutdown_with_deaf_peers(self) -> None:
         session = await self.opened()
         session.client.stop_reading()
@@ -670,14 +680,14 @@ class EndTests(_WebSocketTestCase):
         await self.ended(session.gateway, "message_too_big", "client", 1009)
 
     async def test_data_after_close(self) -> None:
-        # nothing may follow a close frame (RFC 6455 §5.5.1)
+        # what follows a close frame means nothing to anybody (RFC 6455 §5.5.1), and must not keep the session
         session = await self.opened()
-        session.client.write(close(1000, "", MASK) + frame(TEXT, b"smuggled", MASK))
+        session.client.write(close(1000, "", MASK) + frame(TEXT, b"late", MASK))
         self.assertEqual(1000, (await read_close(session.server))[0])
         session.server.write(close(1000))
         session.server.close()
-        self.assertEqual(b"", await session.server.rest())
-        await session.gateway.quiet()
+        await session.client.gone()
+        await self.ended(session.gateway, "ok", "client", 1000)
 
     async def test_many(self) -> None:
         # half of them end properly, half do not; all are counted while they live and none afterwards

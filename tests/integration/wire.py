@@ -37,8 +37,8 @@ class Wire(Protocol):
 
     ``buffer``: what has arrived and not been read.  ``total``: bytes that ever arrived.  ``poured``: bytes
     that `pour` has handed to the transport.  ``patience``: seconds that waiting may take, ``None`` for no limit
-    (servers wait for their next request as long as the test lasts).  ``eof``: the peer sends no more.  ``reason``: why the connection
-    is gone, ``None`` while it is there.
+    (servers wait for their next request as long as the test lasts).  ``eof``: the peer sends no more.
+    ``reason``: why the connection is gone, ``None`` while it is there.
     """
 
     transport: Any

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from zope.interface import implementer
+
 from gateway.config.model import BackendSettings
 from gateway.errors import SessionEnded
 from gateway.interfaces import ISession
 from gateway.values import Outcome, Peer, RequestHead, Route
-from zope.interface import implementer
 
 SETTINGS = BackendSettings.model_validate({"name": "fast"})
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway.config.model import BackendSettings
-from gateway.errors import BackendTimeout, SessionEnded
-from gateway.interfaces import IOutcomeObserver
-from gateway.observe.access_log import AccessLog, open_access_log
-from gateway.values import Outcome, Peer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from gateway.config.model import BackendSettings
+from gateway.errors import BackendTimeout, SessionEnded
+from gateway.interfaces import IOutcomeObserver
+from gateway.observe.access_log import AccessLog, open_access_log
+from gateway.values import Outcome, Peer
 from tests.observe.examples import Backend, Pool, head, outcome, route, websocket
 
 
@@ -83,7 +83,15 @@ class ContentTests(_LogCase):
         line = self.line(Outcome(status=408, cause="request_timeout", started=5.0, ended=65.0))
         self.assertEqual(line["httpStatus"], 408)
         self.assertEqual(line["timeTaken"], 60.0)
-        for name in ("httpMethod", "requestUri", "ruleName", "serverRouted", "serverStatus", "serverConnectTime", "host"):
+        for name in (
+            "httpMethod",
+            "requestUri",
+            "ruleName",
+            "serverRouted",
+            "serverStatus",
+            "serverConnectTime",
+            "host",
+        ):
             self.assertEqual(line[name], "", name)
 
     def test_same_fields_always(self) -> None:
@@ -127,7 +135,9 @@ class ContentTests(_LogCase):
 
     def test_redacted_query(self) -> None:
         line = self.line(outcome(head=head("/a?token=s3cret?x")), self.make(redact_query=True))
-        self.assertEqual((line["originalRequestUriWithArgs"], line["requestUri"], line["requestQuery"]), ("/a?-", "/a", "-"))
+        self.assertEqual(
+            (line["originalRequestUriWithArgs"], line["requestUri"], line["requestQuery"]), ("/a?-", "/a", "-")
+        )
         line = self.line(outcome(head=head("/a")), self.make(redact_query=True))
         self.assertEqual((line["originalRequestUriWithArgs"], line["requestQuery"]), ("/a", ""))
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway.config.model import Gateway
-from gateway.observe.admin import AdminSite
-from gateway.observe.metrics import Metrics
-from gateway.observe.sessions import Sessions
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from gateway.config.model import Gateway
+from gateway.observe.admin import AdminSite
+from gateway.observe.metrics import Metrics
+from gateway.observe.sessions import Sessions
 from tests.observe.examples import Pool, Session, outcome
 
 
@@ -125,7 +125,9 @@ class AdminTests(SynchronousTestCase):
     def test_unknown_path(self) -> None:
         for path in ("/nothing", "/pools/", "/pools/x", "//", "/%2e%2e/etc/passwd"):
             answer = self.ask(path)
-            self.assertEqual((answer.status, answer.fields["content-type"]), (404, "application/json; charset=utf-8"), path)
+            self.assertEqual(
+                (answer.status, answer.fields["content-type"]), (404, "application/json; charset=utf-8"), path
+            )
             self.assertIn("/pools", answer.json()["error"])
 
     def test_strange_host(self) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from gateway.observe.host_guard import host_name, may_ask
 from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.observe.host_guard import host_name, may_ask
 
 
 class HostGuardTests(SynchronousTestCase):
     def test_let_in(self) -> None:
-        for host in ("127.0.0.1", "127.0.0.1:8081", "localhost:8081", "LOCALHOST", "localhost.:1", "[::1]:8081", "[::1]",
-                     "10.1.2.3:80", "demo.localhost:8080"):  # fmt: skip
+        for host in ("127.0.0.1", "127.0.0.1:8081", "localhost:8081", "LOCALHOST", "localhost.:1", "[::1]:8081",
+                     "[::1]", "10.1.2.3:80", "demo.localhost:8080"):  # fmt: skip
             self.assertTrue(may_ask(host), host)
 
     def test_kept_out(self) -> None:
         for host in ("", "evil.example", "evil.example:8081", "127.0.0.1.evil.example", "localhost.evil.example", "::1",
-                     "evil.example#@127.0.0.1", "user@127.0.0.1", "127.0.0.1 evil", "[::1", "127.0.0.1:", "127.1", "1.2.3.4.5",
-                     "notlocalhost", "127.0.0.1:8081:1", "127.0.0.1/", "0x7f.1"):  # fmt: skip
+                     "evil.example#@127.0.0.1", "user@127.0.0.1", "127.0.0.1 evil", "[::1", "127.0.0.1:", "127.1",
+                     "1.2.3.4.5", "notlocalhost", "127.0.0.1:8081:1", "127.0.0.1/", "0x7f.1"):  # fmt: skip
             self.assertFalse(may_ask(host), host)
 
     def test_listed_names(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gateway.interfaces import IOutcomeObserver
-from gateway.observe.metrics import Metrics
-from gateway.observe.sessions import Sessions
-from gateway.values import Outcome
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from gateway.interfaces import IOutcomeObserver
+from gateway.observe.metrics import Metrics
+from gateway.observe.sessions import Sessions
+from gateway.values import Outcome
 from tests.observe.examples import SETTINGS, Backend, Pool, Session, outcome, route, websocket
 
 _SAMPLE = re.compile(r'([a-z_]+)\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\} (\S+)')
@@ -60,9 +60,7 @@ class MetricsTests(SynchronousTestCase):
         self.metrics.ended(Outcome(listener="web", status=404, cause="no_route"))
         self.metrics.ended(outcome(backend=None, status=502, cause="no_healthy_backend"))
         samples = self.samples()
-        self.assertEqual(
-            samples['gateway_requests_total{listener="web",rule="",pool="",backend="",code="4xx"}'], 1
-        )
+        self.assertEqual(samples['gateway_requests_total{listener="web",rule="",pool="",backend="",code="4xx"}'], 1)
         self.assertEqual(
             samples['gateway_requests_total{listener="web",rule="rule",pool="chat",backend="",code="5xx"}'], 1
         )

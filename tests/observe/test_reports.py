@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from gateway.config.model import Gateway
 from gateway.observe.reports import config_report, first_round, pool_report, session_report
 from gateway.values import ProbeResult
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.observe.examples import SETTINGS, Backend, Pool, Session, head
 
 
@@ -21,10 +21,14 @@ class PoolTests(SynchronousTestCase):
     def test_pool(self) -> None:
         pool = Pool("chat", SETTINGS, Backend(), Backend("2001:db8::1", 81, "down"))
         report = pool_report(pool, _Probes())  # type: ignore[arg-type]
-        self.assertEqual((report["pool"], report["settings"], report["healthy"], report["total"]), ("chat", "fast", 1, 2))
+        self.assertEqual(
+            (report["pool"], report["settings"], report["healthy"], report["total"]), ("chat", "fast", 1, 2)
+        )
         self.assertEqual(report["backends"][0]["address"], "10.0.0.4:80")
         down = report["backends"][1]
-        self.assertEqual((down["state"], down["address"], down["reason"]), ("down", "[2001:db8::1]:81", "it did not answer"))
+        self.assertEqual(
+            (down["state"], down["address"], down["reason"]), ("down", "[2001:db8::1]:81", "it did not answer")
+        )
         self.assertEqual(
             down["probes"],
             [{"at": "2023-11-14T22:13:20.500Z", "healthy": False, "reason": "it did not answer", "status": 200,
@@ -50,7 +54,9 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(session.snapshots, 1)
         self.assertEqual(report["id"], 7)
         self.assertEqual(report["age"], 30.5)
-        self.assertEqual((report["peer"], report["pool"], report["backend"]), ("192.0.2.1:51234", "chat", "10.0.0.4:80"))
+        self.assertEqual(
+            (report["peer"], report["pool"], report["backend"]), ("192.0.2.1:51234", "chat", "10.0.0.4:80")
+        )
         self.assertEqual((report["path"], report["kind"]), ("/chat", "websocket"))
         self.assertNotIn("s3cret", json.dumps(report))
 
@@ -73,7 +79,9 @@ class ConfigTests(SynchronousTestCase):
                     {"name": "c", "data": "UEZY-s3cret", "password": "s3cret", "key_file": "/etc/key.pem"},
                     {"name": "empty"},
                 ],
-                "pools": [{"name": "p", "selectorOptions": {"apiKey": "s3cret", "inner": [{"Password": "s3cret"}], "size": 3}}],
+                "pools": [
+                    {"name": "p", "selectorOptions": {"apiKey": "s3cret", "inner": [{"Password": "s3cret"}], "size": 3}}
+                ],
                 "redirects": [{"name": "r", "target_url": "https://user:s3cret@example.com/"}],
             }
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from gateway.errors import SessionEnded
-from gateway.observe.sessions import Sessions
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from gateway.errors import SessionEnded
+from gateway.observe.sessions import Sessions
 from tests.observe.examples import Pool, Session, route
 
 GOING = SessionEnded(1001, "going away", "shutdown")

@@ -6,9 +6,10 @@ import fcntl
 import os
 from unittest import mock
 
-from gateway.observe.sinks import FileSink, StreamSink
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.observe.sinks import FileSink, StreamSink
 
 
 class _Case(SynchronousTestCase):

@@ -21,9 +21,9 @@ import twisted
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(sysconfig.get_path("purelib"))
 
-TWISTD = """#!{python}
+SCRIPT = """#!{python}
 import sys
-from twisted.scripts.twistd import run
+from twisted.scripts.{name} import run
 sys.exit(run())
 """
 
@@ -64,13 +64,14 @@ class Environment:
         self.plugins = self.site / "twisted" / "plugins"
         _link_all(SITE, self.site, leave_out=_is_ours_or_special, deeper=("twisted",))
         _link_all(SITE / "twisted", self.site / "twisted", deeper=("plugins",))
-        _link_all(SITE / "twisted" / "plugins", self.plugins, leave_out=lambda name: name.startswith("gateway_plugin"))
-        script = self.bin / "twistd"
-        script.write_text(TWISTD.format(python=self.bin / "python"), "utf-8")
-        script.chmod(0o755)
+        _link_all(SITE / "twisted" / "plugins", self.plugins, leave_out=lambda name: name.startswith("gateway_"))
+        for name in ("trial", "twistd"):
+            script = self.bin / name
+            script.write_text(SCRIPT.format(python=self.bin / "python", name=name), "utf-8")
+            script.chmod(0o755)
 
     def run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a program of the environment in an empty directory; its output is one text."""
+        """Run a program of the environment in `elsewhere`, which is empty at first; its output is one text."""
         variables = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PIP_"))}
         done = subprocess.run(
             [str(self.bin / program), *arguments],

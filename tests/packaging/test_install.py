@@ -20,6 +20,15 @@ assert found.pop("console_scripts") == {"gatewayctl": "gateway.ctl:main"}
 assert found == {group: dict(names) for group, names in BUILT_IN.items()}, (found, BUILT_IN)
 """
 
+_TEST = """
+import unittest
+import gateway
+
+class Test(unittest.TestCase):
+    def test_it(self):
+        self.assertTrue(gateway.__version__)
+"""
+
 
 class InstallTests(unittest.TestCase):
     """Real installations into throw-away environments."""
@@ -32,6 +41,15 @@ class InstallTests(unittest.TestCase):
         self.assertIn("--config", place.run("twistd", "gateway", "--help").stdout)
         self.assertIn("--config", place.run("python", "-m", "twisted", "gateway", "--help").stdout)
 
+    def check_that_trial_finds_tests(self, place: environment.Environment) -> None:
+        """`trial tests` in a checkout, the first time, with Twisted's plugin cache written, and with workers."""
+        tests = place.elsewhere / "tests"
+        tests.mkdir()
+        (tests / "__init__.py").touch()
+        (tests / "test_it.py").write_text(_TEST, "utf-8")
+        for options in ([], [], ["-j", "1"]):
+            self.assertIn("PASSED (successes=1)", place.run("trial", *options, "tests").stdout)
+
     def check_entry_points(self, place: environment.Environment) -> None:
         """Everything that setup.py promises can be imported, and is what the registry lists for a bare checkout."""
         place.run("python", "-c", _ENTRY_POINTS)
@@ -41,9 +59,11 @@ class InstallTests(unittest.TestCase):
         place = environment.make(self)
         before = sorted(path.name for path in place.plugins.iterdir())
         self.assertNotIn("gateway", place.run("twistd", "--help").stdout)
+        (place.plugins / "dropin.cache").unlink()  # as in an environment that has just been made
         place.install()
         self.check_that_twistd_knows_it(place)
         self.check_entry_points(place)
+        self.check_that_trial_finds_tests(place)
         self.assertIn("usage", place.run("gatewayctl", "--help").stdout.lower())
         self.assertTrue((place.site / "gateway" / "py.typed").exists())
 
@@ -72,7 +92,7 @@ class InstallTests(unittest.TestCase):
         names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
         files = [path for path in (place.project / "gateway").rglob("*") if path.is_file()]
         expected = {path.relative_to(place.project).as_posix() for path in files}
-        expected.add("twisted/plugins/gateway_plugin.py")
+        expected |= {"twisted/plugins/gateway_plugin.py", "twisted/plugins/gateway_trial.py"}
         self.assertIn("gateway/py.typed", expected)
         self.assertTrue(any(name.endswith(".html") for name in expected))
         self.assertEqual(set(names), expected)

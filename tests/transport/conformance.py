@@ -453,6 +453,26 @@ class RoadConformance:
         await self.turns()
         self.assertEqual(0, calling.running)
 
+    async def test_cancel_while_the_name_is_resolved(self) -> None:
+        connecting = self.road.client("no-such-host.invalid", 80, self.client_tls).connect(Serving())
+        connecting.cancel()
+        await self.assertFailure(connecting, ConnectingCancelledError)
+        await self.turns(0.05)
+
+    async def test_cancel_in_the_factory(self) -> None:
+        """The factory changes its mind while it is asked."""
+
+        def make() -> Recorder:
+            connecting.cancel()
+            return Recorder()
+
+        serving = Serving()
+        port = await self.listen(serving)
+        connecting = self.road.client("127.0.0.1", port.getHost().port, self.client_tls).connect(Serving(make))
+        await self.assertFailure(connecting, ConnectingCancelledError)
+        theirs = await serving.next()
+        self.assertIsInstance(await theirs.lost, _ANY_END)
+
     def silent_port(self) -> int:
         """A port whose backlog is full, so that a connection to it neither succeeds nor fails."""
         listening = socket.socket()

@@ -1,0 +1,59 @@
+"""`gateway.plugins`: a file dropped into a directory on ``sys.path`` is a strategy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import gateway
+
+DROP_IN = """
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from gateway.interfaces import ISelector, IStrategyFactory
+
+
+@implementer(ISelector)
+class Last:
+    def select(self, candidates, head):
+        return candidates[-1]
+
+
+@implementer(IPlugin, IStrategyFactory)
+class Factory:
+    group = "gateway.selectors"
+    name = "last"
+    options = None
+
+    def build(self, options, services):
+        return Last()
+
+
+factory = Factory()
+"""
+
+ASK = """
+from gateway.registry import Registry
+registry = Registry()
+selector = registry.build("gateway.selectors", "last", {}, None)
+print(registry.find("gateway.selectors", "last").source, selector.select("abc", None))
+"""
+
+
+class DropInTests(SynchronousTestCase):
+    """In a process of its own, because the directories are looked up when the package is imported."""
+
+    def test_found(self) -> None:
+        directory = Path(self.mktemp()) / "gateway" / "plugins"
+        directory.mkdir(parents=True)
+        (directory / "of_our_own.py").write_text(DROP_IN)
+        checkout = Path(gateway.__file__).parent.parent
+        path = os.pathsep.join([str(checkout), str(directory.parent.parent.resolve())])
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.stdout, done.returncode), ("drop-in gateway.plugins.of_our_own c\n", 0), done.stderr)
