@@ -49,6 +49,7 @@ setup(
     ],
     extras_require={
         "test": [
+            'httptools>=0.6; platform_python_implementation == "CPython"',
             "hypothesis>=6.100",
             "mypy>=1.18",
             "mypy-zope>=1.0.13",

@@ -137,6 +137,9 @@ class Exchange:
     def start(self, data: bytes, complete: bool, trailers: Fields = ()) -> None:
         """The head is here, with the first ``data`` of the body; ``complete`` if that is all of it."""
         head = self._head
+        if head.upgrade == "h2c":
+            # Passed on, it would let requests by that no router has seen. A server may ignore it (RFC 9110 §7.8).
+            head = self._head = head._replace(upgrade="")
         self._complete = complete
         if data or trailers:
             self._pending = data

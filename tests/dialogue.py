@@ -266,12 +266,14 @@ class Dialogue:
         self.test.assertEqual(list(counts), [len(self.place(number).wires) for number in range(len(counts))])
 
     def advance(self, seconds: float) -> None:
-        """Time passes, in steps in which nobody misses a timer."""
-        while seconds > 0:
-            step = min(0.5, seconds)
-            self.clock.advance(step)
+        """Time passes, from one timer to the next."""
+        end = self.clock.seconds() + seconds
+        while True:
+            due = min([call.getTime() for call in self.clock.getDelayedCalls()], default=end)
+            self.clock.advance(max(min(due, end) - self.clock.seconds(), 0.0))
             self.turn.run()
-            seconds -= step
+            if due >= end:
+                return
 
     def run(self, call: Any, *arguments: Any) -> Any:
         """Do something inside the gateway and let it come to rest."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
+    "SPELLING",
     "COLLECTIONS",
     "IGNORED",
     "MATCH",
@@ -140,6 +141,22 @@ COLLECTIONS = {
         },
     ),
 }
+
+SPELLING = {
+    word.casefold(): word
+    for word in (
+        "statusCodes drainTimeoutInSec keyVaultSecretId requestTimeout webSocketIdleTimeout connectTimeout "
+        "cookieBasedAffinity affinityCookieName hostName hostNames pickHostNameFromBackendAddress connectionDraining "
+        "trustedRootCertificates dedicatedBackendConnection validateCertChainAndExpiry validateSNI sniName "
+        "unhealthyThreshold pickHostNameFromBackendHttpSettings minServers backendAddresses ipAddress frontendPort "
+        "sslCertificate requireServerNameIndication redirectType targetListener targetUrl includePath "
+        "includeQueryString backendAddressPool backendHttpSettings redirectConfiguration defaultBackendAddressPool "
+        "defaultBackendHttpSettings defaultRedirectConfiguration pathRules httpListener urlPathMap sslCertificates "
+        "backendHttpSettingsCollection backendAddressPools httpListeners redirectConfigurations urlPathMaps "
+        "requestRoutingRules certificateFile keyFile"
+    ).split()
+}
+"""How the keys of the tables are spelled, for suggestions."""
 
 IGNORED = frozenset(
     "id etag type name properties provisioningstate resourcegroup resourceguid publiccertdata validatedcertdata "

@@ -14,6 +14,7 @@ from gateway.config.arm_tables import (
     IGNORED,
     MATCH,
     NOT_HONOURED,
+    SPELLING,
     TOP_IGNORED,
     TOP_NOT_HONOURED,
     Collection,
@@ -162,7 +163,7 @@ class ResourceReader:
             return
         close = nearest(member, known, 0.85)
         if close is not None:
-            cursor.fail(f"unknown key {spelled!r}; did you mean {close!r}?")
+            cursor.fail(f"unknown key {spelled!r}; did you mean {SPELLING.get(close, close)!r}?")
         else:
             self._skipped.setdefault((spelled, "this member is not known here and has no effect"), []).append(title)
 
@@ -176,7 +177,7 @@ class ResourceReader:
                 continue
             close = nearest(member, [*COLLECTIONS, "frontendPorts"], 0.85)
             if close is not None:
-                cursor.fail(f"unknown key {spelled!r}; did you mean {close!r}?")
+                cursor.fail(f"unknown key {spelled!r}; did you mean {SPELLING.get(close, close)!r}?")
             else:
                 self.not_honoured.append(f"{spelled}: this member is not known here and has no effect.")
 

@@ -64,7 +64,9 @@ class HttpProbe:
             return _result(ProbeResult(False, str(error)))
         check = HttpCheck(self._request(backend), self._codes, probe.match.body, self._clock)
         limit = min(self._settings.connect_timeout, deadline)
-        connecting = self._road.client(host, port, tls, limit).connect(Factory.forProtocol(lambda: check))
+        factory = Factory.forProtocol(lambda: check)
+        factory.noisy = False
+        connecting = self._road.client(host, port, tls, limit).connect(factory)
 
         def cancel(_: Deferred[ProbeResult]) -> None:
             check.give_up()

@@ -16,7 +16,7 @@ from gateway.http.bodies import FramingError, chunk, decoder, last_chunk
 from gateway.http.forwarding import error_reply, reply_bytes, response_bytes
 from gateway.http.heads import HeadBuffer, parse_request
 from gateway.listener.forwarded import ForwardedFields
-from gateway.relay.flow import BUSY, FEEDING, FlowProtocol
+from gateway.relay.flow import BUSY, CONNECTING, FEEDING, FlowProtocol
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Outcome, Peer, Reply, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class ClientConnection(FlowProtocol):
     _eof = False
     _received = 0
     _sent = 0
-    _queued = -1
+    _payload = 0
+    _taken = -_NEVER
     _lingered = 0
 
     def __init__(self, factory: ListenerFactory) -> None:
@@ -84,6 +85,10 @@ class ClientConnection(FlowProtocol):
 
     def _read_head(self, data: bytes) -> None:
         """Bytes of a head, perhaps more than one."""
+        if self.stuck:
+            # Whoever takes no answers may not ask on: the answers would have to be kept.
+            self._read_ahead(data)
+            return
         end = data.find(b"\r\n\r\n")
         if end < 0 or self._head is not None or data[0] <= 32:
             collected = self._collect(data)
@@ -140,6 +145,7 @@ class ClientConnection(FlowProtocol):
         )
         self._received = size
         self._sent = 0
+        self._taken = -_NEVER
         self._close = not request.keep_alive or shared.stopping
         self._exchange = exchange = Exchange(shared, self, request, outcome, self._forwarded.lines(request, trace_id))
         body = request.body
@@ -149,11 +155,12 @@ class ClientConnection(FlowProtocol):
                 self._read_ahead(rest)
             exchange.start(b"", True)
             return
+        self._decoder = decoder(body, factory.head_limits)
+        self._payload = 0
         limit = shared.limits.max_body_bytes
         if limit is not None and body > limit:
             exchange.client_failed(ContentTooLarge(f"a body of {body} bytes, the limit is {limit}"))
             return
-        self._decoder = decoder(body, factory.head_limits)
         self._receive = self._read_body  # type: ignore[method-assign]
         first = b""
         if rest:
@@ -185,7 +192,8 @@ class ClientConnection(FlowProtocol):
         except FramingError as error:
             raise BadRequest(str(error)) from error
         limit = self._shared.limits.max_body_bytes
-        if limit is not None and self._received > limit + 65536:
+        self._payload += len(payload)
+        if limit is not None and self._payload > limit:
             raise ContentTooLarge(f"a chunked body above the limit of {limit} bytes")
         if body.done:
             self._decoder = None
@@ -220,6 +228,7 @@ class ClientConnection(FlowProtocol):
         self._request = None
         self._received = len(raw)
         self._sent = 0
+        self._taken = -_NEVER
         self._outcome = Outcome(
             peer=self.peer, scheme=self.factory.scheme, local_port=self.factory.port, listener=self.listener,
             trace_id=shared.trace_id(), started=shared.seconds(), status=error.status, cause=error.cause, error=error,
@@ -297,7 +306,7 @@ class ClientConnection(FlowProtocol):
     def _finished(self) -> None:
         """A response is complete: record it, then close or go on."""
         self._record()
-        unread = self._decoder is not None
+        unread = self._decoder is not None or self._request is None
         self._forget_exchange()
         if self.lost:
             return
@@ -317,6 +326,8 @@ class ClientConnection(FlowProtocol):
         source, self._source = self._source, None
         if source is not None and source.held:
             source.let(FEEDING)
+        if self.held:
+            self.let(CONNECTING | FEEDING)
         self._exchange = None
         self._request = None
         self._decoder = None
@@ -382,10 +393,10 @@ class ClientConnection(FlowProtocol):
             self.transport.loseConnection()
 
     def _made_progress(self) -> bool:
-        """Whether the client has read something since this was last asked."""
+        """Whether the client has taken something since this was last asked."""
         queued = getattr(self.transport, "queued", 0)
-        before, self._queued = self._queued, queued
-        return bool(queued) and (before < 0 or queued < before)
+        before, self._taken = self._taken, self._sent - queued
+        return queued > 0 and self._taken > before
 
     def stop(self) -> None:
         """The gateway stops: close if idle, else after the response in progress."""

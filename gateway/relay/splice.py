@@ -66,6 +66,7 @@ class Splice:
         client.fed_by(upstream)
         upstream.fed_by(client)
         self._shared.sessions.add(self)
+        self.snapshot()
         self._shared.opened(self.outcome)
         self._shared.deadlines.set(self, self._last + self._idle)
         if early:

@@ -177,6 +177,7 @@ class _Attempt:
         self._creator: _Creator | None = None
         self._connecting: Deferred[Any] | None = None
         self._over = False
+        self._building = False
         self.result: Deferred[IProtocol] = Deferred(self._cancel)
         self._timer = reactor.callLater(timeout, self._timed_out) if timeout else None
 
@@ -210,9 +211,14 @@ class _Attempt:
     def _build(self, address: Any, connection: SSL.Connection | None) -> IProtocol | None:
         if self._over:
             return None
-        if self._tls is not None and connection is not None:
-            verify(self._tls, connection)
-        return self._factory.buildProtocol(address)
+        self._building = True
+        try:
+            if self._tls is not None and connection is not None:
+                verify(self._tls, connection)
+            protocol = self._factory.buildProtocol(address)
+        finally:
+            self._building = False
+        return None if self._over else protocol
 
     def _ready(self, protocol: IProtocol) -> None:
         if not self._over:
@@ -240,7 +246,7 @@ class _Attempt:
         self._factory.doStop()
         if self._guest is not None and self._guest.transport is not None and not self._guest.lost:
             self._guest.abort()
-        elif self._connecting is not None:
+        elif self._connecting is not None and not self._building:
             self._connecting.cancel()
         self.result.errback(Failure(error or ConnectionLost()))
 

@@ -225,8 +225,9 @@ class Guest(Protocol):
 
     def abort(self) -> None:
         """Close with a reset."""
-        self._aborted = True
-        self.transport.abortConnection()
+        if not self._aborted:
+            self._aborted = True
+            self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Pass it on; Twisted's TLS does not heed a pause at once."""

@@ -21,7 +21,10 @@ VALUES: list[tuple[str, Any]] = [
     ("array('x')", ["x"]),
     ("array(createArray(1))", [1]),
     ("union(createArray(1, 2), createArray(2, 3))", [1, 2, 3]),
-    ("union(createObject('a', createObject('x', 1)), createObject('A', createObject('y', 2)))", {"a": {"x": 1, "y": 2}}),
+    (
+        "union(createObject('a', createObject('x', 1)), createObject('A', createObject('y', 2)))",
+        {"a": {"x": 1, "y": 2}},
+    ),
     ("shallowMerge(createArray(createObject('a', 1), createObject('b', 2)))", {"a": 1, "b": 2}),
     ("intersection(createArray(1, 2, 3), createArray(3, 2))", [2, 3]),
     ("intersection(createObject('a', 1, 'b', 2), createObject('a', 1, 'b', 3))", {"a": 1}),
@@ -154,7 +157,6 @@ ERRORS: list[tuple[str, str]] = [
     ("cidrHost('x', 1)", "cidrHost(): "),
     ("listKeys('x', '1')", "listkeys() of 'x' is known only in Azure"),
 ]
-
 
 
 def evaluate(expression: str) -> Any:

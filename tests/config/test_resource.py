@@ -62,7 +62,7 @@ class ResourceTests(ConfigurationTestCase):
 
     def test_reference_names(self) -> None:
         """Stray quotes and brackets after ids, as in the documentation."""
-        for identifier in ("/a/pools/x", "/a/pools/x'", "/a/pools/x')]", "/a/pools/x\"", "x", "/a/pools/x/ "):
+        for identifier in ("/a/pools/x", "/a/pools/x'", "/a/pools/x')]", '/a/pools/x"', "x", "/a/pools/x/ "):
             self.assertEqual(reference_name(identifier), "x")
 
     def test_names_with_brackets(self) -> None:
@@ -86,7 +86,10 @@ class ResourceTests(ConfigurationTestCase):
         settings["affinityCookieName"] = "c"
         document["trustedRootCertificates"] = [{"name": "root", "properties": {"data": "AAAA"}}]
         document["redirectConfigurations"] = [
-            {"name": "r", "properties": {"redirectType": "permanent", "targetUrl": "https://x.test", "includePath": True}}
+            {
+                "name": "r",
+                "properties": {"redirectType": "permanent", "targetUrl": "https://x.test", "includePath": True},
+            }
         ]
         document["urlPathMaps"] = [
             {"name": "m", "properties": {
@@ -98,18 +101,33 @@ class ResourceTests(ConfigurationTestCase):
         rule.update(ruleType="PathBasedRouting", urlPathMap=reference("urlPathMaps", "m"))
         document["httpListeners"][0]["properties"]["hostNames"] = ["a.test", "*.b.test"]
         gateway = self.load(document)
-        (probe,), (made,), (redirect,), (path_map,) = gateway.probes, gateway.settings, gateway.redirects, gateway.path_maps
-        self.assertEqual((probe.protocol, probe.host, probe.match.status_codes, probe.match.body), ("Http", None, ("200-299", "404"), None))
-        self.assertEqual((made.probe, made.connection_draining.enabled, made.trusted_root_certificates), ("p", True, ("root",)))
+        (probe,), (made,), (redirect,), (path_map,) = (
+            gateway.probes,
+            gateway.settings,
+            gateway.redirects,
+            gateway.path_maps,
+        )
+        self.assertEqual(
+            (probe.protocol, probe.host, probe.match.status_codes, probe.match.body),
+            ("Http", None, ("200-299", "404"), None),
+        )
+        self.assertEqual(
+            (made.probe, made.connection_draining.enabled, made.trusted_root_certificates), ("p", True, ("root",))
+        )
         self.assertEqual((redirect.include_path, redirect.include_query_string), (True, False))
-        self.assertEqual((path_map.default_pool, path_map.path_rules[0].paths, path_map.path_rules[0].redirect), ("chat", ("/a/*",), "r"))
+        self.assertEqual(
+            (path_map.default_pool, path_map.path_rules[0].paths, path_map.path_rules[0].redirect),
+            ("chat", ("/a/*",), "r"),
+        )
         self.assertEqual((gateway.rules[0].path_map, gateway.rules[0].pool), ("m", None))
         self.assertEqual(gateway.listeners[0].host_names, ("a.test", "*.b.test"))
 
     def test_not_honoured(self) -> None:
         """What is accepted and not done is named, in one sentence each, with the objects it is at."""
         document = properties()
-        document.update(sku={"name": "WAF_v2"}, enableHttp2=True, firewallPolicy={"id": "x"}, sslProfiles=[], somethingNew=1)
+        document.update(
+            sku={"name": "WAF_v2"}, enableHttp2=True, firewallPolicy={"id": "x"}, sslProfiles=[], somethingNew=1
+        )
         document["requestRoutingRules"][0]["properties"]["rewriteRuleSet"] = {"id": "x"}
         document["httpListeners"][0]["properties"]["customErrorConfigurations"] = [{"statusCode": "HttpStatus502"}]
         sentences = self.load(document).not_honoured
@@ -155,14 +173,16 @@ class ResourceTests(ConfigurationTestCase):
         document["frontendPorts"][0]["properties"]["port"] = 99999
         document["httpListeners"][0]["properties"]["protocol"] = "Htps"
         document["backendHttpSettingsCollection"][0]["properties"]["requestTimeuot"] = 5
-        document["requestRoutingRules"][0]["properties"]["backendAddressPool"] = reference("backendAddressPools", "chta")
+        document["requestRoutingRules"][0]["properties"]["backendAddressPool"] = reference(
+            "backendAddressPools", "chta"
+        )
         document["requestRoutingRules"][0]["properties"]["ruleType"] = "Simple"
         found = self.refused(document)
         self.assertEqual(len(found), 5, found)
         for expected in (
             r"line \d+: frontendPorts\[0\]\.properties\.port: found 99999, expected a whole number from 0 to 65535",
             r"line \d+: httpListeners\[0\]\.properties\.protocol: found 'Htps', expected one of Http, Https; did you mean 'Https'\?",
-            r"line \d+: backendHttpSettingsCollection\[0\]\.properties\.requestTimeuot: unknown key 'requestTimeuot'; did you mean 'requesttimeout'\?",
+            r"line \d+: backendHttpSettingsCollection\[0\]\.properties\.requestTimeuot: unknown key 'requestTimeuot'; did you mean 'requestTimeout'\?",
             r"line \d+: requestRoutingRules\[0\]\.properties\.backendAddressPool\.id: there is no pool 'chta'; did you mean 'chat'\? \(there are: chat\)",
             r"line \d+: requestRoutingRules\[0\]\.properties\.ruleType: found 'Simple', expected one of Basic, PathBasedRouting",
         ):
@@ -177,10 +197,18 @@ class ResourceTests(ConfigurationTestCase):
             (("httpListeners", 0, "name"), {}, "as name, expected text"),
             (("httpListeners", 0, "properties", "frontendPort"), {"id": 5}, "found 5, expected the id of an object"),
             (("httpListeners", 0, "properties", "frontendPort"), {"name": "x"}, "a reference is written"),
-            (("httpListeners", 0, "properties", "frontendPort"), reference("frontendPorts", "no"), "there is no frontend port 'no'"),
+            (
+                ("httpListeners", 0, "properties", "frontendPort"),
+                reference("frontendPorts", "no"),
+                "there is no frontend port 'no'",
+            ),
             (("httpListeners", 0, "properties", "protocol"), "Tls", "plain TCP or TLS"),
             (("httpListeners", 0, "properties", "hostName"), ["a", 5, {}], "expected text"),
-            (("requestRoutingRules", 0, "properties", "priority"), "x", "found 'x', expected a whole number from 1 to 20000"),
+            (
+                ("requestRoutingRules", 0, "properties", "priority"),
+                "x",
+                "found 'x', expected a whole number from 1 to 20000",
+            ),
             (("requestRoutingRules", 0, "properties", "priority"), True, "found 'true', expected a whole number"),
             (("backendAddressPools", 0, "properties", "backendAddresses"), [{"ipAddress": 5.5e9}], None),
             (("frontendPorts", 0, "properties"), {}, "there is no frontend port 'p80' with a port"),

@@ -27,7 +27,9 @@ class TemplateTests(ConfigurationTestCase):
 
     def test_parameters(self) -> None:
         """Default, parameter files (later ones win), overrides; whatever the name's case."""
-        document = template([gateway("[parameters('Name')]")], parameters={"name": {"type": "string", "defaultValue": "d"}})
+        document = template(
+            [gateway("[parameters('Name')]")], parameters={"name": {"type": "string", "defaultValue": "d"}}
+        )
         self.assertEqual(self.load(document).name, "d")
         first = self.write({"parameters": {"NAME": {"value": "f"}}})
         second = self.write({"name": {"value": "g"}})
@@ -47,7 +49,9 @@ class TemplateTests(ConfigurationTestCase):
         self.assertEqual(self.load(document).listeners[0].port, 80)
         document["resources"][0]["properties"]["frontendPorts"][0]["properties"]["port"] = "[parameters('q')]"
         problem = self.refused_once(document)
-        self.assertIn("resources[0].properties.frontendPorts[0].properties.port: the parameter 'q' has no value", problem)
+        self.assertIn(
+            "resources[0].properties.frontendPorts[0].properties.port: the parameter 'q' has no value", problem
+        )
         self.assertIn("overrides 'parameters: {q: …}' (in [parameters('q')])", problem)
         vault = self.write({"parameters": {"q": {"reference": {"keyVault": {"id": "v"}, "secretName": "s"}}}})
         self.assertIn("the parameter 'q' comes from a Key Vault", self.refused_once(document, parameters=vault))
@@ -88,7 +92,13 @@ class TemplateTests(ConfigurationTestCase):
                 "properties": {"port": "[variables('ports')[copyIndex('frontendPorts')]]"}}}
         ]  # fmt: skip
         inner["backendAddressPools"][0]["properties"] = {
-            "copy": [{"name": "backendAddresses", "count": 3, "input": {"ipAddress": "[concat('10.0.0.', copyIndex('backendAddresses', 4))]"}}]
+            "copy": [
+                {
+                    "name": "backendAddresses",
+                    "count": 3,
+                    "input": {"ipAddress": "[concat('10.0.0.', copyIndex('backendAddresses', 4))]"},
+                }
+            ]
         }
         loaded = self.load(document)
         self.assertEqual((loaded.name, loaded.listeners[0].port), ("g0", 80))
@@ -117,7 +127,11 @@ class TemplateTests(ConfigurationTestCase):
 
     def test_linked(self) -> None:
         """A linked template is named, not followed."""
-        link = {"type": "Microsoft.Resources/deployments", "name": "n", "properties": {"templateLink": {"uri": "http://x"}}}
+        link = {
+            "type": "Microsoft.Resources/deployments",
+            "name": "n",
+            "properties": {"templateLink": {"uri": "http://x"}},
+        }
         self.load(template([gateway(), link]))
         self.warned("a linked template is not followed")
 
@@ -135,7 +149,9 @@ class TemplateTests(ConfigurationTestCase):
         self.assertIn("backendAddresses[0].fqdn", problem)
         for key in ("site", "Microsoft.Web/sites/SITE", address["fqdn"], "reference('site')"):
             if key.startswith("Microsoft"):
-                key = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/resource-group/providers/" + key
+                key = (
+                    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/resource-group/providers/" + key
+                )
             if key.startswith("reference"):
                 address["fqdn"] = "[reference('site').x]"
             overrides = self.write({"references": {key: "over.test"}})
@@ -197,7 +213,7 @@ class ScopeTests(unittest.SynchronousTestCase):
         self.assertIn("is defined by itself", str(caught.exception))
 
     def test_depth(self) -> None:
-        members = ", ".join(f"\"v{i}\": \"[variables('v{i + 1}')]\"" for i in range(200))
+        members = ", ".join(f'"v{i}": "[variables(\'v{i + 1}\')]"' for i in range(200))
         with self.assertRaises(ExpressionError) as caught:
             self.scope('{"variables": {%s, "v200": 1}}' % members).evaluate("[variables('v0')]")
         self.assertIn("too deeply", str(caught.exception))

@@ -121,24 +121,28 @@ class BackendTests(GatewayTestCase):
             (b"Transfer-Encoding: chunked\r\n", b"32\r\n" + b"x" * 50 + b"\r\n"),
             (b"Transfer-Encoding: chunked\r\n", b"64\r\n" + b"x" * 50),
         ):
-            for reset in (False, True):
+            for end in ("close", "reset"):
+                await self._cut(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + body, end)
 
-                async def serve(wire: Wire, answer: bytes = head + b"\r\n" + body, reset: bool = reset) -> None:
-                    await read_request(wire)
-                    wire.write(b"HTTP/1.1 200 OK\r\n" + answer)
-                    await arrived
-                    (wire.reset if reset else wire.close)()
+    async def _cut(self, answer: bytes, end: str) -> None:
+        """A backend sends part of a response and ends when the client has it: no client may take it for all."""
 
-                backend, other = await self.backend(serve), Answers()
-                gateway = await self.gateway(model_for(backend))
-                client = await self.client(gateway)
-                arrived = client.wait(lambda client=client: client.total > 50 and b"xxx" in client.buffer, "half of it")  # type: ignore[misc]
-                client.write(GET)
-                await client.gone()
-                self.assertFalse(bytes(client.buffer).endswith(b"0\r\n\r\n"), "a cut body must not look complete")
-                await gateway.quiet()
-                self.assertEqual([], other.requests)
-                self.assertEqual("backend_closed", (await gateway.outcome()).cause)
+        async def serve(wire: Wire) -> None:
+            await read_request(wire)
+            wire.write(answer)
+            await arrived
+            getattr(wire, end)()
+
+        backend = await self.backend(serve)
+        gateway = await self.gateway(model_for(backend))
+        client = await self.client(gateway)
+        arrived = client.wait(lambda: b"xxx" in client.buffer, "half of it")
+        client.write(GET)
+        await client.gone()
+        self.assertFalse(bytes(client.buffer).endswith(b"0\r\n\r\n"), "a cut body must not look complete")
+        await gateway.quiet()
+        self.assertEqual("backend_closed", (await gateway.outcome()).cause)
+        self.assertEqual(1, len(backend.wires), "not retried")
 
     async def test_cut_until_close_body(self) -> None:
         # only a reset tells that a body without a length is not complete
@@ -189,25 +193,30 @@ class BackendTests(GatewayTestCase):
             await backend.wires[0].gone()
 
     async def test_bad_chunks(self) -> None:
-        # whether they come with the head (502) or after it (cut): never a body that looks complete
         for body in (b"zz\r\n", b"5\r\nhelloXX", b"-1\r\n", b"fffffffffffffffff\r\n", b"5\nhello\r\n"):
             for at_once in (True, False):
+                await self._bad_chunk(body, at_once)
 
-                async def serve(wire: Wire, body: bytes = body, at_once: bool = at_once) -> None:
-                    await read_request(wire)
-                    wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + body * at_once)
-                    await begun
-                    wire.write(body)
-                    await wire.gone()
+    async def _bad_chunk(self, bad: bytes, at_once: bool) -> None:
+        """Whether it comes with the head (502) or after it (cut): never a body that looks complete."""
 
-                gateway = await self.gateway(model_for(await self.backend(serve)))
-                client = await self.client(gateway)
-                begun = client.wait(lambda client=client: client.total > 0, "the beginning")  # type: ignore[misc]
-                client.write(GET)
-                await client.until(b"\r\n\r\n")
-                await gateway.quiet()
-                self.assertEqual("backend_protocol_error", (await gateway.outcome()).cause)
-                self.assertFalse(bytes(client.buffer).endswith(b"0\r\n\r\n"), body)
+        async def serve(wire: Wire) -> None:
+            await read_request(wire)
+            good = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+            wire.write(good + bad if at_once else good)
+            await begun
+            if not at_once:
+                wire.write(bad)
+            await wire.gone()
+
+        gateway = await self.gateway(model_for(await self.backend(serve)))
+        client = await self.client(gateway)
+        begun = client.wait(lambda: client.total > 0, "the beginning")
+        client.write(GET)
+        await client.until(b"\r\n\r\n")
+        await gateway.quiet()
+        self.assertEqual("backend_protocol_error", (await gateway.outcome()).cause)
+        self.assertFalse(bytes(client.buffer).endswith(b"0\r\n\r\n"), bad)
 
     async def test_answers_without_being_asked(self) -> None:
         # what comes too much must never be taken for the answer to somebody else's request

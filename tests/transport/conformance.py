@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import (
-    CannotListenError,
-    ConnectError,
-    ConnectingCancelledError,
     ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
-    ConnectionRefusedError,
-    DNSLookupError,
-    TimeoutError,
 )
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint, ITCPTransport
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from gateway.interfaces import IRoad
-from tests.transport.peers import HalfCloser, Recorder, Serving
+from tests.transport.connecting import ConnectingConformance
+from tests.transport.peers import Pieces, Recorder, Serving, Source
 
-__all__ = ["PlainConformance", "RoadConformance"]
-
-_ANY_END = (ConnectionDone, ConnectionLost, ConnectionAborted)
+__all__ = ["RoadConformance"]
 
 
-class RoadConformance:
+class RoadConformance(ConnectingConformance):
     """Over TCP and TLS alike. Subclasses provide ``make_road``, ``server_tls`` and ``client_tls``."""
 
     timeout = 8
@@ -156,7 +147,7 @@ class RoadConformance:
         """Nobody reads: the producer is paused and memory stays bounded; then everything arrives."""
         mine, theirs = await self.pair()
         theirs.keep = False
-        producer = _Source(mine.transport, 64 * 1024, 24_000_000)
+        producer = Source(mine.transport, 64 * 1024, 24_000_000)
         theirs.transport.pauseProducing()
         mine.transport.registerProducer(producer, True)
         producer.run()
@@ -182,7 +173,7 @@ class RoadConformance:
         theirs.transport.registerProducer(third.transport, True)
         third.transport.registerProducer(theirs.transport, True)
         fourth.transport.pauseProducing()
-        source = _Source(mine.transport, 64 * 1024, 24_000_000)
+        source = Source(mine.transport, 64 * 1024, 24_000_000)
         mine.transport.registerProducer(source, True)
         source.run()
         while not source.paused:
@@ -196,7 +187,7 @@ class RoadConformance:
     async def test_pull_producer(self) -> None:
         mine, theirs = await self.pair()
         pieces = [bytes([number]) * 1000 for number in range(200)]
-        puller = _Pieces(mine.transport, list(pieces))
+        puller = Pieces(mine.transport, list(pieces))
         mine.transport.registerProducer(puller, False)
         mine.transport.loseConnection()
         await theirs.lost
@@ -204,7 +195,7 @@ class RoadConformance:
 
     async def test_second_producer_is_refused(self) -> None:
         mine, _ = await self.pair()
-        mine.transport.registerProducer(_Source(mine.transport, 1, 0), True)
+        mine.transport.registerProducer(Source(mine.transport, 1, 0), True)
         self.assertRaises(RuntimeError, mine.transport.registerProducer, object(), True)
         mine.transport.unregisterProducer()
 
@@ -253,7 +244,7 @@ class RoadConformance:
     async def test_lose_connection_with_a_streaming_producer(self) -> None:
         """A streaming producer does not hold up the end, and is told."""
         mine, theirs = await self.pair()
-        source = _Source(mine.transport, 1, 0)
+        source = Source(mine.transport, 1, 0)
         mine.transport.registerProducer(source, True)
         mine.transport.write(b"last")
         mine.transport.loseConnection()
@@ -308,7 +299,7 @@ class RoadConformance:
         mine, _ = await self.pair()
         mine.transport.abortConnection()
         await mine.lost
-        source = _Source(mine.transport, 1, 0)
+        source = Source(mine.transport, 1, 0)
         mine.transport.registerProducer(source, True)
         self.assertTrue(source.stopped)
 
@@ -380,59 +371,11 @@ class RoadConformance:
         self.assertEqual(b"two", await successor.received(3))
         self.assertEqual(b"one", theirs.data)
 
-    async def test_factory_refuses(self) -> None:
-        port = await self.listen(Serving(lambda: None))
-        calling = Serving()
-        try:
-            mine = await self.road.client("127.0.0.1", port.getHost().port, self.client_tls).connect(calling)
-        except Exception as error:
-            self.assertIsInstance(error, (ConnectError, *_ANY_END))
-            return
-        self.assertIsInstance(await mine.lost, _ANY_END)
-
-    async def test_factory_raises(self) -> None:
-        def make() -> Any:
-            raise ZeroDivisionError("from the factory")
-
-        port = await self.listen(Serving(make))
-        mine = await self.road.client("127.0.0.1", port.getHost().port, self.client_tls).connect(Serving())
-        await mine.lost
-        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
-
-    async def test_factories_are_started_and_stopped(self) -> None:
-        serving, calling = Serving(), Serving()
-        port = await self.listen(serving)
-        self.assertEqual(1, serving.running)
-        mine = await self.road.client("127.0.0.1", port.getHost().port, self.client_tls).connect(calling)
-        theirs = await serving.next()
-        self.assertEqual(1, calling.running)
-        mine.transport.loseConnection()
-        await gatherResults([mine.lost, theirs.lost])
-        await self.turns()
-        self.assertEqual(0, calling.running)
-        await port.stopListening()
-        self.assertEqual(0, serving.running)
-
-    async def test_stopping_the_port_keeps_connections(self) -> None:
-        serving = Serving()
-        port = await self.listen(serving)
-        number = port.getHost().port
-        mine = await self.road.client("127.0.0.1", number, self.client_tls).connect(Serving())
-        theirs = await serving.next()
-        self.ends += [mine, theirs]
-        await port.stopListening()
-        await maybeDeferred(port.stopListening)
-        await self.assertFailure(
-            self.road.client("127.0.0.1", number, self.client_tls).connect(Serving()), ConnectionRefusedError
-        )
-        mine.transport.write(b"still here")
-        await theirs.received(10)
-
     async def test_timers_run_under_flood(self) -> None:
         """A connection that always has something to read does not keep the reactor from its timers."""
         mine, theirs = await self.pair()
         theirs.keep = False
-        source = _Source(mine.transport, 256 * 1024, 1 << 40)
+        source = Source(mine.transport, 256 * 1024, 1 << 40)
         mine.transport.registerProducer(source, True)
         self.reactor.callLater(0, source.run)
         for _ in range(20):
@@ -443,238 +386,7 @@ class RoadConformance:
         source.paused = True
         mine.transport.unregisterProducer()
 
-    async def test_cancel(self) -> None:
-        hole = self.silent_port()
-        calling = Serving()
-        connecting = self.road.client("127.0.0.1", hole, self.client_tls).connect(calling)
-        connecting.cancel()
-        error = await self.assertFailure(connecting, ConnectingCancelledError)
-        self.assertEqual(hole, error.address.port)
-        await self.turns()
-        self.assertEqual(0, calling.running)
-
-    async def test_cancel_while_the_name_is_resolved(self) -> None:
-        connecting = self.road.client("no-such-host.invalid", 80, self.client_tls).connect(Serving())
-        connecting.cancel()
-        await self.assertFailure(connecting, ConnectingCancelledError)
-        await self.turns(0.05)
-
-    async def test_cancel_in_the_factory(self) -> None:
-        """The factory changes its mind while it is asked."""
-
-        def make() -> Recorder:
-            connecting.cancel()
-            return Recorder()
-
-        serving = Serving()
-        port = await self.listen(serving)
-        connecting = self.road.client("127.0.0.1", port.getHost().port, self.client_tls).connect(Serving(make))
-        await self.assertFailure(connecting, ConnectingCancelledError)
-        theirs = await serving.next()
-        self.assertIsInstance(await theirs.lost, _ANY_END)
-
-    def silent_port(self) -> int:
-        """A port whose backlog is full, so that a connection to it neither succeeds nor fails."""
-        listening = socket.socket()
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        self.addCleanup(listening.close)
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(listening.getsockname())
-            self.addCleanup(filler.close)
-        return int(listening.getsockname()[1])
-
-    async def test_connect_times_out(self) -> None:
-        endpoint = self.road.client("127.0.0.1", self.silent_port(), self.client_tls, timeout=0.05)
-        error = await self.assertFailure(endpoint.connect(Serving()), TimeoutError)
-        self.assertIsInstance(error, ConnectError)
-        self.assertIn("0.05 s", str(error))
-
-    async def test_connect_refused(self) -> None:
-        free = socket.socket()
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
-        free.close()
-        calling = Serving()
-        endpoint = self.road.client("127.0.0.1", number, self.client_tls)
-        await self.assertFailure(endpoint.connect(calling), ConnectionRefusedError)
-        self.assertEqual(0, calling.running)
-
-    async def test_names_are_resolved(self) -> None:
-        serving = Serving()
-        port = await self.listen(serving)
-        mine = await self.road.client("localhost", port.getHost().port, self.client_tls).connect(Serving())
-        self.ends += [mine, await serving.next()]
-        self.assertEqual("127.0.0.1", mine.transport.getPeer().host)
-
-    async def test_name_without_address(self) -> None:
-        endpoint = self.road.client("no-such-host.invalid", 80, self.client_tls)
-        await self.assertFailure(endpoint.connect(Serving()), DNSLookupError)
-
-
-class PlainConformance(RoadConformance):
-    """What only plain TCP can do, or where TLS makes no difference."""
-
-    async def test_half_close_by_the_client(self) -> None:
-        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
-        mine.transport.write(b"request")
-        mine.call("loseWriteConnection")
-        mine.transport.write(b"ignored")
-        self.assertFalse(mine.reentered)
-        await theirs.read_lost
-        await mine.write_lost
-        self.assertEqual(b"request", theirs.data)
-        theirs.transport.write(b"response" * 1000)
-        theirs.transport.loseConnection()
-        await theirs.lost
-        await mine.read_lost
-        self.assertEqual(8000, mine.count)
-        mine.transport.loseConnection()
-        await mine.lost
-        self.assertEqual(["made", "write lost", "read lost", "lost"], mine.events)
-
-    async def test_half_close_waits_for_the_queue(self) -> None:
-        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
-        theirs.keep = False
-        theirs.transport.pauseProducing()
-        mine.transport.write(b"x" * 9_000_000)
-        mine.transport.loseWriteConnection()
-        theirs.transport.resumeProducing()
-        await theirs.read_lost
-        self.assertEqual(9_000_000, theirs.count)
-        theirs.transport.write(b"thanks")
-        await mine.received(6)
-
-    async def test_end_of_file_without_half_close_ends_the_connection(self) -> None:
-        mine, theirs = await self.pair(client=HalfCloser)
-        mine.transport.loseWriteConnection()
-        self.assertIsInstance(await theirs.lost, ConnectionDone)
-        await mine.read_lost
-
-    async def test_both_halves_closed_is_the_end(self) -> None:
-        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
-        mine.transport.loseWriteConnection()
-        theirs.transport.loseWriteConnection()
-        await gatherResults([mine.read_lost, theirs.read_lost, mine.write_lost, theirs.write_lost])
-        for end in (mine, theirs):
-            end.transport.loseConnection()
-            self.assertIsInstance(await end.lost, ConnectionDone)
-
-    async def test_half_closed_peer_resets(self) -> None:
-        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
-        mine.transport.loseWriteConnection()
-        await theirs.read_lost
-        mine.transport.abortConnection()
-        theirs.transport.write(b"x")
-        await self.turns(0.01)
-        theirs.transport.write(b"x")
-        self.assertIsInstance(await theirs.lost, ConnectionLost)
-
-    async def test_early_response_before_a_reset_is_read(self) -> None:
-        """A server that answers and leaves while we still send: the answer is not lost in our failing write."""
-        listening = socket.socket()
-        self.addCleanup(listening.close)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(1)
-        calling = Serving()
-        mine = await self.road.client("127.0.0.1", listening.getsockname()[1]).connect(calling)
-        accepted, _ = listening.accept()
-        mine.transport.write(b"a long request")
-        accepted.sendall(b"early response")
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        accepted.close()
-        mine.call("write", b"more of the request")
-        mine.call("write", b"more of the request")
-        await mine.lost
-        self.assertEqual(b"early response", mine.data)
-
-    async def test_port_in_use(self) -> None:
-        port = await self.listen(Serving())
-        error = await self.assertFailure(
-            self.road.server("127.0.0.1", port.getHost().port).listen(Serving()), CannotListenError
-        )
-        self.assertIn("already in use", str(error))
-
-    async def test_listen_on_everything(self) -> None:
-        serving = Serving()
-        port = await self.listen(serving, host="")
-        mine = await self.road.client("127.0.0.1", port.getHost().port).connect(Serving())
-        theirs = await serving.next()
-        self.ends += [mine, theirs]
-        self.assertEqual("127.0.0.1", theirs.transport.getPeer().host)
-        self.assertEqual("127.0.0.1", theirs.transport.getHost().host)
-        self.assertEqual("127.0.0.1", theirs.addr.host)
-
-    async def test_ipv6(self) -> None:
-        serving = Serving()
-        try:
-            port = await self.listen(serving, host="::1")
-        except CannotListenError as error:
-            from twisted.trial.unittest import SkipTest
-
-            raise SkipTest(f"no IPv6 here: {error}") from None
-        mine = await self.road.client("::1", port.getHost().port).connect(Serving())
-        theirs = await serving.next()
-        self.ends += [mine, theirs]
-        self.assertEqual("::1", theirs.transport.getPeer().host)
-
 
 class _Echo(Recorder):
     def dataReceived(self, data: bytes) -> None:
         self.transport.write(data)
-
-
-class _Source:
-    """A streaming producer that writes until it is paused."""
-
-    def __init__(self, transport: Any, size: int, total: int) -> None:
-        self.transport = transport
-        self.piece = b"s" * size
-        self.total = total
-        self.sent = 0
-        self.paused = False
-        self.stopped = False
-        self.resumes = 0
-        self.most_queued = 0
-
-    def run(self) -> None:
-        while not self.paused and not self.stopped and self.sent < self.total:
-            piece = self.piece[: self.total - self.sent]
-            self.sent += len(piece)
-            self.transport.write(piece)
-            self.most_queued = max(self.most_queued, self.transport.queued)
-            if self.sent % (64 * len(self.piece)) == 0 and not self.paused:
-                from twisted.internet import reactor
-
-                reactor.callLater(0, self.run)  # type: ignore[attr-defined]
-                return
-
-    def pauseProducing(self) -> None:
-        self.paused = True
-
-    def resumeProducing(self) -> None:
-        self.resumes += 1
-        self.paused = False
-        self.run()
-
-    def stopProducing(self) -> None:
-        self.stopped = True
-
-
-class _Pieces:
-    """A pull producer."""
-
-    def __init__(self, transport: Any, pieces: list[bytes]) -> None:
-        self.transport = transport
-        self.pieces = pieces
-
-    def resumeProducing(self) -> None:
-        if self.pieces:
-            self.transport.write(self.pieces.pop(0))
-        else:
-            self.transport.unregisterProducer()
-
-    def stopProducing(self) -> None:
-        self.pieces = []

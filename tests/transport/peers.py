@@ -16,7 +16,7 @@ from zope.interface import implementer
 from gateway.transport.tls import ClientTLS
 from tests.certificates import Issued, TestCA
 
-__all__ = ["CA", "LEAF", "HalfCloser", "Recorder", "Serving", "client_tls", "server_tls"]
+__all__ = ["CA", "LEAF", "HalfCloser", "Pieces", "Recorder", "Serving", "Source", "client_tls", "server_tls"]
 
 CA = TestCA()
 LEAF = CA.issue(names=["localhost"], ips=["127.0.0.1"])
@@ -173,3 +173,57 @@ class Serving(Factory):
         else:
             self._awaited.append(waiting)
         return waiting
+
+
+class Source:
+    """A streaming producer that writes until it is paused."""
+
+    def __init__(self, transport: Any, size: int, total: int) -> None:
+        self.transport = transport
+        self.piece = b"s" * size
+        self.total = total
+        self.sent = 0
+        self.paused = False
+        self.stopped = False
+        self.resumes = 0
+        self.most_queued = 0
+
+    def run(self) -> None:
+        while not self.paused and not self.stopped and self.sent < self.total:
+            piece = self.piece[: self.total - self.sent]
+            self.sent += len(piece)
+            self.transport.write(piece)
+            self.most_queued = max(self.most_queued, self.transport.queued)
+            if self.sent % (64 * len(self.piece)) == 0 and not self.paused:
+                from twisted.internet import reactor
+
+                reactor.callLater(0, self.run)  # type: ignore[attr-defined]
+                return
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.resumes += 1
+        self.paused = False
+        self.run()
+
+    def stopProducing(self) -> None:
+        self.stopped = True
+
+
+class Pieces:
+    """A pull producer."""
+
+    def __init__(self, transport: Any, pieces: list[bytes]) -> None:
+        self.transport = transport
+        self.pieces = pieces
+
+    def resumeProducing(self) -> None:
+        if self.pieces:
+            self.transport.write(self.pieces.pop(0))
+        else:
+            self.transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        self.pieces = []
