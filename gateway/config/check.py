@@ -6,6 +6,7 @@ Application Gateway enforces itself (reference: "Server-side validation rules", 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from gateway.config.problems import Draft, place_of
 from gateway.config.tree import Place, nearest
 from gateway.errors import Problem
 
-__all__ = ["Finding", "check", "findings"]
+__all__ = ["Finding", "check", "findings", "is_address"]
 
 _HOST = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z"
@@ -322,6 +323,8 @@ class _Checker:
     def _listener(self, at: tuple[str | int, ...], listener: HttpListener) -> None:
         for number, name in enumerate(listener.certificates):
             self._refer((*at, "certificates", number), "certificates", name)
+        if listener.address and not is_address(listener.address):
+            self._error((*at, "address"), f"found {listener.address[:80]!r}, expected an address such as 127.0.0.1, or nothing")
         if listener.protocol == "Https" and not listener.certificates:
             self._error(at, f"listener {listener.name!r} is Https and has no certificate")
         if listener.protocol == "Http" and listener.certificates:
@@ -424,6 +427,15 @@ _ONE = {
     "certificates": "certificate",
     "trusted_roots": "trusted root",
 }
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address, of either version, without brackets."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _clash(a: HttpListener, b: HttpListener) -> tuple[str, str] | None:

@@ -16,9 +16,9 @@ from gateway.config.problems import Draft, unwrap
 from gateway.config.tree import Map, Place, line_of, plain, show
 from gateway.errors import Problem
 
-__all__ = ["COMPACT_KEYS", "CompactReader", "parse_backend"]
+__all__ = ["COMPACT_KEYS", "SYNONYMS", "CompactReader", "parse_backend"]
 
-_SYNONYMS = {
+SYNONYMS = {
     model.Pool: {"backends": "members", "backendaddresses": "members"},
     model.HttpListener: {
         "hostname": "host_names",
@@ -103,7 +103,7 @@ class CompactReader:
         names = {
             (field.alias or name).casefold(): name for name, field in cls.model_fields.items() if name not in _HIDDEN
         }
-        names |= _SYNONYMS.get(cls, {})
+        names |= SYNONYMS.get(cls, {})
         for key, value in node.items():
             where = place.child(key, line_of(node, key))
             name = names.get(key.casefold().replace("_", ""), key)

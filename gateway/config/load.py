@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import arm_tables
-from gateway.config.check import findings
+from gateway.config.check import findings, is_address
 from gateway.config.compact import COMPACT_KEYS, CompactReader, parse_backend
 from gateway.config.cursor import Cursor
 from gateway.config.evaluator import Scope, Shared
@@ -31,7 +31,7 @@ __all__ = ["from_command_line", "load", "read_tree"]
 MAX_FILE = 16 << 20
 _MAX_YAML = 4 << 20
 _ARM_KEYS = frozenset(arm_tables.COLLECTIONS) | {"frontendports", "gatewayipconfigurations", "frontendipconfigurations"}
-_SHARED_KEYS = {"probes"}
+_SHARED_KEYS = {"probes", "pathrules"}
 _FORMS = (
     "expected an ARM template, an exported Application Gateway, its 'properties' (httpListeners, …) "
     "or a compact configuration (listeners, pools, rules)"
@@ -398,6 +398,9 @@ def _parse_listen(text: str) -> tuple[str, int]:
     elif ":" in rest:
         address, _, rest = rest.rpartition(":")
         address = address.strip("[]")
+    address = "127.0.0.1" if address.lower() == "localhost" else address
+    if address and not is_address(address):
+        raise ValueError(f"{address!r} is not an address; {wanted}")
     if not rest.isdigit() or not rest.isascii() or len(rest) > 5 or int(rest) > 65535:
         raise ValueError(wanted)
     return address, int(rest)

@@ -28,9 +28,9 @@ _log = Logger()
 _TEXT = """
 The demonstration runs{why}.
 
-  open    http://{place}/               a chat through the gateway; open it twice
-  type    curl http://{place}/api/whoami    twice: the backends take turns
-  stop    Ctrl-C
+  open    http://{place}/                   a chat through the gateway; open it twice
+  type    curl http://{place}/api/whoami    and again: the backends take turns
+  stop    with Ctrl-C
 """
 
 

@@ -29,6 +29,8 @@ from gateway.transport.deadlines import Deadlines
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
+    from gateway.transport.tcp import TCPTransport
+
 __all__ = ["Pump", "Rider"]
 
 _log = Logger()
@@ -58,7 +60,10 @@ class Rider(Protocol):
 
 @implementer(IReadDescriptor)
 class Pump:
-    """See the module. ``reactor`` is an ``IReactorFDSet`` and ``IReactorTime``."""
+    """See the module. ``reactor`` is an ``IReactorFDSet`` and ``IReactorTime``.
+
+    ``turning``: a turn is being served.  ``outbox``: the transports that have something to send at the round's end.
+    """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -67,7 +72,8 @@ class Pump:
         self._riders: dict[int, Rider] = {}
         self._ready: deque[Rider] = deque()
         self._later: list[Callable[[], None]] = []
-        self._turning = False
+        self.turning = False
+        self.outbox: list[TCPTransport] = []
         self._kick: IDelayedCall | None = None
         self.deadlines = Deadlines(reactor)
 
@@ -95,7 +101,7 @@ class Pump:
         """Forget a socket, which the caller will close. Idempotent."""
         if self._riders.pop(fd, None) is not None:
             del self._handlers[fd]
-            if not self._riders and not self._turning:
+            if not self._riders and not self.turning:
                 self._close()
 
     def soon(self, rider: Rider) -> None:
@@ -103,13 +109,13 @@ class Pump:
         if not rider.waiting:
             rider.waiting = True
             self._ready.append(rider)
-            if not self._turning and self._kick is None:
+            if not self.turning and self._kick is None:
                 self._kick = self._reactor.callLater(0, self._kicked)
 
     def later(self, call: Callable[[], None]) -> None:
         """Do ``call()`` when the events at hand have been served. It must not raise."""
         self._later.append(call)
-        if not self._turning and self._kick is None:
+        if not self.turning and self._kick is None:
             self._kick = self._reactor.callLater(0, self._kicked)
 
     def stop(self) -> None:
@@ -130,13 +136,13 @@ class Pump:
 
     def doRead(self) -> None:
         """One turn. HOT"""
-        if self._turning:
+        if self.turning:
             return
-        self._turning = True
+        self.turning = True
         try:
             self._turn(monotonic() + _TURN)
         finally:
-            self._turning = False
+            self.turning = False
         if not self._riders:
             self._close()
         if (self._ready or self._later) and self._kick is None:
@@ -148,7 +154,7 @@ class Pump:
             rider.dropped(reason)
         while self._later:
             self._do_later()
-        if not self._riders and not self._turning:
+        if not self._riders and not self.turning:
             self._close()
 
     # The turn
@@ -172,6 +178,8 @@ class Pump:
                     handler(mask)
                 except Exception:
                     self._rider_failed(handler.__self__)  # type: ignore[attr-defined]
+            if self.outbox:
+                self._send()
             if self._later:
                 self._do_later()
             if ready:
@@ -194,8 +202,20 @@ class Pump:
                 self._rider_failed(rider)
             if monotonic() > ends:
                 break
+        if self.outbox:
+            self._send()
         if self._later:
             self._do_later()
+
+    def _send(self) -> None:
+        """Send what was written in this round, in one go.
+
+        A peer that sleeps is woken by the first of these and finds the others; woken for each one by one it would
+        fall asleep in between, and that costs more than the sending (measured: 15 % of a small GET).
+        """
+        outbox, self.outbox = self.outbox, []
+        for transport in outbox:
+            transport.send_gathered()
 
     def _do_later(self) -> None:
         calls, self._later = self._later, []
@@ -204,6 +224,8 @@ class Pump:
                 call()
             except Exception:
                 _log.failure("the pump could not finish a connection")
+        if self.outbox:
+            self._send()
 
     def _rider_failed(self, rider: Rider) -> None:
         failure = Failure()

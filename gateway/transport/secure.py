@@ -120,11 +120,7 @@ class TLSTransport(TCPTransport):
 
     # Writing
 
-    def write(self, data: bytes) -> None:
-        """As `TCPTransport.write`. HOT"""
-        if not self._direct:
-            self._enqueue(data)
-            return
+    def _send_now(self, data: bytes) -> None:
         length = len(data)
         sent = 0
         while sent < length:

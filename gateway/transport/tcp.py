@@ -1,6 +1,7 @@
 """The TCP transport on the pump.
 
-``write`` sends at once; only what the kernel refuses is queued.  A queue that is not empty pauses the streaming
+``write`` sends at the end of the pump's round, all that was written in it in one piece; only what the kernel refuses
+is queued.  A queue that is not empty pauses the streaming
 producer that feeds it, and lets it go on when it is nearly drained.  Nothing here calls the protocol from inside
 one of the protocol's own calls: losses are told later in the turn.
 """
@@ -47,6 +48,9 @@ _LOW_WATER = 32 * 1024
 _PIECES = 64
 """How many queued pieces one system call takes (the kernel's limit is 1024)."""
 
+_GATHERED = 32 * 1024
+"""Bytes that are put together in a round of the pump; more is sent at once."""
+
 _DISCARD = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
@@ -68,7 +72,7 @@ class TCPTransport(SocketFacts):
     negotiatedProtocol: bytes | None = None
 
     __slots__ = (
-        "_closing_write", "_deaf", "_direct", "_end_seen", "_fd", "_more",
+        "_closing_write", "_deaf", "_direct", "_end_seen", "_fd", "_gathered", "_more",
         "_on_lost", "_paused", "_producer", "_producer_paused", "_pump", "_queue", "_read_closed", "_reason",
         "_recv", "_send", "_size", "_streaming", "_write_closed", "_write_error", "connected",
         "disconnecting", "protocol", "queued", "waiting",
@@ -84,6 +88,7 @@ class TCPTransport(SocketFacts):
         self._send: Callable[[Any], int] = sock.send
         self._size = _SMALL_READ
         self._queue: deque[Any] = deque()
+        self._gathered = b""
         self.queued = 0
         self.connected = True
         self.disconnecting = False
@@ -173,10 +178,36 @@ class TCPTransport(SocketFacts):
     # ITransport
 
     def write(self, data: bytes) -> None:
-        """Send, or queue what cannot be sent. Ignored once the connection is lost or its write side closed. HOT"""
+        """Send at the end of the pump's round, or at once outside of one; queue what the kernel refuses.
+
+        Ignored once the connection is lost or its write side closed.  HOT
+        """
         if not self._direct:
             self._enqueue(data)
-            return
+        elif self._pump.turning and len(data) <= _GATHERED:
+            if not self._gathered:
+                self._gathered = data
+                self._pump.outbox.append(self)
+            elif len(self._gathered) + len(data) <= _GATHERED:
+                self._gathered += data
+            else:
+                self.send_gathered()
+                self.write(data)
+        else:
+            if self._gathered:
+                self.send_gathered()
+            if self._direct:
+                self._send_now(data)
+            else:
+                self._enqueue(data)
+
+    def send_gathered(self) -> None:
+        """Send what was written in this round. HOT"""
+        data, self._gathered = self._gathered, b""
+        if data:
+            self._send_now(data)
+
+    def _send_now(self, data: bytes) -> None:
         try:
             sent = self._send(data)
         except BlockingIOError:
@@ -198,6 +229,7 @@ class TCPTransport(SocketFacts):
         """
         if self.disconnecting or not self.connected:
             return
+        self.send_gathered()
         self.disconnecting = True
         self._direct = False
         unread = self._more or self._paused
@@ -219,6 +251,7 @@ class TCPTransport(SocketFacts):
     def loseWriteConnection(self) -> None:
         """Send an end of file when the queue has been sent; reading goes on."""
         if self.connected and not self._closing_write and not self.disconnecting:
+            self.send_gathered()
             self._closing_write = True
             self._direct = False
             self._finish_if_flushed()
@@ -450,6 +483,7 @@ class TCPTransport(SocketFacts):
         self.connected = False
         self._direct = False
         self._deaf = True
+        self._gathered = b""
         self._reason = reason
         self._queue.clear()
         self.queued = 0

@@ -30,7 +30,6 @@ __all__ = ["Roots", "backend_tls", "forget", "probe_tls"]
 Roots = Mapping[str, Sequence[x509.Certificate]]
 """Trusted roots by name, as `gateway.listener.certificates.load_roots` gives them."""
 
-_ALPN = [b"http/1.1"]
 _LONGEST_NAME = 253  # RFC 1035 §2.3.4 as text
 _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _PROBE_HOST = "127.0.0.1"  # the default probe's Host field; it says nothing about a certificate
@@ -84,7 +83,7 @@ def _context(verify: bool, trusted: tuple[x509.Certificate, ...]) -> SSL.Context
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_alpn_protos(_ALPN)
+    # No ALPN: HTTP/1.1 is what a server speaks without it, and Twisted's refuses an offer that it has no answer to.
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)
         return context

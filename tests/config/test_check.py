@@ -129,6 +129,10 @@ class CheckTests(unittest.SynchronousTestCase):
         mixed = gateway(host("a"), host("b", protocol="Https", certificates=("c",)), certificates=certificate)
         self.says(mixed, "listeners[1].protocol: listeners 'a' and 'b' share port 80 but speak Http and Https")
 
+    def test_addresses(self) -> None:
+        self.says(gateway(host("l", address="::1")))
+        self.says(gateway(host("l", address="localhost")), "listeners[0].address: found 'localhost', expected an address")
+
     def test_hosts(self) -> None:
         for good in (
             "a.test",

@@ -215,7 +215,7 @@ class ScopeTests(unittest.SynchronousTestCase):
     def test_depth(self) -> None:
         members = ", ".join(f'"v{i}": "[variables(\'v{i + 1}\')]"' for i in range(200))
         with self.assertRaises(ExpressionError) as caught:
-            self.scope('{"variables": {%s, "v200": 1}}' % members).evaluate("[variables('v0')]")
+            self.scope('{"variables": {' + members + ', "v200": 1}}').evaluate("[variables('v0')]")
         self.assertIn("too deeply", str(caught.exception))
 
     def test_user_functions(self) -> None:

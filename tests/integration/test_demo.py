@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.trial import unittest
 
 from gateway.demo.service import free_port
-from tests.integration.shell import missing, open_shell
+from tests.integration.shell import Shell, missing
 
 
 class DemoTests(unittest.TestCase):
@@ -23,7 +23,8 @@ class DemoTests(unittest.TestCase):
     def serve(self, program: str) -> None:
         directory = Path(tempfile.mkdtemp(prefix="gateway-demo-"))
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
-        shell = open_shell(self, directory)
+        shell = Shell(directory, {0: 0})  # the demonstration finds a port by itself
+        self.addCleanup(shell.close)
         shell.run(f".venv/bin/{program} gateway --demo --access-log off &")
         shell.expect("grep -c 'open  *http' output-1.txt", "1")
         url = re.search(r"open +(http://127\.0\.0\.1:[0-9]+/)", shell.outputs())

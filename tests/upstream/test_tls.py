@@ -195,7 +195,7 @@ class AcceptedTests(SynchronousTestCase):
         server = ServerTLS([listener], {"c": load(issued.certificate("c"))})
         done = self.assertAccepted(backend_tls(settings(), "m", "api.example", ROOTS), server.getContext())
         self.assertEqual("TLSv1.3", done.client.get_protocol_version_name())
-        self.assertEqual(b"http/1.1", done.client.get_alpn_proto_negotiated())
+        self.assertEqual(b"", done.client.get_alpn_proto_negotiated())
 
     def test_platform_roots(self) -> None:
         # SSL_CERT_FILE is how OpenSSL is told of another platform store

@@ -1,0 +1,186 @@
+"""Writes `configuration.md` from the configuration model: run ``python docs/make_configuration.py`` after changing it.
+
+With ``--check`` nothing is written; the exit status is 1 where the page is not up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from gateway.config import arm_tables, model  # noqa: E402
+from gateway.config.compact import SYNONYMS  # noqa: E402
+from gateway.config.options import CONFIGURATION_OPTIONS  # noqa: E402
+from gateway.config.overrides import CertificateOverride, OverridesFile  # noqa: E402
+from gateway.config.problems import describe, unwrap  # noqa: E402
+
+PAGE = Path(__file__).with_name("configuration.md")
+
+# One example for each section, read by the tests.
+EXAMPLES = {
+    "listeners": "listeners:\n  - {name: web, port: 8080}\n  - {name: shop, port: 8081, hostNames: [shop.test, '*.shop.test']}",
+    "pools": "pools:\n  - name: chat\n    backends: [10.0.0.4:9001, {host: 10.0.0.5, port: 9001, weight: 3}]\n    selector: least-connections",
+    "settings": "settings:\n  - {name: chat, requestTimeout: 60, webSocketIdleTimeout: 3600, probe: health}",
+    "probes": "probes:\n  - {name: health, path: /health, interval: 5, match: {statusCodes: [200-299]}}",
+    "rules": "rules:\n  - {listener: web, pool: chat, settings: chat}\n  - {listener: shop, pathMap: by-path}",
+    "path_maps": (
+        "pathMaps:\n  - name: by-path\n    defaultPool: chat\n    defaultSettings: chat\n"
+        "    pathRules:\n      - {paths: [/old/*], redirect: moved}"
+    ),
+    "redirects": "redirects:\n  - {name: moved, redirectType: Permanent, targetUrl: 'https://shop.test/'}",
+    "certificates": "certificates:\n  - {name: site, certificateFile: site.pem, keyFile: site.key}",
+    "trusted_roots": "trustedRoots:\n  - {name: internal, file: internal.pem}",
+    "limits": "limits: {maxHeadBytes: 65536, maxMessageBytes: 1048576}",
+}
+
+INTRODUCTION = """# Configuration
+
+*This page is made from the model by `docs/make_configuration.py`.*
+
+One model has three spellings; `gatewayctl check FILE` reads them all and says everything that is wrong with one, with
+path and line.
+
+* **ARM JSON**: a template with `--parameters FILE`, an exported resource (`az network application-gateway show`), or its
+  bare `properties`. Comments, trailing commas, keys and enum values in any case, and stray characters after ids are
+  taken. See [ARM templates](#arm-templates).
+* **Compact YAML** (or the same as JSON): the names below, references by name, defaults for the rest.
+* **Options**: `--listen tcp:8080 --backend http://127.0.0.1:9001`, for one listener and one pool without any file.
+
+```yaml
+listeners:
+  - {name: web, port: 8080}
+pools:
+  - {name: chat, backends: [127.0.0.1:9001, 127.0.0.1:9002]}
+rules:
+  - {listener: web, pool: chat}
+```
+
+What the compact spelling adds to the tables: a backend may be `host`, `host:port`, `[::1]:port`, `http://host:port` or
+`https://host:port`; one word may stand where a list of words is meant; names of rules and path rules may be left out;
+`settings` may be one mapping, which is then the default; settings may be written where they are used; a rule that names
+none gets those called `default`, which are made if they are not there.
+"""
+
+ARM = """## ARM templates
+
+`resources` are searched for an Application Gateway: conditions, copy loops, symbolic names and nested deployments are
+followed, linked templates are not. Only what the gateway uses is evaluated. A value that only a deployment has
+(`reference()`, `listKeys()`, a parameter without value, a Key Vault secret) is an error that names the override which
+settles it; where only a name is made from it, none is needed. `uniqueString()`, `guid()` and `utcNow()` give stand-ins
+that never change. A template with several gateways runs the first, and says so.
+
+Two listeners that differ only in their frontend address (public and private) cannot both be bound on one machine: the
+first is kept, the other is named in the report. `--map-port LISTENER=PORT` gives the second a port of its own.
+
+### What is accepted but not honoured
+
+Each is named by `gatewayctl check` and in the log at the start.
+
+| Member | What happens instead |
+|---|---|
+"""
+
+
+def main(arguments: list[str]) -> int:
+    text = page()
+    if "--check" in arguments:
+        return 0 if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text else 1
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, "## The gateway\n\n" + table(model.Gateway, {"not_honoured"})]
+    for name, field in model.Gateway.model_fields.items():
+        cls = inner(field)
+        if cls is not None:
+            parts.append(section(f"## `{field.alias}`", cls, EXAMPLES.get(name)))
+    parts.append(ARM + "\n".join(not_honoured()) + "\n")
+    parts.append(overrides())
+    return "\n".join(parts)
+
+
+def section(title: str, cls: type[BaseModel], example: str | None) -> str:
+    """One class: its words, its keys, an example, then the classes inside it."""
+    text = f"{title}\n\n{(cls.__doc__ or '').strip()}\n\n{table(cls)}"
+    if example:
+        text += f"\n```yaml\n{example}\n```\n"
+    for name, field in cls.model_fields.items():
+        nested = inner(field)
+        if nested is not None:
+            key = spelled(cls, name, field)
+            text += "\n" + section(f"### `{key.split('` or `')[0]}` of {cls.__name__}", nested, None)
+    return text
+
+
+def inner(field: FieldInfo) -> type[BaseModel] | None:
+    """The model class that a field, or each item of it, is."""
+    annotation = unwrap(field.annotation)
+    if get_origin(annotation) is tuple:
+        annotation = get_args(annotation)[0]
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def spelled(cls: type[BaseModel], name: str, field: FieldInfo) -> str:
+    others = [key for key, target in SYNONYMS.get(cls, {}).items() if target == name and key == "backends"]
+    return "` or `".join([*others, field.alias or name])
+
+
+def table(cls: type[BaseModel], hidden: set[str] | None = None) -> str:
+    """The keys of a class: type and range, default, meaning."""
+    lines = ["| Key | Takes | Default | Meaning |", "|---|---|---|---|"]
+    for name, field in cls.model_fields.items():
+        if name not in (hidden or set()):
+            meaning = (field.description or "").replace("|", "\\|")
+            lines.append(f"| `{spelled(cls, name, field)}` | {describe(field)} | {default(field)} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def default(field: FieldInfo) -> str:
+    """The default as the document would spell it; empty where there is none."""
+    value: Any = field.default
+    if field.is_required():
+        return "*required*"
+    if value is PydanticUndefined or value is None or value == () or isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{item}`" for item in value)
+    return f"`{value}`" if value != "" else ""
+
+
+def not_honoured() -> list[str]:
+    known = {**arm_tables.NOT_HONOURED, **arm_tables.TOP_NOT_HONOURED}
+    return [f"| `{arm_tables.SPELLING.get(key, key)}` | {known[key]} |" for key in sorted(known)]
+
+
+def overrides() -> str:
+    options = "\n".join(
+        f"| `--{item.name} {item.metavar}` | {'any number of times' if item.repeated else 'once'} | {item.help} |"
+        for item in CONFIGURATION_OPTIONS
+    )
+    example = (
+        "ports: {80: 8080, 443: 8443}\nbackends: {10.0.0.4: '127.0.0.1:9001'}\npools: {web: ['127.0.0.1:9002']}\n"
+        "certificates:\n  site: {certificateFile: site.pem, keyFile: site.key}\n"
+        "references: {my-site: my-site.test}\nparameters: {environment: test}"
+    )
+    return (
+        "## Overrides\n\nWhat a template made for the cloud needs on another machine, as options or as a file (YAML or "
+        "JSON). Options win over the file.\n\n"
+        f"| Option | | Meaning |\n|---|---|---|\n{options}\n\n### The overrides file\n\n{table(OverridesFile)}\n"
+        f"```yaml\n{example}\n```\n\n### `certificates` of the overrides file\n\n"
+        f"{(CertificateOverride.__doc__ or '').strip()}\n\n{table(CertificateOverride)}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

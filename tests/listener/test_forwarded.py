@@ -1,0 +1,113 @@
+"""What a backend is told of the client, and whom the gateway believes."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.http.heads import parse_request
+from gateway.listener.forwarded import ForwardedFields, TrustedProxies
+from gateway.values import Peer, RequestHead
+from tests.dialogue import OK, DialogueCase
+
+TRACE = "0123456789abcdefABCDEF0123456789"
+SPOOFED = (
+    b"GET /a?b HTTP/1.1\r\nHost: example.com:8080\r\nX-Forwarded-For: 198.51.100.1\r\nx-forwarded-proto: https\r\n"
+    b"X-Forwarded-Port: 443\r\nX-Forwarded-Host: evil\r\nX-Original-Host: www.example.com\r\nX-Original-URL: /first\r\n"
+    b"X-AppGW-Trace-Id: " + TRACE.encode() + b"\r\nForwarded: for=1.2.3.4\r\n\r\n"
+)
+
+
+class TrustedProxiesTests(SynchronousTestCase):
+    """`TrustedProxies`."""
+
+    def test_nobody_is_trusted_by_default(self) -> None:
+        self.assertFalse(TrustedProxies().trusts("127.0.0.1"))
+
+    def test_addresses_of_a_network_are(self) -> None:
+        trusted = TrustedProxies(["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"])
+        for host in ("10.1.2.3", "2001:db8::1", "192.0.2.1", "::ffff:10.0.0.1"):
+            self.assertTrue(trusted.trusts(host), host)
+        for host in ("11.0.0.1", "2001:db9::1", "192.0.2.2", "", "example.com", "::ffff:11.0.0.1"):
+            self.assertFalse(trusted.trusts(host), host)
+
+    def test_a_zone_is_no_part_of_an_address(self) -> None:
+        self.assertTrue(TrustedProxies(["fe80::/10"]).trusts("fe80::1%eth0"))
+
+    def test_a_network_may_be_written_with_host_bits(self) -> None:
+        self.assertTrue(TrustedProxies(["10.1.2.3/8"]).trusts("10.9.9.9"))
+
+
+class ForwardedFieldsTests(SynchronousTestCase):
+    """`ForwardedFields`."""
+
+    def lines(self, head: RequestHead, trusted: bool) -> dict[str, str]:
+        fields = ForwardedFields(Peer("203.0.113.7", 50000), "http", 80, trusted)
+        text = fields.lines(head, fields.trace_id(head) or "new")
+        self.assertTrue(text.endswith("\r\n"))
+        return dict(line.split(": ", 1) for line in text.split("\r\n")[:-1])
+
+    def test_a_stranger_is_not_believed(self) -> None:
+        self.assertEqual(
+            {
+                "X-Forwarded-For": "203.0.113.7:50000",
+                "X-Forwarded-Proto": "http",
+                "X-Forwarded-Port": "80",
+                "X-Original-Host": "example.com:8080",
+                "X-Original-URL": "/a?b",
+                "X-AppGW-Trace-Id": "new",
+            },
+            self.lines(parse_request(SPOOFED), False),
+        )
+
+    def test_a_trusted_proxy_is(self) -> None:
+        self.assertEqual(
+            {
+                "X-Forwarded-For": "198.51.100.1, 203.0.113.7:50000",
+                "X-Forwarded-Proto": "https",
+                "X-Forwarded-Port": "443",
+                "X-Original-Host": "www.example.com",
+                "X-Original-URL": "/first",
+                "X-AppGW-Trace-Id": TRACE,
+            },
+            self.lines(parse_request(SPOOFED), True),
+        )
+
+    def test_what_a_trusted_proxy_does_not_say_is_filled_in(self) -> None:
+        plain = self.lines(parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), True)
+        self.assertEqual(("203.0.113.7:50000", "http", "80"), tuple(plain.values())[:3])
+
+    def test_a_trace_id_has_32_hexadecimal_digits(self) -> None:
+        fields = ForwardedFields(Peer("10.0.0.9", 1), "http", 80, True)
+        for wrong in (TRACE[:-1], TRACE + "0", TRACE[:-1] + "g", ""):
+            head = parse_request(f"GET / HTTP/1.1\r\nHost: a\r\nX-AppGW-Trace-Id: {wrong}\r\n\r\n".encode())
+            self.assertIsNone(fields.trace_id(head), wrong)
+
+    def test_an_address_of_version_6_has_brackets(self) -> None:
+        head = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        lines = ForwardedFields(Peer("2001:db8::7", 443), "https", 443, False).lines(head, "t")
+        self.assertTrue(lines.startswith("X-Forwarded-For: [2001:db8::7]:443\r\nX-Forwarded-Proto: https\r\n"), lines)
+
+
+class PassedOnTests(DialogueCase):
+    """What arrives at the backend: each field once."""
+
+    def test_spoofed_fields_of_a_stranger_do_not_arrive(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(SPOOFED)
+        head = gateway.backend(0).gets_something().decode()
+        self.assertEqual(1, head.lower().count("x-forwarded-for:"))
+        for spoofed in ("198.51.100.1", "evil", "www.example.com", "/first", TRACE, "for=1.2.3.4"):
+            self.assertNotIn(spoofed, head)
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        self.assertNotEqual(TRACE, gateway.recorded("200 ok").trace_id)
+
+    def test_those_of_a_trusted_proxy_do_and_its_trace_id_is_logged(self) -> None:
+        gateway = self.gateway(trusted=["10.9.0.0/16"])
+        client = gateway.client("10.9.0.1")
+        client.sends(SPOOFED)
+        gateway.backend(0).gets("GET /a?b", "X-Forwarded-For: 198.51.100.1, 10.9.0.1:50000", f"X-AppGW-Trace-Id: {TRACE}")
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        self.assertEqual(TRACE, gateway.recorded("200 ok").trace_id)

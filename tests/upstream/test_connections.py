@@ -1,0 +1,131 @@
+"""Connections to one backend: the idle ones, new ones, and what a failure is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.config.model import BackendSettings, Member
+from gateway.errors import BackendTLSFailed, ConnectFailed
+from gateway.pools.backend import Backend
+from gateway.upstream.connections import IDLE_SECONDS, MOST_IDLE, Upstream
+from gateway.upstream.http1 import UpstreamConnection
+from tests.wires import FakeRoad, Turn
+
+
+class UpstreamTests(SynchronousTestCase):
+    """`Upstream`."""
+
+    def setUp(self) -> None:
+        self.clock, self.turn = Clock(), Turn()
+        self.road = FakeRoad(self.clock, self.turn)
+        self.place = self.road.place("127.0.0.1", 9001)
+
+    def ways(self, tls_for: Any = None) -> Upstream:
+        settings = BackendSettings(name="settings", connect_timeout=2.5)
+        member = Member(host="10.0.0.4", port=80, connect_host="127.0.0.1", connect_port=9001)
+        return Upstream(Backend(member, settings), settings, self.road, self.clock.seconds, tls_for)
+
+    def connect(self, ways: Upstream, host: str = "example.com") -> UpstreamConnection:
+        connecting = ways.connect(host)
+        self.turn.run()
+        return self.successResultOf(connecting)
+
+    def fails(self, connecting: Deferred[UpstreamConnection], kind: type[Exception]) -> str:
+        self.turn.run()
+        return str(self.failureResultOf(connecting, kind).value)
+
+    def test_the_one_used_last_is_taken_first(self) -> None:
+        ways = self.ways()
+        first, second = self.connect(ways), self.connect(ways)
+        ways.keep(first)
+        ways.keep(second)
+        self.assertEqual([second, first, None], [ways.take("a") for _ in range(3)])
+
+    def test_without_tls_every_host_may_have_it(self) -> None:
+        ways = self.ways()
+        connection = self.connect(ways, "a.example")
+        ways.keep(connection)
+        self.assertIs(connection, ways.take("b.example"))
+
+    def test_with_tls_connections_are_kept_apart_by_host(self) -> None:
+        """A certificate checked for one name must not serve another."""
+        ways = self.ways(lambda host: f"tls for {host}")
+        connection = self.connect(ways, "a.example")
+        ways.keep(connection)
+        self.assertIsNone(ways.take("b.example"))
+        self.assertIs(connection, ways.take("a.example"))
+        self.assertEqual(["tls for a.example"], self.place.tls)
+
+    def test_what_has_ended_is_forgotten_once_and_for_all(self) -> None:
+        ways = self.ways()
+        connection = self.connect(ways)
+        ways.forget(connection)
+        ways.keep(connection)
+        ways.forget(connection)
+        ways.forget(connection)
+        self.assertIsNone(ways.take("a"))
+
+    def test_what_has_been_idle_for_too_long_is_closed(self) -> None:
+        ways = self.ways()
+        old, young = self.connect(ways), self.connect(ways)
+        ways.keep(old)
+        self.clock.advance(IDLE_SECONDS / 2)
+        ways.keep(young)
+        self.clock.advance(IDLE_SECONDS / 2 + 1)
+        ways.sweep()
+        self.turn.run()
+        self.assertEqual(["closed", ""], [wire.ending for wire in self.place.wires])
+        self.assertEqual([young, None], [ways.take("a"), ways.take("a")])
+
+    def test_the_number_of_idle_connections_is_bounded(self) -> None:
+        ways = self.ways()
+        for connection in [self.connect(ways) for _ in range(MOST_IDLE + 1)]:
+            ways.keep(connection)
+        self.turn.run()
+        self.assertEqual(1, sum(wire.ending == "closed" for wire in self.place.wires))
+
+    def test_close_closes_the_idle_ones_and_keeps_no_more(self) -> None:
+        ways = self.ways()
+        idle, busy = self.connect(ways), self.connect(ways)
+        ways.keep(idle)
+        ways.close()
+        self.turn.run()
+        self.assertEqual(["closed", ""], [wire.ending for wire in self.place.wires])
+        ways.keep(busy)
+        self.turn.run()
+        self.assertEqual(["closed", "closed"], [wire.ending for wire in self.place.wires])
+        self.assertIsNone(ways.take("a"))
+
+    def test_failures_say_where_and_may_be_retried(self) -> None:
+        self.place.manner = "refuse"
+        text = self.fails(self.ways().connect("a"), ConnectFailed)
+        self.assertIn("backend 10.0.0.4:80 (127.0.0.1:9001)", text)
+        self.assertTrue(ConnectFailed.retryable)
+
+    def test_a_timeout_says_how_long(self) -> None:
+        self.place.manner = "hang"
+        connecting = self.ways().connect("a")
+        self.clock.advance(2.4)
+        self.assertNoResult(connecting)
+        self.clock.advance(0.1)
+        self.assertIn("within 2.5 s", self.fails(connecting, ConnectFailed))
+
+    def test_whatever_goes_wrong_is_a_failure_and_no_exception(self) -> None:
+        self.place.manner = "break"
+        self.assertIn("the road is broken", self.fails(self.ways().connect("a"), ConnectFailed))
+
+        def tls_for(host: str) -> Any:
+            raise BackendTLSFailed("no such name")
+
+        self.assertEqual("no such name", self.fails(self.ways(tls_for).connect("a"), BackendTLSFailed))
+
+    def test_an_attempt_may_be_given_up(self) -> None:
+        self.place.manner = "hang"
+        connecting = self.ways().connect("a")
+        connecting.cancel()
+        self.assertEqual(1, self.place.cancelled)
+        self.fails(connecting, ConnectFailed)
