@@ -15,18 +15,20 @@ from pydantic_core import PydanticUndefined
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from gateway.config import arm_tables, model  # noqa: E402
-from gateway.config.compact import SYNONYMS  # noqa: E402
-from gateway.config.options import CONFIGURATION_OPTIONS  # noqa: E402
-from gateway.config.overrides import CertificateOverride, OverridesFile  # noqa: E402
-from gateway.config.problems import describe, unwrap  # noqa: E402
+from gateway.config import arm_tables, model
+from gateway.config.compact import SYNONYMS
+from gateway.config.options import CONFIGURATION_OPTIONS
+from gateway.config.overrides import CertificateOverride, OverridesFile
+from gateway.config.problems import describe, unwrap
 
 PAGE = Path(__file__).with_name("configuration.md")
 
 # One example for each section, read by the tests.
 EXAMPLES = {
-    "listeners": "listeners:\n  - {name: web, port: 8080}\n  - {name: shop, port: 8081, hostNames: [shop.test, '*.shop.test']}",
-    "pools": "pools:\n  - name: chat\n    backends: [10.0.0.4:9001, {host: 10.0.0.5, port: 9001, weight: 3}]\n    selector: least-connections",
+    "listeners": "listeners:\n  - {name: web, port: 8080}\n  - {name: shop, port: 8081, hostNames: "
+    "[shop.test, '*.shop.test']}",
+    "pools": "pools:\n  - name: chat\n    backends: [10.0.0.4:9001, {host: 10.0.0.5, port: 9001, weight: "
+    "3}]\n    selector: least-connections",
     "settings": "settings:\n  - {name: chat, requestTimeout: 60, webSocketIdleTimeout: 3600, probe: health}",
     "probes": "probes:\n  - {name: health, path: /health, interval: 5, match: {statusCodes: [200-299]}}",
     "rules": "rules:\n  - {listener: web, pool: chat, settings: chat}\n  - {listener: shop, pathMap: by-path}",
@@ -40,6 +42,27 @@ EXAMPLES = {
     "limits": "limits: {maxHeadBytes: 65536, maxMessageBytes: 1048576}",
 }
 
+# What goes without saying in the model, said once for all.
+MEANINGS = {
+    "name": "What others call it by; unique, whatever the case.",
+    "listener": "Name of a listener.",
+    "pool": "Name of a pool.",
+    "settings": "Name of settings; `default` where there is a pool and none is named.",
+    "redirect": "Name of a redirect, instead of a pool.",
+    "path_map": "Name of a path map, instead of a pool.",
+    "default_pool": "Name of the pool where no path rule matches.",
+    "default_settings": "Name of its settings.",
+    "default_redirect": "Name of a redirect, instead of a pool.",
+    "paths": "Patterns, tried in the order listed: `/exact`, or `/prefix*`.",
+    "protocol": "`Http` or `Https`; WebSocket works over both.",
+    "weight": "Relative share.",
+    "probe": "Name of a probe; without one the default probe runs.",
+    "trusted_root_certificates": "Names of trusted roots; without any, the system's.",
+    "target_listener": "Name of a listener: its scheme, host and port.",
+    "target_url": "An absolute URL, instead of a listener.",
+    "key_vault_secret_id": "Cannot be fetched here: an override gives the files.",
+}
+
 INTRODUCTION = """# Configuration
 
 *This page is made from the model by `docs/make_configuration.py`.*
@@ -47,8 +70,8 @@ INTRODUCTION = """# Configuration
 One model has three spellings; `gatewayctl check FILE` reads them all and says everything that is wrong with one, with
 path and line.
 
-* **ARM JSON**: a template with `--parameters FILE`, an exported resource (`az network application-gateway show`), or its
-  bare `properties`. Comments, trailing commas, keys and enum values in any case, and stray characters after ids are
+* **ARM JSON**: a template with `--parameters FILE`, an exported resource (`az network application-gateway show`), or
+  its bare `properties`. Comments, trailing commas, keys and enum values in any case, and stray characters after ids are
   taken. See [ARM templates](#arm-templates).
 * **Compact YAML** (or the same as JSON): the names below, references by name, defaults for the rest.
 * **Options**: `--listen tcp:8080 --backend http://127.0.0.1:9001`, for one listener and one pool without any file.
@@ -139,7 +162,7 @@ def table(cls: type[BaseModel], hidden: set[str] | None = None) -> str:
     lines = ["| Key | Takes | Default | Meaning |", "|---|---|---|---|"]
     for name, field in cls.model_fields.items():
         if name not in (hidden or set()):
-            meaning = (field.description or "").replace("|", "\\|")
+            meaning = (field.description or MEANINGS.get(name, "")).replace("|", "\\|")
             lines.append(f"| `{spelled(cls, name, field)}` | {describe(field)} | {default(field)} | {meaning} |")
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@ wrong with it.  Exit status 0: it would start; 1: it would not; 2: the command l
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,10 @@ __all__ = ["main", "summary"]
 def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> int:
     """Run one command; return the exit status (usage errors raise ``SystemExit(2)``, as argparse does)."""
     options = _parser().parse_args(arguments)
-    out = out or sys.stdout
+    if out is None:
+        out = sys.stdout
+        if isinstance(out, io.TextIOWrapper):
+            out.reconfigure(errors="backslashreplace")  # a name may have characters that the terminal has not
     keywords = {option.keyword: getattr(options, option.keyword) for option in CONFIGURATION_OPTIONS}
     warnings: list[Problem] = []
     gateway: Gateway | None = None

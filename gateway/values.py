@@ -172,4 +172,5 @@ class Outcome:
     closed_by: str = ""
 
     def __init__(self, **known: Any) -> None:
-        self.__dict__.update(known)
+        if known:
+            self.__dict__.update(known)

@@ -40,7 +40,8 @@ class CheckTests(ConfigurationTestCase):
         document["backendHttpSettingsCollection"][0]["properties"]["requestTimeout"] = 20
         overrides = self.write("ports: {80: 8080}")
         status, text = self.run_check(
-            self.write(document), "--map-backend", "10.0.0.4=127.0.0.1:9001", "--map-port", "81=1", "--overrides", overrides
+            *(self.write(document), "--map-backend", "10.0.0.4=127.0.0.1:9001"),
+            *("--map-port", "81=1", "--overrides", overrides),
         )  # fmt: skip
         self.assertEqual(status, 0)
         self.assertIn("2 warnings:", text)

@@ -1,7 +1,8 @@
 """Connections without sockets that behave as the pump's do, and a road that hands them out.
 
-A `Wire` keeps the pump's promises: what is written is with the peer at once unless the peer stalls, losses and data are
-told in a later step of the `Turn` and never from inside a call of the protocol, a paused wire delivers nothing.
+A `Wire` keeps the pump's promises: what is written is with the peer at the end of the step unless the peer stalls,
+losses and data are told in a later step of the `Turn` and never from inside a call of the protocol, a paused wire
+delivers nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gateway.interfaces import IRoad
 __all__ = ["FakeRoad", "Place", "Turn", "Wire"]
 
 _EOF, _RESET = object(), object()
+_GATHERED = 32768
 _log = Logger()
 
 
@@ -30,6 +32,8 @@ class Turn:
     """What the pump would do when the events at hand are served."""
 
     def __init__(self) -> None:
+        self.turning = False
+        self.outbox: list[Wire] = []
         self._calls: deque[Callable[[], None]] = deque()
 
     def later(self, call: Callable[[], None]) -> None:
@@ -38,10 +42,17 @@ class Turn:
 
     def run(self) -> None:
         """Do everything, also what comes up meanwhile; a loop without end is an error."""
-        for _ in range(100000):
-            if not self._calls:
-                return
-            self._calls.popleft()()
+        self.turning = True
+        try:
+            for _ in range(100000):
+                if not self._calls:
+                    return
+                self._calls.popleft()()
+                outbox, self.outbox = self.outbox, []
+                for wire in outbox:
+                    wire.send_gathered()
+        finally:
+            self.turning = False
         raise AssertionError("the conversation does not come to rest")
 
 
@@ -64,6 +75,7 @@ class Wire:
         self.connected = True
         self.disconnecting = self.paused = self.stalled = self.peer_gone = False
         self.read_closed = self.write_closed = self._closing_write = False
+        self._gathered = b""
         self._queue = bytearray()
         self._inbox: deque[Any] = deque()
         self._producer: Any = None
@@ -99,14 +111,16 @@ class Wire:
 
     def _read(self) -> None:
         inbox = self._inbox
-        while inbox and self.connected:
-            if self.disconnecting or (self.read_closed and inbox[0] is not _RESET):
-                if inbox.popleft() is _RESET:
-                    self._lose(ConnectionLost())
-            elif self.paused and inbox[0] is not _RESET:
-                return
-            else:
-                self._tell(inbox.popleft())
+        if not inbox or not self.connected:
+            return
+        if self.disconnecting or (self.read_closed and inbox[0] is not _RESET):
+            if inbox.popleft() is _RESET:
+                self._lose(ConnectionLost())
+        elif self.paused and inbox[0] is not _RESET:
+            return
+        else:
+            self._tell(inbox.popleft())
+        self._turn.later(self._read)
 
     def _tell(self, item: Any) -> None:
         try:
@@ -137,6 +151,17 @@ class Wire:
         if not self.connected or self._closing_write or self.disconnecting:
             return
         self.written += len(data)
+        self._gathered += data
+        if self._turn.turning and len(self._gathered) <= _GATHERED:
+            self._turn.outbox.append(self)
+        else:
+            self.send_gathered()
+
+    def send_gathered(self) -> None:
+        """Give the peer what was written in this step."""
+        data, self._gathered = self._gathered, b""
+        if not data:
+            return
         if self.peer_gone:
             self.arrive_end(reset=True)
             return
@@ -155,6 +180,7 @@ class Wire:
     def loseConnection(self) -> None:
         """Close when the peer has taken everything."""
         if self.connected and not self.disconnecting:
+            self.send_gathered()
             self.disconnecting = True
             self._finish()
 
@@ -165,6 +191,7 @@ class Wire:
     def loseWriteConnection(self) -> None:
         """Send an end of file behind what is queued."""
         if self.connected and not self._closing_write and not self.disconnecting:
+            self.send_gathered()
             self._closing_write = True
             self._finish()
 
@@ -189,6 +216,7 @@ class Wire:
             return
         self.connected = False
         self.ending = "reset" if isinstance(reason, ConnectionAborted) else "closed"
+        self._gathered = b""
         self._queue.clear()
         self._turn.later(lambda: self._lost(Failure(reason)))
 

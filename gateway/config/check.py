@@ -10,17 +10,14 @@ import ipaddress
 import re
 from typing import Any, NamedTuple
 
+from gateway.config.hosts import clash_of, host_problem, is_address
 from gateway.config.model import Certificate, Gateway, HttpListener, PathMap, PathRule, Redirect, Rule
 from gateway.config.problems import Draft, place_of
 from gateway.config.tree import Place, nearest
 from gateway.errors import Problem
 
-__all__ = ["Finding", "check", "findings", "is_address"]
+__all__ = ["Finding", "check", "findings"]
 
-_HOST = re.compile(
-    r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z"
-)
-_WILDCARD_HOST = re.compile(r"[A-Za-z0-9.*?-]+\Z")
 _CODES = re.compile(r"\s*([1-9]\d\d)\s*(?:-\s*([1-9]\d\d)\s*)?\Z")
 _PING = 20
 
@@ -85,6 +82,7 @@ class _Checker:
             self._listener(("listeners", index), listener)
         self._ports()
         self._certificates()
+        self._limits()
         self._order()
         self._unused()
         return self._found
@@ -324,13 +322,15 @@ class _Checker:
         for number, name in enumerate(listener.certificates):
             self._refer((*at, "certificates", number), "certificates", name)
         if listener.address and not is_address(listener.address):
-            self._error((*at, "address"), f"found {listener.address[:80]!r}, expected an address such as 127.0.0.1, or nothing")
+            self._error(
+                (*at, "address"), f"found {listener.address[:80]!r}, expected an address such as 127.0.0.1, or nothing"
+            )
         if listener.protocol == "Https" and not listener.certificates:
             self._error(at, f"listener {listener.name!r} is Https and has no certificate")
         if listener.protocol == "Http" and listener.certificates:
             self._warn((*at, "certificates"), f"listener {listener.name!r} is Http; its certificate is not used")
         for number, host in enumerate(listener.host_names):
-            message = _host_problem(host)
+            message = host_problem(host)
             if message:
                 self._error((*at, "host_names", number), f"found {host[:80]!r}; {message}")
         if len(listener.host_names) > 5:
@@ -344,7 +344,7 @@ class _Checker:
                 by_port.setdefault(listener.port, []).append((index, listener))
         for group in by_port.values():
             for position, (index, listener) in enumerate(group):
-                clash = next(filter(None, (_clash(other, listener) for _, other in group[:position])), None)
+                clash = next(filter(None, (clash_of(other, listener) for _, other in group[:position])), None)
                 if clash is not None:
                     key, message = clash
                     self._error(("listeners", index, key) if key else ("listeners", index), message)
@@ -376,6 +376,14 @@ class _Checker:
                     + (" here, only a Key Vault secret" if root.key_vault_secret_id else "")
                     + f"; give a file with overrides 'certificates: {{{root.name}: {{certificateFile: …}}}}'",
                 )
+
+    def _limits(self) -> None:
+        for number, network in enumerate(self._gateway.limits.trusted_proxies):
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                at = ("limits", "trusted_proxies", number)
+                self._error(at, f"found {network[:80]!r}, expected an address or a network such as 10.0.0.0/8")
 
     # lints
 
@@ -427,66 +435,6 @@ _ONE = {
     "certificates": "certificate",
     "trusted_roots": "trusted root",
 }
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is an IP address, of either version, without brackets."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _clash(a: HttpListener, b: HttpListener) -> tuple[str, str] | None:
-    """Why two listeners cannot share their port: the attribute of ``b`` that is to blame (or none), and a sentence."""
-    both = f"listeners {a.name!r} and {b.name!r}"
-    if a.address != b.address:
-        if a.address and b.address:
-            return None
-        return "address", f"{both} cannot both be bound to port {a.port}: one of them takes all addresses"
-    if a.protocol != b.protocol:
-        return (
-            "protocol",
-            f"{both} share port {a.port} but speak {a.protocol} and {b.protocol}; a port has one protocol",
-        )
-    shared = _shared_hosts(a, b)
-    if shared is None:
-        return None
-    where = f"both answer for host {shared!r}" if shared else "neither has a host name"
-    return "", f"{both} share port {a.port} and {where}; one of them could never be reached"
-
-
-def _shared_hosts(a: HttpListener, b: HttpListener) -> str | None:
-    """A host that both answer for (empty: any), or ``None``."""
-    if not a.host_names and not b.host_names:
-        return ""
-    common = {host.casefold() for host in a.host_names} & {host.casefold() for host in b.host_names}
-    return min(common) if common else None
-
-
-def _host_problem(host: str) -> str | None:
-    """What is wrong with a host name or wildcard of a listener."""
-    if "*" not in host and "?" not in host:
-        if ":" in host and not host.startswith("["):
-            return "a host name has no port"
-        if not host.isascii():
-            return "write an international host name in its ASCII form (xn--…)"
-        return None if _HOST.match(host) and len(host) <= 253 else "not a host name"
-    if not _WILDCARD_HOST.match(host) or len(host) > 253:
-        return "a wildcard host has letters, digits, '-', '.', '*' and '?' only"
-    if host.count("*") > 2:
-        return "at most two '*' are allowed in a host name"
-    if host.count("*") + host.count("?") > 4:
-        return "at most four wildcard characters are allowed in a host name"
-    for label in host.split("."):
-        if not label:
-            return "an empty label"
-        if re.search(r"\*\*|\*\?|\?\*", label):
-            return "'**', '*?' and '?*' are not allowed"
-        if label.count("*") > 1:
-            return "'*' is allowed once in each label"
-    return None
 
 
 def _certificate_problem(certificate: Certificate) -> str | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.config.evaluator import Scope, Turns
+from gateway.config.evaluator import Scope
 from gateway.config.expressions import ExpressionError, is_expression
+from gateway.config.lazy import Turns
 from gateway.config.tree import Place, line_of, show
 from gateway.errors import Problem
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import arm_tables
-from gateway.config.check import findings, is_address
+from gateway.config.check import findings
 from gateway.config.compact import COMPACT_KEYS, CompactReader, parse_backend
 from gateway.config.cursor import Cursor
 from gateway.config.evaluator import Scope, Shared
 from gateway.config.expressions import ExpressionLimit
+from gateway.config.hosts import is_address
 from gateway.config.lenient_json import read_json
 from gateway.config.model import BackendSettings, Gateway, HttpListener, Member, Pool, Rule
 from gateway.config.overrides import Overrides, apply, unmatched
@@ -23,6 +24,7 @@ from gateway.config.problems import Draft, place_of, validate
 from gateway.config.resource import ResourceReader
 from gateway.config.template import GATEWAY_TYPE, Template, supplied_parameters
 from gateway.config.tree import Map, Place, Seq, decode, line_of, nearest, show
+from gateway.config.unserved import unserved
 from gateway.config.yaml_reader import read_yaml
 from gateway.errors import ConfigurationError, Problem
 
@@ -211,6 +213,7 @@ class _Loader:
         gateway, problems, broken = validate(draft)
         self._problems.extend(problems)
         gateway = apply(gateway, self._overrides, draft, self._problems)
+        gateway = gateway.model_copy(update={"not_honoured": (*gateway.not_honoured, *unserved(gateway))})
         gateway = self._without_twins(gateway, draft)
         gateway = self._with_files(gateway, draft)
         for finding in findings(gateway):

@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 
 from gateway.config.cursor import Cursor
-from gateway.config.evaluator import Later, Scope, Shared, Unavailable, View
+from gateway.config.evaluator import Scope, Shared
 from gateway.config.expressions import ExpressionError, is_expression
 from gateway.config.functions import to_bool
+from gateway.config.lazy import Later, Unavailable, View
 from gateway.config.tree import Map, Place, Seq, line_of
 from gateway.errors import Problem
 

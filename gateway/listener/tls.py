@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLContextFactory
+from zope.interface import implementer
 
 from gateway.config import model
 from gateway.listener.certificates import ServerCertificate
@@ -32,6 +34,7 @@ _SESSION_ID = hashlib.sha256(b"gateway listener").digest()
 _LONGEST_NAME = 253  # RFC 1035 §2.3.4 as text
 
 
+@implementer(IOpenSSLContextFactory)
 class ServerTLS:
     """What a listening endpoint needs for TLS: ``getContext()``, asked for each new connection.
 

@@ -30,7 +30,7 @@ FEEDING = 4
 class FlowProtocol(Protocol):
     """A connection that can be held and that tells when it is stuck.
 
-    Subclasses set ``_receive``, what to do with the next bytes, and override `feeder`, `readConnectionLost` and
+    Subclasses set ``dataReceived``, what to do with the next bytes, and override `feeder`, `readConnectionLost` and
     `connectionLost`.
     """
 
@@ -43,9 +43,6 @@ class FlowProtocol(Protocol):
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        self._receive(data)
-
-    def _receive(self, data: bytes) -> None:
         """Bytes that nobody expects are dropped."""
 
     def feeder(self) -> FlowProtocol | None:

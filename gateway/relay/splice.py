@@ -71,7 +71,7 @@ class Splice:
         self._shared.deadlines.set(self, self._last + self._idle)
         if early:
             self.from_backend(early)
-        if ahead and self._state == OPEN:
+        if ahead:
             self.from_client(ahead)
         if client.held:
             client.let(BUSY | CONNECTING)

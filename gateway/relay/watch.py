@@ -60,18 +60,17 @@ class _Way:
         self._send_farewell()
 
     def _send_farewell(self) -> None:
-        if self.scanner.at_boundary:
+        if self.scanner.at_boundary and not self.scanner.closed:
             farewell, self.farewell = self.farewell, b""
             self.silenced = True
             self.target.transport.write(farewell)
         elif self.done:
-            # The frame in progress will never be complete, so nothing can follow it.
+            # The frame in progress will never be complete, or it was a close frame: nothing can follow it.
             self.farewell = b""
-            self.silenced = True
 
     def pass_on(self, data: bytes) -> None:
         """Bytes of the source while the session closes."""
-        if self.broken or self.target.lost:
+        if self.broken:
             return
         try:
             if self.farewell:
@@ -156,10 +155,7 @@ class Watch(Splice):
             way.target.transport.write(data[: error.offset])
         way.broken = True
         back.say_goodbye(error.code, error.reason)
-        if not error.torn:
-            other = 1001 if way.who == "client" else 1011
-            way.silenced = True
-            way.target.transport.write(close_frame(other, f"the {way.who} broke the protocol", mask=way.masked))
+        way.say_goodbye(1001 if way.who == "client" else 1011, f"the {way.who} broke the protocol")
         for leg in (way.source, way.target):
             leg.let(leg.held)
         self._settle()
@@ -214,8 +210,8 @@ class Watch(Splice):
             self._close_both()
             return
         for way in (self._inbound, self._outbound):
-            if way.ended and not way.silenced and not way.scanner.closed and not way.target.lost:
-                # The source died in the middle of a frame: no close frame can be sent behind half of another one.
+            if way.done and not way.silenced and not way.scanner.closed and not way.target.lost:
+                # The source died or went mad in the middle of a frame: nothing can be sent behind half of one.
                 way.target.transport.loseConnection()
 
     def _one_lost(self) -> None:

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from cryptography import x509
 from OpenSSL import SSL, crypto
 from OpenSSL.SSL import X509VerificationCodes as Codes
+from service_identity import VerificationError
 
 from gateway.errors import BackendTLSFailed
 
@@ -39,8 +40,11 @@ def note_finding(connection: SSL.Connection, certificate: crypto.X509, code: int
     return bool(ok)
 
 
-def mismatch(connection: SSL.Connection, name: str) -> str:
-    """Why the certificate a backend has shown is not accepted for a name or an address."""
+def mismatch(connection: SSL.Connection, name: str, error: Exception) -> str:
+    """Why the certificate a backend has shown is not accepted for a name or an address.
+
+    ``error`` is what service-identity raised.
+    """
     certificate = connection.get_peer_certificate(as_cryptography=True)
     if certificate is None:
         return "the backend has shown no certificate"
@@ -53,6 +57,8 @@ def mismatch(connection: SSL.Connection, name: str) -> str:
             f"the backend's certificate ({_subject(certificate)}) has no subject alternative names, so it is not "
             f"accepted for {name}: renew it with them, or set validateSNI of the backend settings to false"
         )
+    if not isinstance(error, VerificationError):  # such as an address among the DNS names
+        return f"the backend's certificate ({_subject(certificate)}) is not well-formed: {printable(str(error))}"
     shown = ", ".join(printable(each) for each in names[:_MOST_NAMES]) or "no host"
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f"the backend's certificate is for {shown}{more}, not for {name}: {remedy}"

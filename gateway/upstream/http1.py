@@ -47,7 +47,7 @@ class UpstreamConnection(FlowProtocol):
     def __init__(self, upstream: Upstream, key: str | None) -> None:
         self.upstream = upstream
         self.key = key
-        self._receive = self._unexpected  # type: ignore[method-assign]
+        self.dataReceived = self._unexpected  # type: ignore[method-assign]
 
     def feeder(self) -> FlowProtocol | None:
         return self.client
@@ -68,7 +68,7 @@ class UpstreamConnection(FlowProtocol):
         self._informational = 0
         self.received = 0
         self.sent = len(data)
-        self._receive = self._read_head  # type: ignore[method-assign]
+        self.dataReceived = self._read_head  # type: ignore[method-assign]
         self.transport.write(data)
         if self.stuck:
             client.hold(FEEDING)
@@ -82,7 +82,7 @@ class UpstreamConnection(FlowProtocol):
         """The exchange is over: keep the connection for the next one, or close it."""
         self._listener = None
         self.client = None
-        self._receive = self._unexpected  # type: ignore[method-assign]
+        self.dataReceived = self._unexpected  # type: ignore[method-assign]
         if reuse and self._keep_alive and not self.lost:
             self.reused = True
             if self.held:
@@ -96,7 +96,7 @@ class UpstreamConnection(FlowProtocol):
         """After a 101: ``tunnel`` gets all bytes and is told of the end."""
         self._listener = None
         self._tunnel = tunnel
-        self._receive = tunnel.from_backend  # type: ignore[method-assign]
+        self.dataReceived = tunnel.from_backend  # type: ignore[method-assign]
 
     # -- reading
 
@@ -162,23 +162,23 @@ class UpstreamConnection(FlowProtocol):
         elif body == 0:
             if data:
                 self._keep_alive = False
-            self._receive = self._unexpected  # type: ignore[method-assign]
+            self.dataReceived = self._unexpected  # type: ignore[method-assign]
             listener.upstream_response(head, b"", True)
         elif body > 0:
             left = body - len(data)
             if left > 0:
                 self._left = left
-                self._receive = self._read_length  # type: ignore[method-assign]
+                self.dataReceived = self._read_length  # type: ignore[method-assign]
                 listener.upstream_response(head, data, False)
             else:
                 if left < 0:
                     self._keep_alive = False
                     data = data[:body]
-                self._receive = self._unexpected  # type: ignore[method-assign]
+                self.dataReceived = self._unexpected  # type: ignore[method-assign]
                 listener.upstream_response(head, data, True)
         else:
             self._decoder = decoder(body, _LIMITS)
-            self._receive = self._read_decoded  # type: ignore[method-assign]
+            self.dataReceived = self._read_decoded  # type: ignore[method-assign]
             try:
                 data = self._decoder.feed(data) if data else b""
             except FramingError as error:
@@ -203,7 +203,7 @@ class UpstreamConnection(FlowProtocol):
         if left < 0:
             self._keep_alive = False
             data = data[:left]
-        self._receive = self._unexpected  # type: ignore[method-assign]
+        self.dataReceived = self._unexpected  # type: ignore[method-assign]
         self._listener.upstream_data(data, True)  # type: ignore[union-attr]
 
     def _read_decoded(self, data: bytes) -> None:
@@ -224,11 +224,11 @@ class UpstreamConnection(FlowProtocol):
         if self._decoder.excess:
             self._keep_alive = False
         self._decoder = None
-        self._receive = self._unexpected  # type: ignore[method-assign]
+        self.dataReceived = self._unexpected  # type: ignore[method-assign]
 
     def _fail(self, error: BackendError) -> None:
         listener, self._listener = self._listener, None
-        self._receive = self._unexpected  # type: ignore[method-assign]
+        self.dataReceived = self._unexpected  # type: ignore[method-assign]
         if not self.lost:
             self.transport.abortConnection()
         if listener is not None:
@@ -255,7 +255,7 @@ class UpstreamConnection(FlowProtocol):
             tunnel.backend_lost(reason)
             return
         self._ended(f"lost the connection ({reason.getErrorMessage()})", clean=reason.check(ConnectionDone) is not None)
-        self._receive = _ignore  # type: ignore[method-assign]
+        self.dataReceived = _ignore  # type: ignore[method-assign]
 
     def _ended(self, how: str, clean: bool = True) -> None:
         listener = self._listener

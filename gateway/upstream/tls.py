@@ -118,8 +118,8 @@ class _Identity:
                 raise BackendTLSFailed(
                     f"the backend's certificate cannot be checked, because {printable(self._name)!r} is no host name"
                 )
-        except (VerificationError, CertificateError, ValueError):
-            raise BackendTLSFailed(mismatch(connection, self._name)) from None
+        except (VerificationError, CertificateError, ValueError) as error:
+            raise BackendTLSFailed(mismatch(connection, self._name, error)) from None
 
 
 def _bare(host: str) -> str:

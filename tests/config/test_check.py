@@ -12,6 +12,7 @@ from gateway.config.model import (
     Certificate,
     Gateway,
     HttpListener,
+    Limits,
     Match,
     Member,
     PathMap,
@@ -131,7 +132,14 @@ class CheckTests(unittest.SynchronousTestCase):
 
     def test_addresses(self) -> None:
         self.says(gateway(host("l", address="::1")))
-        self.says(gateway(host("l", address="localhost")), "listeners[0].address: found 'localhost', expected an address")
+        self.says(
+            gateway(host("l", address="localhost")), "listeners[0].address: found 'localhost', expected an address"
+        )
+
+    def test_limits(self) -> None:
+        self.says(gateway(limits=Limits(trusted_proxies=("10.0.0.0/8", "::1"))))
+        bad = gateway(limits=Limits(trusted_proxies=("10.0.0.1/8", "x")))
+        self.says(bad, "limits.trustedProxies[0]: found '10.0.0.1/8'", "limits.trustedProxies[1]: found 'x'")
 
     def test_hosts(self) -> None:
         for good in (
@@ -146,8 +154,10 @@ class CheckTests(unittest.SynchronousTestCase):
         ):
             self.says(gateway(host("l", host_names=(good,))))
         for bad, message in {
-            "*.contoso.*.*.com": "at most two '*'", "????.contoso.*": "at most four", "**.contoso.com": "'**'", "*?.a": "'*?' and '?*'",
-            "a*b*.c": "once in each label", "a:80": "no port", "a b": "not a host name", "é.test": "ASCII form", "*.a_b": "only", "*..a": "empty label",
+            "*.contoso.*.*.com": "at most two '*'", "????.contoso.*": "at most four", "**.contoso.com": "'**'",
+            "*?.a": "'*?' and '?*'",
+            "a*b*.c": "once in each label", "a:80": "no port", "a b": "not a host name", "é.test": "ASCII form",
+            "*.a_b": "only", "*..a": "empty label",
             "-a": "not a host name", "": "not a host name",
         }.items():  # fmt: skip
             self.says(gateway(host("l", host_names=(bad,))), message)

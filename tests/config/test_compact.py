@@ -157,7 +157,7 @@ line 10: rules[0].listener: there is no listener 'webb'; did you mean 'web'? (th
 line 10: rules[0].pool: there is no pool 'chatt'; did you mean 'chat'? (there are: chat)
 line 10: rules[0].priority: found 99999, expected a whole number from 1 to 20000
 line 11: rules[1]: rule 'rule2' leads nowhere; give it a pool, a redirect or a path map
-line 12: rules[2]: found 7, expected a mapping"""
+line 12: rules[2]: found 7, expected a mapping"""  # noqa: E501
         problem = "rules[1]: rule 'rule2' has no priority but rule 'rule1' has"
         found = [item for item in self.refused(text) if problem not in item]
         self.assertEqual(sorted(found), sorted(expected.splitlines()))

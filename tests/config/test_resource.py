@@ -95,7 +95,8 @@ class ResourceTests(ConfigurationTestCase):
             {"name": "m", "properties": {
                 "defaultBackendAddressPool": reference("backendAddressPools", "chat"),
                 "defaultBackendHttpSettings": reference("backendHttpSettingsCollection", "plain"),
-                "pathRules": [{"name": "a", "properties": {"paths": ["/a/*"], "redirectConfiguration": reference("redirectConfigurations", "r")}}]}}
+                "pathRules": [{"name": "a", "properties": {
+                    "paths": ["/a/*"], "redirectConfiguration": reference("redirectConfigurations", "r")}}]}}
         ]  # fmt: skip
         rule = document["requestRoutingRules"][0]["properties"]
         rule.update(ruleType="PathBasedRouting", urlPathMap=reference("urlPathMaps", "m"))
@@ -181,10 +182,14 @@ class ResourceTests(ConfigurationTestCase):
         self.assertEqual(len(found), 5, found)
         for expected in (
             r"line \d+: frontendPorts\[0\]\.properties\.port: found 99999, expected a whole number from 0 to 65535",
-            r"line \d+: httpListeners\[0\]\.properties\.protocol: found 'Htps', expected one of Http, Https; did you mean 'Https'\?",
-            r"line \d+: backendHttpSettingsCollection\[0\]\.properties\.requestTimeuot: unknown key 'requestTimeuot'; did you mean 'requestTimeout'\?",
-            r"line \d+: requestRoutingRules\[0\]\.properties\.backendAddressPool\.id: there is no pool 'chta'; did you mean 'chat'\? \(there are: chat\)",
-            r"line \d+: requestRoutingRules\[0\]\.properties\.ruleType: found 'Simple', expected one of Basic, PathBasedRouting",
+            r"line \d+: httpListeners\[0\]\.properties\.protocol: found 'Htps', expected one of Http, "
+            r"Https; did you mean 'Https'\?",
+            r"line \d+: backendHttpSettingsCollection\[0\]\.properties\.requestTimeuot: unknown key "
+            r"'requestTimeuot'; did you mean 'requestTimeout'\?",
+            r"line \d+: requestRoutingRules\[0\]\.properties\.backendAddressPool\.id: there is no pool "
+            r"'chta'; did you mean 'chat'\? \(there are: chat\)",
+            r"line \d+: requestRoutingRules\[0\]\.properties\.ruleType: found 'Simple', expected one of "
+            r"Basic, PathBasedRouting",
         ):
             self.assertTrue(any(re.match(expected, text) for text in found), (expected, found))
 

@@ -167,7 +167,9 @@ class TemplateTests(ConfigurationTestCase):
             "type": "Microsoft.Resources/deployments",
             "name": "n",
             "properties": {
-                "expressionEvaluationOptions": {"scope": "inner"}, "parameters": {"p": {"value": "x"}}, "template": nested,
+                "expressionEvaluationOptions": {"scope": "inner"},
+                "parameters": {"p": {"value": "x"}},
+                "template": nested,
             },
         }  # fmt: skip
         document = template([deployment, gateway()])

@@ -78,7 +78,7 @@ class ServeTests(unittest.TestCase):
         self.shell.expect(
             ".venv/bin/python examples/talk.py ws://127.0.0.1:8080/echo hello", "you talk to backend 9002\nhello"
         )
-        self.shell.run("kill %3; wait %3")
+        self.shell.run("kill '%?application-gateway'; wait '%?application-gateway'")
         lines = [json.loads(line) for line in self.shell.run("cat access.log").splitlines()]
         self.assertEqual({line["backendPoolName"] for line in lines if line["httpStatus"] < 400}, {"shop", "chat"})
 

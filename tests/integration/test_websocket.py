@@ -576,7 +576,7 @@ class EndTests(_WebSocketTestCase):
     async def test_traffic_in_one_direction_keeps_it_open(self) -> None:
         session = await self.opened(settings={"request_timeout": 1})
         for source, target, mask in ((session.client, session.server, MASK), (session.server, session.client, None)):
-            for _ in range(4):
+            for _ in range(3):
                 await session.gateway.settled(lambda: 0, 0.4)
                 source.write(frame(PING, b"", mask))
                 self.assertEqual(PING, (await read_frame(target)).opcode)
@@ -584,7 +584,7 @@ class EndTests(_WebSocketTestCase):
 
     async def test_own_idle_limit(self) -> None:
         session = await self.opened(settings={"request_timeout": 1, "web_socket_idle_timeout": 3600})
-        await session.gateway.settled(lambda: 0, 1.6)
+        await session.gateway.settled(lambda: 0, 1.3)
         self.assertEqual(1, session.gateway.sessions)
         session = await self.opened(settings={"request_timeout": 3600, "web_socket_idle_timeout": 1})
         self.assertEqual(1001, (await read_close(session.client))[0])
@@ -653,10 +653,11 @@ class EndTests(_WebSocketTestCase):
             session.client.write(bad)
             code, _, masked = await read_close(session.client)
             self.assertEqual((1002, False), (code, masked), bad)
-            await session.client.gone()
             while (last := await read_frame(session.server)).opcode != CLOSE:
                 self.assertEqual((TEXT, b"a"), (last.opcode, last.payload))
             self.assertTrue(last.masked)
+            session.server.write(close(1001))
+            await session.client.gone()
             await session.server.gone()
             await self.ended(session.gateway, "protocol_error", "client", 1002)
 
@@ -666,6 +667,8 @@ class EndTests(_WebSocketTestCase):
             session.server.write(bad)
             code, _, masked = await read_close(session.client)
             self.assertEqual((1011, False), (code, masked), bad)
+            session.client.write(close(1011, "", MASK))
+            self.assertEqual((1002, True), (await read_close(session.server))[::2], bad)
             await session.client.gone()
             await session.server.gone()
             await self.ended(session.gateway, "protocol_error", "backend", 1002)

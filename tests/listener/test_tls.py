@@ -6,7 +6,9 @@ import socket
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from gateway.config import model
 from gateway.listener.certificates import ServerCertificate, load
@@ -98,6 +100,9 @@ class ServerNameTests(SynchronousTestCase):
         weak = load(CA.issue(names=["w"], key=rsa.generate_private_key(65537, 1024)).certificate("weak"))
         self.assertRaises(ValueError, tls.replace, [listener("weak")], {"weak": weak})
         self.assertShown(self.one, tls, None)
+
+    def test_interface(self) -> None:
+        verifyObject(IOpenSSLContextFactory, ServerTLS([listener("one")], self.both))
 
     def test_no_certificate(self) -> None:
         error = self.assertRaises(ValueError, ServerTLS, [listener()], {})

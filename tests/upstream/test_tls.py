@@ -299,6 +299,12 @@ class RefusedTests(SynchronousTestCase):
         sentence = self.mismatch(CA.issue(common_name="api.example"))
         self.assertIn("(CN=api.example) has no subject alternative names", sentence)
 
+    def test_malformed(self) -> None:
+        # a common mistake: an address as a DNS name
+        sentence = self.mismatch(CA.issue(names=["api.example", "10.0.0.4"]))
+        self.assertIn("(CN=api.example) is not well-formed: ", sentence)
+        self.assertIn("10.0.0.4", sentence)
+
     def test_authority_first(self) -> None:
         middle = CA.intermediate("Our Middle")
         self.assertIn("must be the first of the chain", self.mismatch(middle.issued))

@@ -1,0 +1,48 @@
+"""What the model can say and the gateway does not do yet, whatever the spelling: one line each, for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.config.model import Gateway
+
+__all__ = ["unserved"]
+
+_ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
+    (
+        "settings",
+        "cookieBasedAffinity",
+        lambda item: item.cookie_based_affinity == "Enabled",
+        "clients are not tied to a backend by a cookie",
+    ),
+    (
+        "settings",
+        "connectionDraining",
+        lambda item: item.connection_draining.enabled,
+        "a member that leaves its pool is not drained for a set time",
+    ),
+    (
+        "settings",
+        "dedicatedBackendConnection",
+        lambda item: item.dedicated_backend_connection,
+        "backend connections are shared between clients",
+    ),
+    (
+        "listeners",
+        "requireServerNameIndication",
+        lambda item: item.require_server_name_indication and item.protocol == "Https",
+        "clients without SNI get the default certificate",
+    ),
+)
+
+
+def unserved(gateway: Gateway) -> list[str]:
+    """Sentences for what this gateway asks for and does not get."""
+    sentences = []
+    for kind, key, asked, reason in _ENTRIES:
+        names = [item.name for item in getattr(gateway, kind) if asked(item)]
+        if names:
+            more = ", …" if len(names) > 6 else ""
+            sentences.append(f"{key} ({', '.join(names[:6])}{more}): {reason}.")
+    return sentences

@@ -1,0 +1,49 @@
+"""The page `docs/configuration.md`: made from the model, up to date, and with examples that load."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gateway.config import load
+from gateway.config.overrides import OverridesFile
+from tests.config.support import ConfigurationTestCase
+
+SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "make_configuration.py"
+
+
+class DocumentationTests(ConfigurationTestCase):
+    """`docs/make_configuration.py`."""
+
+    def script(self) -> Any:
+        spec = importlib.util.spec_from_file_location("make_configuration", SCRIPT)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def test_up_to_date(self) -> None:
+        """Run ``python docs/make_configuration.py`` where this fails."""
+        self.assertEqual(self.script().main(["--check"]), 0)
+
+    def test_every_example(self) -> None:
+        """The sections' examples together are one configuration."""
+        path = Path(self.write("\n".join(self.script().EXAMPLES.values())))
+        for name in ("site.pem", "site.key", "internal.pem"):
+            (path.parent / name).write_text("x")
+        self.assertEqual(len(load(path).rules), 2)
+
+    def test_overrides_example(self) -> None:
+        page = self.script().page()
+        (example,) = re.findall(r"```yaml\n(ports: .*?)```", page, re.DOTALL)
+        document = {key: value for key, value in yaml.safe_load(example).items()}
+        document["ports"] = {str(key): value for key, value in document["ports"].items()}
+        self.assertEqual(OverridesFile.model_validate(document).ports, {"80": 8080, "443": 8443})
+
+    def test_first_example(self) -> None:
+        (example, *_) = re.findall(r"```yaml\n(.*?)```", self.script().page(), re.DOTALL)
+        self.assertEqual(self.load(example).listeners[0].port, 8080)
