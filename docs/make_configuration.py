@@ -75,6 +75,7 @@ path and line.
   taken. See [ARM templates](#arm-templates).
 * **Compact YAML** (or the same as JSON): the names below, references by name, defaults for the rest.
 * **Options**: `--listen tcp:8080 --backend http://127.0.0.1:9001`, for one listener and one pool without any file.
+  Its probe asks for `/` and takes every answer below 500 for healthy, for there is no place to name a health page.
 
 ```yaml
 listeners:

@@ -217,7 +217,8 @@ class Exchange:
                 return
         backend = outcome.backend = lease.backend
         outcome.attempts += 1
-        self._host = host = upstream_host(self._head, route, backend)
+        head = self._head
+        self._host = host = head.host if route.verbatim and head.host else upstream_host(head, route, backend)
         ways = self._shared.upstream_for(route, backend)
         connection = ways.take(host) if self._use_idle else None
         if connection is not None:
@@ -256,7 +257,8 @@ class Exchange:
         client, shared = self._client, self._shared
         wait = route.settings.request_timeout if self._complete else shared.limits.body_timeout
         shared.deadlines.set(client, shared.seconds() + wait)
-        data = request_bytes(head, upstream_target(head, route), self._host, self._added, head.body, bool(head.upgrade))
+        target = head.target if route.verbatim else upstream_target(head, route)
+        data = request_bytes(head, target, self._host, self._added, head.body, bool(head.upgrade))
         pending = self._pending
         if head.body:
             if head.body == CHUNKED:

@@ -106,6 +106,7 @@ class Route(NamedTuple):
     or the default of a path map.
     ``matched``: the literal part of the path pattern that matched (pattern without ``*``), which a
     ``path`` override of the settings replaces; empty for Basic rules and defaults.
+    ``verbatim``: the settings override neither path nor host, so that both go on as the client sent them.
     """
 
     listener: str
@@ -114,6 +115,7 @@ class Route(NamedTuple):
     settings: BackendSettings
     path_rule: str = ""
     matched: str = ""
+    verbatim: bool = False
 
 
 class Reply(NamedTuple):

@@ -291,6 +291,10 @@ class Dialogue:
         self._unnamed += len(found)
         return found[-1] if found else Outcome()
 
+    def name_all(self) -> None:
+        """Take all outcomes so far as expected."""
+        self._unnamed = len(self.recorder.outcomes)
+
     def opens_websocket(self, number: int = 0) -> tuple[Peer, Peer]:
         """A session from a new client to a backend, the next in turn: the client's end and the backend's."""
         client = self.client()
@@ -336,7 +340,8 @@ class Dialogue:
         for client in self.clients:
             mine = [outcome for outcome in outcomes if outcome.peer.port == client.wire.getPeer().port]
             if not any(outcome.upstream_status == 101 for outcome in mine):
-                test.assertEqual(client.wire.written, sum(outcome.sent_bytes for outcome in mine), "bytes to a client")
+                wire = client.wire
+                test.assertEqual(wire.written + wire.late, sum(outcome.sent_bytes for outcome in mine), "bytes to a client")
 
 
 HANDSHAKE = (

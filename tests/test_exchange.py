@@ -171,21 +171,40 @@ class ConnectingTests(DialogueCase):
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         gateway.recorded("200 ok")
 
-    def test_a_client_that_leaves_ends_the_attempt(self) -> None:
-        for leave in (Peer.resets, Peer.closes):
-            gateway = self.gateway()
-            gateway.place(0).manner = "hang"
-            client = gateway.client()
-            client.sends(GET)
-            leave(client)
-            if leave is Peer.closes:
-                gateway.advance(6)  # an end of file alone may be a half-close: the next backend answers for nothing
-                gateway.backend(1).gets("GET")
-                gateway.backend(1).sends(OK)
-                gateway.recorded("200 ok")
-                continue
-            self.assertEqual(1, gateway.place(0).cancelled)
-            self.assertIsInstance(gateway.recorded("499 client_gone").error, ClientGone)
+    def test_bytes_that_were_read_before_the_hold_wait_as_well(self) -> None:
+        """TLS in memory may deliver a little after it was paused."""
+        gateway = self.gateway()
+        gateway.place(0).manner = "hang"
+        client = gateway.client()
+        client.sends(POST[:-3])
+        client.is_held()
+        gateway.run(client.wire.protocol.dataReceived, b"cde")
+        gateway.run(gateway.place(0).accept)
+        gateway.backend(0).gets("POST", "Content-Length: 5", body=b"abcde")
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+
+    def test_a_client_that_resets_ends_the_attempt(self) -> None:
+        gateway = self.gateway()
+        gateway.place(0).manner = "hang"
+        client = gateway.client()
+        client.sends(GET)
+        client.resets()
+        self.assertEqual(1, gateway.place(0).cancelled)
+        self.assertIsInstance(gateway.recorded("499 client_gone").error, ClientGone)
+
+    def test_a_half_closed_client_is_waited_for(self) -> None:
+        gateway = self.gateway()
+        gateway.place(0).manner = "hang"
+        client = gateway.client()
+        client.sends(GET)
+        client.half_closes()
+        gateway.advance(6)
+        gateway.backend(1).gets("GET")
+        gateway.backend(1).sends(OK)
+        client.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
+        gateway.recorded("200 ok")
 
     def test_connecting_has_its_own_limit(self) -> None:
         gateway = self.gateway(backends=1, settings={"connect_timeout": 3.0})
@@ -289,14 +308,15 @@ class WaitingTests(DialogueCase):
         client.finds("closed")
         gateway.recorded("200 ok")
 
-    def test_an_end_of_file_inside_the_body_ends_the_exchange(self) -> None:
-        gateway = self.gateway()
-        client = gateway.client()
-        client.sends(POST[:-1])
-        gateway.backend(0).gets("POST", body=b"abcd")
-        client.half_closes()
-        gateway.backend(0).finds("reset")
-        gateway.recorded("499 client_gone")
+    def test_the_end_of_the_client_inside_the_body_ends_the_exchange(self) -> None:
+        for leave in (Peer.half_closes, Peer.closes, Peer.resets):
+            gateway = self.gateway()
+            client = gateway.client()
+            client.sends(POST[:-1])
+            gateway.backend(0).gets("POST", body=b"abcd")
+            leave(client)
+            gateway.backend(0).finds("reset")
+            gateway.recorded("499 client_gone")
 
     def test_a_backend_that_closes_is_502_where_no_other_is_left(self) -> None:
         for leave in (Peer.closes, Peer.resets):
@@ -344,6 +364,15 @@ class StreamingTests(DialogueCase):
         client.gets(b"lo")
         gateway.recorded("200 ok")
         client.finds("open")
+
+    def test_a_large_piece_is_passed_on_as_it_is(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).sends(OK.replace(b": 5", b": 100000")[:-5] + b"a" * 100000)
+        client.gets("HTTP/1.1 200 OK", "Content-Length: 100000", body=b"a" * 100000)
+        gateway.recorded("200 ok")
 
     def test_a_backend_that_breaks_off_cuts_the_client_off(self) -> None:
         """RFC 9112 §8: an incomplete response must not look complete."""
@@ -459,6 +488,16 @@ class SwitchingTests(DialogueCase):
         gateway.backend(1).sends(OK)
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         gateway.recorded("200 ok")
+
+    def test_http_2_is_not_switched_to(self) -> None:
+        """RFC 9110 §7.8 lets a server ignore an Upgrade; passed on, this one would go around the router."""
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(GET[:-2] + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+        gateway.backend(0).gets("GET /", without=["Upgrade", "Connection", "HTTP2-Settings"])
+        gateway.backend(0).sends(SWITCHING.replace(b"websocket", b"h2c"))
+        client.gets_page(502)
+        gateway.recorded("502 backend_protocol_error")
 
     def test_a_handshake_that_is_wrong_never_reaches_a_backend(self) -> None:
         """RFC 6455 §4.2.1, §4.4; an Upgrade field needs the connection option as well (RFC 9110 §7.8)."""

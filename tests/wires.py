@@ -61,8 +61,9 @@ class Wire:
     """The gateway's end of one connection.
 
     For the test that plays the peer: ``taken`` is what it has received and not looked at yet, ``written`` how many bytes
-    the gateway wrote that were not dropped, ``queued`` how many the peer has not taken, ``ending`` how the gateway
-    ended it (``half-closed``, ``closed``, ``reset``, or empty), ``paused`` whether the gateway reads.
+    the gateway wrote that were not dropped, ``late`` how many it wrote when the connection was lost and it had not been
+    told yet, ``queued`` how many the peer has not taken, ``ending`` how the gateway ended it (``half-closed``, ``closed``,
+    ``reset``, or empty), ``paused`` whether the gateway reads.
     """
 
     def __init__(self, turn: Turn, peer: tuple[str, int], local: tuple[str, int]) -> None:
@@ -70,7 +71,7 @@ class Wire:
         self._peer, self._local = IPv4Address("TCP", *peer), IPv4Address("TCP", *local)
         self.protocol: Any = None
         self.taken = bytearray()
-        self.written = 0
+        self.written = self.late = 0
         self.ending = ""
         self.connected = True
         self.disconnecting = self.paused = self.stalled = self.peer_gone = False
@@ -148,7 +149,10 @@ class Wire:
     def write(self, data: bytes) -> None:
         """Ignored once the connection is lost or closed in this direction."""
         assert isinstance(data, bytes) and data, f"an odd thing to write: {data!r}"
-        if not self.connected or self._closing_write or self.disconnecting:
+        if self._closing_write or self.disconnecting:
+            return
+        if not self.connected:
+            self.late += len(data)
             return
         self.written += len(data)
         self._gathered += data

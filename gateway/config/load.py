@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gateway.config import arm_tables
 from gateway.config.check import findings
@@ -18,7 +18,7 @@ from gateway.config.evaluator import Scope, Shared
 from gateway.config.expressions import ExpressionLimit
 from gateway.config.hosts import is_address
 from gateway.config.lenient_json import read_json
-from gateway.config.model import BackendSettings, Gateway, HttpListener, Member, Pool, Rule
+from gateway.config.model import BackendSettings, Gateway, HttpListener, Match, Member, Pool, Probe, Rule
 from gateway.config.overrides import Overrides, apply, unmatched
 from gateway.config.problems import Draft, place_of, validate
 from gateway.config.resource import ResourceReader
@@ -336,7 +336,8 @@ def from_command_line(listen: Sequence[str], backends: Sequence[str]) -> Gateway
     """The gateway of ``--listen tcp:8080 --backend http://127.0.0.1:9001``, without any file.
 
     ``listen``: ``8080``, ``address:8080``, ``tcp:8080`` or ``tcp:8080:interface=address``.
-    ``backends``: ``host:port`` or URLs, all with the same scheme.  Raises `ConfigurationError`.
+    ``backends``: ``host:port`` or URLs, all with the same scheme; HTTPS ones are asked for by their own names, HTTP ones
+    for what the client asked for.  Any answer below 500 is a healthy one.  Raises `ConfigurationError`.
     """
     problems: list[Problem] = []
     listeners = []
@@ -369,7 +370,21 @@ def from_command_line(listen: Sequence[str], backends: Sequence[str]) -> Gateway
     if problems:
         raise ConfigurationError(problems, "command line")
     secure = schemes == {"https"}
-    settings = BackendSettings(name="default", protocol="Https" if secure else "Http", port=443 if secure else 80)
+    protocol: Literal["Http", "Https"] = "Https" if secure else "Http"
+    settings = BackendSettings(
+        name="default",
+        protocol=protocol,
+        port=443 if secure else 80,
+        probe="default",
+        pick_host_name_from_backend_address=secure,
+    )
+    # Nothing can be said here about a health page, so whoever answers is alive: a WebSocket server says 400 or 426.
+    probe = Probe(
+        name="default",
+        protocol=protocol,
+        pick_host_name_from_backend_http_settings=secure,
+        match=Match(status_codes=("200-499",)),
+    )
     rules = tuple(
         Rule(name=f"rule{index + 1}", listener=item.name, pool="default", settings="default")
         for index, item in enumerate(listeners)
@@ -378,6 +393,7 @@ def from_command_line(listen: Sequence[str], backends: Sequence[str]) -> Gateway
         listeners=tuple(listeners),
         pools=(Pool(name="default", members=tuple(members)),),
         settings=(settings,),
+        probes=(probe,),
         rules=rules,
     )
     errors = [Problem("--listen", item.message) for item in findings(gateway) if item.severity == "error"]

@@ -306,7 +306,7 @@ class ClientConnection(FlowProtocol):
 
     def _finished(self) -> None:
         """A response is complete: record it, then close or go on."""
-        self._record()
+        now = self._record()
         unread = self._decoder is not None or self._request is None
         self._forget_exchange()
         if self.lost:
@@ -316,7 +316,7 @@ class ClientConnection(FlowProtocol):
             return
         self.dataReceived = self._read_head  # type: ignore[method-assign]
         shared = self._shared
-        shared.deadlines.set(self, shared.seconds() + shared.limits.keep_alive_timeout)
+        shared.deadlines.set(self, now + shared.limits.keep_alive_timeout)
         if self._ahead:
             if not self._running:
                 self._run()
@@ -333,17 +333,20 @@ class ClientConnection(FlowProtocol):
         self._trailers = ()
         self._chunked = False
 
-    def _record(self) -> None:
+    def _record(self) -> float:
+        """Complete the outcome and tell the observers, once; the time."""
+        now = self._shared.seconds()
         outcome, self._outcome = self._outcome, None
         if outcome is None:
-            return
-        outcome.ended = self._shared.seconds()
+            return now
+        outcome.ended = now
         outcome.received_bytes = self._received
         outcome.sent_bytes = self._sent
         if self.factory.tls:
             outcome.tls_version = getattr(self.transport, "tls_version", "") or ""
             outcome.tls_cipher = getattr(self.transport, "tls_cipher", "") or ""
         self._shared.ended(outcome)
+        return now
 
     # -- the end of the connection
 

@@ -13,6 +13,7 @@ from gateway.routing.bindings import Binding, bindings
 from gateway.routing.hosts import HostMap, HostRule
 from gateway.routing.paths import PathMap, literal
 from gateway.routing.redirects import Redirection
+from gateway.routing.targets import is_verbatim
 from gateway.values import Reply, RequestHead, Route
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class _Builder:
             wanted = self._redirects[redirect]
             return Redirection(wanted, self._listeners[wanted.target_listener] if wanted.target_listener else None)
         found = self._pools[pool or "", settings or ""]
-        return Route(rule.listener, rule.name, found, found.settings, name, matched)
+        return Route(rule.listener, rule.name, found, found.settings, name, matched, is_verbatim(found.settings))
 
 
 def needed_pools(model: Gateway) -> list[tuple[str, str]]:

@@ -9,13 +9,20 @@ from urllib.parse import quote
 from gateway.routing.paths import decoded, folded
 
 if TYPE_CHECKING:
+    from gateway.config.model import BackendSettings
     from gateway.interfaces import IBackend
     from gateway.values import RequestHead, Route
 
-__all__ = ["upstream_host", "upstream_target"]
+__all__ = ["is_verbatim", "upstream_host", "upstream_target"]
 
 _SAFE = "!$&'()*+,/:;=@~-._"
 _dot_segment = re.compile(r"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|\Z)", re.IGNORECASE)
+
+
+def is_verbatim(settings: BackendSettings) -> bool:
+    """Whether target and host go to the backend as the client sent them (`Route.verbatim`)."""
+    overridden = settings.path or settings.host_name is not None or settings.pick_host_name_from_backend_address
+    return not overridden
 
 
 def upstream_target(head: RequestHead, route: Route) -> str:

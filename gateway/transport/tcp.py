@@ -203,8 +203,9 @@ class TCPTransport(SocketFacts):
 
     def send_gathered(self) -> None:
         """Send what was written in this round. HOT"""
-        data, self._gathered = self._gathered, b""
+        data = self._gathered
         if data:
+            self._gathered = b""
             self._send_now(data)
 
     def _send_now(self, data: bytes) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_IDLE", "IDLE_SECONDS", "Upstream"]
 
 MOST_IDLE = 256
-"""Idle connections kept to one backend; beyond it the oldest way out is to close."""
+"""Idle connections kept to one backend, whatever their names in TLS; what comes back beyond that is closed."""
 
 IDLE_SECONDS = 60.0
 """How long an idle connection is kept. Backends usually close first; then it is dropped at once."""
@@ -49,12 +49,16 @@ class Upstream:
         self._seconds = seconds
         self._tls_for = tls_for
         self._idle: dict[str | None, list[UpstreamConnection]] = {}
+        self._count = 0
         self._closed = False
 
     def take(self, host: str) -> UpstreamConnection | None:
         """An idle connection for a request to ``host``, the one used last; ``None`` if there is none."""
         idle = self._idle.get(None if self._tls_for is None else host)
-        return idle.pop() if idle else None
+        if not idle:
+            return None
+        self._count -= 1
+        return idle.pop()
 
     def connect(self, host: str) -> Deferred[UpstreamConnection]:
         """A new connection; fails with a retryable `ConnectFailed`."""
@@ -85,13 +89,14 @@ class Upstream:
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over and which may carry another."""
+        if self._count >= MOST_IDLE or self._closed:
+            connection.transport.loseConnection()
+            return
+        self._count += 1
         key = connection.key
         idle = self._idle.get(key)
         if idle is None:
             idle = self._idle[key] = []
-        if len(idle) >= MOST_IDLE or self._closed:
-            connection.transport.loseConnection()
-            return
         connection.idle_since = self._seconds()
         idle.append(connection)
 
@@ -100,6 +105,7 @@ class Upstream:
         idle = self._idle.get(connection.key)
         if idle and connection in idle:
             idle.remove(connection)
+            self._count -= 1
             if not idle:
                 del self._idle[connection.key]
 
@@ -108,6 +114,7 @@ class Upstream:
         oldest = self._seconds() - IDLE_SECONDS
         for key, idle in list(self._idle.items()):
             while idle and idle[0].idle_since < oldest:
+                self._count -= 1
                 idle.pop(0).transport.loseConnection()
             if not idle:
                 del self._idle[key]
@@ -119,3 +126,4 @@ class Upstream:
             for connection in idle:
                 connection.transport.loseConnection()
         self._idle.clear()
+        self._count = 0

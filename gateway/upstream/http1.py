@@ -70,8 +70,6 @@ class UpstreamConnection(FlowProtocol):
         self.sent = len(data)
         self.dataReceived = self._read_head  # type: ignore[method-assign]
         self.transport.write(data)
-        if self.stuck:
-            client.hold(FEEDING)
 
     def send(self, data: bytes) -> None:
         """Send body bytes, already framed."""
@@ -79,11 +77,14 @@ class UpstreamConnection(FlowProtocol):
         self.transport.write(data)
 
     def finish(self, reuse: bool) -> None:
-        """The exchange is over: keep the connection for the next one, or close it."""
+        """The exchange is over: keep the connection for the next one, or close it.
+
+        One that is stuck has not taken all of its request, whatever it answered; it might never do so.
+        """
         self._listener = None
         self.client = None
         self.dataReceived = self._unexpected  # type: ignore[method-assign]
-        if reuse and self._keep_alive and not self.lost:
+        if reuse and self._keep_alive and not self.stuck and not self.lost:
             self.reused = True
             if self.held:
                 self.held = 0

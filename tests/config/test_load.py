@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import from_command_line, load
-from gateway.config.model import BackendSettings, Gateway, HttpListener, Member, Pool, Rule
+from gateway.config.model import BackendSettings, Gateway, HttpListener, Match, Member, Pool, Probe, Rule
 from gateway.errors import ConfigurationError
 from tests.config.support import ConfigurationTestCase, properties
 from tests.config.test_compact import SIX_LINES
@@ -160,14 +160,19 @@ class CommandLineTests(ConfigurationTestCase):
                         members=(Member(host="127.0.0.1", port=9001), Member(host="127.0.0.1", port=9002)),
                     ),
                 ),
-                settings=(BackendSettings(name="default"),),
+                settings=(BackendSettings(name="default", probe="default"),),
+                probes=(Probe(name="default", match=Match(status_codes=("200-499",))),),
                 rules=(Rule(name="rule1", listener="listener1", pool="default", settings="default"),),
             ),
         )
 
     def test_https(self) -> None:
-        (settings,) = from_command_line(["0"], ["https://h"]).settings
+        """The backend's own name, for the request, TLS and the probe."""
+        gateway = from_command_line(["0"], ["https://h"])
+        (settings,), (probe,) = gateway.settings, gateway.probes
         self.assertEqual((settings.protocol, settings.port), ("Https", 443))
+        self.assertTrue(settings.pick_host_name_from_backend_address)
+        self.assertEqual((probe.protocol, probe.pick_host_name_from_backend_http_settings), ("Https", True))
 
     def test_listen_forms(self) -> None:
         for text, address, port in (

@@ -76,7 +76,8 @@ class TableTests(SynchronousTestCase):
         """The same prebuilt route for everything."""
         router = table(rule("web", name="main"), listeners=(listener("web"),))
         route = router.route(request_head("/x"), "web")
-        self.assertEqual(route, Route("web", "main", POOLS["site", "plain"], POOLS["site", "plain"].settings))
+        pool = POOLS["site", "plain"]
+        self.assertEqual(route, Route("web", "main", pool, pool.settings, verbatim=True))
         self.assertIs(router.route(request_head("/y", host="other"), "web"), route)
 
     def test_hosts(self) -> None:

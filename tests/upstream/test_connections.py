@@ -80,6 +80,8 @@ class UpstreamTests(SynchronousTestCase):
         self.turn.run()
         self.assertEqual(["closed", ""], [wire.ending for wire in self.place.wires])
         self.assertEqual([young, None], [ways.take("a"), ways.take("a")])
+        ways.sweep()
+        self.assertIsNone(ways.take("a"))
 
     def test_the_number_of_idle_connections_is_bounded(self) -> None:
         ways = self.ways()
