@@ -36,7 +36,8 @@ exception is written for the operator who reads the log; it is never sent to a c
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 __all__ = [
     "GatewayError", "RequestError", "BadRequest", "RequestTimeout", "ContentTooLarge", "TargetTooLong",

@@ -19,18 +19,28 @@ and never past the request timeout (RFC 9110 §9.2.2).
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from gateway.errors import (
-    BackendClosed, BackendError, BackendProtocolError, BackendTimeout, ClientGone, GatewayError, PluginFailed, RequestTimeout,
+    BackendClosed,
+    BackendError,
+    BackendProtocolError,
+    BackendTimeout,
+    ClientGone,
+    GatewayError,
+    PluginFailed,
+    RequestTimeout,
     UpgradeRefused,
-)  # fmt: skip
+)
 from gateway.http.bodies import chunk, last_chunk
 from gateway.http.forwarding import error_reply, request_bytes
+from gateway.interfaces import IUpstreamListener
 from gateway.relay.flow import CONNECTING, FEEDING
 from gateway.relay.splice import Splice
 from gateway.relay.watch import Watch
@@ -109,8 +119,12 @@ class Surroundings:
                 _log.failure("outcome observer {observer} failed", observer=observer)
 
 
+@implementer(IUpstreamListener)
 class Exchange:
-    """One request and its response. Told by `ClientConnection` what the client does, by `UpstreamConnection` what the backend does."""
+    """One request and its response.
+
+    Told by `ClientConnection` what the client does, by `UpstreamConnection` what the backend does.
+    """
 
     phase = ROUTING
     _route: Route | None = None
@@ -125,7 +139,9 @@ class Exchange:
     _replayable = True
     _host = ""
 
-    def __init__(self, shared: Surroundings, client: ClientConnection, head: RequestHead, outcome: Outcome, added: str) -> None:
+    def __init__(
+        self, shared: Surroundings, client: ClientConnection, head: RequestHead, outcome: Outcome, added: str
+    ) -> None:
         self._shared = shared
         self._client = client
         self._head = head
@@ -340,7 +356,9 @@ class Exchange:
             return False
         if error.retryable:
             return True
-        return isinstance(error, BackendClosed) and self._replayable and self._head.method in _IDEMPOTENT and not (upstream and upstream.received)
+        if upstream is not None and upstream.received:
+            return False
+        return isinstance(error, BackendClosed) and self._replayable and self._head.method in _IDEMPOTENT
 
     def _switch(self, head: ResponseHead, data: bytes) -> None:
         """The backend agreed to another protocol: hand both connections over to a tunnel."""
@@ -348,7 +366,8 @@ class Exchange:
         assert upstream is not None and self._route is not None
         error: GatewayError | None = None
         if not request.upgrade or head.upgrade != request.upgrade:
-            error = BackendProtocolError(f"status 101 for {head.upgrade or 'nothing'}, the client asked for {request.upgrade or 'no upgrade'}")
+            wanted = request.upgrade or "no upgrade"
+            error = BackendProtocolError(f"status 101 for {head.upgrade or 'nothing'}, the client asked for {wanted}")
         elif not self._complete:
             error = BackendProtocolError("status 101 before the request was complete")
         elif request.upgrade == "websocket":
@@ -391,7 +410,8 @@ class Exchange:
             return
         reply = error_reply(error.status)
         if isinstance(error, UpgradeRefused) and error.status == 426:
-            reply = reply._replace(fields=(*reply.fields, ("Sec-WebSocket-Version", "13"), ("Connection", "Upgrade"), ("Upgrade", "websocket")))
+            version = (("Sec-WebSocket-Version", "13"), ("Connection", "Upgrade"), ("Upgrade", "websocket"))
+            reply = reply._replace(fields=(*reply.fields, *version))
         client.reply(reply)
 
     def _end(self, error: GatewayError | None) -> None:

@@ -184,7 +184,7 @@ class IRoad(Interface):
         """
 
     def stop():
-        """Release what the road itself holds (not its connections). Called last at shutdown."""
+        """Release what the road holds and cut what is still on it: handshakes, connections that linger. Called last."""
 
 
 class IClientStream(Interface):
@@ -259,3 +259,6 @@ class ISession(Interface):
 
     def end(error):
         """End it with the close code of a `gateway.errors.SessionEnded`. Idempotent."""
+
+    def cut():
+        """End it at once, without a word; for those that did not end in time. Idempotent."""

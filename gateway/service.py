@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Callable, Sequence
+from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -15,8 +16,8 @@ from gateway.config.model import Gateway
 from gateway.errors import SessionEnded
 from gateway.exchange import Surroundings
 from gateway.health.monitor import HealthMonitor
-from gateway.interfaces import IBackend, IOutcomeObserver, IPool
-from gateway.listener.certificates import load_all, load_roots
+from gateway.interfaces import IBackend, IOutcomeObserver
+from gateway.listener.certificate_checks import load_used
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
 from gateway.listener.http1 import ClientConnection
@@ -50,8 +51,9 @@ class GatewayService(Service):
     ``twisted``.  ``access_log``: a path, ``-`` or ``off``.  ``admin``: ``HOST:PORT`` or ``None``.  ``notices``: what to
     log at start.  ``observers``: further `IOutcomeObserver`.
 
-    ``ports``: bound port by listener name, once started.  ``ready``: a Deferred-returning method, see there.
-    Subclass it for a deployment of one's own: `listener_factory`, `make_router` and `make_observers` are meant to be overridden.
+    ``ports``: bound port by listener name, once started.  ``admin_port``: that of the admin site, if any.
+    Subclass it for a deployment of one's own: `listener_factory`, `make_router` and `make_observers` are meant to be
+    overridden.
     """
 
     name = "gateway"
@@ -95,8 +97,7 @@ class GatewayService(Service):
         self.sessions = Sessions(reactor, chance)
         self.loads = Loads()
         self.registry = Registry(reactor=reactor, random=chance)
-        self._certificates = load_all(model.certificates)
-        self._roots = load_roots(model.trusted_roots)
+        self._certificates, self._roots = load_used(model)
         self.pools: dict[tuple[str, str], Any] = self.registry.pools(model, self.loads)
         self.monitor = HealthMonitor(reactor, chance)
         self.registry.watch(model, self.pools, self.monitor, self.road, self._roots)
@@ -151,7 +152,7 @@ class GatewayService(Service):
     # -- start
 
     def privilegedStartService(self) -> None:
-        """Bind the ports, while there may still be the right to; ends the process with status 1 if one cannot be bound."""
+        """Bind the ports, while there may still be the right to; a port that cannot be bound ends the process."""
         super().privilegedStartService()
         self._bind()
 
@@ -184,13 +185,14 @@ class GatewayService(Service):
             host = host.strip("[]")
             endpoint = _admin_endpoint(self.reactor, host, int(port))
             wanted.append(Binding("admin", host, int(port), endpoint, self._admin_site(host)))
-        self._bound = bind_all(wanted)
-        for group, factory, port in zip(groups, self._factories, self._bound):
-            number = port.getHost().port
+        ports: list[Any] = list(bind_all(wanted))
+        self._bound = ports
+        for group, factory, bound in zip(groups, self._factories, ports, strict=False):
+            number = bound.getHost().port
             factory.port = group.port or number
             self.ports.update((listener.name, number) for listener in group.listeners)
         if self._admin is not None:
-            self.admin_port = self._bound[-1].getHost().port
+            self.admin_port = ports[-1].getHost().port
 
     def _admin_site(self, host: str) -> AdminSite:
         return AdminSite(
@@ -232,33 +234,34 @@ class GatewayService(Service):
             sessions=self.sessions.count,
             limit=limit,
         )
-        closing = [port.stopListening() for port in self._bound]
+        ended: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self._bound]
         self.monitor.stop()
-        self.sessions.end_all(SessionEnded(1001, "the gateway is shutting down", "shutdown"))
+        ended.append(self.sessions.end_all(SessionEnded(1001, "the gateway is shutting down", "shutdown")))
         for connection in self._connections():
             connection.stop()
-        done = DeferredList([succeed(None), *[d for d in closing if isinstance(d, Deferred)], self._when_empty(limit)])
-        return done.addCallback(self._stopped)
+        ended.append(self._when_empty())
+        timer = self.reactor.callLater(limit, self._cut)
+        return DeferredList(ended).addCallback(self._stopped, timer)
 
     def _connections(self) -> list[ClientConnection]:
         return [connection for factory in self._factories for connection in factory.connections]
 
-    def _when_empty(self, limit: float) -> Deferred[None]:
+    def _when_empty(self) -> Deferred[None]:
         if not self._connections():
             return succeed(None)
         emptied: Deferred[None] = Deferred()
         self._emptied.append(emptied)
-        timer = self.reactor.callLater(limit, self._cut)
-
-        def done(result: None) -> None:
-            if timer.active():
-                timer.cancel()
-
-        return emptied.addCallback(done)
+        return emptied
 
     def _cut(self) -> None:
         left = self._connections()
-        _log.warn("{count} connections did not end in time and are cut", count=len(left))
+        _log.warn(
+            "{connections} connections and {sessions} sessions did not end in time and are cut",
+            connections=len(left),
+            sessions=self.sessions.count,
+        )
+        for session in self.sessions:
+            session.cut()
         for connection in left:
             connection.cut()
 
@@ -272,7 +275,9 @@ class GatewayService(Service):
         most = self.model.limits.max_connections
         return not self.shared.stopping and (most is None or sum(len(f.connections) for f in self._factories) < most)
 
-    def _stopped(self, result: Any) -> None:
+    def _stopped(self, result: Any, timer: Any) -> None:
+        if timer.active():
+            timer.cancel()
         if self._sweeping.running:
             self._sweeping.stop()
         for upstream in self._upstreams.values():

@@ -7,14 +7,18 @@ filled in while an exchange goes on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
     from gateway.errors import GatewayError
     from gateway.interfaces import IBackend, IPool
 
-__all__ = ["CHUNKED", "UNTIL_CLOSE", "Fields", "Outcome", "Peer", "ProbeResult", "Reply", "RequestHead", "ResponseHead", "Route"]
+__all__ = [
+    "CHUNKED", "UNTIL_CLOSE", "Fields", "Outcome", "Peer", "ProbeResult", "Reply", "RequestHead", "ResponseHead",
+    "Route",
+]  # fmt: skip
 
 CHUNKED = -1
 """``body`` of a head whose message body is chunked (RFC 9112 §7.1)."""
@@ -55,7 +59,7 @@ class RequestHead(NamedTuple):
     version: str
     host: str
     fields: Fields
-    index: Mapping[str, str]
+    index: Mapping[str, str]  # type: ignore[assignment]  # a head is never searched as a tuple
     body: int = 0
     keep_alive: bool = True
     upgrade: str = ""
@@ -88,7 +92,7 @@ class ResponseHead(NamedTuple):
     reason: str
     version: str
     fields: Fields
-    index: Mapping[str, str]
+    index: Mapping[str, str]  # type: ignore[assignment]  # a head is never searched as a tuple
     body: int = 0
     keep_alive: bool = True
     upgrade: str = ""

@@ -20,12 +20,13 @@ that no line expected, an outcome that no line named.
 from __future__ import annotations
 
 import re
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
 from gateway.config import model
 from gateway.exchange import Surroundings
@@ -187,8 +188,8 @@ class Peer:
 class Dialogue:
     """A gateway with one listener for ``example.com``, one pool, and a redirect for ``/moved/``.
 
-    ``settings`` and ``limits`` are those of the configuration; ``router`` replaces the routing table; ``tls_for`` is that of
-    `Upstream`; ``trusted`` are networks of proxies.
+    ``settings`` and ``limits`` are those of the configuration; ``router`` replaces the routing table; ``tls_for`` is
+    that of `Upstream`; ``trusted`` are networks of proxies.
     """
 
     def __init__(
@@ -218,9 +219,8 @@ class Dialogue:
         self._tls_for = tls_for
         self._unnamed = 0
         self.model = _model(backends, settings or {}, limits or {})
-        self.pool = Pool(
-            "pool", self.model.settings[0], self.model.pools[0].members, RoundRobin(), Logger("tests.pool", observer=_drop)
-        )
+        log = Logger("tests.pool", observer=_drop)
+        self.pool = Pool("pool", self.model.settings[0], self.model.pools[0].members, RoundRobin(), log)
         for backend in self.pool.backends:
             self.pool.set_health(backend, True, "as the test wants it")
         self.shared = Surroundings(
@@ -284,7 +284,7 @@ class Dialogue:
 
     # -- what is known of it
 
-    def recorded(self, *expected: str) -> Outcome:
+    def recorded(self, *expected: str) -> Any:
         """Status and cause of all outcomes so far that no line has named yet, in order; returns the last of them."""
         found = self.recorder.outcomes[self._unnamed :]
         self.test.assertEqual(list(expected), [f"{outcome.status} {outcome.cause}" for outcome in found])
@@ -316,7 +316,8 @@ class Dialogue:
                 test.assertEqual((0, False), (leg.held, peer.wire.paused), f"{leg} is left held")
         for client in self.clients:
             client.closes()
-        self.run(lambda: [upstream.close() for upstream in self.upstreams.values()])
+        for upstream in self.upstreams.values():
+            self.run(upstream.close)
         self.advance(6)
         for wire in [client.wire for client in self.clients] + self.road.wires():
             test.assertFalse(wire.connected, f"a connection to {wire.getPeer()} is still open")
@@ -340,8 +341,8 @@ class Dialogue:
         for client in self.clients:
             mine = [outcome for outcome in outcomes if outcome.peer.port == client.wire.getPeer().port]
             if not any(outcome.upstream_status == 101 for outcome in mine):
-                wire = client.wire
-                test.assertEqual(wire.written + wire.late, sum(outcome.sent_bytes for outcome in mine), "bytes to a client")
+                given = client.wire.written + client.wire.late
+                test.assertEqual(given, sum(outcome.sent_bytes for outcome in mine), "bytes to a client")
 
 
 HANDSHAKE = (
@@ -371,16 +372,16 @@ class DialogueCase(SynchronousTestCase):
             dialogue.assert_nothing_leaks()
 
 
+@provider(ILogObserver)
 def _drop(event: Any) -> None:
     """The pool's transitions are of no interest here."""
 
 
 def _model(backends: int, settings: dict[str, Any], limits: dict[str, Any]) -> model.Gateway:
+    members = tuple(model.Member(host=f"10.0.0.{number + 1}", port=9000) for number in range(backends))
     return model.Gateway(
         listeners=(model.HttpListener(name="web", port=8080, host_names=("example.com",)),),
-        pools=(
-            model.Pool(name="pool", members=tuple(model.Member(host=f"10.0.0.{n + 1}", port=9000) for n in range(backends))),
-        ),
+        pools=(model.Pool(name="pool", members=members),),
         settings=(model.BackendSettings(name="settings", **settings),),
         redirects=(model.Redirect(name="away", target_url="https://example.org/new"),),
         path_maps=(

@@ -1,4 +1,7 @@
-"""One request's life: routing, connecting, timeouts, outcomes, switching protocols. Retries: `test_exchange_retry`."""
+"""One request's life: routing, connecting, timeouts, outcomes.
+
+Retries are in `test_exchange_retry`, switching protocols in `test_exchange_switch`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from twisted.internet.defer import succeed
 
 from gateway.errors import ClientGone, PluginFailed
 from gateway.values import Reply
-from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer
+from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Peer
 
 BIG_HEAD = b"PUT /big HTTP/1.1\r\nHost: example.com\r\nContent-Length: 100000\r\n\r\n"
 
@@ -436,76 +439,3 @@ class StreamingTests(DialogueCase):
         client.closes()
         client.finds("closed")
         gateway.recorded("403 ok")
-
-
-class SwitchingTests(DialogueCase):
-    """101: only what was asked for, and only what RFC 6455 §4.1 lets pass."""
-
-    def answers(self, request: bytes, response: bytes, status: int, cause: str) -> Dialogue:
-        gateway = self.gateway()
-        client = gateway.client()
-        client.sends(request)
-        backend = gateway.backend(0)
-        backend.gets_something()
-        backend.sends(response)
-        client.gets_page(status)
-        backend.finds("reset")
-        gateway.recorded(f"{status} {cause}")
-        gateway.connections(1, 0)
-        return gateway
-
-    def test_a_101_that_nobody_asked_for_is_502(self) -> None:
-        self.answers(GET, SWITCHING, 502, "backend_protocol_error")
-
-    def test_a_101_for_another_protocol_is_502(self) -> None:
-        self.answers(HANDSHAKE, SWITCHING.replace(b"websocket", b"irc"), 502, "backend_protocol_error")
-
-    def test_a_wrong_accept_is_502(self) -> None:
-        self.answers(HANDSHAKE, SWITCHING.replace(b"s3pP", b"s3pQ"), 502, "backend_protocol_error")
-
-    def test_an_extension_that_was_not_offered_is_502(self) -> None:
-        extended = SWITCHING[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-        self.answers(HANDSHAKE, extended, 502, "backend_protocol_error")
-
-    def test_a_subprotocol_that_was_not_offered_is_502(self) -> None:
-        self.answers(HANDSHAKE, SWITCHING[:-2] + b"Sec-WebSocket-Protocol: soap\r\n\r\n", 502, "backend_protocol_error")
-
-    def test_a_switch_before_the_request_is_complete_is_502(self) -> None:
-        """RFC 9110 §7.8: the rest of the body would be taken for the other protocol."""
-        request = POST[:-2].replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: thing\r\n\r\n")
-        self.answers(request, SWITCHING.replace(b"websocket", b"thing"), 502, "backend_protocol_error")
-
-    def test_a_refusal_reaches_the_client_with_its_body(self) -> None:
-        gateway = self.gateway()
-        client = gateway.client()
-        client.sends(HANDSHAKE)
-        gateway.backend(0).gets("GET /chat", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Connection: Upgrade")
-        gateway.backend(0).sends(OK.replace(b"200 OK", b"403 Not for you"))
-        client.gets("HTTP/1.1 403 Not for you", "Content-Length: 5", body=b"hello", without=["Upgrade"])
-        gateway.recorded("403 ok")
-        client.sends(GET)
-        gateway.backend(1).gets("GET")
-        gateway.backend(1).sends(OK)
-        client.gets("HTTP/1.1 200 OK", body=b"hello")
-        gateway.recorded("200 ok")
-
-    def test_http_2_is_not_switched_to(self) -> None:
-        """RFC 9110 §7.8 lets a server ignore an Upgrade; passed on, this one would go around the router."""
-        gateway = self.gateway()
-        client = gateway.client()
-        client.sends(GET[:-2] + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
-        gateway.backend(0).gets("GET /", without=["Upgrade", "Connection", "HTTP2-Settings"])
-        gateway.backend(0).sends(SWITCHING.replace(b"websocket", b"h2c"))
-        client.gets_page(502)
-        gateway.recorded("502 backend_protocol_error")
-
-    def test_a_handshake_that_is_wrong_never_reaches_a_backend(self) -> None:
-        """RFC 6455 §4.2.1, §4.4; an Upgrade field needs the connection option as well (RFC 9110 §7.8)."""
-        gateway = self.gateway()
-        client = gateway.client()
-        client.sends(HANDSHAKE.replace(b"dGhl", b"d"))
-        client.gets_page(400)
-        client.sends(HANDSHAKE.replace(b"Version: 13", b"Version: 8"))
-        client.gets_page(426, "Sec-WebSocket-Version: 13", "Upgrade: websocket", "Connection: Upgrade")
-        gateway.recorded("400 bad_handshake", "426 bad_handshake")
-        gateway.connections(0, 0)

@@ -6,7 +6,7 @@ Each test is a number of conversations in which everybody acts at random; the se
 from __future__ import annotations
 
 import random
-from typing import Callable
+from collections.abc import Callable
 
 from gateway.errors import SessionEnded
 from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer, frame

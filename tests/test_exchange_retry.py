@@ -14,7 +14,7 @@ CHUNKED = b"PUT /form HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunke
 
 
 class RetryTests(DialogueCase):
-    """The retry rule: only where nothing was sent, or the method is idempotent and nothing came back (RFC 9110 §9.2.2)."""
+    """Only where nothing was sent, or the method is idempotent and nothing came back (RFC 9110 §9.2.2)."""
 
     def reuse(self, gateway: Dialogue) -> Peer:
         """A client whose first request has left an idle connection to the only backend."""

@@ -8,11 +8,18 @@ delivers nothing.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, ConnectionRefusedError, TimeoutError
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    TimeoutError,
+)
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.logger import Logger
@@ -60,10 +67,10 @@ class Turn:
 class Wire:
     """The gateway's end of one connection.
 
-    For the test that plays the peer: ``taken`` is what it has received and not looked at yet, ``written`` how many bytes
-    the gateway wrote that were not dropped, ``late`` how many it wrote when the connection was lost and it had not been
-    told yet, ``queued`` how many the peer has not taken, ``ending`` how the gateway ended it (``half-closed``, ``closed``,
-    ``reset``, or empty), ``paused`` whether the gateway reads.
+    For the test that plays the peer: ``taken`` is what it has received and not looked at yet, ``written`` how many
+    bytes the gateway wrote that were not dropped, ``late`` how many it wrote when the connection was lost and it had
+    not been told yet, ``queued`` how many the peer has not taken, ``ending`` how the gateway ended it
+    (``half-closed``, ``closed``, ``reset``, or empty), ``paused`` whether the gateway reads.
     """
 
     def __init__(self, turn: Turn, peer: tuple[str, int], local: tuple[str, int]) -> None:
@@ -278,9 +285,9 @@ class Wire:
 
 
 class Place:
-    """An address of the road. ``manner``: what happens to who connects: ``accept``, ``refuse``, ``hang``, or ``break`` (the road
-    itself fails).
+    """An address of the road.
 
+    ``manner``: what happens to who connects: ``accept``, ``refuse``, ``hang``, or ``break`` (the road itself fails).
     ``wires``: all connections that were made.  ``cancelled``: how many attempts were given up by the gateway.
     """
 
@@ -352,10 +359,19 @@ class _Endpoint:
         elif self._place.manner == "accept":
             self._turn.later(lambda: self._connected(result, factory))
         else:
-            timer = self._clock.callLater(self._timeout, result.errback, Failure(TimeoutError()))
-            result.addBoth(lambda answer: [timer.cancel() if timer.active() else None, answer][1])
-            self._place.hang(lambda: self._connected(result, factory))
+            self._hang(result, factory)
         return result
+
+    def _hang(self, result: Deferred[Any], factory: Any) -> None:
+        timer = self._clock.callLater(self._timeout, result.errback, Failure(TimeoutError()))
+
+        def over(answer: Any) -> Any:
+            if timer.active():
+                timer.cancel()
+            return answer
+
+        result.addBoth(over)
+        self._place.hang(lambda: self._connected(result, factory))
 
     def _connected(self, result: Deferred[Any], factory: Any) -> None:
         if not result.called:

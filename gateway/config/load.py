@@ -336,8 +336,8 @@ def from_command_line(listen: Sequence[str], backends: Sequence[str]) -> Gateway
     """The gateway of ``--listen tcp:8080 --backend http://127.0.0.1:9001``, without any file.
 
     ``listen``: ``8080``, ``address:8080``, ``tcp:8080`` or ``tcp:8080:interface=address``.
-    ``backends``: ``host:port`` or URLs, all with the same scheme; HTTPS ones are asked for by their own names, HTTP ones
-    for what the client asked for.  Any answer below 500 is a healthy one.  Raises `ConfigurationError`.
+    ``backends``: ``host:port`` or URLs, all with the same scheme; HTTPS ones are asked for by their own names, HTTP
+    ones for what the client asked for.  Any answer below 500 is a healthy one.  Raises `ConfigurationError`.
     """
     problems: list[Problem] = []
     listeners = []

@@ -17,7 +17,7 @@ from gateway.errors import ConfigurationError, Problem
 from gateway.listener.certificates import ServerCertificate, load, load_root
 from gateway.listener.tls import usable
 
-__all__ = ["SOON", "check_certificates", "lifetime_problems"]
+__all__ = ["SOON", "check_certificates", "lifetime_problems", "load_usable", "load_used"]
 
 SOON = timedelta(days=30)
 """A certificate that ends within this time gets a warning."""
@@ -29,30 +29,84 @@ _T = TypeVar("_T")
 def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> list[Problem]:
     """Load every certificate, key and trusted root of a configuration and say what is wrong with them.
 
-    What nothing refers to gives warnings only.  ``now`` is aware; default: the present.
+    Paths are those of the model, ``certificates[0].password``.  What nothing refers to gives warnings only; what has
+    neither data nor files is reported by `gateway.config.check`.  ``now`` is aware; default: the present.
     """
     now = now or datetime.now(UTC)
     problems: list[Problem] = []
-    shown = {name for listener in gateway.listeners if listener.protocol == "Https" for name in listener.certificates}
+    shown, trusted = _shown(gateway), _trusted(gateway)
     loaded: dict[str, ServerCertificate] = {}
-    for certificate in gateway.certificates:
-        found = _try(load, certificate, problems, certificate.name in shown)
+    for number, certificate in enumerate(gateway.certificates):
+        if not certificate.certificate_file and not certificate.data:
+            continue
+        path, used = f"certificates[{number}]", certificate.name in shown
+        found = _try(load_usable, certificate, path, problems, used)
         if found is not None:
-            path = f"sslCertificates[{certificate.name}]"
             loaded[certificate.name] = found
-            refusal = usable(found)
-            if refusal is not None:
-                problems.append(Problem(path, refusal, severity=_severity(certificate.name in shown)))
-            problems.extend(lifetime_problems(path, [found.leaf, *found.chain], now))
-    trusted = {name for settings in gateway.settings for name in settings.trusted_root_certificates}
-    for root in gateway.trusted_roots:
-        certificates = _try(load_root, root, problems, root.name in trusted)
-        if certificates is not None:
-            problems.extend(lifetime_problems(f"trustedRootCertificates[{root.name}]", certificates, now))
-    for listener in gateway.listeners:
+            problems.extend(lifetime_problems(_source(path, certificate), [found.leaf, *found.chain], now))
+    for number, root in enumerate(gateway.trusted_roots):
+        path = f"trustedRoots[{number}]"
+        if root.file or root.data:
+            roots = _try(load_root, root, path, problems, root.name in trusted)
+            problems.extend(lifetime_problems(f"{path}.{'file' if root.file else 'data'}", roots or (), now))
+    for number, listener in enumerate(gateway.listeners):
         if listener.protocol == "Https":
-            problems.extend(_name_problems(listener, loaded))
+            problems.extend(_name_problems(f"listeners[{number}].hostNames", listener, loaded))
     return problems
+
+
+def load_used(gateway: model.Gateway) -> tuple[dict[str, ServerCertificate], dict[str, tuple[x509.Certificate, ...]]]:
+    """The certificates that HTTPS listeners show, and the trusted roots, by name.
+
+    What nothing uses is left out where it cannot be loaded.  Raises `ConfigurationError` with all other problems;
+    there are none where `check_certificates` has found no error.
+    """
+    problems: list[Problem] = []
+    shown, trusted = _shown(gateway), _trusted(gateway)
+    certificates: dict[str, ServerCertificate] = {}
+    roots: dict[str, tuple[x509.Certificate, ...]] = {}
+    for number, certificate in enumerate(gateway.certificates):
+        if certificate.name in shown:
+            found = _try(load_usable, certificate, f"certificates[{number}]", problems, True)
+            if found is not None:
+                certificates[certificate.name] = found
+    for number, root in enumerate(gateway.trusted_roots):
+        read = _try(load_root, root, f"trustedRoots[{number}]", problems, root.name in trusted)
+        if read is not None:
+            roots[root.name] = read
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise ConfigurationError(errors)
+    return certificates, roots
+
+
+def load_usable(certificate: model.Certificate, path: str = "") -> ServerCertificate:
+    """As `gateway.listener.certificates.load`, and OpenSSL has taken certificate and key. Raises `ConfigurationError`."""
+    found = load(certificate, path)
+    refusal = usable(found)
+    if refusal is not None:
+        raise ConfigurationError([Problem(_source(path or f"certificates[{certificate.name}]", certificate), refusal)])
+    return found
+
+
+def _shown(gateway: model.Gateway) -> set[str]:
+    """Names of the certificates that are needed."""
+    return {name for listener in gateway.listeners if listener.protocol == "Https" for name in listener.certificates}
+
+
+def _trusted(gateway: model.Gateway) -> set[str]:
+    """Names of the trusted roots that are needed."""
+    return {
+        name
+        for settings in gateway.settings
+        if settings.protocol == "Https"
+        for name in settings.trusted_root_certificates
+    }
+
+
+def _source(path: str, certificate: model.Certificate) -> str:
+    """Where the certificate itself comes from."""
+    return f"{path}.{'certificateFile' if certificate.certificate_file is not None else 'data'}"
 
 
 def lifetime_problems(path: str, certificates: Iterable[x509.Certificate], now: datetime) -> list[Problem]:
@@ -73,14 +127,16 @@ def lifetime_problems(path: str, certificates: Iterable[x509.Certificate], now: 
     return problems
 
 
-def _name_problems(listener: model.HttpListener, loaded: Mapping[str, ServerCertificate]) -> list[Problem]:
+def _name_problems(
+    path: str, listener: model.HttpListener, loaded: Mapping[str, ServerCertificate]
+) -> list[Problem]:
     certificates = [loaded[name] for name in listener.certificates if name in loaded]
     if not certificates:  # none, or none that could be loaded: that has been said
         return []
     names = ", ".join(name for certificate in certificates for name in certificate.names) or "no name at all"
     return [
         Problem(
-            f"httpListeners[{listener.name}].hostNames",
+            path,
             f"no certificate of this listener is valid for {host}: they are for {names}",
             severity="warning",
         )
@@ -94,15 +150,17 @@ def _covers(certificate: ServerCertificate, host: str) -> bool:
     return certificate.covers(host) or certificate.covers(host.replace("*", "x").replace("?", "x"))
 
 
-def _try(read: Callable[[_Item], _T], item: _Item, problems: list[Problem], used: bool) -> _T | None:
+def _try(
+    read: Callable[[_Item, str], _T], item: _Item, path: str, problems: list[Problem], used: bool
+) -> _T | None:
+    """What ``read`` makes of an item; its problems are added, as warnings where nothing uses the item."""
     try:
-        return read(item)
+        return read(item, path)
     except ConfigurationError as error:
         for problem in error.problems:
-            message = problem.message if used else f"{problem.message} (nothing uses it)"
-            problems.append(problem._replace(message=message, severity=_severity(used)))
+            if used:
+                problems.append(problem)
+            else:
+                message = f"{problem.message} (nothing uses it)"
+                problems.append(problem._replace(message=message, severity="warning"))
         return None
-
-
-def _severity(used: bool) -> str:
-    return "error" if used else "warning"

@@ -2,8 +2,8 @@
 
 A certificate comes as PKCS#12 in base64 (``data``, ``password``), the form templates carry, or as files
 (``certificateFile``, ``keyFile``), the form an override gives.  Either may also hold PEM.  What cannot be
-used is a `ConfigurationError` that names the certificate and says what would be right; passwords and keys
-are in no message and in no ``repr``.
+used is a `ConfigurationError` that names the attribute of the model at fault, as ``certificates[0].password``, and says
+what would be right; passwords and keys are in no message and in no ``repr``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeVar, cast
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -77,7 +78,11 @@ class ServerCertificate:
 
 
 class _Unusable(Exception):
-    """Why a certificate cannot be used; the text completes a `Problem`."""
+    """Why a certificate cannot be used; the text completes a `Problem`, ``key`` says which key of the object it is at."""
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class _Material(NamedTuple):
@@ -87,45 +92,43 @@ class _Material(NamedTuple):
     key: PrivateKey | None
 
 
-def load(certificate: model.Certificate) -> ServerCertificate:
-    """Load a server certificate with its key. Raises `ConfigurationError`."""
-    try:
-        material = _read(certificate)
-        return _pair(certificate.name, material)
-    except _Unusable as error:
-        raise ConfigurationError([Problem(f"sslCertificates[{certificate.name}]", str(error))]) from None
+def load(certificate: model.Certificate, path: str = "") -> ServerCertificate:
+    """Load a server certificate with its key.
+
+    ``path``: where it stands, ``certificates[0]``; default: with its name in the brackets.  Raises `ConfigurationError`.
+    """
+    with _reported(path or f"certificates[{certificate.name}]"):
+        return _read(certificate)
 
 
 def load_all(certificates: Sequence[model.Certificate]) -> dict[str, ServerCertificate]:
     """Load several, by name. Raises `ConfigurationError` with the problems of all."""
-    return _each(load, certificates)
+    return _each(load, certificates, "certificates")
 
 
-def load_root(root: model.TrustedRoot) -> tuple[x509.Certificate, ...]:
-    """Load the certificates of a trusted root, at least one. Raises `ConfigurationError`."""
-    try:
+def load_root(root: model.TrustedRoot, path: str = "") -> tuple[x509.Certificate, ...]:
+    """Load the certificates of a trusted root, at least one. ``path`` as for `load`. Raises `ConfigurationError`."""
+    with _reported(path or f"trustedRoots[{root.name}]"):
         if root.file is not None:
-            content = _file(root.file)
-        elif root.data is not None:
-            content = _decode(root.data)
-        else:
-            raise _Unusable(_nothing(root.key_vault_secret_id, "`data` or `file`"))
-        return tuple(_root_certificates(content))
-    except _Unusable as error:
-        raise ConfigurationError([Problem(f"trustedRootCertificates[{root.name}]", str(error))]) from None
+            with _at("file"):
+                return tuple(_root_certificates(_file(root.file)))
+        if root.data is not None:
+            with _at("data"):
+                return tuple(_root_certificates(_decode(root.data)))
+        raise _Unusable(_nothing(root.key_vault_secret_id, "`data` or `file`"))
 
 
 def load_roots(roots: Sequence[model.TrustedRoot]) -> dict[str, tuple[x509.Certificate, ...]]:
     """Load several trusted roots, by name. Raises `ConfigurationError` with the problems of all."""
-    return _each(load_root, roots)
+    return _each(load_root, roots, "trustedRoots")
 
 
-def _each(read: Callable[[_Item], _Loaded], items: Sequence[_Item]) -> dict[str, _Loaded]:
+def _each(read: Callable[[_Item, str], _Loaded], items: Sequence[_Item], kind: str) -> dict[str, _Loaded]:
     loaded: dict[str, _Loaded] = {}
     problems: list[Problem] = []
-    for item in items:
+    for number, item in enumerate(items):
         try:
-            loaded[item.name] = read(item)
+            loaded[item.name] = read(item, f"{kind}[{number}]")
         except ConfigurationError as error:
             problems.extend(error.problems)
     if problems:
@@ -133,23 +136,49 @@ def _each(read: Callable[[_Item], _Loaded], items: Sequence[_Item]) -> dict[str,
     return loaded
 
 
-def _read(certificate: model.Certificate) -> _Material:
+@contextmanager
+def _reported(path: str) -> Iterator[None]:
+    """Turn what goes wrong into a `ConfigurationError` with one problem."""
+    try:
+        yield
+    except _Unusable as error:
+        raise ConfigurationError([Problem(f"{path}.{error.key}" if error.key else path, str(error))]) from None
+
+
+@contextmanager
+def _at(key: str) -> Iterator[None]:
+    """What goes wrong is at ``key``, unless it knows better."""
+    try:
+        yield
+    except _Unusable as error:
+        error.key = error.key or key
+        raise
+    except Exception as error:  # cryptography has many kinds for what is damaged in an odd place; their texts may quote it
+        raise _Unusable(f"what it holds cannot be used: {type(error).__name__}", key) from None
+
+
+def _read(certificate: model.Certificate) -> ServerCertificate:
     password = certificate.password
     if certificate.certificate_file is not None:
-        material = _parse(_file(certificate.certificate_file), password, certificate.certificate_file)
-        if certificate.key_file is not None:
+        with _at("certificateFile"):
+            material = _parse(_file(certificate.certificate_file), password, certificate.certificate_file)
+            if certificate.key_file is None:
+                if material.key is None:
+                    raise _Unusable(f"no private key in {certificate.certificate_file}: name its file as `keyFile`")
+                return _pair(certificate.name, material)
+            if not material.certificates:
+                raise _Unusable(f"no certificate in {certificate.certificate_file}")
+        with _at("keyFile"):
             key = _parse(_file(certificate.key_file), password, certificate.key_file).key
             if key is None:
                 raise _Unusable(f"no private key in {certificate.key_file}")
-            return material._replace(key=key)
-        if material.key is None:
-            raise _Unusable(f"no private key in {certificate.certificate_file}: name its file as `keyFile`")
-        return material
+            return _pair(certificate.name, material._replace(key=key))
     if certificate.data is not None:
-        material = _parse(_decode(certificate.data), password, "`data`")
-        if material.key is None:
-            raise _Unusable("no private key in `data`: export the certificate again together with its key (PFX)")
-        return material
+        with _at("data"):
+            material = _parse(_decode(certificate.data), password, "`data`")
+            if material.key is None:
+                raise _Unusable("no private key in `data`: export the certificate again together with its key (PFX)")
+            return _pair(certificate.name, material)
     raise _Unusable(_nothing(certificate.key_vault_secret_id, "`certificateFile` and `keyFile`"))
 
 
@@ -217,11 +246,11 @@ def _pem_key(block: bytes, password: str | None, source: str) -> PrivateKey:
             return cast(PrivateKey, load_pem_private_key(block, password.encode() if password else None))
         except TypeError:  # cryptography minds a password that is not needed, and a needed one that is missing
             if not password:
-                raise _Unusable(f"the private key in {source} is encrypted: give its `password`") from None
+                raise _Unusable(f"the private key in {source} is encrypted: give its `password`", "password") from None
             return cast(PrivateKey, load_pem_private_key(block, None))
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         if "password" in str(error):
-            raise _Unusable(f"`password` does not open the private key in {source}") from None
+            raise _Unusable(f"`password` does not open the private key in {source}", "password") from None
         raise _Unusable(f"the private key in {source} is damaged or of an unknown kind") from None
 
 
@@ -231,7 +260,8 @@ def _parse_der(content: bytes, password: str | None, source: str) -> _Material:
     except ValueError as error:
         if "password" in str(error):
             raise _Unusable(
-                f"`password` does not open {source}" if password else f"{source} is encrypted: give its `password`"
+                f"`password` does not open {source}" if password else f"{source} is encrypted: give its `password`",
+                "password",
             ) from None
     else:
         first = [bundle.cert.certificate] if bundle.cert is not None else []

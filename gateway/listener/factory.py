@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
@@ -25,7 +26,7 @@ class ListenerFactory(Factory):
     """
 
     noisy = False
-    protocol = ClientConnection
+    protocol = ClientConnection  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -45,12 +46,12 @@ class ListenerFactory(Factory):
         self.trusted = trusted
         self.tls = tls
         self.scheme = "https" if tls else "http"
-        self.head_limits = HeadLimits(head=limits.max_head_bytes, fields=limits.max_fields, target=limits.max_target_bytes)
+        self.head_limits = HeadLimits(limits.max_head_bytes, limits.max_fields, limits.max_target_bytes)
         self.connections: set[ClientConnection] = set()
         self.lost = lost
         self._admits = admits
 
-    def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
+    def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:  # type: ignore[override]
         if not self._admits():
             return None
         return self.protocol(self)

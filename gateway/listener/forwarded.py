@@ -8,8 +8,8 @@ address with its port).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Iterable
 
 from gateway.values import Peer, RequestHead
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientConnection"]
 
-_LINGER_SECONDS = 2.0
-_LINGER_BYTES = 1 << 20
+_LINGER_SECONDS = 5.0
+_MOST_LINGER_SECONDS = 30.0
 _JOINED_BYTES = 32768
 _NEVER = float("inf")
 
@@ -56,7 +56,7 @@ class ClientConnection(FlowProtocol):
     _sent = 0
     _payload = 0
     _taken = -_NEVER
-    _lingered = 0
+    _linger_until = 0.0
 
     def __init__(self, factory: ListenerFactory) -> None:
         self.factory: ListenerFactory = factory
@@ -356,7 +356,9 @@ class ClientConnection(FlowProtocol):
         self._closing = True
         self._ahead = b""
         shared = self._shared
-        shared.deadlines.set(self, shared.seconds() + (_LINGER_SECONDS if unread else shared.limits.send_timeout))
+        now = shared.seconds()
+        self._linger_until = now + _MOST_LINGER_SECONDS
+        shared.deadlines.set(self, now + (_LINGER_SECONDS if unread else shared.limits.send_timeout))
         if not unread or self._eof:
             self.transport.loseConnection()
             return
@@ -365,9 +367,9 @@ class ClientConnection(FlowProtocol):
         self.transport.loseWriteConnection()
 
     def _linger(self, data: bytes) -> None:
-        self._lingered += len(data)
-        if self._lingered > _LINGER_BYTES:
-            self.transport.abortConnection()
+        """What a client still sends whose response is complete is dropped, for a while."""
+        shared = self._shared
+        shared.deadlines.set(self, min(shared.seconds() + _LINGER_SECONDS, self._linger_until))
 
     def expired(self, now: float) -> None:
         """The deadline has passed; what that means depends on what is awaited."""
@@ -402,7 +404,8 @@ class ClientConnection(FlowProtocol):
 
     def stop(self) -> None:
         """The gateway stops: close if idle, else after the response in progress."""
-        if self._exchange is None and self._tunnel is None and not self._closing and not (self._head and self._head.started):
+        begun = self._exchange is not None or self._tunnel is not None or (self._head and self._head.started)
+        if not begun and not self._closing:
             self._closing = True
             self.transport.loseConnection()
         else:

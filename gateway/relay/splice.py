@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from gateway.errors import SessionEnded
+from gateway.interfaces import ISession, ITunnel
 from gateway.relay.flow import BUSY, CONNECTING, FlowProtocol
 from gateway.values import Outcome
 
@@ -26,6 +28,7 @@ CLOSING_SECONDS = 5.0
 OPEN, CLOSING, GONE = range(3)
 
 
+@implementer(ISession, ITunnel)
 class Splice:
     """Opaque bytes, both ways, with backpressure, half-close and an idle limit.
 
@@ -101,13 +104,13 @@ class Splice:
             else:
                 self.end(SessionEnded(1001, f"idle for {self._idle:g} s", "idle_timeout"))
         else:
-            self._cut()
+            self.cut()
 
     def end(self, error: SessionEnded) -> None:
         """The gateway ends it."""
         if self._state == OPEN:
             self._blame("gateway", error.cause, error)
-            self._cut()
+            self.cut()
 
     def client_eof(self) -> None:
         """Half of the tunnel is closed: pass that on."""
@@ -167,7 +170,7 @@ class Splice:
             if not leg.lost:
                 leg.transport.loseConnection()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
         """Let go of both connections whatever they still have to say."""
         self._state = CLOSING
         for leg in (self._client, self._upstream):

@@ -38,7 +38,9 @@ class _Way:
 
     __slots__ = ("broken", "ended", "farewell", "masked", "scanner", "silenced", "source", "target", "who")
 
-    def __init__(self, who: str, source: FlowProtocol, target: FlowProtocol, scanner: FrameScanner, masked: bool) -> None:
+    def __init__(
+        self, who: str, source: FlowProtocol, target: FlowProtocol, scanner: FrameScanner, masked: bool
+    ) -> None:
         self.who = who
         self.source = source
         self.target = target

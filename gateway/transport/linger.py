@@ -32,6 +32,9 @@ _LIMIT = 4 * 1024 * 1024
 
 def close_gently(pump: Pump, sock: socket.socket) -> None:
     """Close ``sock``: at once where nothing can get lost by that, otherwise when the peer has closed or time is up."""
+    if pump.stopped:
+        sock.close()
+        return
     try:
         sock.shutdown(socket.SHUT_WR)
         unread = sock.recv(_PIECE)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -62,7 +63,7 @@ class Rider(Protocol):
 class Pump:
     """See the module. ``reactor`` is an ``IReactorFDSet`` and ``IReactorTime``.
 
-    ``turning``: a turn is being served.  ``outbox``: the transports that have something to send at the round's end.
+    ``stopped``: `stop` was called.  ``turning``: a turn is being served.  ``outbox``: the transports that have something to send at the round's end.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -72,7 +73,7 @@ class Pump:
         self._riders: dict[int, Rider] = {}
         self._ready: deque[Rider] = deque()
         self._later: list[Callable[[], None]] = []
-        self.turning = False
+        self.turning = self.stopped = False
         self.outbox: list[TCPTransport] = []
         self._kick: IDelayedCall | None = None
         self.deadlines = Deadlines(reactor)
@@ -119,7 +120,10 @@ class Pump:
             self._kick = self._reactor.callLater(0, self._kicked)
 
     def stop(self) -> None:
-        """Close the sockets of connections that have ended but linger."""
+        """Nothing rides on from here: what is left is cut, and who closes does so without lingering."""
+        self.stopped = True
+        for rider in list(self._riders.values()):
+            rider.dropped(Failure(ConnectionDone("the gateway has stopped")))
         for entry in self.deadlines.entries():
             entry.expired(self.deadlines.now())
         self.deadlines.stop()

@@ -194,12 +194,9 @@ class TCPTransport(SocketFacts):
                 self.send_gathered()
                 self.write(data)
         else:
-            if self._gathered:
-                self.send_gathered()
-            if self._direct:
-                self._send_now(data)
-            else:
-                self._enqueue(data)
+            self.send_gathered()
+            send = self._send_now if self._direct else self._enqueue
+            send(data)
 
     def send_gathered(self) -> None:
         """Send what was written in this round. HOT"""

@@ -53,17 +53,20 @@ class TwistedRoad:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self._greeting: set[Guest] = set()
 
     def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024) -> IStreamServerEndpoint:
         """See `IRoad`."""
-        return _ServerEndpoint(self._reactor, host, port, tls, backlog)
+        return _ServerEndpoint(self._reactor, host, port, tls, backlog, self._greeting)
 
     def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
         """See `IRoad`."""
         return _ClientEndpoint(self._reactor, host, port, tls, timeout)
 
     def stop(self) -> None:
-        """Nothing to release."""
+        """End the handshakes of servers that are still in progress."""
+        for guest in tuple(self._greeting):
+            guest.abort()
 
 
 class _GuestFactory(Factory):
@@ -95,12 +98,15 @@ class _GuestFactory(Factory):
 
 @implementer(IStreamServerEndpoint)
 class _ServerEndpoint:
-    def __init__(self, reactor: Any, host: str, port: int, tls: Any, backlog: int) -> None:
+    def __init__(
+        self, reactor: Any, host: str, port: int, tls: Any, backlog: int, greeting: set[Guest]
+    ) -> None:
         self._reactor = reactor
         self._host = host
         self._port = port
         self._tls = tls
         self._backlog = backlog
+        self._greeting = greeting
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Bind and listen; fails with ``CannotListenError``."""
@@ -131,6 +137,7 @@ class _ServerEndpoint:
         timer = self._reactor.callLater(HANDSHAKE_TIMEOUT, lambda: guest.abort()) if tls else None
 
         def settled(_: Any = None) -> None:
+            self._greeting.discard(guest)
             if timer is not None and timer.active():
                 timer.cancel()
 
@@ -144,6 +151,8 @@ class _ServerEndpoint:
 
         kind = SecureGuest if tls else Guest
         guest: Guest = kind(self._reactor, tls, build, settled, settled, lambda: None)
+        if tls:
+            self._greeting.add(guest)
         return guest
 
 

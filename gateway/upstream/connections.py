@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -30,8 +30,8 @@ IDLE_SECONDS = 60.0
 class Upstream:
     """The way to one backend under one group of settings.
 
-    ``tls_for`` makes the `ClientTLS` for the host name a request is for, or is ``None`` for plain HTTP.  Connections are
-    kept apart by the name in TLS, so that a certificate checked for one host never serves another.
+    ``tls_for`` makes the `ClientTLS` for the host name a request is for, or is ``None`` for plain HTTP.  Connections
+    are kept apart by the name in TLS, so that a certificate checked for one host never serves another.
     """
 
     def __init__(
@@ -72,20 +72,18 @@ class Upstream:
         key, tls = (None, None) if self._tls_for is None else (host, self._tls_for(host))
         backend = self._backend
         endpoint = self._road.client(backend.connect_host, backend.connect_port, tls, self._settings.connect_timeout)
-        factory = Factory.forProtocol(lambda: UpstreamConnection(self, key))  # type: ignore[arg-type]
+        factory = Factory.forProtocol(lambda: UpstreamConnection(self, key))
         factory.noisy = False
         connecting: Deferred[UpstreamConnection] = endpoint.connect(factory)
         return connecting
 
-    def _refused(self, failure: Failure) -> None:
-        where = f"backend {self.name} ({self._backend.connect_host}:{self._backend.connect_port})"
+    def _refused(self, failure: Failure) -> Failure:
         if failure.check(BackendError):
-            failure.raiseException()
+            return failure
+        where = f"backend {self.name} ({self._backend.connect_host}:{self._backend.connect_port})"
         if failure.check(ConnectTimeout):
-            raise ConnectFailed(f"cannot connect to {where} within {self._settings.connect_timeout:g} s")
-        if failure.check(ConnectError):
-            raise ConnectFailed(f"cannot connect to {where}: {failure.value}")
-        raise ConnectFailed(f"cannot connect to {where}: {failure.getErrorMessage()}")
+            return Failure(ConnectFailed(f"cannot connect to {where} within {self._settings.connect_timeout:g} s"))
+        return Failure(ConnectFailed(f"cannot connect to {where}: {failure.getErrorMessage()}"))
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over and which may carry another."""

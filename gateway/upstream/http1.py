@@ -11,7 +11,7 @@ from gateway.errors import BackendClosed, BackendError, BackendProtocolError
 from gateway.http.bodies import FramingError, decoder
 from gateway.http.heads import HeadBuffer, HeadLimits, parse_response
 from gateway.relay.flow import FEEDING, FlowProtocol
-from gateway.values import UNTIL_CLOSE, ResponseHead
+from gateway.values import ResponseHead
 
 if TYPE_CHECKING:
     from gateway.interfaces import ITunnel, IUpstreamListener
@@ -131,7 +131,7 @@ class UpstreamConnection(FlowProtocol):
                 return
             self._informational += 1
             if self._informational > _MOST_INFORMATIONAL:
-                self._fail(BackendProtocolError(f"more than {_MOST_INFORMATIONAL} informational responses to one request"))
+                self._fail(BackendProtocolError(f"more than {_MOST_INFORMATIONAL} interim responses to one request"))
                 return
             listener = self._listener
             listener.upstream_response(head, b"", False)  # type: ignore[union-attr]

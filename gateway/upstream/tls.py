@@ -28,7 +28,7 @@ from gateway.transport.tls_reasons import mismatch, note_finding, printable
 __all__ = ["Roots", "backend_tls", "forget", "probe_tls"]
 
 Roots = Mapping[str, Sequence[x509.Certificate]]
-"""Trusted roots by name, as `gateway.listener.certificates.load_roots` gives them."""
+"""Trusted roots by name, as `gateway.listener.certificate_checks.load_used` gives them."""
 
 _LONGEST_NAME = 253  # RFC 1035 §2.3.4 as text
 _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")

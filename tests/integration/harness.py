@@ -314,12 +314,14 @@ class GatewayTestCase(TestCase):
 
 
 def both_roads(namespace: dict[str, Any]) -> None:
-    """For each class of tests in a module's namespace make one for the pump and one for Twisted's transports.
+    """For each class ``...Tests`` of a module make one for the pump and one for Twisted's transports.
 
     Call it at the end of the module: ``both_roads(globals())``.  The classes made are what trial finds.
     """
     for name, base in list(namespace.items()):
-        if isinstance(base, type) and issubclass(base, GatewayTestCase) and base is not GatewayTestCase:
+        if not (isinstance(base, type) and issubclass(base, GatewayTestCase) and name.endswith("Tests")):
+            continue
+        if base.__module__ == namespace["__name__"]:
             del namespace[name]
             for transport in ("pump", "twisted"):
                 made = f"{name.removesuffix('Tests')}{transport.title()}Tests"

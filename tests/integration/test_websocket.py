@@ -11,12 +11,11 @@ from websockets.frames import Frame as LibraryFrame
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from gateway.relay import splice
-from tests.integration.harness import GatewayTestCase, RawBackend, Running, both_roads, model_for
+from tests.integration.harness import Running, both_roads, model_for
 from tests.integration.messages import Answers, Message, read_request, read_response
+from tests.integration.sessions import MASK, PLAIN, Opened, SessionTestCase
 from tests.integration.websocket import (
     BINARY,
-    CLOSE,
     CONTINUATION,
     PING,
     PONG,
@@ -25,60 +24,14 @@ from tests.integration.websocket import (
     close,
     frame,
     handshake,
-    read_close,
     read_frame,
-)  # fmt: skip
+)
 from tests.integration.wire import Wire
 
 MIB = 1 << 20
-MASK = b"\x12\x34\x56\x78"
-PLAIN = b"\0\0\0\0"  # masks, and changes nothing
 
 
-class Opened:
-    """A session that is open: the two ends, and the gateway between them."""
-
-    def __init__(self, gateway: Running, backend: RawBackend, client: Wire, server: Wire, request: Message) -> None:
-        self.gateway = gateway
-        self.backend = backend
-        self.client = client
-        self.server = server
-        self.request = request
-
-
-class _WebSocketTestCase(GatewayTestCase):
-    async def opened(self, **configuration: Any) -> Opened:
-        """A session between a raw client and a raw backend, both of which the test moves."""
-        arrived: list[tuple[Wire, Message]] = []
-
-        async def serve(wire: Wire) -> None:
-            request = await read_request(wire)
-            wire.write(agree(request))
-            wire.patience = 10
-            arrived.append((wire, request))
-
-        backend = await self.backend(serve)
-        gateway = await self.gateway(model_for(backend, **configuration))
-        client = await self.client(gateway)
-        client.write(handshake())
-        response = await read_response(client)
-        self.assertEqual(101, response.status)
-        self.assertEqual("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.get("Sec-WebSocket-Accept"))
-        server, request = arrived[0]
-        self.assertEqual((1, 1), (gateway.active, gateway.sessions))
-        return Opened(gateway, backend, client, server, request)
-
-    async def ended(self, gateway: Running, cause: str, closed_by: str, code: int | None) -> None:
-        """The session is over, and its outcome says why."""
-        await gateway.quiet()
-        outcome = await gateway.outcome()
-        self.assertEqual((cause, closed_by, code), (outcome.cause, outcome.closed_by, outcome.close_code))
-        self.assertTrue(outcome.websocket)
-        self.assertEqual(101, outcome.status)
-        self.assertEqual((1, 1), (len(gateway.recorder.begun), len(gateway.recorder.outcomes)))
-
-
-class HandshakeTests(_WebSocketTestCase):
+class HandshakeTests(SessionTestCase):
     """RFC 6455 §4: checked on both sides, passed on untouched."""
 
     async def answered(
@@ -284,7 +237,7 @@ class HandshakeTests(_WebSocketTestCase):
         await gateway.quiet()
 
 
-class FrameTests(_WebSocketTestCase):
+class FrameTests(SessionTestCase):
     """What passes through a session that is open."""
 
     async def passes(self, session: Opened, inbound: bytes, outbound: bytes) -> None:
@@ -418,310 +371,6 @@ class FrameTests(_WebSocketTestCase):
     async def test_backpressure_to_the_backend(self) -> None:
         session = await self.opened()
         await self.assertBounded(session, session.client, session.server, PLAIN)
-
-
-class EndTests(_WebSocketTestCase):
-    """Every way a session ends leaves nothing behind, and each side learns why."""
-
-    def setUp(self) -> None:
-        self.patch(splice, "CLOSING_SECONDS", 0.5)
-
-    async def test_closed_by_the_client(self) -> None:
-        session = await self.opened()
-        session.client.write(close(1000, "bye", MASK))
-        self.assertEqual((1000, "bye", True), await read_close(session.server))
-        session.server.write(close(1000, "bye"))
-        self.assertEqual((1000, "bye", False), await read_close(session.client))
-        session.server.close()  # the server closes TCP first (RFC 6455 §7.1.1)
-        self.assertEqual(b"", await session.client.rest())
-        self.assertFalse(session.client.was_reset)
-        await self.ended(session.gateway, "ok", "client", 1000)
-
-    async def test_closed_by_the_backend(self) -> None:
-        session = await self.opened()
-        session.server.write(close(4001, "enough"))
-        self.assertEqual((4001, "enough", False), await read_close(session.client))
-        session.client.write(close(4001, "", MASK))
-        self.assertEqual((4001, "", True), await read_close(session.server))
-        session.server.close()
-        self.assertEqual(b"", await session.client.rest())
-        await self.ended(session.gateway, "ok", "backend", 4001)
-
-    async def test_closed_without_a_code(self) -> None:
-        session = await self.opened()
-        session.client.write(frame(CLOSE, b"", MASK))
-        self.assertEqual(b"", (await read_frame(session.server)).payload)
-        session.server.write(frame(CLOSE, b""))
-        session.server.close()
-        self.assertEqual(b"", (await read_frame(session.client)).payload)
-        await self.ended(session.gateway, "ok", "client", 1005)
-
-    async def test_close_that_nobody_answers(self) -> None:
-        session = await self.opened()
-        session.client.write(close(1000, "", MASK))
-        await read_close(session.server)
-        await session.client.gone()
-        await session.server.gone()
-        await self.ended(session.gateway, "ok", "client", 1000)
-
-    async def test_answer_and_end_at_once(self) -> None:
-        # close frame and FIN in one segment, as many servers do
-        session = await self.opened()
-        session.server.write(frame(TEXT, b"last words") + close(1000, "done"))
-        session.server.half_close()
-        self.assertEqual(b"last words", (await read_frame(session.client)).payload)
-        self.assertEqual((1000, "done", False), await read_close(session.client))
-        session.client.write(close(1000, "", MASK))
-        await session.client.gone()
-        await self.ended(session.gateway, "ok", "backend", 1000)
-
-    async def test_messages_before_a_close_arrive(self) -> None:
-        session = await self.opened()
-        session.client.stop_reading()
-        session.server.write(frame(BINARY, b"x" * (8 * MIB)) + close(1000, "done"))
-        await session.gateway.settled(lambda: session.client.total, 0.1)
-        session.client.start_reading()
-        self.assertEqual(8 * MIB, len((await read_frame(session.client)).payload))
-        self.assertEqual(1000, (await read_close(session.client))[0])
-
-    async def test_backend_vanishes(self) -> None:
-        for how in ("reset", "close", "half_close"):
-            session = await self.opened()
-            session.server.write(frame(TEXT, b"before"))
-            self.assertEqual(b"before", (await read_frame(session.client)).payload)
-            getattr(session.server, how)()
-            code, reason, masked = await read_close(session.client)
-            self.assertEqual((1011, False), (code, masked), how)
-            self.assertNotEqual("", reason)
-            session.client.write(close(1011, "", MASK))
-            self.assertEqual(b"", await session.client.rest(), how)
-            self.assertFalse(session.client.was_reset, how)
-            await self.ended(session.gateway, "backend_lost", "backend", 1006)
-
-    async def test_backend_vanishes_within_a_frame(self) -> None:
-        # a close frame would become part of the message: better none
-        session = await self.opened()
-        session.server.write(frame(BINARY, b"half", length=100))
-        await session.client.exactly(6)
-        session.server.reset()
-        self.assertEqual(b"", await session.client.rest())
-        await self.ended(session.gateway, "backend_lost", "backend", 1006)
-
-    async def test_client_vanishes(self) -> None:
-        for how in ("reset", "close", "half_close"):
-            session = await self.opened()
-            getattr(session.client, how)()
-            code, _, masked = await read_close(session.server)
-            self.assertEqual((1001, True), (code, masked), how)
-            session.server.write(close(1001))
-            await session.server.gone()
-            await self.ended(session.gateway, "client_gone", "client", 1006)
-
-    async def test_client_vanishes_within_a_frame(self) -> None:
-        session = await self.opened()
-        piece = frame(BINARY, b"half", MASK, length=100)
-        session.client.write(piece)
-        await session.server.exactly(len(piece))
-        session.client.reset()
-        self.assertEqual(b"", await session.server.rest())
-        await self.ended(session.gateway, "client_gone", "client", 1006)
-
-    async def test_both_vanish(self) -> None:
-        session = await self.opened()
-        session.client.reset()
-        session.server.reset()
-        await session.gateway.quiet()
-        self.assertEqual(1, len(session.gateway.recorder.outcomes))
-
-    async def test_client_vanishes_under_pressure(self) -> None:
-        session = await self.opened()
-        session.client.stop_reading()
-        session.server.write(frame(BINARY, b"", length=32 * MIB))
-        session.server.pour(32 * MIB)
-        await session.gateway.settled(lambda: session.server.poured, 0.1)
-        session.client.reset()
-        await session.server.gone()
-        await session.gateway.quiet()
-
-    async def test_backend_vanishes_under_pressure(self) -> None:
-        session = await self.opened()
-        session.server.stop_reading()
-        session.client.write(frame(BINARY, b"", PLAIN, length=32 * MIB))
-        session.client.pour(32 * MIB)
-        await session.gateway.settled(lambda: session.client.poured, 0.1)
-        session.server.reset()
-        self.assertEqual(1011, (await read_close(session.client))[0])
-        await session.gateway.quiet()
-
-    async def test_idle(self) -> None:
-        session = await self.opened(settings={"request_timeout": 1})
-        code, reason, masked = await read_close(session.client)
-        self.assertEqual((1001, False), (code, masked))
-        self.assertIn("idle", reason)
-        code, _, masked = await read_close(session.server)
-        self.assertEqual((1001, True), (code, masked))
-        session.client.write(close(1001, "", MASK))
-        session.server.write(close(1001))
-        self.assertEqual(b"", await session.client.rest())
-        self.assertEqual(b"", await session.server.rest())
-        await self.ended(session.gateway, "idle_timeout", "gateway", 1001)
-
-    async def test_idle_and_nobody_answers(self) -> None:
-        session = await self.opened(settings={"request_timeout": 1})
-        await read_close(session.client)
-        await session.client.gone()
-        await session.server.gone()
-        await self.ended(session.gateway, "idle_timeout", "gateway", 1001)
-
-    async def test_traffic_in_one_direction_keeps_it_open(self) -> None:
-        session = await self.opened(settings={"request_timeout": 1})
-        for source, target, mask in ((session.client, session.server, MASK), (session.server, session.client, None)):
-            for _ in range(3):
-                await session.gateway.settled(lambda: 0, 0.4)
-                source.write(frame(PING, b"", mask))
-                self.assertEqual(PING, (await read_frame(target)).opcode)
-        self.assertEqual(1, session.gateway.sessions)
-
-    async def test_own_idle_limit(self) -> None:
-        session = await self.opened(settings={"request_timeout": 1, "web_socket_idle_timeout": 3600})
-        await session.gateway.settled(lambda: 0, 1.3)
-        self.assertEqual(1, session.gateway.sessions)
-        session = await self.opened(settings={"request_timeout": 3600, "web_socket_idle_timeout": 1})
-        self.assertEqual(1001, (await read_close(session.client))[0])
-
-    async def test_shutdown(self) -> None:
-        session = await self.opened()
-        stopping = session.gateway.service.stopService()
-        code, _, masked = await read_close(session.client)
-        self.assertEqual((1001, False), (code, masked))
-        code, _, masked = await read_close(session.server)
-        self.assertEqual((1001, True), (code, masked))
-        session.client.write(close(1001, "", MASK))
-        session.server.write(close(1001))
-        await stopping
-        self.assertEqual(b"", await session.client.rest())
-        await self.ended(session.gateway, "shutdown", "gateway", 1001)
-
-    async def test_shutdown_within_a_frame(self) -> None:
-        # the message in progress is completed before the close frame, in either direction
-        session = await self.opened(limits={"shutdown_timeout": 5})
-        self.patch(splice, "CLOSING_SECONDS", 5.0)
-        begun = frame(BINARY, b"ab", MASK, length=4)
-        session.client.write(begun)
-        self.assertEqual(begun, await session.server.exactly(len(begun)))
-        stopping = session.gateway.service.stopService()
-        self.assertEqual(1001, (await read_close(session.client))[0])
-        self.assertEqual(b"", bytes(session.server.buffer))
-        session.client.write(b"cd" + close(1001, "", MASK))
-        self.assertEqual(b"cd", await session.server.exactly(2))
-        self.assertEqual((1001, True), (await read_close(session.server))[::2])
-        session.server.write(close(1001))
-        await stopping
-        await session.gateway.quiet()
-
-    async def test_shutdown_with_a_client_that_has_gone(self) -> None:
-        # the session waits for its backend's answer to a close frame, and nobody else is there
-        session = await self.opened()
-        session.client.reset()
-        await read_close(session.server)
-        await session.gateway.service.stopService()
-        self.assertEqual((0, 0), (session.gateway.active, session.gateway.sessions))
-        await session.server.gone()
-
-    async def test_shutdown_with_deaf_peers(self) -> None:
-        session = await self.opened()
-        session.client.stop_reading()
-        session.server.stop_reading()
-        await session.gateway.service.stopService()
-        self.assertEqual((0, 0), (session.gateway.active, session.gateway.sessions))
-
-    async def test_bad_frames_of_the_client(self) -> None:
-        for bad in (
-            frame(TEXT, b"not masked"),
-            frame(3, b"", MASK),
-            frame(11, b"", MASK),
-            frame(PING, b"x" * 126, MASK),
-            frame(PING, b"", MASK, fin=False),
-            frame(CONTINUATION, b"x", MASK),
-            frame(TEXT, b"a", MASK, fin=False) + frame(TEXT, b"b", MASK),
-            b"\x82\xfe\x00\x05" + MASK + b"hello",
-            b"\x82\xff" + b"\x80" + b"\x00" * 7 + MASK,
-        ):
-            session = await self.opened()
-            session.client.write(frame(TEXT, b"good", MASK))
-            self.assertEqual(b"good", (await read_frame(session.server)).payload)
-            session.client.write(bad)
-            code, _, masked = await read_close(session.client)
-            self.assertEqual((1002, False), (code, masked), bad)
-            while (last := await read_frame(session.server)).opcode != CLOSE:
-                self.assertEqual((TEXT, b"a"), (last.opcode, last.payload))
-            self.assertTrue(last.masked)
-            session.server.write(close(1001))
-            await session.client.gone()
-            await session.server.gone()
-            await self.ended(session.gateway, "protocol_error", "client", 1002)
-
-    async def test_bad_frames_of_the_backend(self) -> None:
-        for bad in (frame(TEXT, b"masked", MASK), frame(3, b""), frame(CONTINUATION, b"x")):
-            session = await self.opened()
-            session.server.write(bad)
-            code, _, masked = await read_close(session.client)
-            self.assertEqual((1011, False), (code, masked), bad)
-            session.client.write(close(1011, "", MASK))
-            self.assertEqual((1002, True), (await read_close(session.server))[::2], bad)
-            await session.client.gone()
-            await session.server.gone()
-            await self.ended(session.gateway, "protocol_error", "backend", 1002)
-
-    async def test_too_big(self) -> None:
-        session = await self.opened(limits={"max_message_bytes": 1000})
-        session.client.write(frame(BINARY, b"x" * 1000, MASK))
-        self.assertEqual(1000, len((await read_frame(session.server)).payload))
-        session.client.write(frame(BINARY, b"x" * 600, MASK, fin=False) + frame(CONTINUATION, b"x" * 600, MASK))
-        self.assertEqual(1009, (await read_close(session.client))[0])
-        await session.client.gone()
-        await self.ended(session.gateway, "message_too_big", "client", 1009)
-
-    async def test_data_after_close(self) -> None:
-        # what follows a close frame means nothing to anybody (RFC 6455 §5.5.1), and must not keep the session
-        session = await self.opened()
-        session.client.write(close(1000, "", MASK) + frame(TEXT, b"late", MASK))
-        self.assertEqual(1000, (await read_close(session.server))[0])
-        session.server.write(close(1000))
-        session.server.close()
-        await session.client.gone()
-        await self.ended(session.gateway, "ok", "client", 1000)
-
-    async def test_many(self) -> None:
-        # half of them end properly, half do not; all are counted while they live and none afterwards
-        wires: list[Wire] = []
-
-        async def serve(wire: Wire) -> None:
-            wire.write(agree(await read_request(wire)))
-            wires.append(wire)
-            got = await read_frame(wire)
-            wire.write(frame(got.opcode, got.payload))
-            wire.close()
-
-        backends = [await self.backend(serve), await self.backend(serve)]
-        gateway = await self.gateway(model_for(*backends))
-        clients = [await self.client(gateway) for _ in range(60)]
-        for client in clients:
-            client.write(handshake())
-        for client in clients:
-            self.assertEqual(101, (await read_response(client)).status)
-        self.assertEqual((60, 60), (gateway.active, gateway.sessions))
-        pool = next(iter(gateway.service.pools.values()))
-        self.assertEqual([30, 30], [backend.active for backend in pool.backends])
-        for number, client in enumerate(clients):
-            if number % 2:
-                client.write(close(1000, "", MASK))
-            elif number % 4:
-                client.reset()
-            else:
-                client.close()
-        await gateway.quiet()
-        self.assertEqual(60, len(gateway.recorder.outcomes))
 
 
 both_roads(globals())

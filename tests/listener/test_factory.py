@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.http.heads import HeadLimits
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
+from gateway.listener.http1 import ClientConnection
 from tests.dialogue import GET, OK, DialogueCase
 from tests.wires import Wire
 
@@ -31,7 +32,9 @@ class ListenerFactoryTests(DialogueCase):
         gateway.lost.append(client.wire.protocol)
 
     def test_above_the_limit_nobody_gets_a_protocol(self) -> None:
-        gateway = self.gateway(admits=lambda: len(gateway.factory.connections) < 2)
+        connections: set[ClientConnection] = set()
+        gateway = self.gateway(admits=lambda: len(connections) < 2)
+        connections = gateway.factory.connections
         first, _ = gateway.client(), gateway.client()
         self.assertIsNone(gateway.factory.buildProtocol(None))
         first.closes()

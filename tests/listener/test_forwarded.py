@@ -107,7 +107,8 @@ class PassedOnTests(DialogueCase):
         gateway = self.gateway(trusted=["10.9.0.0/16"])
         client = gateway.client("10.9.0.1")
         client.sends(SPOOFED)
-        gateway.backend(0).gets("GET /a?b", "X-Forwarded-For: 198.51.100.1, 10.9.0.1:50000", f"X-AppGW-Trace-Id: {TRACE}")
+        chain = "X-Forwarded-For: 198.51.100.1, 10.9.0.1:50000"
+        gateway.backend(0).gets("GET /a?b", chain, f"X-AppGW-Trace-Id: {TRACE}")
         gateway.backend(0).sends(OK)
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         self.assertEqual(TRACE, gateway.recorded("200 ok").trace_id)

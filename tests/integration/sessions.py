@@ -1,0 +1,60 @@
+"""WebSocket sessions for tests: opened through a whole gateway, both ends in the hands of the test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.harness import GatewayTestCase, RawBackend, Running, model_for
+from tests.integration.messages import Message, read_request, read_response
+from tests.integration.websocket import agree, handshake
+from tests.integration.wire import Wire
+
+__all__ = ["MASK", "PLAIN", "Opened", "SessionTestCase"]
+
+MASK = b"\x12\x34\x56\x78"
+PLAIN = b"\0\0\0\0"  # masks, and changes nothing
+
+
+class Opened:
+    """A session that is open: the two ends, and the gateway between them."""
+
+    def __init__(self, gateway: Running, backend: RawBackend, client: Wire, server: Wire, request: Message) -> None:
+        self.gateway = gateway
+        self.backend = backend
+        self.client = client
+        self.server = server
+        self.request = request
+
+
+class SessionTestCase(GatewayTestCase):
+    """For tests that begin with an open session."""
+
+    async def opened(self, **configuration: Any) -> Opened:
+        """A session between a raw client and a raw backend, both of which the test moves."""
+        arrived: list[tuple[Wire, Message]] = []
+
+        async def serve(wire: Wire) -> None:
+            request = await read_request(wire)
+            wire.write(agree(request))
+            wire.patience = 10
+            arrived.append((wire, request))
+
+        backend = await self.backend(serve)
+        gateway = await self.gateway(model_for(backend, **configuration))
+        client = await self.client(gateway)
+        client.write(handshake())
+        response = await read_response(client)
+        self.assertEqual(101, response.status)
+        self.assertEqual("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.get("Sec-WebSocket-Accept"))
+        server, request = arrived[0]
+        self.assertEqual((1, 1), (gateway.active, gateway.sessions))
+        return Opened(gateway, backend, client, server, request)
+
+    async def ended(self, gateway: Running, cause: str, closed_by: str, code: int | None) -> None:
+        """The session is over, and its outcome says why."""
+        await gateway.quiet()
+        outcome = await gateway.outcome()
+        self.assertEqual((cause, closed_by, code), (outcome.cause, outcome.closed_by, outcome.close_code))
+        self.assertTrue(outcome.websocket)
+        self.assertEqual(101, outcome.status)
+        self.assertEqual((1, 1), (len(gateway.recorder.begun), len(gateway.recorder.outcomes)))

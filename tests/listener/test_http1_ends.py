@@ -1,0 +1,199 @@
+"""The client's side of `gateway.listener.http1`: time limits, slow readers, shutdown, and how a connection ends."""
+
+from __future__ import annotations
+
+from gateway.errors import ShuttingDown
+from gateway.values import Reply
+from tests.dialogue import GET, HANDSHAKE, OK, POST, Dialogue, DialogueCase, Peer
+
+MOVED = b"GET /moved/a HTTP/1.1\r\nHost: example.com\r\n\r\n"
+
+
+class TimeLimitTests(DialogueCase):
+    """What a client may take, by the clock."""
+
+    def test_a_head_has_60_s_in_total(self) -> None:
+        gateway = self.gateway(limits={"head_timeout": 60, "keep_alive_timeout": 75})
+        client = gateway.client()
+        gateway.advance(70)
+        for _ in range(11):
+            client.sends(b"G" if not client.wire.written else b"E")
+            gateway.advance(5.3)
+        gateway.advance(1)
+        client.finds("open")
+        gateway.advance(1)
+        client.gets_page(408, "Connection: close")
+        gateway.recorded("408 request_timeout")
+
+    def test_empty_lines_do_not_begin_a_request(self) -> None:
+        gateway = self.gateway(limits={"head_timeout": 10, "keep_alive_timeout": 75})
+        client = gateway.client()
+        client.sends(b"\r\n")
+        gateway.advance(70)
+        client.finds("open")
+        gateway.advance(6)
+        client.finds("closed")
+
+    def test_an_idle_client_is_closed_without_a_word(self) -> None:
+        gateway = self.gateway(limits={"keep_alive_timeout": 75})
+        client = gateway.client()
+        gateway.advance(74)
+        client.sends(MOVED)
+        client.gets_page(301)
+        gateway.advance(74.9)
+        client.finds("open")
+        gateway.advance(0.3)
+        client.finds("closed")
+        gateway.recorded("301 redirect")
+
+    def test_a_client_that_does_not_read_is_cut(self) -> None:
+        gateway = self.gateway(settings={"request_timeout": 30}, limits={"send_timeout": 60})
+        client, backend = self.stalled(gateway)
+        gateway.advance(59)
+        client.finds("open")
+        gateway.advance(32)
+        client.finds("reset")
+        backend.finds("reset")
+        gateway.recorded("200 client_gone")
+
+    def test_a_client_that_reads_slowly_is_not_cut(self) -> None:
+        gateway = self.gateway(settings={"request_timeout": 30}, limits={"send_timeout": 60})
+        client, backend = self.stalled(gateway)
+        for _ in range(10):
+            gateway.advance(55)
+            client.takes(50)
+        client.finds("open")
+        client.takes()
+        client.gets(b"a" * 999)
+        client.stalls()
+        backend.sends(b"b" * 5000)  # more than ever waited before, which is no sign of a standstill
+        gateway.advance(31)
+        client.takes(100)
+        gateway.advance(61)
+        client.finds("open")
+        client.takes()
+        client.gets(b"b" * 5000)
+        backend.sends(b"c" * (94000))
+        client.gets(b"c" * (94000))
+        gateway.recorded("200 ok")
+
+    def test_a_client_that_does_not_take_the_end_is_cut(self) -> None:
+        gateway = self.gateway(limits={"send_timeout": 20})
+        client = gateway.client()
+        client.stalls()
+        client.sends(MOVED[:-2] + b"Connection: close\r\n\r\n")
+        client.finds("open")
+        gateway.advance(45)
+        client.finds("reset")
+        gateway.recorded("301 redirect")
+
+    def stalled(self, gateway: Dialogue) -> tuple[Peer, Peer]:
+        """A client that has got the head and one byte of a long response and takes no more."""
+        client = gateway.client()
+        client.sends(GET)
+        backend = gateway.backend(0)
+        backend.gets("GET")
+        backend.sends(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\na")
+        client.gets("HTTP/1.1 200 OK", body=b"a")
+        client.stalls()
+        backend.sends(b"a" * 999)
+        backend.is_held()
+        return client, backend
+
+    def test_lingering_is_bounded_in_time_and_in_bytes(self) -> None:
+        for patience, data in ((2.2, b""), (0, b"a" * 1100000)):
+            gateway = self.gateway()
+            client = gateway.client()
+            client.sends(POST.replace(b"/form", b"/moved/")[:-1])
+            client.gets_page(301, "Connection: close")
+            client.finds("half-closed")
+            gateway.advance(patience)
+            if data:
+                client.sends(data, 65536)
+            client.finds("reset")
+            gateway.recorded("301 redirect")
+
+
+class EndTests(DialogueCase):
+    """The gateway stops, or somebody goes."""
+
+    def test_stop_closes_idle_clients_and_lets_the_others_finish(self) -> None:
+        gateway = self.gateway()
+        idle, busy, halfway = gateway.client(), gateway.client(), gateway.client()
+        busy.sends(GET)
+        halfway.sends(GET[:10])
+        gateway.shared.stopping = True
+        for client in (idle, busy, halfway):
+            gateway.run(client.wire.protocol.stop)
+        idle.finds("closed")
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).sends(OK)
+        busy.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
+        busy.finds("closed")
+        halfway.sends(GET[10:])
+        gateway.backend(1).gets("GET")
+        gateway.backend(1).sends(OK)
+        halfway.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
+        halfway.finds("closed")
+        gateway.recorded("200 ok", "200 ok")
+
+    def test_stop_leaves_a_session_to_the_sessions(self) -> None:
+        gateway = self.gateway()
+        client, backend = gateway.opens_websocket()
+        gateway.run(client.wire.protocol.stop)
+        client.finds("open")
+        client.closes()
+        backend.gets_close(1001)
+        backend.closes()
+        gateway.recorded("101 client_gone")
+
+    def test_cut_answers_who_waits_and_cuts_everybody(self) -> None:
+        gateway = self.gateway()
+        waits, reads, idle = gateway.client(), gateway.client(), gateway.client()
+        waits.sends(GET)
+        reads.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.backend(1).gets("GET")
+        gateway.backend(1).sends(OK[:-1])
+        reads.gets("HTTP/1.1 200 OK", body=b"hell")
+        for client in (waits, reads, idle):
+            gateway.run(client.wire.protocol.cut)
+        waits.gets_page(503)
+        for client in (waits, reads, idle):
+            client.finds("reset")
+        gateway.backend(0).finds("reset")
+        gateway.backend(1).finds("reset")
+        self.assertIsInstance(gateway.recorded("503 shutting_down", "200 shutting_down").error, ShuttingDown)
+
+    def test_a_client_that_leaves_without_a_request_leaves_no_trace(self) -> None:
+        for leave in (Peer.closes, Peer.resets):
+            for sent in (b"", GET[:20]):
+                gateway = self.gateway()
+                client = gateway.client()
+                if sent:
+                    client.sends(sent)
+                leave(client)
+                client.finds("closed")
+                self.assertEqual([], gateway.recorder.outcomes)
+
+    def test_a_reply_that_cannot_be_written_costs_only_its_connection(self) -> None:
+        class Router:
+            def route(self, head: object, listener: str) -> Reply:
+                return Reply(302, (("Location", "/\r\nSet-Cookie: a=b"),), b"", "reply")
+
+        gateway = self.gateway(router=Router())
+        client = gateway.client()
+        client.sends(GET)
+        client.finds("closed")
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        gateway.recorded("302 reply")
+
+    def test_early_bytes_of_a_refused_handshake_are_no_request(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(HANDSHAKE + b"\x81\x82\0\0\0\0hi")
+        gateway.backend(0).gets("GET /chat")
+        gateway.backend(0).sends(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        client.gets("HTTP/1.1 403")
+        client.gets_page(400, "Connection: close")
+        gateway.recorded("403 ok", "400 bad_request")
