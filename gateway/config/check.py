@@ -10,9 +10,9 @@ import ipaddress
 import re
 from typing import Any, NamedTuple
 
+from gateway.config.draft import Draft, place_of
 from gateway.config.hosts import clash_of, host_problem, is_address
 from gateway.config.model import Certificate, Gateway, HttpListener, PathMap, PathRule, Redirect, Rule
-from gateway.config.problems import Draft, place_of
 from gateway.config.tree import Place, nearest
 from gateway.errors import Problem
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from gateway.config import model
-from gateway.config.problems import Draft, unwrap
+from gateway.config.draft import Draft
+from gateway.config.problems import unwrap
 from gateway.config.tree import Map, Place, line_of, plain, show
 from gateway.errors import Problem
 
@@ -81,20 +82,10 @@ class CompactReader:
         self._schemes: dict[str, str] = {}
 
     def read(self) -> Draft:
-        draft = self._object(model.Gateway, self._top(), Place("", self._root.line))
+        draft = self._object(model.Gateway, self._root, Place("", self._root.line))
         self._names(draft)
         self._settings(draft)
         return draft
-
-    def _top(self) -> Map:
-        """The document with ``settings: {…}`` put into a list: one object without a name is the default."""
-        key = self._root.find("settings")
-        if key is None or not isinstance(self._root[key], Map):
-            return self._root
-        root = Map(self._root.line)
-        for name, value in self._root.items():
-            root.put(name, [value] if name == key else value, line_of(self._root, name))
-        return root
 
     # from the document's keys to the model's
 
@@ -116,6 +107,10 @@ class CompactReader:
             draft.put(name, self._value(cls, name, field.annotation, value, where) if field else plain(value), where)
             for index in range(len(value)) if isinstance(value, list) else ():
                 draft.places[(name, index)] = where.item(index, line_of(value, index))
+            if field is not None and isinstance(value, Map) and get_origin(unwrap(field.annotation)) is dict:
+                draft.trees[name] = value
+            elif field is not None and not isinstance(value, list) and get_origin(unwrap(field.annotation)) is tuple:
+                draft.places[(name, 0)] = where  # one thing where a list of them is meant
         return draft
 
     def _value(self, cls: type[BaseModel], name: str, annotation: Any, value: Any, place: Place) -> Any:

@@ -6,7 +6,8 @@ This is where files are read; everything below works on text and trees.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,14 @@ from gateway.config import arm_tables
 from gateway.config.check import findings
 from gateway.config.compact import COMPACT_KEYS, CompactReader, parse_backend
 from gateway.config.cursor import Cursor
+from gateway.config.draft import Draft, Location, location_of, place_of
 from gateway.config.evaluator import Scope, Shared
 from gateway.config.expressions import ExpressionLimit
 from gateway.config.hosts import is_address
 from gateway.config.lenient_json import read_json
 from gateway.config.model import BackendSettings, Gateway, HttpListener, Match, Member, Pool, Probe, Rule
 from gateway.config.overrides import Overrides, apply, unmatched
-from gateway.config.problems import Draft, place_of, validate
+from gateway.config.problems import validate
 from gateway.config.resource import ResourceReader
 from gateway.config.template import GATEWAY_TYPE, Template, supplied_parameters
 from gateway.config.tree import Map, Place, Seq, decode, line_of, nearest, show
@@ -28,7 +30,10 @@ from gateway.config.unserved import unserved
 from gateway.config.yaml_reader import read_yaml
 from gateway.errors import ConfigurationError, Problem
 
-__all__ = ["from_command_line", "load", "read_tree"]
+__all__ = ["Check", "from_command_line", "load", "read_tree"]
+
+Check = Callable[[Gateway], Iterable[Problem]]
+"""Looks at a model; the paths of its problems are in the model's spelling, ``certificates[0].password``."""
 
 MAX_FILE = 16 << 20
 _MAX_YAML = 4 << 20
@@ -48,15 +53,17 @@ def load(
     map_ports: Sequence[str] = (),
     map_backends: Sequence[str] = (),
     warnings: list[Problem] | None = None,
+    checks: Iterable[Check] = (),
 ) -> Gateway:
     """Read and check a configuration file.
 
     ``parameters``: a parameter file of an ARM template, or several, later ones winning.  ``overrides``: a file that
     `gateway.config.overrides.OverridesFile` describes.  ``map_ports`` (``80=8080``) and ``map_backends``
-    (``10.0.0.4=127.0.0.1:9001``) win over it.  Warnings are added to ``warnings``.  Raises `ConfigurationError` with
-    every error found; errors of the other files stop before the configuration is read.
+    (``10.0.0.4=127.0.0.1:9001``) win over it.  Warnings are added to ``warnings``.  ``checks`` are made after those of
+    this package (`gateway.preflight` has the usual ones), and what they find is shown where it stands in the file.
+    Raises `ConfigurationError` with every error found; errors of the other files stop before the configuration is read.
     """
-    loader = _Loader(str(path))
+    loader = _Loader(str(path), tuple(checks))
     try:
         gateway = loader.run(parameters, overrides, map_ports, map_backends)
     except ExpressionLimit as error:
@@ -98,8 +105,9 @@ def read_tree(path: str) -> Any:
 
 
 class _Loader:
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, checks: Sequence[Check]) -> None:
         self._path = path
+        self._checks = checks
         self._problems: list[Problem] = []
         self._overrides = Overrides()
         self._frontends: dict[str, str] = {}
@@ -129,7 +137,7 @@ class _Loader:
 
     def _read_overrides(self, path: Any) -> None:
         if path is not None:
-            self._overrides.read(read_tree(str(path)), Path(os.path.abspath(path)).parent, self._problems)
+            self._overrides.read(read_tree(str(path)), Path(os.path.abspath(path)), self._problems)
             self._stop(str(path))
 
     def _read_parameters(self, paths: Any) -> dict[str, Any]:
@@ -215,16 +223,27 @@ class _Loader:
         gateway = apply(gateway, self._overrides, draft, self._problems)
         gateway = gateway.model_copy(update={"not_honoured": (*gateway.not_honoured, *unserved(gateway))})
         gateway = self._without_twins(gateway, draft)
-        gateway = self._with_files(gateway, draft)
+        gateway = self._with_files(gateway, draft, broken)
         for finding in findings(gateway):
-            at = finding.location
-            if (finding.kind,) not in broken and not any(
-                at[: len(bad)] == bad or bad[: len(at)] == at for bad in broken
-            ):
-                self._problems.append(place_of(draft, finding.location).problem(finding.message, finding.severity))
+            if (finding.kind,) not in broken and not _touched(finding.location, broken):
+                self._problems.append(self._place(draft, finding.location).problem(finding.message, finding.severity))
+        if () not in broken:  # there is a model
+            self._run_checks(gateway, draft, broken)
         given = {name.casefold() for name in self._overrides.file.pools}
         self._problems = [item for item in self._problems if not (item.severity == "warning" and _filled(item, given))]
         return gateway
+
+    def _run_checks(self, gateway: Gateway, draft: Draft, broken: Sequence[Location]) -> None:
+        for problem in chain.from_iterable(check(gateway) for check in self._checks):
+            location = location_of(problem.path)
+            if location is None:
+                self._problems.append(problem)
+            elif not _touched(location, broken):
+                self._problems.append(self._place(draft, location).problem(problem.message, problem.severity))
+
+    def _place(self, draft: Draft, location: Location) -> Place:
+        """Where something stands: in the overrides, if they give it."""
+        return self._overrides.place_of(location) or place_of(draft, location)
 
     def _without_twins(self, gateway: Gateway, draft: Draft) -> Gateway:
         """Drop listeners that differ from an earlier one only in their frontend address, which cannot be bound here."""
@@ -272,8 +291,8 @@ class _Loader:
             }
         )
 
-    def _with_files(self, gateway: Gateway, draft: Draft) -> Gateway:
-        """Make the paths of certificate files absolute and see that the files are there."""
+    def _with_files(self, gateway: Gateway, draft: Draft, broken: list[Location]) -> Gateway:
+        """Make the paths of certificate files absolute and see that the files are there; ``broken``: where not."""
         base = Path(os.path.abspath(self._path)).parent
         updates: dict[str, Any] = {}
         for kind, attributes in (("certificates", ("certificate_file", "key_file")), ("trusted_roots", ("file",))):
@@ -286,14 +305,19 @@ class _Loader:
                         continue
                     overridden = attribute not in (draft[kind][index] if kind in draft else {})
                     path = Path(name) if overridden else base / name
-                    if not path.is_file():
-                        self._problems.append(
-                            place_of(draft, (kind, index, attribute)).problem(f"there is no file {str(path)!r}")
-                        )
+                    if not os.path.isfile(path):  # never raises, unlike Path.is_file
+                        location = (kind, index, attribute)
+                        broken.append(location)
+                        self._problems.append(self._place(draft, location).problem(f"there is no file {str(path)!r}"))
                     update[attribute] = str(path)
                 changed.append(item.model_copy(update=update))
             updates[kind] = tuple(changed)
         return gateway.model_copy(update=updates)
+
+
+def _touched(at: Location, broken: Iterable[Location]) -> bool:
+    """Whether a location has something in it, or is in something, that is known to be wrong."""
+    return any(at[: len(bad)] == bad or bad[: len(at)] == at for bad in broken)
 
 
 def _filled(problem: Problem, pools: set[str]) -> bool:

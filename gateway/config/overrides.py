@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from gateway.config.compact import parse_backend
+from gateway.config.draft import Draft, Location, place_of
 from gateway.config.model import BackendSettings, Certificate, Gateway, HttpListener, Member, Pool, TrustedRoot
-from gateway.config.problems import Draft
 from gateway.config.tree import Map, Place, line_of, nearest, plain, show
 from gateway.errors import Problem
 
@@ -41,7 +41,7 @@ class CertificateOverride(BaseModel):
     key_file: str | None = Field(default=None, description="PEM file of the key; default: in `certificateFile`.")
     pfx_file: str | None = Field(default=None, description="PKCS#12 file with certificate and key.")
     password: str | None = Field(
-        default=None, repr=False, description="Password of `pfxFile` or of the template's data."
+        default=None, repr=False, description="Password of `pfxFile`, of the key file, or of the template's data."
     )
 
 
@@ -84,8 +84,10 @@ class Overrides:
         self.backends: list[BackendMapping] = []
         self.file = OverridesFile()
         self.base = Path(".")
-        self.place = Place("")
         self.used: set[str] = set()
+        self._name = ""
+        self._document = Map()
+        self._places: dict[Location, Place] = {}
 
     def add_port(self, text: str, place: Place, problems: list[Problem]) -> None:
         try:
@@ -100,8 +102,25 @@ class Overrides:
         except ValueError as error:
             problems.append(place.problem(str(error)))
 
-    def read(self, document: Any, base: Path, problems: list[Problem]) -> None:
-        """Take what a file says. ``document`` is a tree; ``base`` is what its paths are relative to."""
+    def place_of(self, location: Location) -> Place | None:
+        """Where in the overrides file a location of the model has its value from, if it has."""
+        return self._places.get(location)
+
+    def place(self, kind: str, name: str, key: str = "") -> Place:
+        """Where something stands in the overrides file; the note names the file, whose lines are not those reported."""
+        entry = self._document.value(kind)
+        owner = entry.get(name) if isinstance(entry, Map) else None
+        line = line_of(owner, owner.find(key) or key) if key and isinstance(owner, Map) else line_of(entry, name)
+        where = f"{self._name}, line {line}" if line is not None else self._name
+        return Place(f"{kind}.{name}" + (f".{key}" if key else ""), None, f" (in the overrides, {where})")
+
+    def put(self, location: Location, kind: str, name: str, keys: dict[str, str]) -> None:
+        """Remember that attributes of the object at ``location`` come from keys of an entry of the file."""
+        for attribute, key in keys.items():
+            self._places[*location, attribute] = self.place(kind, name, key)
+
+    def read(self, document: Any, path: Path, problems: list[Problem]) -> None:
+        """Take what a file says. ``document`` is its tree; ``path`` is absolute, and paths in it start from there."""
         if not isinstance(document, Map):
             problems.append(
                 Problem(
@@ -124,7 +143,7 @@ class Overrides:
             for entry in error.errors(include_url=False):
                 problems.append(_file_problem(document, entry))
             return
-        self.base = base
+        self.base, self._name, self._document = path.parent, path.name, document
         for name, port in self.file.ports.items():
             self.add_port(f"{name}={port}", _place(document, "ports", name), problems)
         for source, target in self.file.backends.items():
@@ -203,8 +222,13 @@ def apply(gateway: Gateway, overrides: Overrides, draft: Draft, problems: list[P
         update={
             "listeners": tuple(_listener(item, overrides) for item in gateway.listeners),
             "pools": _pools(gateway, overrides, problems),
-            "certificates": tuple(_certificate(item, overrides, problems) for item in gateway.certificates),
-            "trusted_roots": tuple(_root(item, overrides) for item in gateway.trusted_roots),
+            "certificates": tuple(
+                _certificate(item, ("certificates", index), overrides, problems)
+                for index, item in enumerate(gateway.certificates)
+            ),
+            "trusted_roots": tuple(
+                _root(item, ("trusted_roots", index), overrides) for index, item in enumerate(gateway.trusted_roots)
+            ),
         }
     )
     for _, text in overrides.ports.values():
@@ -298,55 +322,65 @@ def _member(member: Member, pool: str, ports: set[int], overrides: Overrides, pr
     return member
 
 
-def _matching(name: str, secret: str | None, overrides: Overrides) -> CertificateOverride | None:
+def _matching(name: str, secret: str | None, overrides: Overrides) -> tuple[str, CertificateOverride] | None:
+    """The entry for a certificate or root, and its name in the file."""
     wanted = {name.casefold(), (secret or name).casefold().rstrip("/")}
     for key, value in overrides.file.certificates.items():
         if key.casefold().rstrip("/") in wanted:
             overrides.used.add(f"certificates {key}")
-            return value
+            return key, value
     return None
 
 
-def _certificate(certificate: Certificate, overrides: Overrides, problems: list[Problem]) -> Certificate:
-    given = _matching(certificate.name, certificate.key_vault_secret_id, overrides)
-    if given is None:
+def _certificate(
+    certificate: Certificate, location: Location, overrides: Overrides, problems: list[Problem]
+) -> Certificate:
+    found = _matching(certificate.name, certificate.key_vault_secret_id, overrides)
+    if found is None:
         return certificate
-    where = f"certificates.{certificate.name}"
+    name, given = found
+    keys = {"password": "password"}
+    update: dict[str, Any] = {"password": given.password}
     if given.certificate_file is not None:
-        key = str(overrides.base / given.key_file) if given.key_file else None
-        return certificate.model_copy(
-            update={
-                "data": None,
-                "password": None,
-                "certificate_file": str(overrides.base / given.certificate_file),
-                "key_file": key,
-            }
-        )
-    if given.pfx_file is not None:
-        path = overrides.base / given.pfx_file
-        try:
-            with path.open("rb") as stream:
-                content = stream.read(_MAX_CERTIFICATE + 1)
-        except OSError as error:
-            problems.append(Problem(f"{where}.pfxFile", f"cannot read {str(path)!r}: {error.strerror}"))
+        keys |= {"certificate_file": "certificateFile", "key_file": "keyFile"}
+        update["data"] = None
+        update["certificate_file"] = str(overrides.base / given.certificate_file)
+        update["key_file"] = str(overrides.base / given.key_file) if given.key_file else None
+    elif given.pfx_file is not None:
+        keys["data"] = "pfxFile"
+        content = _content(overrides.base / given.pfx_file, overrides.place("certificates", name, "pfxFile"), problems)
+        if content is None:
             return certificate
-        if len(content) > _MAX_CERTIFICATE:
-            problems.append(Problem(f"{where}.pfxFile", f"{str(path)!r} has more than {_MAX_CERTIFICATE} bytes"))
-            return certificate
-        return certificate.model_copy(
-            update={"data": base64.b64encode(content).decode("ascii"), "password": given.password}
-        )
-    if given.password is not None:
-        return certificate.model_copy(update={"password": given.password})
-    problems.append(Problem(where, "the override gives neither certificateFile nor pfxFile nor password"))
-    return certificate
+        update["data"] = content
+    elif given.password is None:
+        message = "the override gives neither certificateFile nor pfxFile nor password"
+        problems.append(overrides.place("certificates", name).problem(message))
+        return certificate
+    overrides.put(location, "certificates", name, keys)
+    return certificate.model_copy(update=update)
 
 
-def _root(root: TrustedRoot, overrides: Overrides) -> TrustedRoot:
-    given = _matching(root.name, root.key_vault_secret_id, overrides)
-    if given is None or given.certificate_file is None:
+def _content(path: Path, place: Place, problems: list[Problem]) -> str | None:
+    """A file in base64."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_CERTIFICATE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        problems.append(place.problem(f"cannot read {str(path)!r}: {reason}"))
+        return None
+    if len(content) > _MAX_CERTIFICATE:
+        problems.append(place.problem(f"{str(path)!r} has more than {_MAX_CERTIFICATE} bytes"))
+        return None
+    return base64.b64encode(content).decode("ascii")
+
+
+def _root(root: TrustedRoot, location: Location, overrides: Overrides) -> TrustedRoot:
+    found = _matching(root.name, root.key_vault_secret_id, overrides)
+    if found is None or found[1].certificate_file is None:
         return root
-    return root.model_copy(update={"data": None, "file": str(overrides.base / given.certificate_file)})
+    overrides.put(location, "certificates", found[0], {"file": "certificateFile"})
+    return root.model_copy(update={"data": None, "file": str(overrides.base / found[1].certificate_file)})
 
 
 def unmatched(used: Iterable[str], references: dict[str, Any]) -> list[Problem]:

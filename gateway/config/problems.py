@@ -1,91 +1,24 @@
 """From a draft of the model to the model, with every error in the user's own words.
 
-A reader (`resource`, `compact`) makes `Draft` objects: plain dictionaries in the model's attribute names which know
-where in the user's file every value stands.  `validate` coerces what is lenient (case of enum values, numbers and
-booleans as text), lets pydantic check the rest, and turns each of its errors into a `Problem`.
+`validate` coerces what is lenient (case of enum values, numbers and booleans as text), lets pydantic check the rest, and
+turns each of its errors into a `Problem`.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from gateway.config import model
+from gateway.config.draft import Draft, Location, attribute_of, place_of
 from gateway.config.tree import Place, nearest, show
 from gateway.errors import Problem
 
-__all__ = ["Draft", "describe", "place_of", "unwrap", "validate"]
-
-Location = tuple[str | int, ...]
-
-
-class Draft(dict[str, Any]):
-    """One object of the model in the making: ``place`` of the object, ``places[key]`` of each value.
-
-    ``failed``: attributes whose value could not be read; their errors have been reported.
-    """
-
-    def __init__(self, place: Place) -> None:
-        super().__init__()
-        self.place = place
-        self.places: dict[str | tuple[str, int], Place] = {}
-        self.failed: set[str] = set()
-
-    def put(self, key: str, value: Any, place: Place) -> None:
-        self[key] = value
-        self.places[key] = place
-
-
-def _classes(cls: type[BaseModel], seen: dict[str, str]) -> dict[str, str]:
-    for name, field in cls.model_fields.items():
-        seen[field.alias or name] = name
-        for inner in (*get_args(field.annotation), field.annotation):
-            for candidate in (*get_args(inner), inner):
-                if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                    _classes(candidate, seen)
-    return seen
-
-
-_SNAKE = _classes(model.Gateway, {})
-_CAMEL = {name: alias for alias, name in _SNAKE.items()}
-
-
-def place_of(draft: Draft, location: Sequence[str | int]) -> Place:
-    """Where in the user's file a location of the model stands; the nearest known place, if not itself."""
-    current: Any = draft
-    place = draft.place
-    for index, part in enumerate(location):
-        if isinstance(current, Draft):
-            key = _SNAKE.get(str(part), str(part))
-            following = location[index + 1] if index + 1 < len(location) else None
-            exact = current.places.get((key, following)) if isinstance(following, int) else None
-            found = exact or current.places.get(key)
-            current = current.get(key)
-            if found is None:
-                return _rest(place, location[index:])
-            place = found
-            if exact is not None and not isinstance(current[following], Draft):
-                return place
-        elif isinstance(current, list) and isinstance(part, int) and part < len(current):
-            current = current[part]
-            if isinstance(current, Draft):
-                place = current.place
-            else:
-                return _rest(place, location[index:])
-        else:
-            return _rest(place, location[index:])
-    return place
-
-
-def _rest(place: Place, parts: Sequence[str | int]) -> Place:
-    for part in parts:
-        place = place.item(part) if isinstance(part, int) else place.child(_CAMEL.get(part, part))
-    return place
-
+__all__ = ["describe", "unwrap", "validate"]
 
 # what a field takes, in words
 
@@ -201,7 +134,7 @@ def validate(draft: Draft) -> tuple[model.Gateway, list[Problem], list[Location]
             for entry in error.errors(include_url=False, include_context=True):
                 location = tuple(entry["loc"])
                 problems.append(_problem(draft, location, dict(entry)))
-                broken.append(tuple(_SNAKE.get(part, part) if isinstance(part, str) else part for part in location))
+                broken.append(tuple(map(attribute_of, location)))
             for location in reversed(broken):
                 _mend(draft, location)
     return model.Gateway(), problems, [()]
@@ -229,7 +162,7 @@ def _field(location: Location) -> tuple[type[BaseModel] | None, FieldInfo | None
             continue
         if not (isinstance(cls, type) and issubclass(cls, BaseModel)):
             return None, field
-        owner, field = cls, cls.model_fields.get(_SNAKE.get(part, part))
+        owner, field = cls, cls.model_fields.get(str(attribute_of(part)))
         if field is None:
             return owner, None
         cls = unwrap(field.annotation)
@@ -260,6 +193,8 @@ def _problem(draft: Draft, location: Location, entry: dict[str, Any]) -> Problem
     if isinstance(location[-1], int):
         inner = get_args(unwrap(field.annotation))[0]
         what = "a mapping" if isinstance(inner, type) and issubclass(inner, BaseModel) else "text"
+        if place == place_of(draft, location[:-1]):  # it was no list
+            what = describe(field)
         return place.problem(f"found {found}, expected {what}")
     message = f"found {found}, expected {describe(field)}"
     if kind == "literal_error" and isinstance(entry.get("input"), str):
@@ -273,7 +208,7 @@ def _mend(draft: Draft, location: Location) -> None:
     owner: Any = draft
     for part in location[:-1]:
         try:
-            owner = owner[_SNAKE.get(part, part) if isinstance(part, str) else part]
+            owner = owner[attribute_of(part)]
         except (KeyError, IndexError, TypeError):
             return
     last = location[-1] if location else ""
@@ -285,7 +220,7 @@ def _mend(draft: Draft, location: Location) -> None:
                 _stand_in(inner, draft.place) if isinstance(inner, type) and issubclass(inner, BaseModel) else "?"
             )
     elif isinstance(owner, Draft):
-        key = _SNAKE.get(str(last), str(last))
+        key = str(attribute_of(last))
         owner.pop(key, None)
         if field is not None and field.is_required():
             owner[key] = _required(key, owner)

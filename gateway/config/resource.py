@@ -21,7 +21,7 @@ from gateway.config.arm_tables import (
     Field,
 )
 from gateway.config.cursor import Cursor
-from gateway.config.problems import Draft
+from gateway.config.draft import Draft
 from gateway.config.tree import nearest, show
 
 __all__ = ["ResourceReader", "reference_name"]
@@ -100,6 +100,7 @@ class ResourceReader:
 
     def _child(self, key: str, collection: Collection, members: dict[str, Cursor], title: str) -> Draft:
         draft = Draft(members[""].place)
+        draft.inner = members["properties"].place if "properties" in members else None
         draft.put("name", title, members["name"].place if "name" in members else draft.place)
         if key == "requestroutingrules":
             members = _without_other_targets(members)

@@ -81,7 +81,7 @@ def load_used(gateway: model.Gateway) -> tuple[dict[str, ServerCertificate], dic
 
 
 def load_usable(certificate: model.Certificate, path: str = "") -> ServerCertificate:
-    """As `gateway.listener.certificates.load`, and OpenSSL has taken certificate and key. Raises `ConfigurationError`."""
+    """As `gateway.listener.certificates.load`, and OpenSSL has taken it and its key. Raises `ConfigurationError`."""
     found = load(certificate, path)
     refusal = usable(found)
     if refusal is not None:
@@ -127,9 +127,7 @@ def lifetime_problems(path: str, certificates: Iterable[x509.Certificate], now: 
     return problems
 
 
-def _name_problems(
-    path: str, listener: model.HttpListener, loaded: Mapping[str, ServerCertificate]
-) -> list[Problem]:
+def _name_problems(path: str, listener: model.HttpListener, loaded: Mapping[str, ServerCertificate]) -> list[Problem]:
     certificates = [loaded[name] for name in listener.certificates if name in loaded]
     if not certificates:  # none, or none that could be loaded: that has been said
         return []
@@ -150,9 +148,7 @@ def _covers(certificate: ServerCertificate, host: str) -> bool:
     return certificate.covers(host) or certificate.covers(host.replace("*", "x").replace("?", "x"))
 
 
-def _try(
-    read: Callable[[_Item, str], _T], item: _Item, path: str, problems: list[Problem], used: bool
-) -> _T | None:
+def _try(read: Callable[[_Item, str], _T], item: _Item, path: str, problems: list[Problem], used: bool) -> _T | None:
     """What ``read`` makes of an item; its problems are added, as warnings where nothing uses the item."""
     try:
         return read(item, path)

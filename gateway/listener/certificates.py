@@ -11,11 +11,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -31,12 +31,9 @@ from cryptography.hazmat.primitives.serialization import (
 from gateway.config import model
 from gateway.errors import ConfigurationError, Problem
 
-__all__ = ["PrivateKey", "ServerCertificate", "load", "load_all", "load_root", "load_roots"]
+__all__ = ["PrivateKey", "ServerCertificate", "load", "load_root"]
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-
-_Item = TypeVar("_Item", model.Certificate, model.TrustedRoot)
-_Loaded = TypeVar("_Loaded")
 
 _MOST_BYTES = 1_048_576  # a chain has a few KiB; whoever names a device or a disk image gets an answer all the same
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
@@ -78,7 +75,7 @@ class ServerCertificate:
 
 
 class _Unusable(Exception):
-    """Why a certificate cannot be used; the text completes a `Problem`, ``key`` says which key of the object it is at."""
+    """Why a certificate cannot be used; the text completes a `Problem`, ``key`` is the key of the object it is at."""
 
     def __init__(self, message: str, key: str = "") -> None:
         super().__init__(message)
@@ -95,15 +92,10 @@ class _Material(NamedTuple):
 def load(certificate: model.Certificate, path: str = "") -> ServerCertificate:
     """Load a server certificate with its key.
 
-    ``path``: where it stands, ``certificates[0]``; default: with its name in the brackets.  Raises `ConfigurationError`.
+    ``path``: where it stands, ``certificates[0]``; default: its name is in the brackets.  Raises `ConfigurationError`.
     """
     with _reported(path or f"certificates[{certificate.name}]"):
         return _read(certificate)
-
-
-def load_all(certificates: Sequence[model.Certificate]) -> dict[str, ServerCertificate]:
-    """Load several, by name. Raises `ConfigurationError` with the problems of all."""
-    return _each(load, certificates, "certificates")
 
 
 def load_root(root: model.TrustedRoot, path: str = "") -> tuple[x509.Certificate, ...]:
@@ -116,24 +108,6 @@ def load_root(root: model.TrustedRoot, path: str = "") -> tuple[x509.Certificate
             with _at("data"):
                 return tuple(_root_certificates(_decode(root.data)))
         raise _Unusable(_nothing(root.key_vault_secret_id, "`data` or `file`"))
-
-
-def load_roots(roots: Sequence[model.TrustedRoot]) -> dict[str, tuple[x509.Certificate, ...]]:
-    """Load several trusted roots, by name. Raises `ConfigurationError` with the problems of all."""
-    return _each(load_root, roots, "trustedRoots")
-
-
-def _each(read: Callable[[_Item, str], _Loaded], items: Sequence[_Item], kind: str) -> dict[str, _Loaded]:
-    loaded: dict[str, _Loaded] = {}
-    problems: list[Problem] = []
-    for number, item in enumerate(items):
-        try:
-            loaded[item.name] = read(item, f"{kind}[{number}]")
-        except ConfigurationError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise ConfigurationError(problems)
-    return loaded
 
 
 @contextmanager
@@ -153,7 +127,7 @@ def _at(key: str) -> Iterator[None]:
     except _Unusable as error:
         error.key = error.key or key
         raise
-    except Exception as error:  # cryptography has many kinds for what is damaged in an odd place; their texts may quote it
+    except Exception as error:  # cryptography has many kinds for odd damage, and their texts may quote it
         raise _Unusable(f"what it holds cannot be used: {type(error).__name__}", key) from None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.trial import unittest
 
 from gateway.config import model
-from gateway.config.problems import Draft, describe, place_of, validate
+from gateway.config.draft import Draft, place_of
+from gateway.config.problems import describe, validate
 from gateway.config.tree import Place
 
 

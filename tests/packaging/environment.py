@@ -72,14 +72,13 @@ class Environment:
 
     def run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment in `elsewhere`, which is empty at first; its output is one text."""
-        variables = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PIP_"))}
         done = subprocess.run(
             [str(self.bin / program), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.elsewhere,
-            env=variables,
+            env=_variables(),
             timeout=120,
             check=False,
         )
@@ -92,7 +91,13 @@ class Environment:
         command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(self.bin / "python")]
         command += arguments
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=_variables(),
+            timeout=120,
+            check=False,
         )
         if done.returncode:
             raise AssertionError(f"pip {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}")
@@ -108,6 +113,11 @@ def make(case) -> Environment:
     directory = Path(tempfile.mkdtemp(prefix="gateway-install-"))
     case.addCleanup(shutil.rmtree, directory, ignore_errors=True)
     return Environment(directory.resolve())
+
+
+def _variables() -> dict[str, str]:
+    """This process's variables without what leads Python or pip elsewhere; ``trial -j`` sets PYTHONPATH, for one."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PIP_"))}
 
 
 def _is_ours_or_special(name: str) -> bool:
