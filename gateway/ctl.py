@@ -17,6 +17,7 @@ from gateway.config import load
 from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.errors import ConfigurationError, Problem
+from gateway.preflight import checks
 
 __all__ = ["main", "summary"]
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
     errors: tuple[Problem, ...] = ()
     source = options.file
     try:
-        gateway = load(options.file, warnings=warnings, **keywords)
+        gateway = load(options.file, warnings=warnings, checks=checks(), **keywords)
     except ConfigurationError as error:
         errors, source = error.problems, error.source
     if options.format == "json":

@@ -139,6 +139,9 @@ class Registry:
             checked: BaseModel = accepted.model_validate(dict(options))
         except ValidationError as error:
             raise ConfigurationError(_problems(error, path)) from None
+        except Exception as error:  # its text may quote a value
+            blame = f"{word} {found.factory.name!r} ({found.source})"
+            raise _wrong(path, f"{blame}: its options cannot be checked: {type(error).__name__}") from error
         return checked
 
     def build(

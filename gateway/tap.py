@@ -19,6 +19,7 @@ from twisted.python import usage
 from gateway import __version__, config
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
+from gateway.preflight import checks
 from gateway.startup import refuse
 
 __all__ = ["Options", "makeService"]
@@ -146,6 +147,7 @@ class Options(usage.Options):
             map_ports=self["map_ports"],
             map_backends=self["map_backends"],
             warnings=warnings,
+            checks=checks(),
         )
         self.notices = tuple(map(str, warnings))
         return model
@@ -167,7 +169,7 @@ def makeService(options: Options) -> IService:
                 admin=options["admin"],
                 notices=options.notices,
             )
-        except ConfigurationError as error:  # certificates and strategies are looked at when they are loaded
+        except ConfigurationError as error:  # a strategy refuses to be built, or a file has changed
             _refuse_configuration(error)
         except OSError as error:
             refuse([str(error)])

@@ -6,19 +6,30 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from zope.interface import implementer
 
 from gateway.ctl import main, summary
-from tests.config.support import ConfigurationTestCase, properties
+from gateway.interfaces import IStrategyFactory
+from tests.certificates import TestCA, days
+from tests.config.support import ConfigurationTestCase, properties, reference
 from tests.config.test_compact import SIX_LINES
 
 
-class CheckTests(ConfigurationTestCase):
-    """``gatewayctl check``."""
+class CtlTestCase(ConfigurationTestCase):
+    """Runs ``gatewayctl``."""
 
     def run_check(self, *arguments: str) -> tuple[int, str]:
         out = io.StringIO()
         status = main(["check", *arguments], out)
         return status, out.getvalue()
+
+
+class CheckTests(CtlTestCase):
+    """``gatewayctl check``."""
 
     def test_good(self) -> None:
         path = self.write(SIX_LINES)
@@ -112,3 +123,246 @@ rules: [{listener: a, redirect: r}, {listener: b, pathMap: m}]
         )
         self.assertEqual((done.returncode, done.stderr), (1, ""))
         self.assertIn("/nonexistent: 1 error\n  cannot read the file: No such file or directory", done.stdout)
+
+
+SECURE = """\
+listeners:
+  - {name: web, port: 8443, protocol: Https, certificate: site, hostName: chat.test}
+pools:
+  - name: chat
+    backends: [127.0.0.1:9001]
+rules:
+  - {listener: web, pool: chat}
+certificates:
+  - name: site
+    certificateFile: server.crt
+    keyFile: server.key
+"""
+
+
+class CertificateTests(CtlTestCase):
+    """Certificates and keys are loaded; what is wrong is said with path and line, before any start."""
+
+    ca = TestCA()
+
+    def secure(self, text: str = SECURE, **issue: Any) -> Path:
+        """A configuration with the files of a certificate beside it."""
+        path = Path(self.write(text))
+        self.ca.issue(**({"names": ["chat.test"]} | issue)).pem_files(str(path.parent))
+        return path
+
+    def says(self, path: Path, *lines: str, status: int = 1) -> None:
+        """The report begins with a heading and these lines."""
+        found, text = self.run_check(str(path))
+        self.assertEqual(found, status, text)
+        self.assertEqual([line.strip() for line in text.splitlines()[1 : 1 + len(lines)]], list(lines))
+        if status:
+            self.assertEqual(len(text.splitlines()), 1 + len(lines), text)
+
+    def test_good(self) -> None:
+        status, text = self.run_check(str(self.secure()))
+        self.assertEqual(status, 0)
+        self.assertIn(": ok, 'gateway' would run:", text.splitlines()[0])
+
+    def test_missing_file(self) -> None:
+        """Said once."""
+        path = self.secure()
+        (path.parent / "server.crt").unlink()
+        missing = str(path.absolute().parent / "server.crt")
+        self.says(path, f"line 10: certificates[0].certificateFile: there is no file {missing!r}")
+
+    def test_unreadable_key(self) -> None:
+        """Something that is no key; something that is no file."""
+        path = self.secure()
+        key = path.absolute().parent / "server.key"
+        key.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+        words = f"the private key in {key} is damaged or of an unknown kind"
+        self.says(path, f"line 11: certificates[0].keyFile: {words}")
+        key.write_text("hunter2")
+        self.says(path, f"line 11: certificates[0].keyFile: {key} holds neither PKCS#12 (PFX) nor PEM")
+        key.unlink()
+        key.mkdir()
+        self.says(path, f"line 11: certificates[0].keyFile: there is no file {str(key)!r}")
+
+    def test_encrypted_key(self) -> None:
+        """Without a password, and with a wrong one."""
+        path = self.secure()
+        key = path.absolute().parent / "server.key"
+        issued = self.ca.issue(names=["chat.test"])
+        issued.pem_files(str(path.parent), password="hunter2")
+        words = f"the private key in {key} is encrypted: give its `password`"
+        self.says(path, f"line 9: certificates[0].password: {words}")
+        path.write_text(SECURE + "    password: hunter3\n")
+        words = f"`password` does not open the private key in {key}"
+        self.says(path, f"line 12: certificates[0].password: {words}")
+        path.write_text(SECURE + "    password: hunter2\n")
+        self.says(path, status=0)
+
+    def test_key_of_another(self) -> None:
+        path = self.secure()
+        (path.parent / "server.key").write_bytes(self.ca.issue(names=["x.test"]).key_pem())
+        words = "the private key does not belong to the certificate (CN=chat.test)"
+        self.says(path, f"line 11: certificates[0].keyFile: {words}")
+
+    def test_warnings(self) -> None:
+        """Expired, or for another name: the gateway starts all the same."""
+        path = self.secure(not_after=days(-2), names=["other.test"])
+        status, text = self.run_check(str(path))
+        self.assertEqual(status, 0, text)
+        self.assertTrue(text.startswith("2 warnings:\n  line 2: listeners[0].hostName: no certificate of this"), text)
+        self.assertIn("\n  line 10: certificates[0].certificateFile: CN=other.test expired on ", text)
+        status, text = self.run_check(str(self.secure(not_after=days(10.5))))
+        self.assertIn("line 10: certificates[0].certificateFile: CN=chat.test expires in 10 days", text)
+
+    def arm(self, **certificate: Any) -> dict[str, Any]:
+        document = properties()
+        document["sslCertificates"] = [{"name": "site", "properties": certificate}]
+        document["httpListeners"][0]["properties"].update(
+            protocol="Https", sslCertificate=reference("sslCertificates", "site")
+        )
+        return document
+
+    def line(self, path: Path, words: str) -> int:
+        """The line of a file that has these words first."""
+        return next(number for number, line in enumerate(path.read_text().splitlines(), 1) if words in line)
+
+    def test_resource(self) -> None:
+        """A password that is wrong, or missing; the path is the document's."""
+        issued = self.ca.issue(names=["chat.test"])
+        path = Path(self.write(self.arm(data=issued.pkcs12("right"), password="hunter2")))
+        line = self.line(path, '"password"')
+        self.says(path, f"line {line}: sslCertificates[0].properties.password: `password` does not open `data`")
+        path = Path(self.write(self.arm(data=issued.pkcs12("right"))))
+        line = self.line(path, '"sslCertificates"') + 3
+        self.assertIn('"properties"', path.read_text().splitlines()[line - 1])
+        words = "`data` is encrypted: give its `password`"
+        self.says(path, f"line {line}: sslCertificates[0].properties.password: {words}")
+
+    def test_template(self) -> None:
+        """A parameter is named, also one that has no value: nothing follows from it then."""
+        document = self.arm(data=self.ca.issue(names=["chat.test"]).pkcs12("x"), password="[parameters('secret')]")
+        template = {
+            "parameters": {"secret": {"type": "securestring"}},
+            "resources": [{"type": "Microsoft.Network/applicationGateways", "name": "g", "properties": document}],
+        }
+        path = Path(self.write(template))
+        status, text = self.run_check(str(path))
+        self.assertEqual(status, 1)
+        self.assertIn("secret", text)
+        self.assertNotIn("encrypted", text)
+        parameters = self.write({"parameters": {"secret": {"value": "hunter2"}}})
+        status, text = self.run_check(str(path), "--parameters", parameters)
+        line = self.line(path, '"password"')
+        self.assertIn(
+            f"  line {line}: resources[0].properties.sslCertificates[0].properties.password: "
+            "`password` does not open `data` (from [parameters('secret')])\n",
+            text,
+        )
+        self.assertNotIn("hunter2", text)
+
+    def test_overrides(self) -> None:
+        """A file that replaces what is in a Key Vault; the place is the overrides file's."""
+        document = self.arm(keyVaultSecretId="https://v.test/secrets/s")
+        overrides = Path(self.write("certificates:\n  site:\n    pfxFile: site.pfx\n    password: hunter2\n", "o.yaml"))
+        (overrides.parent / "site.pfx").write_text(self.ca.issue(names=["chat.test"]).pkcs12("right"))
+        _, text = self.run_check(self.write(document), "--overrides", str(overrides))
+        self.assertIn("certificates.site.pfxFile: ", text)
+        self.assertIn("(in the overrides, o.yaml, line 3)", text)
+
+    def test_root(self) -> None:
+        text = SECURE.replace("    backends: [127.0.0.1:9001]", "    backends: ['https://127.0.0.1:9001']").replace(
+            "pool: chat}", "pool: chat, settings: s}"
+        )
+        text += (
+            "settings:\n  - {name: s, trustedRootCertificates: [ours]}\ntrustedRoots:\n  - {name: ours, data: '*'}\n"
+        )
+        path = self.secure(text)
+        self.says(
+            path,
+            "line 15: trustedRoots[0].data: `data` is not base64 (1 characters): it takes a certificate (CER) in base64",
+        )
+
+
+class StrategyTests(CtlTestCase):
+    """Names of strategies and their options are looked up."""
+
+    TEXT = """\
+listeners:
+  - {name: web, port: 80}
+  - {name: two, port: eighty}
+pools:
+  - name: chat
+    backends: [127.0.0.1:9001]
+    selector: round-robbin
+  - name: other
+    selector: least-connections
+    selectorOptions:
+      colour: red
+rules:
+  - {listener: web, pool: chatt, settings: default}
+  - {listener: two, pool: other, settings: default}
+settings:
+  - {name: default, probe: p, requestTimeout: 20}
+probes:
+  - name: p
+    strategy: htpp
+"""
+
+    def test_everything_at_once(self) -> None:
+        """Errors of every origin together, in the order of the file."""
+        status, text = self.run_check(self.write(self.TEXT))
+        self.assertEqual(status, 1)
+        expected = (
+            ": 5 errors",
+            "line 3: listeners[1].port: found 'eighty', expected a whole number",
+            "line 7: pools[0].selector: there is no selector 'round-robbin', there are: ",
+            "line 10: pools[1].selectorOptions: selector 'least-connections' takes no options, found 'colour'",
+            "line 13: rules[0].pool: there is no pool 'chatt'; did you mean 'chat'?",
+            "line 19: probes[0].strategy: there is no probe strategy 'htpp', there are: http",
+        )
+        for line, words in zip(text.splitlines(), expected, strict=False):
+            self.assertIn(words, line)
+        self.assertIn("did you mean 'round-robin'?", text)
+
+    def test_option(self) -> None:
+        """An option of a strategy is found in the file."""
+        text = self.TEXT.replace("least-connections", "tests.test_ctl:picky")
+        _, found = self.run_check(self.write(text))
+        self.assertIn("line 11: pools[1].selectorOptions.colour: Input should be a valid integer", found)
+        self.assertIn("line 10: pools[1].selectorOptions.wait_ms: Field required", found)
+
+    def test_json(self) -> None:
+        """The same for machines, with the severity."""
+        status, text = self.run_check(self.write(self.TEXT), "--format", "json")
+        document = json.loads(text)
+        self.assertEqual((status, document["ok"]), (1, False))
+        self.assertEqual(
+            [(item["line"], item["path"], item["severity"]) for item in document["errors"] + document["warnings"]],
+            [
+                (3, "listeners[1].port", "error"),
+                (7, "pools[0].selector", "error"),
+                (10, "pools[1].selectorOptions", "error"),
+                (13, "rules[0].pool", "error"),
+                (19, "probes[0].strategy", "error"),
+                (5, "pools[0]", "warning"),
+                (16, "settings[0].requestTimeout", "warning"),
+            ],
+        )
+        self.assertTrue(all(item["message"] for item in document["errors"]))
+
+
+class _Options(BaseModel):
+    colour: int
+    wait_ms: int
+
+
+@implementer(IStrategyFactory)
+class _Picky:
+    name = "picky"
+    options = _Options
+
+    def build(self, options: Any, services: Any) -> Any:
+        raise AssertionError("a check builds nothing")
+
+
+picky = _Picky()

@@ -63,6 +63,7 @@ class RoutingTests(DialogueCase):
             (outcome.listener, outcome.route.rule, outcome.backend.name, outcome.attempts, outcome.upstream_status,
              outcome.content_type),
         )  # fmt: skip
+        self.assertEqual(("POST", "/form"), (outcome.head.method, outcome.head.target))
         self.assertEqual((len(POST), got), (outcome.received_bytes, outcome.sent_bytes))
         self.assertEqual((sent, len(OK) + 26), (outcome.upstream_sent, outcome.upstream_received))
         self.assertEqual(
@@ -365,7 +366,7 @@ class StreamingTests(DialogueCase):
         client.gets(b"l")
         backend.sends(b"lo")
         client.gets(b"lo")
-        gateway.recorded("200 ok")
+        self.assertEqual(len(OK), gateway.recorded("200 ok").upstream_received)
         client.finds("open")
 
     def test_a_large_piece_is_passed_on_as_it_is(self) -> None:
@@ -397,6 +398,20 @@ class StreamingTests(DialogueCase):
         gateway.advance(0.3)
         client.finds("reset")
         backend.finds("reset")
+        gateway.recorded("200 backend_timeout")
+
+    def test_the_time_limit_begins_again_with_the_head(self) -> None:
+        gateway = self.gateway(settings={"request_timeout": 10})
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.advance(9)
+        gateway.backend(0).sends(self.HALF)
+        client.gets("HTTP/1.1 200 OK", body=b"he")
+        gateway.advance(9.9)
+        client.finds("open")
+        gateway.advance(0.3)
+        client.finds("reset")
         gateway.recorded("200 backend_timeout")
 
     def test_a_client_that_resets_takes_the_backend_connection_with_it(self) -> None:

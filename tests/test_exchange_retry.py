@@ -88,6 +88,24 @@ class RetryTests(DialogueCase):
             self.assertEqual(2, gateway.recorded("200 ok").attempts)
             self.assertEqual(0, gateway.pool.backends[0].failures)
 
+    def test_behind_a_stale_connection_no_other_idle_one_is_trusted(self) -> None:
+        gateway = self.gateway(backends=1)
+        clients = [gateway.client(), gateway.client()]
+        for client in clients:
+            client.sends(GET)
+        for number, client in enumerate(clients):
+            gateway.backend(0, number).gets("GET")
+            gateway.backend(0, number).sends(OK)
+            client.gets("HTTP/1.1 200 OK", body=b"hello")
+        clients[0].sends(GET)
+        gateway.backend(0, 1).gets("GET")
+        gateway.backend(0, 1).resets()
+        gateway.connections(3)
+        gateway.backend(0, 2).gets("GET")
+        gateway.backend(0, 2).sends(OK)
+        clients[0].gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok", "200 ok", "200 ok")
+
     def test_a_post_on_a_stale_connection_is_not_sent_twice(self) -> None:
         gateway = self.gateway(backends=1)
         client = self.reuse(gateway)

@@ -8,7 +8,7 @@ from random import Random
 from types import ModuleType
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -263,6 +263,19 @@ class BuildTests(RegistryCase):
             ConfigurationError, self.build, Factory(options=Options), {"header": "xy", "size": "s3cret"}
         )
         self.assertNotIn("s3cret", str(error))
+
+    def test_options_that_fail(self) -> None:
+        """A validator may raise what pydantic does not catch."""
+
+        class Broken(Options):
+            @field_validator("header")
+            @classmethod
+            def look(cls, value: str) -> str:
+                raise KeyError(value)
+
+        text = self.problem(self.build, Factory(options=Broken), {"header": "s3cret"})
+        self.assertIn("pools[0].selectorOptions: selector 'pick' (distribution", text)
+        self.assertTrue(text.endswith("): its options cannot be checked: KeyError"), text)
 
     def test_no_options_taken(self) -> None:
         text = self.problem(self.build, Factory(), {"a": 1})

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial import unittest
 
 from gateway import __version__, config, tap
-from gateway.config.model import Gateway
+from gateway.config.model import BackendSettings, Certificate, Gateway, HttpListener, Member, Pool, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.errors import ConfigurationError, Problem
+from gateway.preflight import checks
+from gateway.service import GatewayService
 from gateway.startup import StartFailed
+from tests.certificates import TestCA, days
 
 
 class OptionsTests(unittest.SynchronousTestCase):
@@ -27,6 +33,7 @@ class OptionsTests(unittest.SynchronousTestCase):
 
     def load(self, path: str, *, warnings: list[Problem], **given: Any) -> Gateway:
         """In the place of `gateway.config.load`."""
+        self.checks = given.pop("checks")
         self.loaded.append((path, given))
         if path == "bad":
             problems = [Problem("rules[0].pool", "'x' is not a pool", 7), Problem("listeners", "is empty")]
@@ -69,6 +76,7 @@ class OptionsTests(unittest.SynchronousTestCase):
         assert options.model is not None
         self.assertEqual(options.model.name, "loaded")
         self.assertEqual(options.notices, ("settings[0]: short",))
+        self.assertEqual(len(self.checks), len(checks()))
         self.assertEqual((options["access-log"], options["admin"], options["transport"]), ("-", None, "auto"))
 
     def test_no_file(self) -> None:
@@ -144,3 +152,102 @@ class OptionsTests(unittest.SynchronousTestCase):
         with self.assertRaises(SystemExit) as caught:
             self.parse("--version")
         self.assertEqual((caught.exception.code, stdout.getvalue()), (0, f"gateway {__version__}\n"))
+
+
+class RefusalTests(unittest.SynchronousTestCase):
+    """A configuration that cannot be started: exit status 1 and sentences, wherever it comes out."""
+
+    def setUp(self) -> None:
+        self.stderr = io.StringIO()
+        self.patch(sys, "__stderr__", self.stderr)
+
+    def test_before_the_start(self) -> None:
+        """Certificates and strategies are checked together with the rest, when the options are read."""
+        path = Path(self.mktemp())
+        path.write_text(
+            "listeners:\n  - {name: web, port: 0, protocol: Https, certificate: c}\n"
+            "pools:\n  - {name: p, selector: round-robbin, backends: [127.0.0.1:9]}\n"
+            "rules:\n  - {listener: web, pool: q}\n"
+            f"certificates:\n  - {{name: c, data: {TestCA().issue().pkcs12('right')}, password: wrong}}\n"
+        )
+        with self.assertRaises(StartFailed) as caught:
+            tap.Options().parseOptions(["--config", str(path)])
+        self.assertEqual(caught.exception.code, 1)
+        heading, *lines = self.stderr.getvalue().splitlines()
+        self.assertEqual(heading, f"gateway: cannot start: {path}: 3 errors")
+        for line, words in zip(
+            lines,
+            (
+                "  line 4: pools[0].selector: there is no selector 'round-robbin'",
+                "  line 6: rules[0].pool: there is no pool 'q'",
+                "  line 8: certificates[0].password: `password` does not open `data`",
+            ),
+            strict=True,
+        ):
+            self.assertTrue(line.startswith(words), line)
+
+    def test_warnings_become_notices(self) -> None:
+        path = Path(self.mktemp())
+        data = TestCA().issue(names=["a.test"], not_after=days(-1)).pkcs12()
+        path.write_text(
+            "listeners: [{name: web, port: 0, protocol: Https, certificate: c}]\n"
+            "pools: [{name: p, backends: [127.0.0.1:9]}]\n"
+            "rules: [{listener: web, pool: p}]\n"
+            f"certificates: [{{name: c, data: {data}}}]\n"
+        )
+        options = tap.Options()
+        options.parseOptions(["--config", str(path)])
+        (notice,) = options.notices
+        self.assertTrue(notice.startswith("line 4: certificates[0].data: CN=a.test expired on"), notice)
+
+    def unchecked(self) -> Gateway:
+        """A model that no check has seen."""
+        return Gateway(
+            listeners=(HttpListener(name="web", port=0, protocol="Https", certificates=("c",)),),
+            certificates=(Certificate(name="c", data="*"),),
+            pools=(Pool(name="p", members=(Member(host="127.0.0.1"),), selector="nope"),),
+            settings=(BackendSettings(name="s"),),
+            rules=(Rule(name="r", listener="web", pool="p", settings="s"),),
+        )
+
+    def refused(self, model: Gateway) -> str:
+        options = tap.Options()
+        options.model = model
+        with self.assertRaises(StartFailed) as caught:
+            tap.makeService(options)
+        self.assertEqual(caught.exception.code, 1)
+        return self.stderr.getvalue()
+
+    def test_unchecked_model(self) -> None:
+        """`makeService` says what the service refuses."""
+        text = self.refused(self.unchecked())
+        self.assertIn("gateway: cannot start: configuration: 1 error\n  certificates[0].data: `data` is not", text)
+
+    def test_unchecked_strategy(self) -> None:
+        plain = self.unchecked().model_copy(update={"listeners": (HttpListener(name="web", port=0),)})
+        self.assertIn("\n  pools[0].selector: there is no selector 'nope'", self.refused(plain))
+
+    def test_service_alone(self) -> None:
+        """Without `tap` it is an exception."""
+        with self.assertRaises(ConfigurationError):
+            GatewayService(self.unchecked(), reactor=MemoryReactorClock())
+
+    def test_no_traceback(self) -> None:
+        """``twistd`` itself: status 1, and nothing but sentences."""
+        path = Path(self.mktemp())
+        path.write_text(
+            "listeners: [{name: web, port: 0}]\npools: [{name: p, selector: x, backends: [h]}]\n"
+            "rules: [{listener: web, pool: p}]\n"
+        )
+        twistd = "from twisted.scripts.twistd import run; run()"
+        done = subprocess.run(
+            [sys.executable, "-c", twistd, "-n", "--pidfile=", "gateway", "--config", str(path.absolute())],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd=Path(tap.__file__).parents[1],
+        )
+        self.assertEqual(done.returncode, 1, done)
+        self.assertNotIn("Traceback", done.stderr + done.stdout)
+        self.assertIn("1 error\n  line 2: pools[0].selector: there is no selector 'x'", done.stderr)

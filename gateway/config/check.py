@@ -11,7 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 from gateway.config.draft import Draft, place_of
-from gateway.config.hosts import clash_of, host_problem, is_address
+from gateway.config.hosts import Wide, clash_of, host_problem, is_address
 from gateway.config.model import Certificate, Gateway, HttpListener, PathMap, PathRule, Redirect, Rule
 from gateway.config.tree import Place, nearest
 from gateway.errors import Problem
@@ -388,23 +388,26 @@ class _Checker:
     # lints
 
     def _order(self) -> None:
-        """A listener for all hosts that is tried before one with a host name on the same port takes its requests."""
+        """A listener that is tried before another one on the same port and answers for its hosts takes its requests."""
         listeners = {item.name: item for item in self._gateway.listeners}
-        ordered = sorted(enumerate(self._gateway.rules), key=lambda item: item[1].priority or 0)
-        everything: dict[int, Rule] = {}
-        for index, rule in ordered:
+        earlier: dict[tuple[str, int], list[tuple[Rule, Wide]]] = {}
+        for index, rule in sorted(enumerate(self._gateway.rules), key=lambda item: item[1].priority or 0):
             listener = listeners.get(rule.listener)
-            if listener is None or listener.port == 0:
+            if listener is None or listener.port == 0 or rule.priority is None:
                 continue
-            if not listener.host_names:
-                everything.setdefault(listener.port, rule)
-            elif listener.port in everything and rule.priority is not None:
-                other = everything[listener.port]
+            before = earlier.setdefault((listener.address, listener.port), [])
+            other, hosts = next(
+                ((other, found) for other, wide in before if (found := wide.hides(listener))), (rule, "")
+            )
+            if hosts:
                 self._warn(
                     ("rules", index),
-                    f"rule {other.name!r} is tried first and answers for every host on port {listener.port}; give "
+                    f"rule {other.name!r} is tried first and answers for {hosts} on port {listener.port}; give "
                     f"{rule.name!r} a smaller priority number",
                 )
+            wide = Wide(listener)
+            if wide:
+                before.append((rule, wide))
 
     def _unused(self) -> None:
         listeners = {rule.listener for rule in self._gateway.rules}

@@ -5,18 +5,20 @@ Only what is asked for is evaluated, so an expression in a part the gateway does
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from gateway.config.evaluator import Scope
 from gateway.config.expressions import ExpressionError, is_expression
 from gateway.config.lazy import Turns
-from gateway.config.tree import Place, line_of, show
+from gateway.config.tree import Place, is_secret, line_of, show
 from gateway.errors import Problem
 
 __all__ = ["Cursor"]
 
 _MAX_ITEMS = 5000
+_HARMLESS = re.compile(r"\[\s*(?:parameters|variables)\(\s*'[^']*'\s*\)\s*\]")
 
 
 class Cursor:
@@ -57,15 +59,20 @@ class Cursor:
         raw, scope = self._raw, self._scope
         if scope is not None and isinstance(raw, str):
             if is_expression(raw):
-                self.place = Place(self.place.path, self.place.line, f" (from {_short(raw)})")
+                self.place = self.place._replace(note=f" (from {self._shown(raw)})")
             try:
                 self._raw = scope.resolve_name(raw) if self._naming else scope.resolve(raw)
             except ExpressionError as error:
                 self.place = self.place._replace(note="")
-                self.fail(f"{error} (in {_short(raw)})")
+                self.fail(f"{error} (in {self._shown(raw)})")
                 self._raw = None
             self._scope = None
         return self._raw
+
+    def _shown(self, expression: str) -> str:
+        """An expression for a message; for a secret only if there can be none in it."""
+        secret = is_secret(self.place.path.rpartition(".")[2])
+        return "an expression" if secret and not _HARMLESS.fullmatch(expression) else _short(expression)
 
     def value(self) -> Any:
         """The value, evaluated through and through; ``None`` for null and where it cannot be evaluated."""

@@ -1,4 +1,4 @@
-"""Addresses and host names of listeners: which are valid, and which two listeners cannot have at once."""
+"""Addresses and host names of listeners: which are valid, which clash, and which hide others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import ipaddress
 import re
 
 from gateway.config.model import HttpListener
+from gateway.routing.hosts import HostMap, HostRule
 
-__all__ = ["clash_of", "host_problem", "is_address"]
+__all__ = ["Wide", "clash_of", "host_problem", "is_address"]
 
 _HOST = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z"
@@ -43,6 +44,29 @@ def clash_of(a: HttpListener, b: HttpListener) -> tuple[str, str] | None:
     return "", f"{both} share port {a.port} and {where}; one of them could never be reached"
 
 
+class Wide:
+    """The hosts of a listener that it may take from listeners which are tried later; false if it has no such hosts."""
+
+    def __init__(self, listener: HttpListener) -> None:
+        patterns = tuple(filter(_is_wildcard, listener.host_names))
+        self._all = not listener.host_names
+        self._hosts = HostMap([HostRule(patterns, None, True)]) if patterns else None
+
+    def __bool__(self) -> bool:
+        return self._all or self._hosts is not None
+
+    def hides(self, later: HttpListener) -> str:
+        """Which hosts of a later listener of the same port are never asked for, in words; empty if there are none."""
+        if self._all:
+            return "every host" if later.host_names else ""
+        find = self._hosts.find if self._hosts is not None else lambda host: None
+        return ", ".join(repr(host) for host in later.host_names if not _is_wildcard(host) and find(host))
+
+
+def _is_wildcard(host: str) -> bool:
+    return "*" in host or "?" in host
+
+
 def _shared_hosts(a: HttpListener, b: HttpListener) -> str | None:
     """A host that both answer for (empty: any), or ``None``."""
     if not a.host_names and not b.host_names:
@@ -53,7 +77,7 @@ def _shared_hosts(a: HttpListener, b: HttpListener) -> str | None:
 
 def host_problem(host: str) -> str | None:
     """What is wrong with a host name or wildcard of a listener."""
-    if "*" not in host and "?" not in host:
+    if not _is_wildcard(host):
         if ":" in host and not host.startswith("["):
             return "a host name has no port"
         if not host.isascii():

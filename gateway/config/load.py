@@ -38,7 +38,7 @@ Check = Callable[[Gateway], Iterable[Problem]]
 MAX_FILE = 16 << 20
 _MAX_YAML = 4 << 20
 _ARM_KEYS = frozenset(arm_tables.COLLECTIONS) | {"frontendports", "gatewayipconfigurations", "frontendipconfigurations"}
-_SHARED_KEYS = {"probes", "pathrules"}
+_SHARED_KEYS = {"probes", "pathrules", "trustedrootcertificates"}  # also in compact objects
 _FORMS = (
     "expected an ARM template, an exported Application Gateway, its 'properties' (httpListeners, …) "
     "or a compact configuration (listeners, pools, rules)"
@@ -221,6 +221,7 @@ class _Loader:
         gateway, problems, broken = validate(draft)
         self._problems.extend(problems)
         gateway = apply(gateway, self._overrides, draft, self._problems)
+        broken += self._overrides.broken
         gateway = gateway.model_copy(update={"not_honoured": (*gateway.not_honoured, *unserved(gateway))})
         gateway = self._without_twins(gateway, draft)
         gateway = self._with_files(gateway, draft, broken)

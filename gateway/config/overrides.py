@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from gateway.config.compact import parse_backend
-from gateway.config.draft import Draft, Location, place_of
+from gateway.config.draft import Draft, Location
 from gateway.config.model import BackendSettings, Certificate, Gateway, HttpListener, Member, Pool, TrustedRoot
 from gateway.config.tree import Map, Place, line_of, nearest, plain, show
 from gateway.errors import Problem
@@ -77,7 +77,10 @@ class BackendMapping(NamedTuple):
 
 
 class Overrides:
-    """All overrides of one start, from the file and the options together; options win."""
+    """All overrides of one start, from the file and the options together; options win.
+
+    After `apply`, ``used`` says what matched something, ``broken`` which objects of the model an override failed for.
+    """
 
     def __init__(self) -> None:
         self.ports: dict[str, tuple[int, str]] = {}
@@ -85,6 +88,7 @@ class Overrides:
         self.file = OverridesFile()
         self.base = Path(".")
         self.used: set[str] = set()
+        self.broken: list[Location] = []
         self._name = ""
         self._document = Map()
         self._places: dict[Location, Place] = {}
@@ -343,18 +347,19 @@ def _certificate(
     update: dict[str, Any] = {"password": given.password}
     if given.certificate_file is not None:
         keys |= {"certificate_file": "certificateFile", "key_file": "keyFile"}
-        update["data"] = None
-        update["certificate_file"] = str(overrides.base / given.certificate_file)
-        update["key_file"] = str(overrides.base / given.key_file) if given.key_file else None
+        key_file = str(overrides.base / given.key_file) if given.key_file else None
+        update |= {"data": None, "certificate_file": str(overrides.base / given.certificate_file), "key_file": key_file}
     elif given.pfx_file is not None:
         keys["data"] = "pfxFile"
         content = _content(overrides.base / given.pfx_file, overrides.place("certificates", name, "pfxFile"), problems)
         if content is None:
+            overrides.broken.append(location)
             return certificate
-        update["data"] = content
+        update |= {"data": content, "certificate_file": None, "key_file": None}
     elif given.password is None:
         message = "the override gives neither certificateFile nor pfxFile nor password"
         problems.append(overrides.place("certificates", name).problem(message))
+        overrides.broken.append(location)
         return certificate
     overrides.put(location, "certificates", name, keys)
     return certificate.model_copy(update=update)

@@ -1,7 +1,7 @@
 """From a draft of the model to the model, with every error in the user's own words.
 
-`validate` coerces what is lenient (case of enum values, numbers and booleans as text), lets pydantic check the rest, and
-turns each of its errors into a `Problem`.
+`validate` coerces what is lenient (case of enum values, numbers and booleans as text), lets pydantic check the rest,
+and turns each of its errors into a `Problem`.
 """
 
 from __future__ import annotations

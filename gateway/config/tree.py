@@ -13,7 +13,19 @@ from typing import Any, NamedTuple
 
 from gateway.errors import ConfigurationError, Problem
 
-__all__ = ["MAX_DEPTH", "Map", "Place", "Seq", "decode", "line_of", "nearest", "plain", "show", "syntax_error"]
+__all__ = [
+    "MAX_DEPTH",
+    "Map",
+    "Place",
+    "Seq",
+    "decode",
+    "is_secret",
+    "line_of",
+    "nearest",
+    "plain",
+    "show",
+    "syntax_error",
+]
 
 MAX_DEPTH = 64
 """Levels of nesting that a document may have."""
@@ -108,9 +120,14 @@ def _plain(value: Any, seen: dict[int, Any]) -> Any:
     return value
 
 
+def is_secret(key: str) -> bool:
+    """Whether the value of a key must not be shown."""
+    return any(word in key.casefold() for word in _SECRET_WORDS)
+
+
 def show(value: Any, key: str = "") -> str:
     """A value as an error message shows it: short, typed, and never a secret."""
-    if any(word in key.casefold() for word in _SECRET_WORDS):
+    if is_secret(key):
         return "a value (not shown)"
     if value is None:
         return "null"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Final
 
 from gateway.http.pages import REASONS, error_page
-from gateway.values import CHUNKED, UNTIL_CLOSE, Reply, RequestHead, ResponseHead
+from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Reply, RequestHead, ResponseHead
 
 __all__ = ["SERVER", "date_now", "error_reply", "reply_bytes", "request_bytes", "response_bytes"]
 
@@ -94,14 +95,18 @@ def request_bytes(
     """
     method, _, version, _, fields, index, _, _, _, nominated = head
     stays = _request_stays
-    kept = [field for field in fields if stays[field[0]]]
-    if nominated:
-        kept = [field for field in kept if field[0].lower() not in nominated]
+    index = head.index
+    if head.nominated or (head.version == "1.0" and "expect" in index):
+        # An interim answer could not be passed on to an HTTP/1.0 client.
+        gone = (*head.nominated, "expect") if head.version == "1.0" else head.nominated
+        lines = _lines(head.fields, stays, gone)
+    else:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in head.fields if stays[name]])
     if body > 0:
         extra = f"Content-Length: {body}\r\n"
     elif body == CHUNKED:
         extra = "Transfer-Encoding: chunked\r\n"
-    elif "content-length" in index or method in _WITH_BODY:
+    elif "content-length" in index or head.method in _WITH_BODY:
         extra = "Content-Length: 0\r\n"
     else:
         extra = ""
@@ -109,13 +114,12 @@ def request_bytes(
         extra += f"Connection: Upgrade\r\nUpgrade: {index['upgrade']}\r\n"
     elif "te" in index and index["te"].lower() == "trailers":
         extra += "TE: trailers\r\nConnection: TE\r\n"
-    if version == "1.0" and "expect" in index:
-        # An interim answer could not be passed on to an HTTP/1.0 client.
-        kept = [field for field in kept if field[0].lower() != "expect"]
-    if kept:
-        lines = "\r\n".join(map(": ".join, kept))
-        return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n{extra}{added}\r\n".encode("latin-1")
-    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{extra}{added}\r\n".encode("latin-1")
+    return f"{head.method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}{extra}{added}\r\n".encode("latin-1")
+
+
+def _lines(fields: Fields, stays: _Names, gone: Sequence[str]) -> str:
+    """The field lines that are passed on, where some are taken out by name."""
+    return "".join([f"{name}: {value}\r\n" for name, value in fields if stays[name] and name.lower() not in gone])
 
 
 def response_bytes(head: ResponseHead, version: str, body: int, close: bool, upgrade: bool = False) -> bytes:

@@ -106,7 +106,7 @@ def load_root(root: model.TrustedRoot, path: str = "") -> tuple[x509.Certificate
                 return tuple(_root_certificates(_file(root.file)))
         if root.data is not None:
             with _at("data"):
-                return tuple(_root_certificates(_decode(root.data)))
+                return tuple(_root_certificates(_decode(root.data, "a certificate (CER)")))
         raise _Unusable(_nothing(root.key_vault_secret_id, "`data` or `file`"))
 
 
@@ -173,7 +173,7 @@ def _file(path: str) -> bytes:
     return content
 
 
-def _decode(data: str) -> bytes:
+def _decode(data: str, wanted: str = "a PFX file") -> bytes:
     """The bytes of a ``data`` member: base64 with any white space, or PEM as it stands."""
     if "-----BEGIN" in data:
         return data.encode("latin-1", "replace")
@@ -181,9 +181,9 @@ def _decode(data: str) -> bytes:
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise _Unusable(f"`data` is not base64 ({len(text)} characters): it takes a PFX file in base64") from None
+        raise _Unusable(f"`data` is not base64 ({len(text)} characters): it takes {wanted} in base64") from None
     if not content:
-        raise _Unusable("`data` is empty: it takes a PFX file in base64")
+        raise _Unusable(f"`data` is empty: it takes {wanted} in base64")
     return content
 
 

@@ -273,3 +273,24 @@ class CheckTests(unittest.SynchronousTestCase):
             severity="warning",
         )
         self.says(gateway(*pair[::-1], rules=rules[::-1][:1]), "listener 'a' has no rule", severity="warning")
+
+    def test_wildcard_order(self) -> None:
+        """A pattern that is tried first takes exact hosts on its port; other ports, addresses and orders are fine."""
+        names = ("www.x.test", "y.test", "*.w.x.test", "a.b.x.test")
+        for wide, narrow, expected in (
+            ({}, {}, "answers for 'www.x.test', 'a.b.x.test' on port 80; give 'r1' a smaller priority number"),
+            ({"port": 81}, {}, ""),
+            ({"address": "127.0.0.1"}, {"address": "127.0.0.2"}, ""),
+            ({"address": "127.0.0.1"}, {"address": "127.0.0.1"}, "answers for 'www.x.test'"),
+            ({"host_names": ("z.*", "other.test")}, {}, ""),
+            ({"host_names": ("other.test", "?.test")}, {}, "answers for 'y.test' on port 80"),
+        ):
+            pair = (host("a", **({"host_names": ("*.X.test",)} | wide)), host("b", **({"host_names": names} | narrow)))
+            for first, second in ((1, 2), (2, 1), (None, None)):
+                rules = (
+                    Rule(name="r0", listener="a", pool="p", settings="s", priority=first),
+                    Rule(name="r1", listener="b", pool="p", settings="s", priority=second),
+                )
+                model = gateway(*pair, rules=rules)
+                wanted = [expected] if expected and first == 1 else []
+                self.says(model, *wanted, severity="warning")

@@ -176,6 +176,27 @@ line 12: rules[2]: found 7, expected a mapping"""  # noqa: E501
             "line 6: rules[0]: 'listener' is missing", self.refused_once(SIX_LINES.replace("listener: web, ", ""))
         )
 
+    def test_trusted_roots(self) -> None:
+        """Settings that name roots are no gateway of an ARM document, though they share the key."""
+        text = SIX_LINES.replace("chat}", "chat, settings: s}")
+        gateway = self.load(text + "settings: [{name: s, trustedRootCertificates: [r]}]\ntrustedRoots: [{name: r}]")
+        self.assertEqual(gateway.settings[0].trusted_root_certificates, ("r",))
+
+    def test_no_list(self) -> None:
+        """One object where a list is meant is taken, and its errors are where it stands; anything else is named."""
+        self.assertEqual(self.load(SIX_LINES + "settings: {requestTimeout: 60}").settings[0].request_timeout, 60)
+        self.assertIn(
+            "line 8: settings.requestTimeout: found 0, expected a whole number",
+            self.refused_once(SIX_LINES + "settings:\n  requestTimeout: 0"),
+        )
+        lines = SIX_LINES.splitlines()
+        for text in ("listeners: 5", "listeners: web"):
+            (found,) = (item for item in self.refused("\n".join([text, *lines[2:]])) if "expected" in item)
+            self.assertEqual(found, f"line 1: listeners: found {'5' if '5' in text else repr('web')}, expected a list")
+        self.assertIn("line 7: settings: found 5, expected a list", self.refused_once(SIX_LINES + "settings: 5"))
+        text = SIX_LINES.replace("port: 8080", "port: 8080, hostName: 'a b'")
+        self.assertIn("line 2: listeners[0].hostName: found 'a b'; not a host name", self.refused_once(text))
+
     def test_shared_anchors(self) -> None:
         """A list used twice through an anchor is two lists."""
         text = SIX_LINES.replace(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import from_command_line, load
 from gateway.config.model import BackendSettings, Gateway, HttpListener, Match, Member, Pool, Probe, Rule
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, Problem
 from tests.config.support import ConfigurationTestCase, properties
 from tests.config.test_compact import SIX_LINES
 
@@ -92,6 +93,96 @@ class LoadTests(ConfigurationTestCase):
             + "certificates: [{name: c, certificateFile: no.pem}]"
         )
         self.assertIn("line 7: certificates[0].certificateFile: there is no file", self.refused_once(text))
+
+    def checked(self, document: Any, *problems: Problem, **keywords: Any) -> list[str]:
+        """What is refused where a check finds these problems."""
+        return self.refused(document, checks=[lambda gateway: problems], **keywords)
+
+    def test_checks(self) -> None:
+        """What a check finds is shown where it stands, with all other errors, in the order of the file."""
+        text = """\
+listeners:
+  - {name: web, port: 8080}
+pools:
+  - name: chat
+    selectorOptions:
+      colour: red
+    backends: [h]
+rules:
+  - {listener: web, pool: cha}
+"""
+        found = self.checked(
+            text,
+            Problem("rules[0].priority", "third"),
+            Problem("pools[0].selectorOptions.colour", "second"),
+            Problem("listeners[0].hostNames", "first"),
+            Problem("somewhere else", "as it is"),
+            Problem("pools[0].selector", "a warning", severity="warning"),
+        )
+        self.assertEqual(
+            found[:2] + found[3:],
+            [
+                "line 2: listeners[0].hostNames: first",
+                "line 6: pools[0].selectorOptions.colour: second",
+                "line 9: rules[0].priority: third",
+                "somewhere else: as it is",
+            ],
+        )
+        self.assertIn("line 9: rules[0].pool: there is no pool 'cha'", found[2])
+        self.assertIn("line 4: pools[0].selector: a warning", [*map(str, self.warnings)])
+
+    def test_checks_of_a_resource(self) -> None:
+        """As the document spells it: with its ``properties``, or without."""
+        document = properties()
+        document["probes"] = [{"name": "p", "properties": {"path": "/"}}, {"name": "q", "path": "/"}]
+        document["sslCertificates"] = [{"name": "c", "properties": {"data": "x", "password": "y"}}]
+        found = self.checked(
+            document,
+            Problem("certificates[0].password", "a"),
+            Problem("probes[0].strategy", "b"),
+            Problem("probes[1].strategy", "c"),
+            Problem("listeners[0].port", "d"),
+        )
+        self.assertEqual(
+            sorted(text.partition(": ")[2] for text in found),
+            [
+                "frontendPorts[0].properties.port: d",
+                "probes[0].properties.strategy: b",
+                "probes[1].strategy: c",
+                "sslCertificates[0].properties.password: a",
+            ],
+        )
+
+    def test_checks_of_what_is_broken(self) -> None:
+        """They see a model with stand-ins: what they say about those is not said; without a model they are not run."""
+        text = SIX_LINES.replace("name: web, port: 8080", "name: web, port: x, protocol: Http")
+        problems = [Problem(f"listeners[0]{key}", key) for key in ("", ".port", ".port.x", ".protocol", ".name")]
+        found = self.checked(text, *problems)
+        self.assertEqual([item.rpartition(": ")[2] for item in found][1:], [".protocol", ".name"])
+        self.assertIn("listeners[0].port: found 'x'", found[0])
+        ran: list[object] = []
+        for document in ("listeners: [", "x: 1"):
+            self.refused(document, checks=[lambda gateway: ran.append(gateway) or ()])
+        self.assertEqual(ran, [])
+
+    def test_secret_expressions(self) -> None:
+        """A password in an expression is not shown; the name of a parameter is."""
+        document = properties()
+        for expression, shown in (
+            ("[concat('hunter', '2')]", "wrong (from an expression)"),
+            ("[variables('the secret')]", "wrong (from [variables('the secret')])"),
+        ):
+            document["sslCertificates"] = [{"name": "c", "properties": {"data": "x", "password": expression}}]
+            resource = {"type": "Microsoft.Network/applicationGateways", "name": "g", "properties": document}
+            template = {"variables": {"the secret": "hunter2"}, "resources": [resource]}
+            (text,) = self.checked(template, Problem("certificates[0].password", "wrong"))
+            self.assertIn(shown, text)
+            self.assertNotIn("hunter", text)
+
+    def test_certificate_paths_that_cannot_be_looked_at(self) -> None:
+        """A path too long for the system is not there, either."""
+        text = SIX_LINES + f"certificates: [{{name: c, certificateFile: {'x' * 5000}}}]"
+        self.assertIn("certificates[0].certificateFile: there is no file", self.refused_once(text))
 
     def test_speed(self) -> None:
         """A document of many objects is read in one pass over each; this hangs where that is not so."""

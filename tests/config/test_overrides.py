@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config.overrides import parse_map_backend, parse_map_port
+from gateway.errors import Problem
 from tests.config.support import ConfigurationTestCase, properties, reference
 
 
@@ -119,6 +120,41 @@ class OverridesTests(ConfigurationTestCase):
             self.assertTrue(any(message in text for text in found), found)
         self.load(properties(), overrides=self.write({"certificates": {"x": {"password": "p"}}}))
         self.warned("the override certificates: 'x' matched nothing")
+
+    def test_places(self) -> None:
+        """What is wrong with what an override gives is shown there, once, and not in the configuration."""
+        text = "\ncertificates:\n  site:\n    certificateFile: no.pem\n    password: x\n"
+        overrides = self.write(text)
+        where = "certificates.site.{}: {} (in the overrides, c.yaml, line {})"
+        self.assertIn(
+            where.format(
+                "certificateFile", f"there is no file {str(Path(overrides).absolute().parent / 'no.pem')!r}", 4
+            ),
+            self.refused_once(self.secured(), overrides=overrides),
+        )
+        (Path(overrides).parent / "no.pem").write_text("x")
+        problems = [Problem(f"certificates[0].{key}", "bad") for key in ("certificateFile", "keyFile", "password")]
+        found = self.refused(self.secured(), overrides=overrides, checks=[lambda gateway: problems])
+        lines = (("certificateFile", 4), ("keyFile", 4), ("password", 5))
+        self.assertEqual(found, [where.format(key, "bad", line) for key, line in lines])
+        overrides = self.write("certificates: {SITE: {pfxFile: no.pfx}}")
+        (found,) = self.refused(self.secured(), overrides=overrides)
+        self.assertIn("certificates.SITE.pfxFile: cannot read", found)
+        document = properties() | {"trustedRootCertificates": [{"name": "site", "properties": {"data": "x"}}]}
+        found = self.refused(
+            document,
+            overrides=self.write(text, "o.yaml"),
+            checks=[lambda gateway: [Problem("trustedRoots[0].file", "bad")]],
+        )
+        self.assertIn("(in the overrides, o.yaml, line 4)", found[0])
+        self.assertEqual(len(found), 1)
+
+    def test_password_of_a_key_file(self) -> None:
+        """It goes with certificateFile, too."""
+        overrides = Path(self.write({"certificates": {"site": {"certificateFile": "c.pem", "password": "p"}}}))
+        (overrides.parent / "c.pem").write_text("x")
+        (certificate,) = self.load(self.secured(), overrides=str(overrides)).certificates
+        self.assertEqual(certificate.password, "p")
 
     def test_file_errors(self) -> None:
         """The file is checked by itself, with its own lines."""

@@ -19,18 +19,23 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import model
 from gateway.errors import ConfigurationError
-from gateway.listener.certificate_checks import check_certificates
-from gateway.listener.certificates import load, load_all, load_root, load_roots
+from gateway.listener import certificates
+from gateway.listener.certificate_checks import check_certificates, load_used
+from gateway.listener.certificates import load, load_root
 from tests.certificates import Issued, TestCA, days
 
 
 class _CertificateTestCase(SynchronousTestCase):
     ca = TestCA()
 
-    def refusal(self, certificate: model.Certificate) -> str:
+    def refusal(self, certificate: model.Certificate, key: str | None = None) -> str:
+        """What is wrong with it; ``key``: where."""
         problems = self.assertRaises(ConfigurationError, load, certificate).problems
         self.assertEqual(1, len(problems))
-        self.assertEqual(f"sslCertificates[{certificate.name}]", problems[0].path)
+        path, _, found = problems[0].path.partition(".")
+        self.assertEqual(f"certificates[{certificate.name}]", path)
+        if key is not None:
+            self.assertEqual(key, found)
         self.assertEqual("error", problems[0].severity)
         return problems[0].message
 
@@ -99,16 +104,16 @@ class PKCS12Tests(_CertificateTestCase):
 
     def test_wrong_password(self) -> None:
         certificate = self.ca.issue(names=["a.example"]).certificate(password="right")
-        message = self.refusal(certificate.model_copy(update={"password": "hunter2"}))
+        message = self.refusal(certificate.model_copy(update={"password": "hunter2"}), "password")
         self.assertEqual("`password` does not open `data`", message)
-        message = self.refusal(certificate.model_copy(update={"password": None}))
+        message = self.refusal(certificate.model_copy(update={"password": None}), "password")
         self.assertEqual("`data` is encrypted: give its `password`", message)
 
     def test_no_private_key(self) -> None:
         issued = self.ca.issue(names=["a.example"])
         data = pkcs12.serialize_key_and_certificates(None, None, issued.cert, None, BestAvailableEncryption(b"x"))
         certificate = model.Certificate(name="a", data=base64.b64encode(data).decode(), password="x")
-        self.assertIn("no private key in `data`", self.refusal(certificate))
+        self.assertIn("no private key in `data`", self.refusal(certificate, "data"))
         der = base64.b64encode(issued.cert.public_bytes(Encoding.DER)).decode()
         self.assertIn("no private key in `data`", self.refusal(model.Certificate(name="a", data=der)))
 
@@ -163,7 +168,7 @@ class FileTests(_CertificateTestCase):
         cert, key = issued.pem_files(self.mktemp(), password="x")
         certificate = model.Certificate(name="a", certificate_file=cert, key_file=key, password="x")
         self.assertEqual(issued.cert, load(certificate).leaf)
-        self.assertIn("does not open", self.refusal(certificate.model_copy(update={"password": "y"})))
+        self.assertIn("does not open", self.refusal(certificate.model_copy(update={"password": "y"}), "password"))
         self.assertIn("is encrypted", self.refusal(certificate.model_copy(update={"password": None})))
 
     def test_needless_password(self) -> None:
@@ -199,19 +204,23 @@ class FileTests(_CertificateTestCase):
         path = self.write(one.cert_pem + two.key_pem())
         message = self.refusal(model.Certificate(name="a", certificate_file=path))
         self.assertEqual("the private key does not belong to the certificate (CN=one.example)", message)
+        certificate, _ = one.pem_files(self.mktemp())
+        both = model.Certificate(name="a", certificate_file=certificate, key_file=path)
+        self.assertEqual(message, self.refusal(both, "keyFile"))
 
     def test_no_key(self) -> None:
         cert, _ = self.ca.issue(names=["a.example"]).pem_files(self.mktemp())
         message = self.refusal(model.Certificate(name="a", certificate_file=cert))
         self.assertIn("name its file as `keyFile`", message)
-        self.assertIn(
-            "no private key in", self.refusal(model.Certificate(name="a", certificate_file=cert, key_file=cert))
-        )
+        same = model.Certificate(name="a", certificate_file=cert, key_file=cert)
+        self.assertIn("no private key in", self.refusal(same, "keyFile"))
 
     def test_no_certificate(self) -> None:
         _, key = self.ca.issue(names=["a.example"]).pem_files(self.mktemp())
         message = self.refusal(model.Certificate(name="a", certificate_file=key))
         self.assertEqual("there is a private key but no certificate", message)
+        same = model.Certificate(name="a", certificate_file=key, key_file=key)
+        self.assertIn("no certificate in", self.refusal(same, "certificateFile"))
 
     def test_unreadable(self) -> None:
         message = self.refusal(model.Certificate(name="a", certificate_file="/nonexistent/cert.pem"))
@@ -232,6 +241,21 @@ class FileTests(_CertificateTestCase):
         path = self.write(b"-----BEGIN NOTHING-----")
         self.assertIn("no certificate and no key", self.refusal(model.Certificate(name="a", certificate_file=path)))
 
+    def test_odd_kinds(self) -> None:
+        """What cryptography does not know raises exceptions of many kinds; none gets out."""
+        issued = self.ca.issue(names=["a.example"])
+        key = """-----BEGIN EC PRIVATE KEY-----
+MD4CAQEEDlHgjqvt7g3YxSctY5nFoAcGBSuBBAAGoSADHgAEZdpKku7UPU9FIhxL
+U5V5f4jJ75NYfIIKubdEtg==
+-----END EC PRIVATE KEY-----
+"""
+        path = self.write(issued.cert_pem + key.encode())
+        message = self.refusal(model.Certificate(name="a", certificate_file=path), "certificateFile")
+        self.assertIn("damaged or of an unknown kind", message)
+        self.patch(certificates, "_chain", lambda leaf, others: {}["hunter2"])
+        message = self.refusal(issued.certificate("a"), "data")
+        self.assertEqual("what it holds cannot be used: KeyError", message)
+
     def test_no_damage_says_a_secret(self) -> None:
         issued = self.ca.issue(names=["a.example"])
         lines = issued.key_pem().splitlines()
@@ -251,16 +275,50 @@ class CoverTests(_CertificateTestCase):
             self.assertFalse(loaded.covers(host), host)
 
 
-class AllTests(_CertificateTestCase):
+class UsedTests(_CertificateTestCase):
+    """`load_used`: what a gateway needs to run."""
+
+    def gateway(self, *items: model.Certificate, roots: tuple[model.TrustedRoot, ...] = ()) -> model.Gateway:
+        """All certificates but those named ``unused`` are shown, all roots but those are trusted."""
+        names = tuple(item.name for item in items if item.name != "unused")
+        trusted = tuple(root.name for root in roots if root.name != "unused")
+        return model.Gateway(
+            listeners=(model.HttpListener(name="l", port=443, protocol="Https", certificates=names),),
+            settings=(model.BackendSettings(name="s", protocol="Https", trusted_root_certificates=trusted),),
+            certificates=items,
+            trusted_roots=roots,
+        )
+
     def test_by_name(self) -> None:
         one, two = self.ca.issue(names=["one.example"]), self.ca.issue(names=["two.example"])
-        loaded = load_all([one.certificate("1"), two.certificate("2")])
+        gateway = self.gateway(
+            one.certificate("1"), two.certificate("2"), two.certificate("unused"), roots=(self.ca.trusted_root("r"),)
+        )
+        loaded, roots = load_used(gateway)
         self.assertEqual({"1": one.cert, "2": two.cert}, {name: cert.leaf for name, cert in loaded.items()})
+        self.assertEqual({"r": (self.ca.cert,)}, roots)
 
     def test_every_problem(self) -> None:
-        bad = [model.Certificate(name="a"), self.ca.issue().certificate("b"), model.Certificate(name="c", data="*")]
-        problems = self.assertRaises(ConfigurationError, load_all, bad).problems
-        self.assertEqual(["sslCertificates[a]", "sslCertificates[c]"], [problem.path for problem in problems])
+        """Also what OpenSSL refuses."""
+        weak = self.ca.issue(names=["a.example"], key=rsa.generate_private_key(65537, 1024))
+        gateway = self.gateway(
+            model.Certificate(name="a"),
+            self.ca.issue().certificate("b"),
+            weak.certificate("c"),
+            roots=(model.TrustedRoot(name="d", data="*"),),
+        )
+        problems = self.assertRaises(ConfigurationError, load_used, gateway).problems
+        self.assertEqual(
+            ["certificates[0]", "certificates[2].data", "trustedRoots[0].data"], [problem.path for problem in problems]
+        )
+
+    def test_unused(self) -> None:
+        """What was a warning in the check does not stop the start."""
+        gateway = self.gateway(
+            model.Certificate(name="unused", data="*"), roots=(model.TrustedRoot(name="unused", data="*"),)
+        )
+        self.assertEqual({"warning"}, {problem.severity for problem in check_certificates(gateway)})
+        self.assertEqual(({}, {}), load_used(gateway))
 
 
 class RootTests(_CertificateTestCase):
@@ -290,13 +348,10 @@ class RootTests(_CertificateTestCase):
             (model.TrustedRoot(name="r", key_vault_secret_id="https://v/s"), "https://v/s"),
         ):
             problem = self.assertRaises(ConfigurationError, load_root, root).problems[0]
-            self.assertEqual("trustedRootCertificates[r]", problem.path)
+            path, _, key = problem.path.partition(".")
+            self.assertEqual("trustedRoots[r]", path)
+            self.assertEqual("file" if root.file else "data" if root.data else "", key)
             self.assertIn(expected, problem.message)
-
-    def test_several(self) -> None:
-        self.assertEqual({"r": (self.ca.cert,)}, load_roots([self.ca.trusted_root("r")]))
-        bad = [model.TrustedRoot(name="a"), model.TrustedRoot(name="b")]
-        self.assertEqual(2, len(self.assertRaises(ConfigurationError, load_roots, bad).problems))
 
 
 class CheckTests(_CertificateTestCase):
@@ -323,7 +378,7 @@ class CheckTests(_CertificateTestCase):
 
     def test_expired(self) -> None:
         path, message = self.only(self.gateway(self.ca.issue(names=["a.example"], not_after=days(-2))), "warning")
-        self.assertEqual("sslCertificates[web]", path)
+        self.assertEqual("certificates[0].data", path)
         self.assertIn("CN=a.example expired on", message)
 
     def test_expires_soon(self) -> None:
@@ -344,12 +399,12 @@ class CheckTests(_CertificateTestCase):
     def test_other_name(self) -> None:
         gateway = self.gateway(self.ca.issue(names=["a.example"]), ("a.example", "b.example"))
         path, message = self.only(gateway, "warning")
-        self.assertEqual("httpListeners[https].hostNames", path)
+        self.assertEqual("listeners[0].hostNames", path)
         self.assertEqual("no certificate of this listener is valid for b.example: they are for a.example", message)
 
     def test_unusable(self) -> None:
         path, message = self.only(self.gateway(model.Certificate(name="web", data="*")), "error")
-        self.assertEqual("sslCertificates[web]", path)
+        self.assertEqual("certificates[0].data", path)
         self.assertIn("not base64", message)
 
     def test_unusable_and_unused(self) -> None:
@@ -362,10 +417,16 @@ class CheckTests(_CertificateTestCase):
         self.assertEqual("OpenSSL refuses the certificate or its key: ee key too small", message)
 
     def test_roots(self) -> None:
-        settings = model.BackendSettings(name="s", trusted_root_certificates=("bad",))
+        settings = model.BackendSettings(name="s", protocol="Https", trusted_root_certificates=("bad",))
         roots = (model.TrustedRoot(name="bad", data="*"), model.TrustedRoot(name="unused", data="*"))
         problems = check_certificates(model.Gateway(settings=(settings,), trusted_roots=roots))
         self.assertEqual(
-            [("trustedRootCertificates[bad]", "error"), ("trustedRootCertificates[unused]", "warning")],
+            [("trustedRoots[0].data", "error"), ("trustedRoots[1].data", "warning")],
             [(problem.path, problem.severity) for problem in problems],
         )
+
+    def test_nothing_to_load(self) -> None:
+        """That there is neither data nor a file is said with the configuration's own rules."""
+        gateway = self.gateway(model.Certificate(name="web", key_vault_secret_id="https://v/s"))
+        roots = (model.TrustedRoot(name="r"),)
+        self.assertEqual([], check_certificates(gateway.model_copy(update={"trusted_roots": roots})))

@@ -275,6 +275,7 @@ class ReuseTests(_ResponseCase):
         for response, expected in (
             (OK, b"hello"),
             (CHUNKED + CHUNKS, b"b\r\nhello world\r\n0\r\n\r\n"),
+            (CHUNKED + CHUNKS[:-2] + b"A: b\r\n\r\n", b"b\r\nhello world\r\n0\r\nA: b\r\n\r\n"),
             (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
         ):
             gateway, client, backend = self.asks()
