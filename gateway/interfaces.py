@@ -1,7 +1,7 @@
 """Every contract of the project, readable in one sitting.
 
-Strategies (`IRouter`, `ISelector`, `IProbe`, `IOutcomeObserver` …) are what strangers implement; each
-comes from an `IStrategyFactory` that is found by name.  The other interfaces join the gateway's own
+Strategies (`IRouter`, `ISelector`, `IProbe`, `IOutcomeObserver`) are what strangers implement; each comes from an
+`IStrategyFactory` that is found by name.  The other interfaces join the gateway's own
 rooms.  Unless a method says otherwise it is called in the reactor thread, must not block, and may be
 called again before the first result is used.
 """
@@ -11,9 +11,8 @@ from __future__ import annotations
 from zope.interface import Attribute, Interface
 
 __all__ = [
-    "IBackend", "IClientStream", "IDiscovery", "ILease", "IMessageFilter", "IMiddleware", "IOutcomeObserver",
-    "IPool", "IProbe", "IRoad", "IRouter", "IAsyncRouter", "ISelector", "ISession", "IStrategyFactory",
-    "ITunnel", "IUpstreamListener",
+    "IBackend", "IClientStream", "ILease", "IOutcomeObserver", "IPool", "IProbe", "IRoad", "IRouter", "ISelector",
+    "ISession", "IStrategyFactory", "ITunnel", "IUpstreamListener",
 ]  # fmt: skip
 
 
@@ -45,13 +44,6 @@ class IRouter(Interface):
         name of the bound port's first listener.  Pure and immediate: no I/O, no Deferred.  Raises
         `gateway.errors.NoRoute` where nothing matches.
         """
-
-
-class IAsyncRouter(Interface):
-    """A router that must wait, so that the immediate case pays nothing."""
-
-    def route(head, listener):
-        """As `IRouter.route`, but returns a Deferred. Cancelled when the client leaves."""
 
 
 class ISelector(Interface):
@@ -119,38 +111,6 @@ class IProbe(Interface):
         """
 
 
-class IMiddleware(Interface):
-    """Looks at or changes heads, or answers in the backend's stead."""
-
-    traffic = Attribute("Which traffic it is for: a frozenset of ``http`` and ``upgrade``. It never sees other traffic.")
-
-    def request(head, outcome):
-        """Return a `RequestHead` (perhaps the same) or a `Reply`, or a Deferred of either."""
-
-    def response(head, outcome):
-        """Return a `ResponseHead`, perhaps the same. Not called for replies of the gateway itself."""
-
-
-class IMessageFilter(Interface):
-    """Sees WebSocket messages; its presence on a route puts Autobahn on both legs."""
-
-    def message(payload, binary, inbound, session):
-        """Return the payload to pass on, or ``None`` to drop it; raise `SessionEnded` to end the session.
-
-        ``inbound`` is true from client to backend.  May return a Deferred; the sending side waits.
-        """
-
-
-class IDiscovery(Interface):
-    """Tells a pool who its members are."""
-
-    def watch(changed):
-        """Start; call ``changed(members)`` with a tuple of `gateway.config.model.Member` now and on each change.
-
-        Returns a function without arguments that stops it.
-        """
-
-
 class IOutcomeObserver(Interface):
     """Is told how exchanges and sessions ended. Must be quick; what it raises is logged and dropped."""
 
@@ -188,14 +148,18 @@ class IRoad(Interface):
 
 
 class IClientStream(Interface):
-    """The client's side of one exchange, as the exchange sees it. HTTP/1 today; HTTP/2 will be another."""
+    """The client's side of one exchange, as the exchange and a tunnel see it. HTTP/1 today; HTTP/2 will be another."""
 
-    peer = Attribute("`gateway.values.Peer` of the client.")
+    listener = Attribute("Name of the bound port's first listener (``str``), for `IRouter.route`.")
+    stuck = Attribute("The client does not read: what is written now is queued (``bool``).")
+    held = Attribute("Not zero while reading is held (``int``, reasons as in `gateway.relay.flow`).")
+    lost = Attribute("The connection is gone (``bool``).")
 
     def respond(head, data, end):
-        """Send a final or informational (1xx) response head with the first body bytes.
+        """Send a final or informational (1xx, 101) response head with the first body bytes.
 
-        ``head`` is a `ResponseHead`, ``data`` may be ``b""``; ``end`` says that the body is complete.
+        ``head`` is a `ResponseHead`, ``data`` may be ``b""``; ``end`` says that the body is complete.  After the end the
+        outcome is recorded and the next request may begin within this call.
         """
 
     def send(data, end, trailers=()):
@@ -205,13 +169,22 @@ class IClientStream(Interface):
         """Answer with a `gateway.values.Reply` made here, instead of `respond`."""
 
     def abort():
-        """Cut the connection: the response cannot be completed."""
+        """Cut the connection: a response that has begun cannot be completed."""
 
-    def pause():
-        """Stop reading the request body until `resume`."""
+    def hold(reason):
+        """Stop reading from the client until `let` is called with the same reason."""
 
-    def resume():
-        """Read on."""
+    def let(reason):
+        """Take a reason back."""
+
+    def fed_by(upstream):
+        """The response comes in pieces from this backend connection: hold it while the client is stuck."""
+
+    def enter(tunnel):
+        """After a 101 was sent: hand everything over to an `ITunnel`; returns bytes that the client sent ahead."""
+
+    def counted():
+        """Bytes received and sent for this exchange so far, heads included: a pair of ``int``."""
 
 
 class IUpstreamListener(Interface):

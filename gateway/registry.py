@@ -23,10 +23,6 @@ from zope.interface.verify import verifyObject
 from gateway.assembly import check_strategies, make_pools, watch_pools
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import (
-    IAsyncRouter,
-    IDiscovery,
-    IMessageFilter,
-    IMiddleware,
     IOutcomeObserver,
     IProbe,
     IRouter,
@@ -51,20 +47,17 @@ _OURS = "gateway"
 
 
 class Group(NamedTuple):
-    """One kind of strategy: the word for it in messages, and the interfaces of which a product provides one."""
+    """One kind of strategy: the word for it in messages, and the interface that a product provides."""
 
     word: str
-    interfaces: tuple[type[Interface], ...]
+    interface: type[Interface]
 
 
 GROUPS: Mapping[str, Group] = {
-    "gateway.routers": Group("router", (IRouter, IAsyncRouter)),
-    "gateway.selectors": Group("selector", (ISelector,)),
-    "gateway.probes": Group("probe strategy", (IProbe,)),
-    "gateway.middleware": Group("middleware", (IMiddleware,)),
-    "gateway.filters": Group("message filter", (IMessageFilter,)),
-    "gateway.discovery": Group("discovery", (IDiscovery,)),
-    "gateway.observers": Group("observer", (IOutcomeObserver,)),
+    "gateway.routers": Group("router", IRouter),
+    "gateway.selectors": Group("selector", ISelector),
+    "gateway.probes": Group("probe strategy", IProbe),
+    "gateway.observers": Group("observer", IOutcomeObserver),
 }
 
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
@@ -159,7 +152,7 @@ class Registry:
         """
         found = self.find(group, name, path)
         checked = self.options(found, options, options_path or path)
-        word, interfaces = GROUPS[group]
+        word, interface = GROUPS[group]
         blame = f"{word} {name!r} ({found.source})"
         try:
             strategy = found.factory.build(checked, services)
@@ -167,15 +160,12 @@ class Registry:
             raise _wrong(options_path or path, f"{blame}: {error}") from error
         except Exception as error:
             raise _wrong(path, f"{blame}: build() failed: {_brief(error)}") from error
-        faults: list[str] = []
-        for interface in interfaces:
-            try:
-                verifyObject(interface, strategy)
-                return strategy
-            except Invalid as error:
-                faults.append(_sentence(error))
-        wanted = " or ".join([interface.__name__ for interface in interfaces])
-        raise _wrong(path, f"{blame}: build() did not return an {wanted}: {faults[0]}")
+        try:
+            verifyObject(interface, strategy)
+        except Invalid as error:
+            wanted = interface.__name__
+            raise _wrong(path, f"{blame}: build() did not return an {wanted}: {_sentence(error)}") from error
+        return strategy
 
     def pools(self, model: Gateway, loads: Loads) -> dict[tuple[str, str], Pool]:
         """See `gateway.assembly.make_pools`."""

@@ -277,10 +277,8 @@ class CertificateTests(CtlTestCase):
             "settings:\n  - {name: s, trustedRootCertificates: [ours]}\ntrustedRoots:\n  - {name: ours, data: '*'}\n"
         )
         path = self.secure(text)
-        self.says(
-            path,
-            "line 15: trustedRoots[0].data: `data` is not base64 (1 characters): it takes a certificate (CER) in base64",
-        )
+        words = "`data` is not base64 (1 characters): it takes a certificate (CER) in base64"
+        self.says(path, f"line 15: trustedRoots[0].data: {words}")
 
 
 class StrategyTests(CtlTestCase):

@@ -31,13 +31,9 @@ class Certificate(_Named):
 
     data: str | None = Field(default=None, repr=False, description="PKCS#12 (PFX), base64.")
     password: str | None = Field(default=None, repr=False, description="Password of `data` or of the private key.")
-    key_vault_secret_id: str | None = Field(
-        default=None, description="Cannot be fetched here: an override gives the files."
-    )
+    key_vault_secret_id: str | None = Field(default=None, description="Cannot be fetched here: an override gives the files.")
     certificate_file: str | None = Field(default=None, description="PEM file: the certificate, then its intermediates.")
-    key_file: str | None = Field(
-        default=None, description="PEM file of the private key; default: in `certificateFile`."
-    )
+    key_file: str | None = Field(default=None, description="PEM file of the private key; default: in `certificateFile`.")
 
 
 class TrustedRoot(_Named):
@@ -54,9 +50,7 @@ class HttpListener(_Named):
     address: str = Field(default="", description="Address to bind; empty for all.")
     port: int = Field(ge=0, le=65535, description="Port to bind (after `--map-port`); 0 for any free one.")
     protocol: Literal["Http", "Https"] = "Http"
-    host_names: tuple[str, ...] = Field(
-        default=(), description="Hosts it answers for, `*` and `?` allowed; empty: all."
-    )
+    host_names: tuple[str, ...] = Field(default=(), description="Hosts it answers for, `*` and `?` allowed; empty: all.")
     certificates: tuple[str, ...] = Field(default=(), description="Names of certificates, the first is the default.")
     require_server_name_indication: bool = False
 
@@ -89,12 +83,8 @@ class BackendSettings(_Named):
 
     port: int = Field(default=80, ge=1, le=65535)
     protocol: Literal["Http", "Https"] = "Http"
-    request_timeout: int = Field(
-        default=30, ge=1, le=86400, description="Seconds without an answer (504); also the idle limit of a WebSocket."
-    )
-    web_socket_idle_timeout: int | None = Field(
-        default=None, ge=1, le=86400, description="Seconds; default: `requestTimeout`."
-    )
+    request_timeout: int = Field(default=30, ge=1, le=86400, description="Seconds without an answer (504); also the idle limit of a WebSocket.")
+    web_socket_idle_timeout: int | None = Field(default=None, ge=1, le=86400, description="Seconds; default: `requestTimeout`.")
     connect_timeout: float = Field(default=5.0, gt=0, le=300, description="Seconds for TCP and TLS to a backend.")
     cookie_based_affinity: Literal["Enabled", "Disabled"] = "Disabled"
     affinity_cookie_name: str | None = None
@@ -172,14 +162,10 @@ class Limits(_Model):
     max_fields: int = Field(default=128, ge=8, le=1000)
     max_target_bytes: int = Field(default=16384, ge=256, le=1048576)
     max_body_bytes: int | None = Field(default=None, ge=0, description="413 above it; default: no limit.")
-    max_message_bytes: int | None = Field(
-        default=None, ge=1, description="WebSocket message, close 1009 above it; default: no limit."
-    )
+    max_message_bytes: int | None = Field(default=None, ge=1, description="WebSocket message, close 1009 above it; default: no limit.")
     head_timeout: float = Field(default=60, gt=0, description="Seconds from the first byte to a complete head (408).")
     body_timeout: float = Field(default=60, gt=0, description="Seconds without a byte of the request body (408).")
-    send_timeout: float = Field(
-        default=60, gt=0, description="Seconds in which a client takes nothing of its response."
-    )
+    send_timeout: float = Field(default=60, gt=0, description="Seconds in which a client takes nothing of its response.")
     keep_alive_timeout: float = Field(default=75, gt=0, description="Seconds an idle client connection is kept.")
     shutdown_timeout: float = Field(default=30, ge=0, description="Seconds that exchanges get to finish at SIGTERM.")
     trusted_proxies: tuple[str, ...] = Field(default=(), description="Networks whose X-Forwarded-* are believed.")
@@ -200,6 +186,4 @@ class Gateway(_Model):
     certificates: tuple[Certificate, ...] = ()
     trusted_roots: tuple[TrustedRoot, ...] = ()
     limits: Limits = Limits()
-    not_honoured: tuple[str, ...] = Field(
-        default=(), description="What the document says and the gateway does not do, for the report."
-    )
+    not_honoured: tuple[str, ...] = Field(default=(), description="What the document says and the gateway does not do, for the report.")

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from gateway.errors import BadRequest, ContentTooLarge, GatewayError, RequestError, RequestTimeout, ShuttingDown
 from gateway.exchange import Exchange
 from gateway.http.bodies import FramingError, chunk, decoder, last_chunk
 from gateway.http.forwarding import error_reply, reply_bytes, response_bytes
 from gateway.http.heads import HeadBuffer, parse_request
+from gateway.interfaces import IClientStream
 from gateway.listener.forwarded import ForwardedFields
 from gateway.relay.flow import BUSY, CONNECTING, FEEDING, FlowProtocol
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Outcome, Peer, Reply, RequestHead, ResponseHead
@@ -31,6 +33,7 @@ _JOINED_BYTES = 32768
 _NEVER = float("inf")
 
 
+@implementer(IClientStream)
 class ClientConnection(FlowProtocol):
     """Reads requests, gives each to an `Exchange`, writes responses in order.
 
@@ -317,11 +320,8 @@ class ClientConnection(FlowProtocol):
         self.dataReceived = self._read_head  # type: ignore[method-assign]
         shared = self._shared
         shared.deadlines.set(self, now + shared.limits.keep_alive_timeout)
-        if self._ahead:
-            if not self._running:
-                self._run()
-        elif self.held:
-            self.let(self.held)
+        if self._ahead and not self._running:
+            self._run()
 
     def _forget_exchange(self) -> None:
         source, self._source = self._source, None

@@ -63,7 +63,8 @@ class Rider(Protocol):
 class Pump:
     """See the module. ``reactor`` is an ``IReactorFDSet`` and ``IReactorTime``.
 
-    ``stopped``: `stop` was called.  ``turning``: a turn is being served.  ``outbox``: the transports that have something to send at the round's end.
+    ``stopped``: `stop` was called.  ``turning``: a turn is being served.  ``outbox``: the transports that have
+    something to send at the end of the round.
     """
 
     def __init__(self, reactor: Any) -> None:
