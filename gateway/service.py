@@ -107,7 +107,7 @@ class GatewayService(Service):
             router=self.make_router(),
             upstream_for=self._upstream_for,
             deadlines=self.deadlines,
-            seconds=reactor.seconds,
+            seconds=self.deadlines.now,
             limits=model.limits,
             sessions=self.sessions,
             observers=self.make_observers(),
@@ -140,7 +140,7 @@ class GatewayService(Service):
         tls: Callable[[str], Any] | None = None
         if settings.protocol == "Https":
             tls = partial(self._backend_tls, settings, backend.host)
-        return Upstream(backend, settings, self.road, self.reactor.seconds, tls)
+        return Upstream(backend, settings, self.road, self.deadlines.now, tls)
 
     def _backend_tls(self, settings: Any, member_host: str, client_host: str) -> Any:
         return backend_tls(settings, member_host, client_host, self._roots)
@@ -203,7 +203,7 @@ class GatewayService(Service):
             ready=self.readiness,
             model=lambda: self.model,
             hosts=[host],
-            now=self.reactor.seconds,
+            now=self.deadlines.now,
             reactor=self.reactor,
         )
 
@@ -218,6 +218,12 @@ class GatewayService(Service):
     def when_ready(self) -> Deferred[None]:
         """Fires when every backend has been probed once."""
         return self.monitor.when_ready()
+
+    def reopen_logs(self) -> None:
+        """Open the access log anew; the file may have been renamed. Called for SIGUSR1."""
+        if self.access_log is not None:
+            self.access_log.reopen()
+            _log.info("the access log has been opened again")
 
     # -- stop
 

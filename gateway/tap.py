@@ -20,6 +20,7 @@ from gateway import __version__, config
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
+from gateway.process import settle
 from gateway.startup import refuse
 
 __all__ = ["Options", "makeService"]
@@ -179,7 +180,9 @@ def makeService(options: Options) -> IService:
 
         return DemoService(reactor, build)
     assert options.model is not None
-    return build(options.model)
+    service = build(options.model)
+    reactor.callWhenRunning(settle, reactor, service)
+    return service
 
 
 def _admin_address(text: str) -> str:

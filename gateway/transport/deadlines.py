@@ -7,21 +7,33 @@ it: an entry lies in the slot of its *review*, and only when that time comes is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["Deadlines", "Entry"]
+__all__ = ["Deadlines", "Entry", "steady"]
 
 _log = Logger()
 
 _HORIZON = 5.0
 """Seconds after which an entry is reviewed at the latest, so that an ended connection is not kept for long."""
+
+
+def steady(clock: IReactorTime) -> Callable[[], float]:
+    """The time to reckon deadlines in.
+
+    A real reactor's ``seconds()`` is the wall clock, and when that is set forward every connection would expire at
+    once; a test's clock is its own time.
+    """
+    return monotonic if isinstance(clock, ReactorBase) else clock.seconds
 
 
 class Entry(Protocol):
@@ -38,7 +50,7 @@ class Deadlines:
     """A coarse timer wheel.
 
     ``clock`` is an ``IReactorTime``; ``granularity`` in seconds is by how much an expiry may be late; it is
-    never early.  While no entry is filed, no timer runs.
+    never early.  While no entry is filed, no timer runs.  ``now()`` is the time that deadlines are in, see `steady`.
     """
 
     __slots__ = ("_clock", "_granularity", "_slots", "_timer", "now")
@@ -48,7 +60,7 @@ class Deadlines:
         self._granularity = granularity
         self._slots: dict[int, dict[Entry, None]] = {}
         self._timer: IDelayedCall | None = None
-        self.now = clock.seconds
+        self.now = steady(clock)
 
     def set(self, entry: Entry, when: float) -> None:
         """Let ``entry`` expire at ``when``, in seconds of the clock; it replaces the deadline it had. HOT"""

@@ -1,0 +1,53 @@
+"""What a process does that is a gateway and nothing else: descriptors, the garbage collector, signals."""
+
+from __future__ import annotations
+
+import gc
+import signal
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+if TYPE_CHECKING:
+    from gateway.service import GatewayService
+
+__all__ = ["raise_descriptor_limit", "reopen_logs_on_signal", "settle"]
+
+_log = Logger("gateway")
+
+
+def settle(reactor: Any, service: GatewayService) -> None:
+    """Called once, when the reactor runs and everything is built."""
+    raise_descriptor_limit()
+    reopen_logs_on_signal(reactor, service)
+    gc.collect()
+    gc.freeze()  # what is here stays: a collection need not look at it again
+
+
+def raise_descriptor_limit() -> int | None:
+    """Use all the file descriptors the system grants, for each client may need two; the new limit, if there is one."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return int(soft)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        _log.warn("at most {soft} file descriptors, the limit cannot be raised: {error}", soft=soft, error=error)
+        return int(soft)
+    return int(hard)
+
+
+def reopen_logs_on_signal(reactor: Any, service: GatewayService) -> None:
+    """Let SIGUSR1 open the access log again, as logrotate expects, unless twistd uses it for its own log."""
+    number = getattr(signal, "SIGUSR1", None)
+    if number is None or service.access_log is None or signal.getsignal(number) != signal.SIG_DFL:
+        return
+
+    def reopen(*_: object) -> None:
+        reactor.callFromThread(service.reopen_logs)
+
+    signal.signal(number, reopen)

@@ -1,0 +1,68 @@
+"""`gateway.process`."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.config.model import Gateway
+from gateway.process import raise_descriptor_limit, reopen_logs_on_signal
+from gateway.service import GatewayService
+
+
+class _Reactor(Clock):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[object] = []
+
+    def callFromThread(self, call: object) -> None:
+        self.calls.append(call)
+
+
+class ProcessTests(SynchronousTestCase):
+    """What the process does once everything is built."""
+
+    def service(self, access_log: str) -> tuple[_Reactor, GatewayService]:
+        reactor = _Reactor()
+        return reactor, GatewayService(Gateway(), reactor=reactor, transport="twisted", access_log=access_log)
+
+    def test_descriptor_limit(self) -> None:
+        """The soft limit becomes the hard one."""
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] // 2, before[1]))
+        self.assertEqual(before[1], raise_descriptor_limit())
+        self.assertEqual((before[1], before[1]), resource.getrlimit(resource.RLIMIT_NOFILE))
+
+    def test_signal_reopens_the_access_log(self) -> None:
+        """A log that was renamed is written under its old name again."""
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        path = self.mktemp()
+        reactor, service = self.service(path)
+        reopen_logs_on_signal(reactor, service)
+        os.rename(path, path + ".1")
+        os.kill(os.getpid(), signal.SIGUSR1)
+        self.assertEqual([service.reopen_logs], reactor.calls)
+        service.reopen_logs()
+        self.assertTrue(os.path.exists(path))
+        assert service.access_log is not None
+        service.access_log.close()
+
+    def test_signal_is_left_to_twistd(self) -> None:
+        """Who has a handler already keeps it, and without an access log none is needed."""
+        before = signal.getsignal(signal.SIGUSR1)
+        self.addCleanup(signal.signal, signal.SIGUSR1, before)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        reactor, service = self.service(self.mktemp())
+        reopen_logs_on_signal(reactor, service)
+        self.assertEqual(signal.SIG_IGN, signal.getsignal(signal.SIGUSR1))
+        assert service.access_log is not None
+        service.access_log.close()
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        reopen_logs_on_signal(*self.service("off"))
+        self.assertEqual(signal.SIG_DFL, signal.getsignal(signal.SIGUSR1))
