@@ -72,7 +72,8 @@ _log = Logger("gateway.exchange")
 class Surroundings:
     """What all exchanges of a gateway share. Built by the service, changed by a reload.
 
-    ``upstream_for``: the `Upstream` of a route and a backend.  ``stopping``: no keep-alive any more.
+    ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a function when others have had their turn.
+    ``stopping``: no keep-alive any more.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Surroundings:
         seconds: Callable[[], float],
         limits: Limits,
         sessions: Sessions,
+        soon: Callable[[Callable[[], None]], object],
         observers: Sequence[IOutcomeObserver] = (),
     ) -> None:
         self.router = router
@@ -92,6 +94,7 @@ class Surroundings:
         self.seconds = seconds
         self.limits = limits
         self.sessions = sessions
+        self.soon = soon
         self.observers = tuple(observers)
         self.stopping = False
         self._trace_prefix = os.urandom(8).hex()

@@ -110,6 +110,7 @@ class GatewayService(Service):
             seconds=self.deadlines.now,
             limits=model.limits,
             sessions=self.sessions,
+            soon=partial(reactor.callLater, 0),
             observers=self.make_observers(),
         )
         self._sweeping = LoopingCall(self._sweep)

@@ -218,6 +218,7 @@ class Dialogue:
         self.lost: list[Any] = []
         self._tls_for = tls_for
         self._unnamed = 0
+        self.rests = 0
         self.model = _model(backends, settings or {}, limits or {})
         log = Logger("tests.pool", observer=_drop)
         self.pool = Pool("pool", self.model.settings[0], self.model.pools[0].members, RoundRobin(), log)
@@ -230,11 +231,16 @@ class Dialogue:
             seconds=self.clock.seconds,
             limits=self.model.limits,
             sessions=self.sessions,
+            soon=self._soon,
             observers=[*observers, self.recorder],
         )
         self.factory = ListenerFactory(
             "web", 8080, self.shared, TrustedProxies(trusted), admits=admits, lost=self.lost.append
         )
+
+    def _soon(self, call: Any) -> None:
+        self.rests += 1
+        self.turn.later(call)
 
     def _upstream_for(self, route: Route, backend: IBackend) -> Upstream:
         if backend not in self.upstreams:

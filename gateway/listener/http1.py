@@ -1,7 +1,7 @@
 """The client's side of an exchange: one HTTP/1 connection with its requests, one after another.
 
-Pipelined requests wait in ``_ahead`` (RFC 9112 §9.3.2); reading is held meanwhile, so what waits is bounded by what one
-read can return.
+Pipelined requests wait in ``_ahead``, from ``_at`` on (RFC 9112 §9.3.2); reading is held meanwhile, so what waits is bounded
+by what one read can return.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ __all__ = ["ClientConnection"]
 _LINGER_SECONDS = 5.0
 _MOST_LINGER_SECONDS = 30.0
 _JOINED_BYTES = 32768
+_AT_ONCE = 32
+"""Pipelined requests that are answered without a backend before others get their turn."""
+
 _NEVER = float("inf")
 
 
@@ -50,7 +53,8 @@ class ClientConnection(FlowProtocol):
     _source: FlowProtocol | None = None
     _decoder: Any = None
     _ahead = b""
-    _running = False
+    _at = 0
+    _running = _resting = False
     _chunked = False
     _close = False
     _closing = False
@@ -92,26 +96,28 @@ class ClientConnection(FlowProtocol):
             # Whoever takes no answers may not ask on: the answers would have to be kept.
             self._read_ahead(data)
             return
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or self._head is not None or data[0] <= 32:
-            collected = self._collect(data)
+        self._read_head_at(data, 0)
+        if self._ahead and not self._running:
+            self._run()
+
+    def _read_head_at(self, data: bytes, at: int) -> None:
+        """A head begins in ``data`` at ``at``, or goes on there."""
+        end = data.find(b"\r\n\r\n", at)
+        if end < 0 or self._head is not None or data[at] <= 32:
+            collected = self._collect(data[at:])
             if collected is None:
                 return
-            raw, rest = collected
+            raw, data = collected
+            end = 0
         else:
             end += 4
-            if end == len(data):
-                raw, rest = data, b""
-            else:
-                raw, rest = data[:end], data[end:]
+            raw = data[at:end]
         try:
             request = parse_request(raw, self.factory.head_limits)
         except RequestError as error:
             self._bad_head(error, raw)
             return
-        self._begin(request, len(raw), rest)
-        if self._ahead and not self._running:
-            self._run()
+        self._begin(request, len(raw), data, end)
 
     def _collect(self, data: bytes) -> tuple[bytes, bytes] | None:
         """A head that did not arrive in one piece: its bytes and what follows, or ``None`` for not yet."""
@@ -132,8 +138,8 @@ class ClientConnection(FlowProtocol):
         self._head = None
         return raw, buffer.rest
 
-    def _begin(self, request: RequestHead, size: int, rest: bytes) -> None:
-        """A head is complete: make its exchange and give it what is here of the body."""
+    def _begin(self, request: RequestHead, size: int, data: bytes, end: int) -> None:
+        """A head is complete: make its exchange and give it what is here of the body, in ``data`` from ``end`` on."""
         shared, factory = self._shared, self.factory
         self._request = request
         forwarded = self._forwarded
@@ -155,8 +161,9 @@ class ClientConnection(FlowProtocol):
         body = request.body
         if body == 0:
             self.dataReceived = self._read_ahead  # type: ignore[method-assign]
-            if rest:
-                self._read_ahead(rest)
+            if end < len(data):
+                self._ahead, self._at = data, end
+                self.hold(BUSY)
             exchange.start(b"", True)
             return
         self._decoder = decoder(body, factory.head_limits)
@@ -167,9 +174,9 @@ class ClientConnection(FlowProtocol):
             return
         self.dataReceived = self._read_body  # type: ignore[method-assign]
         first = b""
-        if rest:
+        if end < len(data):
             try:
-                first = self._decode(rest)
+                first = self._decode(data[end:])
             except GatewayError as error:
                 exchange.client_failed(error)
                 return
@@ -210,20 +217,33 @@ class ClientConnection(FlowProtocol):
 
     def _read_ahead(self, data: bytes) -> None:
         """Bytes of the next request, or of the protocol after an upgrade: they wait."""
-        self._ahead += data
+        self._ahead = self._ahead[self._at :] + data
+        self._at = 0
         self.hold(BUSY)
 
     def _run(self) -> None:
         """Go on with what was read ahead, without recursion however many requests wait."""
+        if self._resting:
+            return
         self._running = True
         try:
-            while self._ahead and self._exchange is None and not self._closing and not self.stuck:
-                data, self._ahead = self._ahead, b""
-                self._read_head(data)
+            for _ in range(_AT_ONCE):
+                if not self._ahead or self._exchange is not None or self._closing or self.stuck:
+                    break
+                data, at = self._ahead, self._at
+                self._ahead, self._at = b"", 0
+                self._read_head_at(data, at)
+            else:
+                self._resting = True
+                self._shared.soon(self._run_on)
         finally:
             self._running = False
         if not self._ahead:
             self.let(BUSY)
+
+    def _run_on(self) -> None:
+        self._resting = False
+        self._run()
 
     def _bad_head(self, error: RequestError, raw: bytes) -> None:
         """Something that is not a request: answer and close; nothing after it can be trusted."""
@@ -426,7 +446,7 @@ class ClientConnection(FlowProtocol):
         self._forget_exchange()
         self._outcome = None
         self._shared.deadlines.clear(self)
-        ahead, self._ahead = self._ahead, b""
+        ahead, self._ahead = self._ahead[self._at :], b""
         return ahead
 
     def counted(self) -> tuple[int, int]:

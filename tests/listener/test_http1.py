@@ -106,10 +106,12 @@ class PipeliningTests(DialogueCase):
     """Several requests on one connection (RFC 9112 §9.3.2)."""
 
     def test_a_thousand_redirects_in_one_segment(self) -> None:
+        """Some at a time, so that others have their turn."""
         gateway = self.gateway()
         client = gateway.client()
         client.sends(MOVED * 1000)
         self.assertEqual(1000, client.gets_something().count(b"HTTP/1.1 301 "))
+        self.assertEqual(31, gateway.rests)
         gateway.recorded(*["301 redirect"] * 1000)
 
     def test_a_thousand_answers_of_all_kinds_in_one_segment(self) -> None:
