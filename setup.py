@@ -1,13 +1,30 @@
 """Packaging. Metadata lives here and not in pyproject.toml, beside the two lines that need an explanation."""
 
+import platform
 import re
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "gateway" / "__init__.py").read_text("utf-8"), re.M)
 assert VERSION is not None, "gateway/__init__.py has no __version__"
+
+# C twins of pure functions on the hot path (docs/internals.md, "Native code"). Optional: without a compiler the install
+# succeeds and the Python twins are used. The limited API costs nothing that can be measured here, and with it one build
+# serves 3.11 and everything later.
+NATIVE = [
+    Extension(
+        f"gateway._native.{name}",
+        [f"gateway/_native/{name}.c"],
+        depends=["gateway/_native/twin.h", "gateway/_native/reading.h"],
+        define_macros=[("Py_LIMITED_API", "0x030b0000")],
+        extra_compile_args=["-O3"],
+        py_limited_api=True,
+        optional=True,
+    )
+    for name in ("heads", "forwarding", "frames")
+]
 
 setup(
     name="gateway",
@@ -34,7 +51,9 @@ setup(
     # "twisted.plugins" is not a package of ours (there is no __init__.py, and there must never be one): naming it here
     # puts our two files beside Twisted's own plugins.
     packages=find_packages(include=["gateway", "gateway.*"]) + ["twisted.plugins"],
-    package_data={"": ["*.css", "*.html", "*.js", "py.typed"]},
+    package_data={"": ["*.css", "*.html", "*.js", "*.pyi", "py.typed"]},
+    ext_modules=NATIVE if platform.python_implementation() == "CPython" else [],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
     zip_safe=False,
     install_requires=[
         "Twisted[tls]>=26.10",

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Final
 
+from gateway import _native
 from gateway.http.pages import REASONS, error_page
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Reply, RequestHead, ResponseHead
 
@@ -82,6 +83,7 @@ def date_now() -> str:
     return _date_text
 
 
+@_native.chosen(_native.forwarding, request_stays=_request_stays)
 def request_bytes(
     head: RequestHead, target: str, host: str, added: str, body: int, upgrade: bool = False
 ) -> bytes:
@@ -122,6 +124,7 @@ def _lines(fields: Fields, stays: _Names, gone: Sequence[str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in fields if stays[name] and name.lower() not in gone])
 
 
+@_native.chosen(_native.forwarding, response_stays=_response_stays, date_now=date_now)
 def response_bytes(head: ResponseHead, version: str, body: int, close: bool, upgrade: bool = False) -> bytes:
     """The head that goes to a client which speaks ``version``; the status line says HTTP/1.1 (RFC 9110 §2.5).
 

@@ -3,7 +3,8 @@
 A gateway forwards what it accepts, so that whatever two servers could read differently is refused:
 only CRLF ends a line, one space separates the parts of a start line, there is one way to say how long
 a body is, and it is said once.  HOT: the field lines are validated and taken apart by one linear
-regular expression; everything else that costs is done only for the fields that are there.
+regular expression; everything else that costs is done only for the fields that are there.  Regular heads are read by
+`gateway._native` where that is there; every refusal is made here.
 
 Text is latin-1: ``str.strip()`` and ``str.isdigit()`` know white space and digits above 0x7f and may
 not be used on it.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from gateway import _native
 from gateway.errors import (
     BackendProtocolError,
     BadRequest,
@@ -68,6 +70,7 @@ def index_of(fields: Fields) -> dict[str, str]:
     return index
 
 
+@_native.chosen(_native.heads)
 def parse_request(data: bytes, limits: HeadLimits = DEFAULT) -> RequestHead:
     """Read a whole request head: the request line, the field lines and the empty line, and nothing else.
 
@@ -123,6 +126,7 @@ def parse_request(data: bytes, limits: HeadLimits = DEFAULT) -> RequestHead:
     return _new(RequestHead, (method, target, version, host, fields, index, body, keep_alive, upgrade, nominated))
 
 
+@_native.chosen(_native.heads)
 def parse_response(data: bytes, method: str, limits: HeadLimits = DEFAULT) -> ResponseHead:
     """Read a whole response head to a request with ``method``, which decides whether there is a body.
 

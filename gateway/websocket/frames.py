@@ -9,6 +9,8 @@ from __future__ import annotations
 from os import urandom
 from typing import Final
 
+from gateway import _native
+
 __all__ = ["FrameError", "FrameScanner", "close_frame", "ping_frame"]
 
 # What the first byte of a frame header says, without the RSV bits.
@@ -44,6 +46,7 @@ class FrameError(Exception):
         self.torn = torn
 
 
+@_native.chosen(_native.frames, FrameError=FrameError)
 class FrameScanner:
     """Follows the frames of one direction of a session, however the bytes are split.
 

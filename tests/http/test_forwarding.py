@@ -8,6 +8,7 @@ from gateway.http import forwarding
 from gateway.http.forwarding import date_now, error_reply, reply_bytes, request_bytes, response_bytes
 from gateway.http.heads import parse_request, parse_response
 from gateway.values import CHUNKED, UNTIL_CLOSE, Reply, RequestHead, ResponseHead
+from tests.twins import of_each
 
 
 def request(*lines: str, start: str = "GET / HTTP/1.1") -> RequestHead:
@@ -241,3 +242,6 @@ class ReplyTests(SynchronousTestCase):
 
     def test_date(self) -> None:
         self.assertEqual(len(date_now()), 29)
+
+
+of_each(globals())

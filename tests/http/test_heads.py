@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,13 +14,16 @@ from gateway.http.forwarding import request_bytes, response_bytes
 from gateway.http.heads import HeadLimits, index_of, parse_request, parse_response
 from gateway.values import CHUNKED, RequestHead
 from tests.http.corpus import REQUESTS, RESPONSES
+from tests.twins import of_each
 
 try:
     import httptools
 except ImportError:
     httptools = None
 
-few = settings(max_examples=150, deadline=None, database=None)
+# Each test runs for each implementation (`tests.twins`), which Hypothesis takes for a change of the test's executor.
+_twice = [HealthCheck.differing_executors]
+few = settings(max_examples=150, deadline=None, database=None, suppress_health_check=_twice)
 
 _TOKEN = st.text("!#$%&'*+-.^_`|~09azAZ", min_size=1, max_size=8)
 _VALUE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=12)
@@ -292,3 +295,6 @@ class FaultTests(SynchronousTestCase):
     def test_codings(self) -> None:
         raw = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         self.assertEqual(parse_request(raw).body, CHUNKED)
+
+
+of_each(globals())

@@ -43,10 +43,11 @@ def missing() -> str | None:
 def copy_of_the_project(target: Path) -> Path:
     """A copy of what is packaged, so that a build leaves nothing in the checkout."""
     target.mkdir()
+    leave_out = shutil.ignore_patterns("__pycache__", "dropin.cache", "*.so")
     for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, target / name)
     for name in ("gateway", "twisted"):
-        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache"))
+        shutil.copytree(ROOT / name, target / name, ignore=leave_out)
     return target
 
 
@@ -86,8 +87,8 @@ class Environment:
             raise AssertionError(f"{program} {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}")
         return done
 
-    def pip(self, *arguments: str) -> str:
-        """Run the pip of this interpreter on the environment."""
+    def pip(self, *arguments: str, **variables: str) -> str:
+        """Run the pip of this interpreter on the environment; ``variables`` are added to those of the process."""
         command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(self.bin / "python")]
         command += arguments
         done = subprocess.run(
@@ -95,7 +96,7 @@ class Environment:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=_variables(),
+            env=_variables() | variables,
             timeout=120,
             check=False,
         )
@@ -103,9 +104,9 @@ class Environment:
             raise AssertionError(f"pip {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}")
         return done.stdout
 
-    def install(self, *options: str) -> None:
+    def install(self, *options: str, **variables: str) -> None:
         """Install the project, without network."""
-        self.pip("install", "--no-deps", "--no-build-isolation", "--no-index", *options, str(self.project))
+        self.pip("install", "--no-deps", "--no-build-isolation", "--no-index", *options, str(self.project), **variables)
 
 
 def make(case) -> Environment:
@@ -116,8 +117,8 @@ def make(case) -> Environment:
 
 
 def _variables() -> dict[str, str]:
-    """This process's variables without what leads Python or pip elsewhere; ``trial -j`` sets PYTHONPATH, for one."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PIP_"))}
+    """This process's variables without what leads Python, pip or us elsewhere; ``trial -j`` sets PYTHONPATH."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PIP_", "GATEWAY_"))}
 
 
 def _is_ours_or_special(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -20,6 +22,13 @@ assert found.pop("console_scripts") == {"gatewayctl": "gateway.ctl:main"}
 assert found == {group: dict(names) for group, names in BUILT_IN.items()}, (found, BUILT_IN)
 """
 
+_NATIVE = """
+from gateway import _native
+from gateway.http.heads import parse_request
+assert parse_request(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n").host == "a"
+print([extension is not None for extension in (_native.heads, _native.forwarding, _native.frames)])
+"""
+
 _TEST = """
 import unittest
 import gateway
@@ -28,6 +37,16 @@ class Test(unittest.TestCase):
     def test_it(self):
         self.assertTrue(gateway.__version__)
 """
+
+
+def _no_compiler() -> str | None:
+    """Why extensions cannot be built here; ``None`` where they can."""
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        return f"{compiler} is not installed"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "Python.h is not installed"
+    return None
 
 
 class InstallTests(unittest.TestCase):
@@ -82,6 +101,26 @@ class InstallTests(unittest.TestCase):
         self.check_that_twistd_knows_it(place)
         self.check_entry_points(place)
 
+    def check_native(self, place: environment.Environment, expected: bool) -> None:
+        """Whether all native code is there, or none."""
+        self.assertEqual(place.run("python", "-c", _NATIVE).stdout.strip(), str([expected] * 3))
+
+    def test_native_code(self) -> None:
+        """Where there is a compiler, the C twins are built, also in place for an editable install."""
+        place = environment.make(self)
+        for options in ([], ["--editable"]):
+            place.install(*options)
+            self.check_native(place, True)
+
+    test_native_code.skip = _no_compiler()  # type: ignore[attr-defined]
+
+    def test_without_a_compiler(self) -> None:
+        """A compiler that fails, or is not there, costs only speed."""
+        place = environment.make(self)
+        for options, compiler in (([], "false"), ([], "/nowhere/cc"), (["--editable"], "false")):
+            place.install(*options, CC=compiler, LDSHARED=compiler)
+            self.check_native(place, False)
+
     def test_wheel_holds_what_it_should(self) -> None:
         """All modules, the pages of the demonstration and the plugin; no tests, nothing else of Twisted's."""
         place = environment.make(self)
@@ -89,8 +128,11 @@ class InstallTests(unittest.TestCase):
             "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(place.elsewhere), str(place.project)
         )
         (wheel,) = place.elsewhere.glob("*.whl")
-        names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
-        files = [path for path in (place.project / "gateway").rglob("*") if path.is_file()]
+        self.assertRegex(wheel.name, r"-cp311-abi3-")
+        names = [name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith(".so")]
+        names = [name for name in names if ".dist-info/" not in name]
+        files = [path for path in (place.project / "gateway").rglob("*") if path.suffix not in (".c", ".h", ".so")]
+        files = [path for path in files if path.is_file()]
         expected = {path.relative_to(place.project).as_posix() for path in files}
         expected |= {"twisted/plugins/gateway_plugin.py", "twisted/plugins/gateway_trial.py"}
         self.assertIn("gateway/py.typed", expected)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.websocket.frames import FrameError, FrameScanner, close_frame, ping_frame
+from tests.twins import of_each
 
 try:
     from websockets.client import ClientProtocol
@@ -19,7 +20,9 @@ try:
 except ImportError:
     Frame = None
 
-few = settings(max_examples=100, deadline=None, database=None)
+# Each test runs for each implementation (`tests.twins`), which Hypothesis takes for a change of the test's executor.
+_twice = [HealthCheck.differing_executors]
+few = settings(max_examples=100, deadline=None, database=None, suppress_health_check=_twice)
 
 KEY = b"\x11\x22\x33\x44"
 COUNTERS = (
@@ -314,3 +317,6 @@ class PeerTests(SynchronousTestCase):
         client = ClientProtocol(parse_uri("ws://a/"), state=OPEN)
         client.receive_data(close_frame(1001, "going"))
         self.assertEqual((client.close_rcvd.code, client.close_rcvd.reason), (1001, "going"))
+
+
+of_each(globals())
