@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from gateway.config import arm_tables, model
+from gateway.config import arm_tables, model, unserved
 from gateway.config.compact import SYNONYMS
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.config.overrides import CertificateOverride, OverridesFile
@@ -68,11 +68,12 @@ INTRODUCTION = """# Configuration
 *This page is made from the model by `docs/make_configuration.py`.*
 
 One model has three spellings; `gatewayctl check FILE` reads them all and says everything that is wrong with one, with
-path and line.
+path and line. `gatewayctl convert FILE` prints the same configuration in the second, passwords and certificates
+included.
 
-* **ARM JSON**: a template with `--parameters FILE`, an exported resource (`az network application-gateway show`), or
-  its bare `properties`. Comments, trailing commas, keys and enum values in any case, and stray characters after ids are
-  taken. See [ARM templates](#arm-templates).
+* **ARM JSON**: a template with `--parameters FILE`, an exported resource (`az network application-gateway show` or
+  `list`, an answer of the REST interface), or its bare `properties`. Comments, trailing commas, keys and enum values in
+  any case, and stray characters after ids are taken. See [ARM templates](#arm-templates).
 * **Compact YAML** (or the same as JSON): the names below, references by name, defaults for the rest.
 * **Options**: `--listen tcp:8080 --backend http://127.0.0.1:9001`, for one listener and one pool without any file.
   Its probe asks for `/` and takes every answer below 500 for healthy, for there is no place to name a health page.
@@ -95,10 +96,17 @@ none gets those called `default`, which are made if they are not there.
 ARM = """## ARM templates
 
 `resources` are searched for an Application Gateway: conditions, copy loops, symbolic names and nested deployments are
-followed, linked templates are not. Only what the gateway uses is evaluated. A value that only a deployment has
-(`reference()`, `listKeys()`, a parameter without value, a Key Vault secret) is an error that names the override which
-settles it; where only a name is made from it, none is needed. `uniqueString()`, `guid()` and `utcNow()` give stand-ins
-that never change. A template with several gateways runs the first, and says so.
+followed, linked templates are not. Only what the gateway uses is evaluated, in objects only the members that are asked
+for. A value that only a deployment has (`reference()`, `listKeys()`, a parameter without value, a Key Vault secret) is
+an error that names the override which settles it; where only a name is made from it, none is needed. `reference()` is
+answered where the template itself says it: outputs of a deployment in the same file, a property that a resource sets.
+`uniqueString()`, `guid()` and `utcNow()` give stand-ins that never change. Of several gateways the first is read; the
+others are named, and overrides `gateway: NAME` choose one. Values of secure parameters are never shown. Expressions
+that ask for too much work or room are refused, with the place.
+
+An id that names nothing is an error, as in Azure (`InvalidResourceReference`), also in the default of a path map:
+requests would be sent there. Where correcting the document is not possible, overrides for a pool, settings, a probe, a
+certificate or a trusted root of that name make it.
 
 Two listeners that differ only in their frontend address (public and private) cannot both be bound on one machine: the
 first is kept, the other is named in the report. `--map-port LISTENER=PORT` gives the second a port of its own.
@@ -183,8 +191,11 @@ def default(field: FieldInfo) -> str:
 
 
 def not_honoured() -> list[str]:
-    known = {**arm_tables.NOT_HONOURED, **arm_tables.TOP_NOT_HONOURED}
-    return [f"| `{arm_tables.SPELLING.get(key, key)}` | {known[key]} |" for key in sorted(known)]
+    known = {**arm_tables.NOT_HONOURED, **arm_tables.TOP_NOT_HONOURED, **arm_tables.GLOBAL_NOT_HONOURED}
+    known |= {"backendipconfigurations": arm_tables.CARDS}
+    rows = {arm_tables.SPELLING.get(key, key): what for key, what in known.items()}
+    rows |= {key: what for _, key, _, what in unserved.ENTRIES}
+    return [f"| `{key}` | {rows[key]} |" for key in sorted(rows, key=str.casefold)]
 
 
 def overrides() -> str:
@@ -195,13 +206,16 @@ def overrides() -> str:
     example = (
         "ports: {80: 8080, 443: 8443}\nbackends: {10.0.0.4: '127.0.0.1:9001'}\npools: {web: ['127.0.0.1:9002']}\n"
         "certificates:\n  site: {certificateFile: site.pem, keyFile: site.key}\n"
-        "references: {my-site: my-site.test}\nparameters: {environment: test}"
+        "references: {my-site: my-site.test}\nparameters: {environment: test}\n"
+        "settings: {chat: {protocol: Http, port: 9001}}\nprobes: {health: {protocol: Http}}\ngateway: gw-01"
     )
     return (
         "## Overrides\n\nWhat a template made for the cloud needs on another machine, as options or as a file (YAML or "
         "JSON). Options win over the file.\n\n"
         f"| Option | | Meaning |\n|---|---|---|\n{options}\n\n### The overrides file\n\n{table(OverridesFile)}\n"
-        f"```yaml\n{example}\n```\n\n### `certificates` of the overrides file\n\n"
+        f"```yaml\n{example}\n```\n\nA key of `references` is an expression of the template, or the name or id of the "
+        "resource that one asks for: `{\"variables('deploy')\": true}`, `{my-site: {defaultHostName: my-site.test}}`. "
+        "A word stands for any member of the resource.\n\n### `certificates` of the overrides file\n\n"
         f"{(CertificateOverride.__doc__ or '').strip()}\n\n{table(CertificateOverride)}"
     )
 

@@ -1,7 +1,8 @@
 """``gatewayctl``: looks at configurations without starting anything.
 
 ``gatewayctl check FILE`` reads a configuration as ``twistd gateway --config FILE`` would and says everything that is
-wrong with it.  Exit status 0: it would start; 1: it would not; 2: the command line is wrong.
+wrong with it.  ``gatewayctl convert FILE`` prints the same configuration in the compact spelling; what is wrong, and
+warnings, go to standard error.  Exit status 0: it would start; 1: it would not; 2: the command line is wrong.
 """
 
 from __future__ import annotations
@@ -16,19 +17,17 @@ from typing import Any, TextIO
 from gateway.config import load
 from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
+from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
 
 __all__ = ["main", "summary"]
 
 
-def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err: TextIO | None = None) -> int:
     """Run one command; return the exit status (usage errors raise ``SystemExit(2)``, as argparse does)."""
     options = _parser().parse_args(arguments)
-    if out is None:
-        out = sys.stdout
-        if isinstance(out, io.TextIOWrapper):
-            out.reconfigure(errors="backslashreplace")  # a name may have characters that the terminal has not
+    out, err = _opened(out, sys.stdout), _opened(err, sys.stderr)
     keywords = {option.keyword: getattr(options, option.keyword) for option in CONFIGURATION_OPTIONS}
     warnings: list[Problem] = []
     gateway: Gateway | None = None
@@ -38,12 +37,25 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
         gateway = load(options.file, warnings=warnings, checks=checks(), **keywords)
     except ConfigurationError as error:
         errors, source = error.problems, error.source
-    if options.format == "json":
+    if options.command == "convert":
+        if errors or warnings:
+            err.write(_report(source, None, errors, warnings))
+        if gateway is not None:
+            out.write(write_compact(gateway, source))
+    elif options.format == "json":
         json.dump(_document(source, gateway, errors, warnings), out, indent=2, ensure_ascii=False)
         out.write("\n")
     else:
         out.write(_report(source, gateway, errors, warnings))
     return 1 if errors else 0
+
+
+def _opened(given: TextIO | None, usual: TextIO) -> TextIO:
+    if given is not None:
+        return given
+    if isinstance(usual, io.TextIOWrapper):
+        usual.reconfigure(errors="backslashreplace")  # a name may have characters that the terminal has not
+    return usual
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,10 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="say what is wrong with a configuration and what it would run")
-    check.add_argument("file", metavar="FILE", help="ARM template, exported resource, its properties, or compact YAML")
-    for option in CONFIGURATION_OPTIONS:
-        extra: dict[str, Any] = {"action": "append", "default": []} if option.repeated else {}
-        check.add_argument(f"--{option.name}", dest=option.keyword, metavar=option.metavar, help=option.help, **extra)
+    convert = commands.add_parser("convert", help="print a configuration in the compact spelling, secrets included")
+    for command in (check, convert):
+        command.add_argument(
+            "file", metavar="FILE", help="ARM template, exported resource, its properties, or compact YAML"
+        )
+        for option in CONFIGURATION_OPTIONS:
+            extra: dict[str, Any] = {"action": "append", "default": []} if option.repeated else {}
+            command.add_argument(
+                f"--{option.name}", dest=option.keyword, metavar=option.metavar, help=option.help, **extra
+            )
     check.add_argument("--format", choices=("text", "json"), default="text", help="for people or for machines")
     return parser
 

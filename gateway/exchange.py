@@ -72,8 +72,8 @@ _log = Logger("gateway.exchange")
 class Surroundings:
     """What all exchanges of a gateway share. Built by the service, changed by a reload.
 
-    ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a function when others have had their turn.
-    ``stopping``: no keep-alive any more.
+    ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a function when others have had their
+    turn.  ``stopping``: no keep-alive any more.
     """
 
     def __init__(

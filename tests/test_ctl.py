@@ -140,6 +140,38 @@ certificates:
 """
 
 
+
+class ConvertTests(CtlTestCase):
+    """``gatewayctl convert``."""
+
+    def convert(self, *arguments: str) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        return main(["convert", *arguments], out, err), out.getvalue(), err.getvalue()
+
+    def test_good(self) -> None:
+        """The compact spelling on standard output, with what the overrides change; warnings on standard error."""
+        document = properties()
+        document["backendAddressPools"].append({"name": "idle"})
+        status, text, said = self.convert(self.write(document), "--map-port", "80=8080")
+        self.assertEqual(status, 0)
+        self.assertIn("- {name: web, port: 8080}", text)
+        self.assertIn("pool 'idle' is empty", said)
+        self.assertNotIn("would run", said)
+        self.assertEqual(self.load(text), self.load(document, map_ports=["80=8080"]))
+
+    def test_bad(self) -> None:
+        """Nothing on standard output."""
+        status, text, said = self.convert(self.write("listeners: []"))
+        self.assertEqual((status, text), (1, ""))
+        self.assertIn("there are no listeners", said)
+
+    def test_itself(self) -> None:
+        """Converting what was converted changes nothing but the comment."""
+        _, first, _ = self.convert(self.write(SIX_LINES))
+        _, second, _ = self.convert(self.write(first))
+        self.assertEqual(first.splitlines()[1:], second.splitlines()[1:])
+
+
 class CertificateTests(CtlTestCase):
     """Certificates and keys are loaded; what is wrong is said with path and line, before any start."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.config.load import from_command_line, load
+from gateway.config.command_line import from_command_line
+from gateway.config.load import load
 
 __all__ = ["from_command_line", "load"]

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 __all__ = [
     "SPELLING",
+    "CARDS",
     "COLLECTIONS",
+    "GLOBAL_NOT_HONOURED",
     "IGNORED",
     "MATCH",
     "NOT_HONOURED",
@@ -153,7 +155,15 @@ SPELLING = {
         "includeQueryString backendAddressPool backendHttpSettings redirectConfiguration defaultBackendAddressPool "
         "defaultBackendHttpSettings defaultRedirectConfiguration pathRules httpListener urlPathMap sslCertificates "
         "backendHttpSettingsCollection backendAddressPools httpListeners redirectConfigurations urlPathMaps "
-        "requestRoutingRules certificateFile keyFile"
+        "requestRoutingRules certificateFile keyFile customErrorConfigurations firewallPolicy sslProfile sslProfiles "
+        "rewriteRuleSet rewriteRuleSets defaultRewriteRuleSet loadDistributionPolicy loadDistributionPolicies "
+        "defaultLoadDistributionPolicy advancedRoutingMap advancedRoutingMaps advancedRoutingConditionSets "
+        "authenticationCertificates entraJWTValidationConfig entraJWTValidationConfigs authConfigs "
+        "enableProbeProxyProtocolHeader autoscaleConfiguration gatewayIPConfigurations frontendIPConfigurations "
+        "webApplicationFirewallConfiguration forceFirewallPolicyAssociation sslPolicy trustedClientCertificates "
+        "enableHttp2 enableFips routingRules backendSettingsCollection globalConfiguration enableRequestBuffering "
+        "enableResponseBuffering disableDefaultServerHeaderInResponse privateLinkConfigurations reservedCapacity "
+        "privateLinkConfiguration backendIPConfigurations pickHostNameFromBackendSettings"
     ).split()
 }
 """How the keys of the tables are spelled, for suggestions."""
@@ -163,7 +173,7 @@ IGNORED = frozenset(
     "probeenabled requestroutingrules urlpathmaps pathrules httplisteners backendhttpsettings backendaddresspools "
     "ruletype "
     "frontendipconfiguration loadbalancerbackendaddresses dependson copy comments backendipconfigurations "
-    "pickhostnamefrombackendsettings tags metadata".split()
+    "tags metadata".split()
 )
 """Members of child objects that are read-only, back references, or looked at elsewhere."""
 
@@ -182,6 +192,8 @@ NOT_HONOURED = {
     "entrajwtvalidationconfig": "tokens are not validated",
     "authconfigs": "tokens are not validated",
     "enableprobeproxyprotocolheader": "probes are sent without a PROXY protocol header",
+    "pickhostnamefrombackendsettings": "this is for probes of plain TCP and TLS, which are not made",
+    "privatelinkconfiguration": "there is no private link here",
     "hsm": "keys in an HSM cannot be used; give the certificate with overrides",
 }
 """Members of child objects that are accepted and named in the report."""
@@ -190,6 +202,7 @@ TOP_NOT_HONOURED = {
     "sku": "capacity and size are those of this machine",
     "autoscaleconfiguration": "the gateway does not scale by itself",
     "gatewayipconfigurations": "there are no subnets here",
+    "frontendipconfigurations": "the address is not bound; listeners are on all addresses of this machine",
     "webapplicationfirewallconfiguration": _WAF,
     "firewallpolicy": _WAF,
     "forcefirewallpolicyassociation": _WAF,
@@ -205,7 +218,6 @@ TOP_NOT_HONOURED = {
     "listeners": "listeners for plain TCP and TLS are not opened",
     "routingrules": "rules for plain TCP and TLS are not served",
     "backendsettingscollection": "settings for plain TCP and TLS are not used",
-    "globalconfiguration": "bodies stream in both directions with backpressure, whatever the buffering",
     "privatelinkconfigurations": "there is no private link here",
     "advancedroutingmaps": "conditions on headers, queries and methods are not evaluated",
     "advancedroutingconditionsets": "conditions on headers, queries and methods are not evaluated",
@@ -216,9 +228,19 @@ TOP_NOT_HONOURED = {
 }
 """Members of the gateway itself that are accepted and named in the report."""
 
+GLOBAL_NOT_HONOURED = {
+    "enablerequestbuffering": "request bodies stream to the backend with backpressure, they are not collected first",
+    "enableresponsebuffering": "response bodies stream to the client with backpressure, they are not collected first",
+    "disabledefaultserverheaderinresponse": "answers that the gateway makes itself have a Server field",
+}
+"""Members of ``globalConfiguration`` that are accepted, and named in the report where they are true."""
+
+CARDS = "members that are network interfaces are known only in Azure; give them with overrides 'pools'"
+"""What becomes of a pool's ``backendIPConfigurations``, where it has other members too."""
+
 TOP_IGNORED = frozenset(
     "id name type etag location tags apiversion provisioningstate operationalstate resourceguid resourcegroup "
-    "properties dependson comments condition copy scale metadata frontendipconfigurations frontendports "
+    "properties dependson comments condition copy scale metadata frontendports "
     "defaultpredefinedsslpolicy privateendpointconnections existing resources extendedlocation managedby plan kind "
     "systemdata".split()
 )

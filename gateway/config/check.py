@@ -25,13 +25,14 @@ _PING = 20
 class Finding(NamedTuple):
     """``location``: attribute names and indices from the gateway down.
 
-    ``kind``: the collection that a name was not found in.
+    ``kind``: the collection that a name was not found in; ``name``: that name, if it is not just misspelled.
     """
 
     location: tuple[str | int, ...]
     message: str
     severity: str = "error"
     kind: str = ""
+    name: str = ""
 
 
 def check(gateway: Gateway) -> list[Problem]:
@@ -115,7 +116,7 @@ class _Checker:
         message = f"there is no {_ONE[kind]} {name!r}{hint} " + (
             f"(there are: {listed})" if known else "(there are none)"
         )
-        self._found.append(Finding(location, message, "error", kind))
+        self._found.append(Finding(location, message, "error", kind, "" if close else name))
         return False
 
     # rules, path maps, redirects

@@ -6,12 +6,13 @@ Only what is asked for is evaluated, so an expression in a part the gateway does
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from gateway.config.evaluator import Scope
-from gateway.config.expressions import ExpressionError, is_expression
-from gateway.config.lazy import Turns
+from gateway.config.expressions import ExpressionError, ExpressionLimit, is_expression, short
+from gateway.config.lazy import Later, Turns, View
 from gateway.config.tree import Place, is_secret, line_of, show
 from gateway.errors import Problem
 
@@ -42,14 +43,22 @@ class Cursor:
         return Cursor(self._raw, self._scope, self.place, [])
 
     def text(self) -> str:
-        """What stands in the document, unevaluated."""
-        return self._raw if isinstance(self._raw, str) else ""
+        """What stands in the document, unevaluated; a sign for what does not stand there by itself."""
+        return self._raw if isinstance(self._raw, str) else "[…]" if isinstance(self._raw, Later) else ""
 
     def name(self) -> Any:
         """The value, of which only its being the same elsewhere matters: a name, or the id of an object."""
-        if not self._opened and self._scope is not None and isinstance(self._raw, str):
+        if not self._opened and self._scope is not None and isinstance(self._raw, (str, Later)):
             self._naming = True
         return self.value()
+
+    def _within(self, work: Callable[[], Any]) -> Any:
+        """Evaluate something; what asks for too much is known by this place."""
+        try:
+            return work()
+        except ExpressionLimit as error:
+            error.place = error.place or self.place
+            raise
 
     def peek(self) -> Any:
         """This value, evaluated, but not what is in it. Errors are reported and give ``None``."""
@@ -57,42 +66,54 @@ class Cursor:
             return self._raw
         self._opened = True
         raw, scope = self._raw, self._scope
-        if scope is not None and isinstance(raw, str):
-            if is_expression(raw):
-                self.place = self.place._replace(note=f" (from {self._shown(raw)})")
-            try:
-                self._raw = scope.resolve_name(raw) if self._naming else scope.resolve(raw)
-            except ExpressionError as error:
-                self.place = self.place._replace(note="")
-                self.fail(f"{error} (in {self._shown(raw)})")
-                self._raw = None
-            self._scope = None
+        if scope is None or not isinstance(raw, (str, Later)):
+            return raw
+        shown = self._shown(raw) if isinstance(raw, str) else ""
+        if isinstance(raw, str) and is_expression(raw):
+            self.place = self.place._replace(note=f" (from {shown})")
+        try:
+            value = self._within(partial(scope.name_of if self._naming else scope.look, raw))
+        except ExpressionError as error:
+            at = f" (in {shown})" if shown else self.place.note.replace(" (from ", " (in ", 1)
+            self.place = self.place._replace(note="")
+            self.fail(f"{error}{at}")
+            value = None
+        if isinstance(value, View):
+            self._raw = value.node
+            self._scope = None if isinstance(value.node, Turns) else value.scope
+        else:
+            self._raw, self._scope = value, None
+            if self.place.path.rpartition(".")[2].casefold() in ("data", "password"):
+                scope.shared.keep_secret(value)
         return self._raw
 
     def _shown(self, expression: str) -> str:
         """An expression for a message; for a secret only if there can be none in it."""
         secret = is_secret(self.place.path.rpartition(".")[2])
-        return "an expression" if secret and not _HARMLESS.fullmatch(expression) else _short(expression)
+        return "an expression" if secret and not _HARMLESS.fullmatch(expression) else short(expression)
 
     def value(self) -> Any:
         """The value, evaluated through and through; ``None`` for null and where it cannot be evaluated."""
         raw = self.peek()
         try:
             if self._scope is None:
-                return raw.resolve() if isinstance(raw, Turns) else raw
-            return self._scope.resolve(raw)
+                return self._within(raw.resolve) if isinstance(raw, Turns) else raw
+            return self._within(partial(self._scope.resolve, raw))
         except ExpressionError as error:
             self.fail(str(error))
             return None
 
     def is_empty(self) -> bool:
         """Whether this is null, false or an empty collection, as far as can be seen; unknown counts as not empty."""
-        if self._scope is not None and isinstance(self._raw, str) and not self._opened:
+        value = self._raw
+        if self._scope is not None and isinstance(value, (str, Later)) and not self._opened:
             try:
-                return self._scope.resolve(self._raw) in (None, "", [], {}, False)
+                value = self._within(partial(self._scope.look, value))
             except ExpressionError:
                 return False
-        return self._raw in (None, "", [], {}, False)
+        if isinstance(value, View):
+            return not value.node
+        return value in (None, "", [], {}, False)
 
     def members(self) -> dict[str, Cursor]:
         """The members of a mapping under their lower-case names, each knowing how the document spells it."""
@@ -103,8 +124,8 @@ class Cursor:
             self.fail(f"found {show(raw)}, expected a mapping")
             return {}
         try:
-            entries = (
-                self._scope.members(raw)
+            entries: list[tuple[str, Any, Scope | None]] = (
+                self._within(partial(self._scope.members, raw))
                 if self._scope is not None
                 else [(key, item, None) for key, item in raw.items()]
             )
@@ -139,8 +160,3 @@ class Cursor:
             if isinstance(raw, Turns):
                 item, scope = item
             yield Cursor(item, scope, self.place.item(index, line_of(raw, index)), self.problems)
-
-
-def _short(expression: str) -> str:
-    squeezed = " ".join(expression.split())
-    return squeezed if len(squeezed) <= 100 else squeezed[:97] + "…]"

@@ -13,7 +13,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["ExpressionError", "ExpressionLimit", "MAX_EXPRESSION", "is_expression", "parse", "unescape"]
+from gateway.config.tree import Place
+
+__all__ = ["ExpressionError", "ExpressionLimit", "MAX_EXPRESSION", "is_expression", "parse", "short", "unescape"]
 
 MAX_EXPRESSION = 24576
 """Characters in one expression (Azure's own limit)."""
@@ -31,7 +33,17 @@ class ExpressionError(Exception):
 
 
 class ExpressionLimit(Exception):
-    """The expressions of a document ask for more work than any real one; reading stops."""
+    """The expressions of a document ask for more work than any real one; reading stops.
+
+    ``expression``: the innermost one at work; ``owner``: the parameter or variable it is in, in words; ``place``: the
+    `gateway.config.tree.Place` of what asked for it.  Each is filled in where it is known, on the way up.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.expression = ""
+        self.owner = ""
+        self.place: Place | None = None
 
 
 def is_expression(text: str) -> bool:
@@ -42,6 +54,12 @@ def is_expression(text: str) -> bool:
 def unescape(text: str) -> str:
     """A literal string: ``[[x]`` stands for ``[x]``."""
     return text[1:] if text.startswith("[[") and text.endswith("]") else text
+
+
+def short(expression: str) -> str:
+    """An expression as a message shows it."""
+    squeezed = " ".join(expression[:1000].split())
+    return squeezed if len(squeezed) <= 100 else squeezed[:97] + "…]"
 
 
 def parse(text: str) -> Tree:

@@ -18,6 +18,7 @@ from gateway.config.tree import show
 __all__ = ["FUNCTIONS", "Budget", "Function", "dump", "function", "integer", "same", "text"]
 
 _MAX_RANGE = 10_000
+_ENTRY = 16  # what a member of an object weighs, in characters
 
 Function = tuple[Callable[..., Any], int, "int | None"]
 FUNCTIONS: dict[str, Function] = {}
@@ -131,20 +132,6 @@ def _array(budget: Budget, value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-@function("createarray", 0, None)
-def _create_array(budget: Budget, *items: Any) -> Any:
-    budget.make(len(items))
-    return list(items)
-
-
-@function("createobject", 0, None)
-def _create_object(budget: Budget, *items: Any) -> Any:
-    if len(items) % 2:
-        raise ExpressionError("createObject() wants pairs of a name and a value")
-    budget.make(len(items))
-    return {text(items[i], "createObject"): items[i + 1] for i in range(0, len(items), 2)}
-
-
 @function("concat", 0, None)
 def _concat(budget: Budget, *items: Any) -> Any:
     if items and isinstance(items[0], list):
@@ -172,7 +159,7 @@ def _union(budget: Budget, *items: Any) -> Any:
 
 
 def _merge(a: dict[str, Any], b: dict[str, Any], budget: Budget) -> dict[str, Any]:
-    budget.make(len(a) + len(b))
+    budget.make(_ENTRY * (len(a) + len(b)))
     result = dict(a)
     spelled = {key.casefold(): key for key in result}
     for key, value in b.items():
@@ -188,7 +175,7 @@ def _shallow_merge(budget: Budget, items: Any) -> Any:
     for item in _list(items, "shallowMerge"):
         if not isinstance(item, dict):
             raise ExpressionError(f"shallowMerge() wants an array of objects, found {show(item)}")
-        budget.make(len(item))
+        budget.make(_ENTRY * len(item))
         result.update(item)
     return result
 
@@ -204,6 +191,20 @@ def _intersection(budget: Budget, *items: Any) -> Any:
         }
     lists = [_list(item, "intersection") for item in items]
     return [entry for entry in first if all(any(same(entry, x, budget) for x in other) for other in lists[1:])]
+
+
+@function("indexfromend", 2)
+def _index_from_end(budget: Budget, value: Any, index: Any) -> Any:
+    items, number = _list(value, "indexFromEnd"), integer(index, "indexFromEnd")
+    if not 1 <= number <= len(items):
+        raise ExpressionError(f"there is no item {number} from the end in an array of {len(items)}")
+    return items[-number]
+
+
+@function("tryindexfromend", 2)
+def _try_index_from_end(budget: Budget, value: Any, index: Any) -> Any:
+    items, number = _list(value, "tryIndexFromEnd"), integer(index, "tryIndexFromEnd")
+    return items[-number] if 1 <= number <= len(items) else None
 
 
 @function("length", 1)
@@ -260,7 +261,7 @@ def _range(budget: Budget, start: Any, count: Any) -> Any:
     length = integer(count, "range")
     if not 0 <= length <= _MAX_RANGE:
         raise ExpressionError(f"range() makes 0 to {_MAX_RANGE} numbers, asked for {length}")
-    budget.make(length)
+    budget.make(8 * length)
     begin = integer(start, "range")
     return list(range(begin, begin + length))
 
@@ -275,7 +276,7 @@ def _flatten(budget: Budget, items: Any) -> Any:
 def _items(budget: Budget, value: Any) -> Any:
     if not isinstance(value, dict):
         raise ExpressionError(f"items() wants an object, found {show(value)}")
-    budget.make(3 * len(value))
+    budget.make(4 * _ENTRY * len(value))
     return [{"key": key, "value": value[key]} for key in sorted(value)]
 
 

@@ -168,3 +168,49 @@ def _cidr_subnet(budget: Budget, network: Any, prefix: Any, index: Any) -> Any:
         raise ExpressionError(f"cidrSubnet(): {show(network)} has no subnet {number} of length {length}")
     start = int(parsed.network_address) + (number << (parsed.max_prefixlen - length))
     return f"{ipaddress.ip_address(start) if parsed.version == 4 else ipaddress.IPv6Address(start)}/{length}"
+
+
+@function("parsecidr", 1)
+def _parse_cidr(budget: Budget, network: Any) -> Any:
+    parsed = _network(network, "parseCidr")
+    usable = parsed.num_addresses > 2
+    return {
+        "network": str(parsed.network_address),
+        "netmask": str(parsed.netmask),
+        "broadcast": str(parsed.broadcast_address),
+        "firstUsable": str(parsed[1] if usable else parsed[0]),
+        "lastUsable": str(parsed[-2] if usable else parsed[-1]),
+        "cidr": parsed.prefixlen,
+    }
+
+
+@function("managementgroup", 0)
+def _management_group(budget: Budget) -> Any:
+    return {"id": "/providers/Microsoft.Management/managementGroups/group", "name": "group", "properties": {}}
+
+
+@function("providers", 1, 2)
+def _providers(budget: Budget, namespace: Any, kind: Any = None) -> Any:
+    """Versions are only ever given to ``reference()``, which does not look at them."""
+    entry = {"resourceType": kind, "locations": [_LOCATION], "apiVersions": ["2000-01-01"]}
+    return entry if kind is not None else {"namespace": namespace, "resourceTypes": []}
+
+
+@function("tologicalzone", 3)
+def _to_logical_zone(budget: Budget, subscription: Any, location: Any, zone: Any) -> Any:
+    return text(zone, "toLogicalZone")
+
+
+@function("tophysicalzone", 3)
+def _to_physical_zone(budget: Budget, subscription: Any, location: Any, zone: Any) -> Any:
+    return text(zone, "toPhysicalZone")
+
+
+@function("tologicalzones", 3)
+def _to_logical_zones(budget: Budget, subscription: Any, location: Any, zones: Any) -> Any:
+    return zones
+
+
+@function("tophysicalzones", 3)
+def _to_physical_zones(budget: Budget, subscription: Any, location: Any, zones: Any) -> Any:
+    return zones

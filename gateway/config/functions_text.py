@@ -38,8 +38,7 @@ def _string(budget: Budget, value: Any) -> Any:
 @function("json", 1)
 def _json(budget: Budget, value: Any) -> Any:
     source = text(value, "json")
-    budget.make(len(source))
-    budget.step(len(source) // 20)
+    budget.step(1 + len(source) // 2)  # what it makes may take a hundred times the room of the text
     try:
         return plain(read_json(source))
     except ConfigurationError as error:
@@ -58,9 +57,8 @@ def _format(budget: Budget, pattern: Any, *values: Any) -> Any:
             raise ExpressionError(f"format(): {{{index}}} has no argument; {len(values)} were given")
         made = _formatted(values[index], match.group(3), budget)
         width = int(match.group(2) or 0)
-        made = made.rjust(width) if width > 0 else made.ljust(-width)
-        budget.make(len(made))
-        return made
+        budget.make(max(len(made), abs(width)))
+        return made.rjust(width) if width > 0 else made.ljust(-width)
 
     return _FORMAT.sub(replace, text(pattern, "format"))
 
@@ -146,7 +144,7 @@ def _split(budget: Budget, value: Any, delimiters: Any) -> Any:
     marks = [mark for mark in marks if mark]
     if not marks:
         raise ExpressionError("split() wants a delimiter")
-    budget.make(len(source) * 2)
+    budget.make(len(source) + 50 * sum(map(source.count, marks)))
     return re.split("|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True)), source)
 
 
@@ -164,9 +162,30 @@ def _join(budget: Budget, values: Any, delimiter: Any) -> Any:
 def _pad_left(budget: Budget, value: Any, width: Any, char: Any = " ") -> Any:
     size = integer(width, "padLeft")
     budget.make(max(0, size))
-    if len(text(char, "padLeft")) != 1:
+    filling = text(char, "padLeft")
+    if len(filling) != 1:
         raise ExpressionError("padLeft() wants one character to fill with")
-    return text(value, "padLeft").rjust(size, char)
+    return text(value, "padLeft").rjust(size, filling)
+
+
+@function("datauri", 1)
+def _data_uri(budget: Budget, value: Any) -> Any:
+    return f"data:text/plain;charset=utf8;base64,{_base64(budget, value)}"
+
+
+@function("datauritostring", 1)
+def _data_uri_to_string(budget: Budget, value: Any) -> Any:
+    source = text(value, "dataUriToString")
+    head, mark, body = source.partition(",")
+    if not mark or not head.lower().startswith("data:"):
+        raise ExpressionError("dataUriToString() wants a data URI")
+    budget.make(len(source))
+    return _base64_to_string(budget, body) if head.lower().endswith(";base64") else unquote(body)
+
+
+@function("fail", 1)
+def _fail(budget: Budget, message: Any) -> Any:
+    raise ExpressionError(f"the template says: {text(message, 'fail')[:200]}")
 
 
 @function("base64", 1)
@@ -224,14 +243,3 @@ def _guid(budget: Budget, *values: Any) -> Any:
 @function("newguid", 0)
 def _new_guid(budget: Budget) -> Any:
     return str(uuid.uuid5(_SPACE, "new"))
-
-
-@function("utcnow", 0, 1)
-def _utc_now(budget: Budget, layout: Any = None) -> Any:
-    """Always the same moment: a configuration must not change because it is read again."""
-    fields = {"yyyy": "2000", "MM": "01", "dd": "01", "HH": "00", "mm": "00", "ss": "00"}
-    if layout is None:
-        return "20000101T000000Z"
-    if layout == "u":
-        return "2000-01-01 00:00:00Z"
-    return re.sub("yyyy|MM|dd|HH|mm|ss", lambda match: fields[match.group()], text(layout, "utcNow"))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from gateway.config.additions import add_missing, change
 from gateway.config.compact import parse_backend
 from gateway.config.draft import Draft, Location
 from gateway.config.model import BackendSettings, Certificate, Gateway, HttpListener, Member, Pool, TrustedRoot
@@ -64,6 +65,13 @@ class OverridesFile(BaseModel):
         default_factory=dict, description="Expression or resource name to the value of `reference()`."
     )
     parameters: dict[str, Any] = Field(default_factory=dict, description="Values for the template's parameters.")
+    settings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Name of backend settings to the keys of `settings` that differ."
+    )
+    probes: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Name of a probe to the keys of `probes` that differ."
+    )
+    gateway: str | None = Field(default=None, description="Name of the gateway, where a document has several.")
 
 
 class BackendMapping(NamedTuple):
@@ -222,6 +230,7 @@ def parse_map_backend(text: str) -> BackendMapping:
 
 def apply(gateway: Gateway, overrides: Overrides, draft: Draft, problems: list[Problem]) -> Gateway:
     """The gateway with all overrides applied. What matched nothing becomes a warning."""
+    gateway = change(add_missing(gateway, overrides), overrides, problems)
     updated = gateway.model_copy(
         update={
             "listeners": tuple(_listener(item, overrides) for item in gateway.listeners),
@@ -246,8 +255,8 @@ def apply(gateway: Gateway, overrides: Overrides, draft: Draft, problems: list[P
             problems.append(
                 Problem("", f"the backend mapping {mapping.source} matched no member of any pool", None, "warning")
             )
-    for kind, names in (("certificates", overrides.file.certificates), ("pools", overrides.file.pools)):
-        for name in names:
+    for kind in ("certificates", "pools", "settings", "probes"):
+        for name in getattr(overrides.file, kind):
             if f"{kind} {name}" not in overrides.used:
                 problems.append(
                     Problem("", f"the override {kind}: {name!r} matched nothing in the configuration", None, "warning")

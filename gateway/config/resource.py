@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.config.arm_tables import (
+    CARDS,
     COLLECTIONS,
     DRAINING,
+    GLOBAL_NOT_HONOURED,
     IGNORED,
     MATCH,
     NOT_HONOURED,
@@ -26,6 +28,7 @@ from gateway.config.tree import nearest, show
 
 __all__ = ["ResourceReader", "reference_name"]
 
+_ADDRESSES = ("publicipaddress", "privateipaddress", "subnet")
 _STRAY = "'\")]} \t\r\n"
 
 
@@ -47,13 +50,16 @@ class ResourceReader:
         self._replaced = replaced
         self._names: dict[str, dict[str, str]] = {}
         self._ports: dict[str, Cursor] = {}
-        self._skipped: dict[tuple[str, str], list[str]] = {}
+        self._skipped: dict[tuple[str, str], tuple[str, list[str]]] = {}
         self.frontends: dict[str, str] = {}
         self.not_honoured: list[str] = []
 
     def read(self) -> Draft:
         draft = Draft(self._cursor.place)
+        errors = len(self._cursor.problems)
         members = _merged(self._cursor)
+        if len(self._cursor.problems) > errors:
+            draft.failed |= {"listeners", "rules"}  # there may be some
         name = members.get("name")
         if name is not None and isinstance(name.name(), str):
             draft.put("name", str(name.name()), name.place)
@@ -63,7 +69,7 @@ class ResourceReader:
                 drafts = [self._child(key, collection, item, title) for item, title in objects[key]]
                 draft.put(collection.target, drafts, members[key].place)
         self._top(members)
-        for (what, reason), names in self._skipped.items():
+        for (_, reason), (what, names) in self._skipped.items():
             where = f" ({', '.join(names[:6])}{', …' if len(names) > 6 else ''})" if names else ""
             self.not_honoured.append(f"{what}{where}: {reason}.")
         draft["not_honoured"] = list(self.not_honoured)
@@ -160,27 +166,61 @@ class ResourceReader:
             return
         spelled = cursor.place.path.rsplit(".", 1)[-1]
         if member in NOT_HONOURED:
-            self._skipped.setdefault((spelled, NOT_HONOURED[member]), []).append(title)
+            self._name_skipped(spelled, NOT_HONOURED[member], title)
             return
         close = nearest(member, known, 0.85)
         if close is not None:
             cursor.fail(f"unknown key {spelled!r}; did you mean {SPELLING.get(close, close)!r}?")
         else:
-            self._skipped.setdefault((spelled, "this member is not known here and has no effect"), []).append(title)
+            self._name_skipped(spelled, "this member is not known here and has no effect", title)
+
+    def _name_skipped(self, spelled: str, reason: str, title: str) -> None:
+        names = self._skipped.setdefault((spelled.casefold(), reason), (spelled, []))[1]
+        if title and title not in names:
+            names.append(title)
 
     def _top(self, members: dict[str, Cursor]) -> None:
         for member, cursor in members.items():
             if member in COLLECTIONS or member in TOP_IGNORED or cursor.is_empty():
                 continue
             spelled = cursor.place.path.rsplit(".", 1)[-1]
+            if member == "globalconfiguration":
+                self._global(cursor, spelled)
+                continue
+            if member == "frontendipconfigurations":
+                self._addresses(cursor, spelled)
+                continue
             if member in TOP_NOT_HONOURED:
-                self.not_honoured.append(f"{spelled}: {TOP_NOT_HONOURED[member]}.")
+                if not _is_off(member, cursor):
+                    self.not_honoured.append(f"{spelled}: {TOP_NOT_HONOURED[member]}.")
                 continue
             close = nearest(member, [*COLLECTIONS, "frontendPorts"], 0.85)
             if close is not None:
                 cursor.fail(f"unknown key {spelled!r}; did you mean {SPELLING.get(close, close)!r}?")
             else:
                 self.not_honoured.append(f"{spelled}: this member is not known here and has no effect.")
+
+    def _addresses(self, cursor: Cursor, spelled: str) -> None:
+        """Name the frontends that have an address; one without is any address anyway."""
+        for index, item in enumerate(cursor.quiet().items()):
+            members = _merged(item)
+            title = str(members["name"].name() if "name" in members else index)
+            if any(key in members and not members[key].is_empty() for key in _ADDRESSES):
+                self._name_skipped(spelled, TOP_NOT_HONOURED["frontendipconfigurations"], title)
+            link = members.get("privatelinkconfiguration")
+            if link is not None:
+                self._skip(link, "privatelinkconfiguration", title, {})
+
+    def _global(self, cursor: Cursor, spelled: str) -> None:
+        for member, child in cursor.members().items():
+            if member in GLOBAL_NOT_HONOURED:
+                if not child.is_empty() and str(child.quiet().value()).casefold() != "false":
+                    self.not_honoured.append(
+                        f"{spelled}.{SPELLING.get(member, member)}: {GLOBAL_NOT_HONOURED[member]}."
+                    )
+            elif not child.is_empty():
+                key = child.place.path.rsplit(".", 1)[-1]
+                self.not_honoured.append(f"{spelled}.{key}: this member is not known here and has no effect.")
 
     # the kinds of values
 
@@ -292,9 +332,11 @@ class ResourceReader:
         return result
 
     def _note_pool(self, draft: Draft, members: dict[str, Cursor], title: str) -> None:
-        if draft.get("members"):
-            return
         from_cards = "backendipconfigurations" in members and not members["backendipconfigurations"].is_empty()
+        if draft.get("members"):
+            if from_cards:
+                self._name_skipped(SPELLING["backendipconfigurations"], CARDS, title)
+            return
         why = "its members are network interfaces, which are known only in Azure" if from_cards else "it has no members"
         place = draft.places.get("members", draft.place)
         self._cursor.problems.append(
@@ -323,6 +365,15 @@ def _merged(cursor: Cursor) -> dict[str, Cursor]:
             if key != "name" or "name" not in members:
                 members[key] = value
     return members
+
+
+def _is_off(member: str, cursor: Cursor) -> bool:
+    """Whether a member says itself that it asks for nothing: ``{"enabled": false}``."""
+    if member != "webapplicationfirewallconfiguration":
+        return False
+    quiet = cursor.quiet()
+    enabled = quiet.members().get("enabled") if isinstance(quiet.peek(), dict) else None
+    return enabled is not None and (enabled.is_empty() or str(enabled.value()).casefold() == "false")
 
 
 def _without_other_targets(members: dict[str, Cursor]) -> dict[str, Cursor]:

@@ -1,6 +1,6 @@
 """Finds the gateways of an ARM template: conditions, copy loops, symbolic names, nested deployments.
 
-Resources that are not gateways are looked at only when a ``reference()`` asks for them.
+Resources that are not gateways are looked at only when a ``reference()`` asks for them (`gateway.config.inventory`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 
 from gateway.config.cursor import Cursor
 from gateway.config.evaluator import Scope, Shared
-from gateway.config.expressions import ExpressionError, is_expression
+from gateway.config.expressions import ExpressionError, ExpressionLimit, is_expression, short
 from gateway.config.functions import to_bool
+from gateway.config.inventory import Entry, Inventory
 from gateway.config.lazy import Later, Unavailable, View
 from gateway.config.tree import Map, Place, Seq, line_of
 from gateway.errors import Problem
@@ -21,19 +22,7 @@ __all__ = ["GATEWAY_TYPE", "Template", "supplied_parameters"]
 
 GATEWAY_TYPE = "microsoft.network/applicationgateways"
 _DEPLOYMENT_TYPE = "microsoft.resources/deployments"
-
-
-class _Entry:
-    """One resource, one turn of its copy loop."""
-
-    __slots__ = ("kind", "node", "place", "scope", "symbol")
-
-    def __init__(self, node: Map, kind: str, scope: Scope, place: Place, symbol: str) -> None:
-        self.node = node
-        self.kind = kind
-        self.scope = scope
-        self.place = place
-        self.symbol = symbol
+_FROM_VAULT = "comes from a Key Vault"
 
 
 class Template:
@@ -52,10 +41,10 @@ class Template:
         self._place = place
         self._problems = problems
         self._shared = shared
-        self._index: dict[str, _Entry] | None = None
-        self._nested: dict[int, tuple[Map, Scope]] = {}
+        self._nested: dict[int, View | None] = {}
         self._left_out = left_out if left_out is not None else []
         self.scope = Scope(node, supplied, shared, self._find)
+        self._inventory = Inventory(lambda: self._entries(self._node, self.scope, self._place))
 
     def parameter_names(self) -> list[str]:
         declared = self._node.value("parameters")
@@ -76,7 +65,7 @@ class Template:
             elif entry.kind == _DEPLOYMENT_TYPE:
                 yield from self._deployment(entry)
 
-    def _deployment(self, entry: _Entry) -> Iterator[Cursor]:
+    def _deployment(self, entry: Entry) -> Iterator[Cursor]:
         properties = entry.node.value("properties")
         if not isinstance(properties, Map):
             return
@@ -90,24 +79,30 @@ class Template:
             return
         key, inner_key = entry.node.find("properties") or "", properties.find("template") or ""
         place = entry.place.child(key, line_of(entry.node, key)).child(inner_key, line_of(properties, inner_key))
-        options = properties.value("expressionEvaluationOptions")
-        inner = isinstance(options, Map) and str(options.value("scope", "")).casefold() == "inner"
-        if inner:
+        if _is_inner(properties):
             yield from self._inner(entry, properties, template, place).gateways()
         else:
             yield from self._gateways(template, entry.scope, place)
 
-    def _inner(self, entry: _Entry, properties: Map, template: Map, place: Place) -> Template:
-        given = properties.value("parameters")
+    def _inner(self, entry: Entry, properties: Map, template: Map, place: Place) -> Template:
+        """The template of a deployment that is evaluated by itself, with the parameters that it is given."""
         supplied: dict[str, Any] = {}
-        for name, value in (given or {}).items() if isinstance(given, Map) else ():
-            if isinstance(value, Map) and value.find("value") is not None:
-                supplied[name] = Later(partial(entry.scope.resolve, value.value("value")))
-            elif isinstance(value, Map) and value.find("reference") is not None:
-                supplied[name] = Unavailable("comes from a Key Vault")
+        try:
+            given = entry.scope.look(properties.value("parameters"))
+        except ExpressionError as error:
+            self._problems.append(place.problem(f"the parameters of this deployment: {error}", "warning"))
+            given = None
+        entries = given.entries().values() if isinstance(given, View) else ()
+        for name, value, scope in entries:
+            if isinstance(value, Map) and value.find("value") is None and value.find("reference") is not None:
+                supplied[name] = Unavailable(_FROM_VAULT)
+            else:
+                supplied[name] = Later(self._shared, partial(_given, name, scope, value))
         return Template(template, supplied, self._shared, self._problems, place, self._left_out)
 
-    def _entries(self, node: Map, scope: Scope, place: Place) -> Iterator[_Entry]:
+    # resources
+
+    def _entries(self, node: Map, scope: Scope, place: Place, parent: Entry | None = None) -> Iterator[Entry]:
         key = node.find("resources")
         resources = node[key] if key is not None else None
         if isinstance(resources, Map):
@@ -120,9 +115,11 @@ class Template:
             return
         for path, symbol, item, line in listed:
             if isinstance(item, Map):
-                yield from self._resource(item, scope, place.child(path, line), symbol)
+                yield from self._resource(item, scope, place.child(path, line), symbol, parent)
 
-    def _resource(self, node: Map, scope: Scope, place: Place, symbol: str) -> Iterator[_Entry]:
+    def _resource(
+        self, node: Map, scope: Scope, place: Place, symbol: str, parent: Entry | None = None
+    ) -> Iterator[Entry]:
         kind = node.value("type")
         if isinstance(kind, str) and is_expression(kind):
             try:
@@ -133,89 +130,111 @@ class Template:
         relevant = kind in (GATEWAY_TYPE, _DEPLOYMENT_TYPE)
         if node.value("existing") is True and kind == GATEWAY_TYPE:
             return
-        for turn in self._turns(node, scope, place if relevant else None):
-            if not relevant or self._wanted(node, turn, place):
-                yield _Entry(node, kind, turn, place, symbol)
+        for turn, scope_of_turn in enumerate(self._turns(node, scope, place if relevant else None)):
+            if not relevant or self._wanted(node, scope_of_turn, place):
+                entry = Entry(node, kind, scope_of_turn, place, symbol, turn, parent)
+                yield entry
                 if kind != _DEPLOYMENT_TYPE and node.find("resources") is not None:
-                    yield from self._entries(node, turn, place)
+                    yield from self._entries(node, scope_of_turn, place, entry)
 
     def _wanted(self, node: Map, scope: Scope, place: Place) -> bool:
         key = node.find("condition")
         if key is None:
             return True
+        where = place.child(key, line_of(node, key))
         try:
             wanted = to_bool(self._shared.budget, scope.resolve(node[key]))
             if not wanted:
                 is_gateway = str(node.value("type")).casefold() == GATEWAY_TYPE
-                self._left_out.append((is_gateway, f"{place.path} ({str(node[key])[:80]})"))
+                self._left_out.append((is_gateway, f"{place.path} ({short(str(node[key]))})"))
             return wanted
         except ExpressionError as error:
-            where = place.child(key, line_of(node, key))
             self._problems.append(where.problem(f"{error}; the condition is taken as true", "warning"))
             return True
+        except ExpressionLimit as limit:
+            limit.place = limit.place or where
+            raise
 
     def _turns(self, node: Map, scope: Scope, place: Place | None) -> list[Scope]:
         """The scopes of the turns of a resource's copy loop; one for a resource without."""
         loop = node.value("copy")
         if not isinstance(loop, Map) or loop.find("count") is None:
             return [scope]
+        where = (place or self._place).child("copy", line_of(node, node.find("copy")))
         try:
             name = str(scope.resolve(loop.value("name", "")))
             return [scope.copy_of(name, index) for index in range(scope.count(loop))]
         except ExpressionError as error:
             if place is not None:
-                self._problems.append(place.child("copy", line_of(node, node.find("copy"))).problem(str(error)))
+                self._problems.append(where.problem(str(error)))
             return []
+        except ExpressionLimit as limit:
+            limit.place = limit.place or where
+            raise
 
     # what reference() asks for
 
     def _find(self, reference: str, whole: bool) -> View | None:
-        if self._index is None:
-            self._index = {}
-            for entry in self._entries(self._node, self.scope, self._place):
-                if entry.symbol:
-                    self._index.setdefault(entry.symbol.casefold(), entry)
-                try:
-                    name = str(entry.scope.resolve(entry.node.value("name", "")))
-                except ExpressionError:
-                    continue
-                self._index.setdefault(f"{entry.kind}|{name}".casefold(), entry)
-                self._index.setdefault(name.casefold(), entry)
-        key = _key(reference)
-        found = self._index.get(key)
+        found = self._inventory.find(reference)
         if found is None:
             return None
-        label = reference.rsplit("/", 1)[-1]
+        label = reference.rstrip("/").rsplit("/", 1)[-1]
         if found.kind == _DEPLOYMENT_TYPE:
-            return self._outputs(found, label)
+            if id(found) not in self._nested:
+                self._nested[id(found)] = self._outputs(found, label)
+            outputs = self._nested[id(found)]
+            if outputs is None or not whole:
+                return outputs
+            full = Map(found.node.line)
+            full.put("properties", Later(self._shared, lambda: outputs), None)
+            return View(full, found.scope, label)
         if whole:
             return View(found.node, found.scope, label)
         properties = found.node.value("properties")
         return View(properties, found.scope, label) if isinstance(properties, Map) else None
 
-    def _outputs(self, entry: _Entry, label: str) -> View | None:
+    def _outputs(self, entry: Entry, label: str) -> View | None:
+        """The properties of a deployment: the outputs of the template in it."""
         properties = entry.node.value("properties")
         template = properties.value("template") if isinstance(properties, Map) else None
         if not isinstance(template, Map):
             return None
-        options = properties.value("expressionEvaluationOptions")
-        inner = isinstance(options, Map) and str(options.value("scope", "")).casefold() == "inner"
-        known = self._nested.get(id(entry))
-        if known is None:
-            outputs = Map(template.line)
-            outputs.put("outputs", template.value("outputs", Map()), template.line)
-            scope = self._inner(entry, properties, template, entry.place).scope if inner else entry.scope
-            known = self._nested[id(entry)] = (outputs, scope)
-        return View(known[0], known[1], label)
+        scope = self._inner(entry, properties, template, entry.place).scope if _is_inner(properties) else entry.scope
+        declared = template.value("outputs")
+        outputs = Map(template.line)
+        for name, output in declared.items() if isinstance(declared, Map) else ():
+            loop = output.value("copy") if isinstance(output, Map) else None
+            if isinstance(loop, Map):
+                made = Map(output.line)
+                made.put("value", Later(self._shared, partial(_loop, scope, loop)), output.line)
+                output = made
+            outputs.put(name, output, line_of(declared, name))
+        result = Map(template.line)
+        result.put("outputs", outputs, template.line)
+        return View(result, scope, label)
 
 
-def _key(reference: str) -> str:
-    """The index key of what a reference names: a symbolic or plain name, or ``type|name`` of a resource id."""
-    if "/providers/" not in reference:
-        return reference.casefold()
-    parts = reference.rsplit("/providers/", 1)[1].split("/")
-    kind = "/".join([parts[0], *parts[1::2]])
-    return f"{kind}|{'/'.join(parts[2::2])}".casefold()
+def _is_inner(properties: Map) -> bool:
+    """Whether a deployment's expressions are read in its own template, not in the one around it."""
+    options = properties.value("expressionEvaluationOptions")
+    return isinstance(options, Map) and str(options.value("scope", "")).casefold() == "inner"
+
+
+def _loop(scope: Scope, loop: Map) -> View:
+    return View(scope.loop(loop), scope)
+
+
+def _given(name: str, scope: Scope, node: Any) -> Any:
+    """The value that a deployment gives to a parameter of its template."""
+    entry = scope.look(node)
+    members = set(entry.entries()) if isinstance(entry, View) else {str(key).casefold() for key in entry or ()}
+    if "value" not in members and "reference" in members:
+        raise ExpressionError(
+            f"the parameter {name!r} {_FROM_VAULT}; give the value that is made from it by an override"
+        )
+    if isinstance(entry, View):
+        return entry.member("value", True)
+    return next((value for key, value in entry.items() if key.casefold() == "value"), None) if entry else None
 
 
 def supplied_parameters(document: Any, place: Place, problems: list[Problem]) -> dict[str, Any]:
@@ -232,7 +251,7 @@ def supplied_parameters(document: Any, place: Place, problems: list[Problem]) ->
         if isinstance(entry, Map) and entry.find("value") is not None:
             supplied[name] = entry.value("value")
         elif isinstance(entry, Map) and entry.find("reference") is not None:
-            supplied[name] = Unavailable("comes from a Key Vault")
+            supplied[name] = Unavailable(_FROM_VAULT)
         else:
             problems.append(
                 Place(f"parameters.{name}", line_of(document, name)).problem(f"the parameter {name!r} has no 'value'")

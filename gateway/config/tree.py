@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, NamedTuple
 
 from gateway.errors import ConfigurationError, Problem
@@ -30,32 +31,36 @@ __all__ = [
 MAX_DEPTH = 64
 """Levels of nesting that a document may have."""
 
+_MAX_KNOWN = 2000
 _SECRET_WORDS = ("password", "data", "secret", "token")
 
 
 class Map(dict[str, Any]):
     """A mapping: ``line`` where it starts, ``lines[key]`` where the key stands (one-based)."""
 
-    __slots__ = ("line", "lines")
+    __slots__ = ("_folded", "line", "lines")
 
     def __init__(self, line: int | None = None) -> None:
         super().__init__()
         self.line = line
         self.lines: dict[str, int | None] = {}
+        self._folded: tuple[int, dict[str, str]] = (0, {})
 
     def put(self, key: str, value: Any, line: int | None) -> None:
         self[key] = value
         self.lines[key] = line
+        self._folded = (0, {})
 
     def find(self, name: str) -> str | None:
         """The key as the document spells it, compared without regard to case; ``None`` if absent."""
         if name in self:
             return name
-        folded = name.casefold()
-        for key in self:
-            if key.casefold() == folded:
-                return key
-        return None
+        if len(self) < 8:
+            folded = name.casefold()
+            return next((key for key in self if key.casefold() == folded), None)
+        if self._folded[0] != len(self):
+            self._folded = (len(self), {key.casefold(): key for key in reversed(self)})
+        return self._folded[1].get(name.casefold())
 
     def value(self, name: str, default: Any = None) -> Any:
         key = self.find(name)
@@ -143,7 +148,7 @@ def show(value: Any, key: str = "") -> str:
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word that is most like ``word``, or ``None``."""
-    table = {item.casefold(): item for item in known}
+    table = {item.casefold(): item for item in islice(known, _MAX_KNOWN)}
     found = difflib.get_close_matches(word.casefold()[:100], list(table), 1, cutoff)
     return table[found[0]] if found else None
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from gateway.config.model import Gateway
 
-__all__ = ["unserved"]
+__all__ = ["ENTRIES", "unserved"]
 
-_ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
+ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     (
         "settings",
         "cookieBasedAffinity",
@@ -40,7 +40,7 @@ _ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
 def unserved(gateway: Gateway) -> list[str]:
     """Sentences for what this gateway asks for and does not get."""
     sentences = []
-    for kind, key, asked, reason in _ENTRIES:
+    for kind, key, asked, reason in ENTRIES:
         names = [item.name for item in getattr(gateway, kind) if asked(item)]
         if names:
             more = ", …" if len(names) > 6 else ""

@@ -53,7 +53,7 @@ class _Frame:
         self.line = line
         self.weight = 1
         self.height = 1
-        self.key: tuple[str, int] | None = None
+        self.key: tuple[str, int, bool] | None = None  # text, line, whether it merges
         self.merge: list[Any] = []
 
 
@@ -99,11 +99,12 @@ class _Builder:
         text = event.value
         frame = self._stack[-1] if self._stack else None
         if frame is not None and isinstance(frame.value, Map) and frame.key is None:
-            if text in frame.value or (text == "<<" and frame.merge):
+            merges = text == "<<" and event.implicit[0]
+            if text in frame.value or (merges and frame.merge):
                 raise self._error(
                     f"the key {text!r} is there twice, first on line {frame.value.lines.get(text)}", event
                 )
-            frame.key = (text, line)
+            frame.key = (text, line, merges)
             return
         value = text if event.tag or not event.implicit[0] else _resolve(text)
         if event.anchor:
@@ -150,9 +151,9 @@ class _Builder:
             return
         if frame.key is None:
             raise syntax_error(self._source, "not valid YAML: a key must be a word, not an alias", line)
-        key, key_line = frame.key
+        key, key_line, merges = frame.key
         frame.key = None
-        if key == "<<":
+        if merges:
             merged = value if isinstance(value, list) else [value]
             if not all(isinstance(item, Map) for item in merged):
                 raise syntax_error(self._source, "not valid YAML: '<<' merges mappings only", key_line)

@@ -1,7 +1,7 @@
 """The client's side of an exchange: one HTTP/1 connection with its requests, one after another.
 
-Pipelined requests wait in ``_ahead``, from ``_at`` on (RFC 9112 §9.3.2); reading is held meanwhile, so what waits is bounded
-by what one read can return.
+Pipelined requests wait in ``_ahead``, from ``_at`` on (RFC 9112 §9.3.2); reading is held meanwhile, so what waits is
+bounded by what one read can return.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from twisted.trial import unittest
 from gateway.config import load
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
-from tests.config.support import ConfigurationTestCase
+from tests.config.support import ConfigurationTestCase, properties
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "arm"
 
@@ -22,7 +22,29 @@ _CERTIFICATE = {
     "backendIpAddress1": "10.0.0.1",
     "backendIpAddress2": "10.0.0.2",
 }
+_PLACEHOLDERS = {"pools": {"xx": ["10.0.0.1"]}, "settings": {"yy": {}}}
 NEEDS: dict[str, dict[str, Any]] = {
+    "046": {
+        "parameters": {
+            "applicationGatewayName": "g",
+            "frontendPorts": [{"name": "p", "properties": {"port": 80}}],
+            "backendAddressPools": [{"name": "b", "properties": {"backendAddresses": [{"fqdn": "b.test"}]}}],
+            "backendHttpSettingsCollection": [{"name": "s", "properties": {"port": 80, "protocol": "Http"}}],
+            "httpListeners": [{"name": "l", "properties": {"frontendPort": {"id": "p"}, "protocol": "Http"}}],
+            "requestRoutingRules": [
+                {
+                    "name": "r",
+                    "properties": {
+                        "ruleType": "Basic",
+                        "httpListener": {"id": "l"},
+                        "backendAddressPool": {"id": "b"},
+                        "backendHttpSettings": {"id": "s"},
+                    },
+                }
+            ],
+            "probes": [],
+        }
+    },
     "022": {"references": {"wordpress-containerinstance": "10.0.0.1"}},
     "038": {"references": {"HelloWorld": "10.0.0.1"}},
     "044": {"references": {"UNIQUESiteName00001": "app.test"}},
@@ -30,9 +52,18 @@ NEEDS: dict[str, dict[str, Any]] = {
         "references": {"Services_NetworkInterface": "10.0.0.1"},
         "certificates": {"appGatewayFrontendCertificate": {"pfxFile": "x.pfx"}},
     },
+    "084": {
+        "pools": {"xx": "10.0.0.1"},
+        "settings": {"yy": {"port": 80}},
+        "certificates": {"ssl-certificate": {"pfxFile": "x.pfx"}, "root-certificate": {"certificateFile": "x.pfx"}},
+    },
+    "088": _PLACEHOLDERS,
+    "092": _PLACEHOLDERS,
+    "098": _PLACEHOLDERS,
     "100": {"parameters": _CERTIFICATE},
     "102": {"parameters": _CERTIFICATE},
     "104": {"parameters": _CERTIFICATE},
+    "114": {"references": {"variables('deployAppGw')": True}},
     "118": {"parameters": {"ingressApplicationGateway": True, "custom_vnet": True, "resourceName": "r"}},
     "128": {
         "parameters": {"mailFqdn": "mail.test", "autodiscoverFqdn": "auto.test", "backendServers": ["10.0.0.1"]},
@@ -47,6 +78,13 @@ NEEDS: dict[str, dict[str, Any]] = {
             },
         }
     },
+    "122": {
+        "parameters": {
+            "applicationGateways": [
+                {"name": "g", "properties": properties(), "location": "x", "zones": [], "resourceGroupName": "r"}
+            ]
+        }
+    },
     "134": {
         "parameters": {
             "appGatewaySSLCertificateData": "AAAA", "appGatewaySSLCertificatePassword": "x", "appGatewayName": "g",
@@ -59,15 +97,8 @@ NEEDS: dict[str, dict[str, Any]] = {
 """What a person would have to give for these: values that only a deployment has."""
 
 REFUSED = {
-    "046": "the parameter 'httpListeners' has no value and no default",
-    "084": "there is no pool 'xx'",
-    "088": "there is no pool 'xx'",
-    "092": "there is no pool 'xx'",
-    "098": "there is no pool 'xx'",
-    "114": "condition is false of",
-    "116": "there are no listeners",
-    "120": "there are no listeners",
-    "122": "the parameter 'applicationGateways' has no value and no default",
+    "116": "there are no listeners, so nothing would be served; add httpListeners and requestRoutingRules to it",
+    "120": "there are no listeners, so nothing would be served; add httpListeners and requestRoutingRules to it",
 }
 """Those that are no gateway by themselves, and why."""
 

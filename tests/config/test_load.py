@@ -43,7 +43,7 @@ class LoadTests(ConfigurationTestCase):
         self.assertEqual(self.load([gateway]).name, "gw")
         document = {"parameters": {"parameters": gateway}, "responses": {"200": {"body": gateway}}}
         self.assertEqual(self.load(document).name, "gw")
-        self.warned("the document holds 2 gateways; parameters.parameters is read, not responses.200.body")
+        self.warned("holds 2 gateways; 'gw' (parameters.parameters) is read, not 'gw' (responses.200.body)")
 
     def test_unreadable(self) -> None:
         """Each is one clear error."""

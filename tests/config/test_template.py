@@ -76,7 +76,10 @@ class TemplateTests(ConfigurationTestCase):
         """The first is read, the others are named."""
         loaded = self.load(template([gateway("a"), gateway("b")]))
         self.assertEqual(loaded.name, "a")
-        self.warned("the document holds 2 gateways; resources[0] is read, not resources[1]")
+        self.warned(
+            "the document holds 2 gateways; 'a' (resources[0]) is read, not 'b' (resources[1]); overrides "
+            "'gateway: b' choose another"
+        )
 
     def test_copies(self) -> None:
         """Copy loops of resources, of properties and of variables."""

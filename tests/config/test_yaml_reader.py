@@ -62,6 +62,10 @@ class YamlReaderTests(unittest.SynchronousTestCase):
         for text, message in cases.items():
             self.assertIn(message, self.refused(text))
 
+    def test_quoted_merge(self) -> None:
+        """In quotes ``<<`` is a key like any other."""
+        self.assertEqual(read_yaml("{'<<': 1, a: 2}"), {"<<": 1, "a": 2})
+
     def test_bomb(self) -> None:
         """Aliases count as what they expand to, in width and in depth."""
         wide = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(

@@ -1,0 +1,438 @@
+"""The functions of the ARM expression language that know where they stand, or do not evaluate all their arguments.
+
+`FORMS` maps a lower-case name to a function of the `gateway.config.evaluator.Scope` and the parsed arguments.
+``reference()`` and ``list…()`` ask for what only Azure knows: an override gives their value, or the template itself
+does (outputs of nested deployments, properties that stand in it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gateway.config.expressions import ExpressionError, Tree
+from gateway.config.functions import FUNCTIONS, integer, text, to_bool
+from gateway.config.lazy import Later, StandIn, Unavailable, View, full
+from gateway.config.tree import Map, Seq, show
+
+if TYPE_CHECKING:
+    from gateway.config.evaluator import Scope
+
+__all__ = ["FORMS", "arity", "ask_azure"]
+
+Form = Callable[["Scope", list[Tree]], Any]
+FORMS: dict[str, Form] = {}
+_SECURE = ("securestring", "secureobject")
+_LATER = 100  # what a member that is computed later weighs, in characters
+
+
+def _form(name: str) -> Callable[[Form], Form]:
+    def register(body: Form) -> Form:
+        FORMS[name] = body
+        return body
+
+    return register
+
+
+def arity(name: str, count: int, least: int, most: int | None) -> None:
+    """See that a function has as many arguments as it takes. Raises `ExpressionError`."""
+    if count < least or (most is not None and count > most):
+        wanted = str(least) if most == least else f"{least} to {most}" if most is not None else f"at least {least}"
+        raise ExpressionError(f"{name}() takes {wanted} arguments, {count} were given")
+
+
+def _word(scope: Scope, arguments: list[Tree], name: str) -> str:
+    arity(name, len(arguments), 1, 1)
+    return text(scope.tree(arguments[0]), name)
+
+
+def _map(value: Any) -> Map:
+    return value if isinstance(value, Map) else Map()
+
+
+# names of the template
+
+
+@_form("parameters")
+def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
+    name = _word(scope, arguments, "parameters")
+    declared = _map(scope.template.value("parameters"))
+    found = declared.find(name)
+    entry = _definition(scope, declared[found]) if found is not None else Map()
+    default = entry.find("defaultValue")
+    if name.casefold() in scope.supplied:
+        value = scope.supplied[name.casefold()]
+        if isinstance(value, Unavailable):
+            if scope.shared.naming:
+                return StandIn(name.casefold())
+            raise ExpressionError(
+                f"the parameter {name!r} {value.reason}; give its value with overrides 'parameters: {{{name}: …}}'"
+            )
+        value = value() if isinstance(value, Later) else value
+        if str(entry.value("type", "")).casefold() in _SECURE:
+            scope.shared.keep_secret(value)
+        if value is not None or default is None:
+            return value  # null asks for the default, where there is one
+    if found is None:
+        hint = scope.shared.hint(name, list(declared))
+        raise ExpressionError(f"the template has no parameter {name!r}{hint}")
+    if default is None:
+        if entry.value("nullable") is True:
+            return None
+        if scope.shared.naming:
+            return StandIn(name.casefold())
+        raise ExpressionError(
+            f"the parameter {name!r} has no value and no default; give it with --parameters FILE "
+            f"or with overrides 'parameters: {{{name}: …}}'"
+        )
+    return scope.once("parameter", name, lambda: _default(scope, entry, default))
+
+
+def _default(scope: Scope, entry: Map, key: str) -> Any:
+    value = scope.look(entry[key])
+    if str(entry.value("type", "")).casefold() in _SECURE:
+        scope.shared.keep_secret(value)
+    return value
+
+
+def _definition(scope: Scope, entry: Any) -> Map:
+    """What is declared of a parameter, with what the user-defined type it refers to says about null and secrecy."""
+    result = _map(entry)
+    kind: Any = result
+    for _ in range(20):
+        reference = kind.value("$ref") if isinstance(kind, Map) else None
+        if not isinstance(reference, str) or not reference.startswith("#/definitions/"):
+            return result
+        kind = _map(scope.template.value("definitions")).value(reference.rsplit("/", 1)[-1])
+        if isinstance(kind, Map):
+            merged = Map(result.line)
+            for source in (kind, result):
+                for key, value in source.items():
+                    if source is result or key.casefold() in ("nullable", "type"):
+                        merged.put(key, value, source.lines.get(key))
+            result = merged
+    return result
+
+
+@_form("variables")
+def _variables(scope: Scope, arguments: list[Tree]) -> Any:
+    name = _word(scope, arguments, "variables")
+    declared = _map(scope.template.value("variables"))
+    found = declared.find(name)
+    if found is not None and found.casefold() != "copy":
+        return scope.once("variable", name, lambda: scope.look(declared[found]))
+    for loop in declared.value("copy") or ():
+        if isinstance(loop, Map) and str(loop.value("name")).casefold() == name.casefold():
+            return scope.once("variable", name, partial(_turns, scope, loop))
+    raise ExpressionError(f"the template has no variable {name!r}{scope.shared.hint(name, list(declared))}")
+
+
+def _turns(scope: Scope, loop: Map) -> View:
+    return View(scope.loop(loop), scope)
+
+
+@_form("copyindex")
+def _copy_index(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("copyIndex", len(arguments), 0, 2)
+    values = [scope.tree(argument) for argument in arguments]
+    name = values.pop(0) if values and isinstance(values[0], str) else ""
+    if name.casefold() not in scope.copies:
+        raise ExpressionError(
+            f"copyIndex({name!r}): not inside that copy loop" if name else "copyIndex() outside a copy loop"
+        )
+    return scope.copies[name.casefold()] + (integer(values[0], "copyIndex") if values else 0)
+
+
+# what evaluates only a part
+
+
+@_form("if")
+def _if(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("if", len(arguments), 3, 3)
+    return scope.tree(arguments[1 if _truth(scope, arguments[0]) else 2])
+
+
+def _truth(scope: Scope, tree: Tree) -> bool:
+    return to_bool(scope.shared.budget, full(scope.tree(tree)))
+
+
+@_form("and")
+def _and(scope: Scope, arguments: list[Tree]) -> Any:
+    return all(_truth(scope, argument) for argument in arguments)
+
+
+@_form("or")
+def _or(scope: Scope, arguments: list[Tree]) -> Any:
+    return any(_truth(scope, argument) for argument in arguments)
+
+
+@_form("coalesce")
+def _coalesce(scope: Scope, arguments: list[Tree]) -> Any:
+    for argument in arguments:
+        value = scope.tree(argument)
+        if value is not None:
+            return value
+    return None
+
+
+@_form("tryget")
+def _try_get(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("tryGet", len(arguments), 2, None)
+    tree = arguments[0]
+    for key in arguments[1:]:
+        tree = ("member", tree, key, True)
+    return scope.tree(tree)
+
+
+@_form("createobject")
+def _create_object(scope: Scope, arguments: list[Tree]) -> Any:
+    if len(arguments) % 2:
+        raise ExpressionError("createObject() wants pairs of a name and a value")
+    scope.shared.budget.make(_LATER * len(arguments))
+    result = Map()
+    for index in range(0, len(arguments), 2):
+        key = text(full(scope.tree(arguments[index])), "createObject")
+        result.put(key, Later(scope.shared, partial(scope.tree, arguments[index + 1])), None)
+    return View(result, scope)
+
+
+@_form("createarray")
+def _create_array(scope: Scope, arguments: list[Tree]) -> Any:
+    scope.shared.budget.make(_LATER * len(arguments))
+    result = Seq()
+    for argument in arguments:
+        result.add(Later(scope.shared, partial(scope.tree, argument)), None)
+    return View(result, scope)
+
+
+@_form("union")
+def _union(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("union", len(arguments), 1, None)
+    values = [scope.tree(argument) for argument in arguments]
+    if any(isinstance(value, View) for value in values) and all(map(_is_object, values)):
+        return _merged(scope, values)
+    body = FUNCTIONS["union"][0]
+    return body(scope.shared.budget, *(full(value) for value in values))
+
+
+def _is_object(value: Any) -> bool:
+    return value.is_object if isinstance(value, View) else isinstance(value, dict)
+
+
+def _entries(item: Any) -> list[tuple[str, Any]]:
+    if isinstance(item, View):
+        return [(key, value) for key, value, _ in item.entries().values()]
+    return list(item.items())
+
+
+def _merged(scope: Scope, objects: list[Any]) -> View:
+    """The union of objects: of members that are in several only the last counts, objects among them are merged."""
+    parts: dict[str, tuple[str, list[Callable[[], Any]]]] = {}
+    for item in objects:
+        entries = _entries(item)
+        scope.shared.budget.make(_LATER * len(entries))
+        for key, value in entries:
+            get = partial(item.member, key) if isinstance(item, View) else partial(_same, value)
+            parts.setdefault(key.casefold(), (key, []))[1].append(get)
+    result = Map()
+    for key, values in parts.values():
+        compute = values[0] if len(values) == 1 else partial(_overlay, scope, values)
+        result.put(key, Later(scope.shared, compute), None)
+    return View(result, scope)
+
+
+def _overlay(scope: Scope, values: list[Callable[[], Any]]) -> Any:
+    last = values[-1]()
+    if not _is_object(last):
+        return last
+    below: list[Any] = [last]
+    for get in reversed(values[:-1]):
+        value = get()
+        if not _is_object(value):
+            break
+        below.insert(0, value)
+    return _merged(scope, below)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+# lambdas
+
+
+@_form("lambdavariables")
+def _lambda_variables(scope: Scope, arguments: list[Tree]) -> Any:
+    name = _word(scope, arguments, "lambdaVariables")
+    if name.casefold() not in scope.locals:
+        raise ExpressionError(f"there is no lambda variable {name!r} here")
+    return scope.locals[name.casefold()]
+
+
+def _items(scope: Scope, tree: Tree, name: str, of: type = list) -> Any:
+    """The array (or object) that a function with a lambda goes through."""
+    value = scope.tree(tree)
+    value = value.items() if isinstance(value, View) and not value.is_object else full(value)
+    fits = isinstance(value, of)
+    if not fits:
+        what = "an array" if of is list else "an object"
+        raise ExpressionError(f"{name}() wants {what} and a lambda(), found {show(value)}")
+    scope.shared.budget.make(_LATER * len(value))
+    return value
+
+
+def _lambda(scope: Scope, body: Tree, name: str) -> Callable[..., Any]:
+    if body[0] != "call" or body[1] != "lambda" or not body[2]:
+        raise ExpressionError(f"{name}() wants an array and a lambda()")
+    words = [text(scope.tree(word), "lambda").casefold() for word in body[2][:-1]]
+
+    def apply(*values: Any) -> Any:
+        inner = scope.derived()
+        inner.locals = {**scope.locals, **dict(zip(words, values, strict=False))}
+        return inner.tree(body[2][-1])
+
+    return apply
+
+
+@_form("map")
+def _map_form(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("map", len(arguments), 2, 2)
+    apply = _lambda(scope, arguments[1], "map")
+    result = Seq()
+    for index, item in enumerate(_items(scope, arguments[0], "map")):
+        result.add(Later(scope.shared, partial(apply, item, index)), None)
+    return View(result, scope)
+
+
+@_form("filter")
+def _filter(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("filter", len(arguments), 2, 2)
+    apply = _lambda(scope, arguments[1], "filter")
+    items = enumerate(_items(scope, arguments[0], "filter"))
+    return [full(item) for index, item in items if to_bool(scope.shared.budget, full(apply(item, index)))]
+
+
+@_form("reduce")
+def _reduce(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("reduce", len(arguments), 3, 3)
+    apply = _lambda(scope, arguments[2], "reduce")
+    result = full(scope.tree(arguments[1]))
+    for index, item in enumerate(_items(scope, arguments[0], "reduce")):
+        result = full(apply(result, item, index))
+    return result
+
+
+@_form("sort")
+def _sort(scope: Scope, arguments: list[Tree]) -> Any:
+    """Merge sort: the lambda says whether its first argument is smaller, and comparisons are paid for."""
+    arity("sort", len(arguments), 2, 2)
+    apply = _lambda(scope, arguments[1], "sort")
+    runs = [[full(item)] for item in _items(scope, arguments[0], "sort")]
+    while len(runs) > 1:
+        pairs = [runs[index : index + 2] for index in range(0, len(runs), 2)]
+        runs = [_merge_runs(scope, apply, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return runs[0] if runs else []
+
+
+def _merge_runs(scope: Scope, less: Callable[..., Any], left: list[Any], right: list[Any]) -> list[Any]:
+    result: list[Any] = []
+    at = 0
+    for item in left:
+        while at < len(right) and to_bool(scope.shared.budget, full(less(right[at], item))):
+            result.append(right[at])
+            at += 1
+        result.append(item)
+    return result + right[at:]
+
+
+@_form("toobject")
+def _to_object(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("toObject", len(arguments), 2, 3)
+    key = _lambda(scope, arguments[1], "toObject")
+    value = _lambda(scope, arguments[2], "toObject") if len(arguments) == 3 else _same
+    result = Map()
+    for item in _items(scope, arguments[0], "toObject"):
+        result.put(text(full(key(item)), "toObject"), Later(scope.shared, partial(value, item)), None)
+    return View(result, scope)
+
+
+@_form("mapvalues")
+def _map_values(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("mapValues", len(arguments), 2, 2)
+    apply = _lambda(scope, arguments[1], "mapValues")
+    result = Map()
+    for key, item in _items(scope, arguments[0], "mapValues", dict).items():
+        result.put(key, Later(scope.shared, partial(apply, item)), None)
+    return View(result, scope)
+
+
+@_form("groupby")
+def _group_by(scope: Scope, arguments: list[Tree]) -> Any:
+    arity("groupBy", len(arguments), 2, 2)
+    apply = _lambda(scope, arguments[1], "groupBy")
+    result: dict[str, list[Any]] = {}
+    for index, item in enumerate(_items(scope, arguments[0], "groupBy")):
+        result.setdefault(text(full(apply(item, index)), "groupBy"), []).append(full(item))
+    return result
+
+
+# what a deployment knows
+
+
+@_form("reference")
+def _reference(scope: Scope, arguments: list[Tree]) -> Any:
+    """The version of the API is not looked at: it is often computed from what only Azure knows."""
+    arity("reference", len(arguments), 1, 3)
+    whole = len(arguments) > 2 and str(full(scope.tree(arguments[2]))).casefold() == "full"
+    return _runtime(scope, "reference", arguments, whole)
+
+
+@_form("references")
+def _references(scope: Scope, arguments: list[Tree]) -> Any:
+    """The resources of a copy loop, by its symbolic name."""
+    arity("references", len(arguments), 1, 2)
+    name = text(_identity(scope, arguments[0]), "references")
+    known, value = scope.shared.override(f"references('{name}')", name)
+    if known:
+        return value
+    whole = len(arguments) > 1 and str(full(scope.tree(arguments[1]))).casefold() == "full"
+    result = Seq()
+    while (found := scope.find_resource(f"{name}[{len(result)}]", whole)) is not None:
+        scope.shared.budget.step()
+        result.add(Later(scope.shared, partial(_same, found)), None)
+    if not result:
+        raise _unknown("references", name)
+    return View(result, scope)
+
+
+def ask_azure(scope: Scope, name: str, arguments: list[Tree]) -> Any:
+    """A function whose name begins with ``list``: what overrides say. Raises `ExpressionError` if they do not."""
+    return _runtime(scope, name, arguments)
+
+
+def _identity(scope: Scope, tree: Tree) -> Any:
+    """The name or id of a resource, made of whatever is known."""
+    before, scope.shared.naming = scope.shared.naming, True
+    try:
+        return full(scope.tree(tree))
+    finally:
+        scope.shared.naming = before
+
+
+def _runtime(scope: Scope, name: str, arguments: list[Tree], whole: bool = False) -> Any:
+    resource = text(_identity(scope, arguments[0]), name) if arguments else ""
+    short = resource.rstrip("/").rsplit("/", 1)[-1]
+    known, value = scope.shared.override(f"{name}('{resource}')", resource, short)
+    if known:
+        return value
+    found = scope.find_resource(resource, whole) if name == "reference" else None
+    if found is not None:
+        return found
+    raise _unknown(name, short)
+
+
+def _unknown(name: str, short: str) -> ExpressionError:
+    return ExpressionError(
+        f"{name}() of {short!r} is known only in Azure; give the value with overrides 'references: {{{short}: …}}'"
+    )

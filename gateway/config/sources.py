@@ -1,0 +1,197 @@
+"""Reads files into trees, and finds out which spelling a tree is in and where the gateway stands in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.config import arm_tables
+from gateway.config.compact import COMPACT_KEYS, CompactReader
+from gateway.config.cursor import Cursor
+from gateway.config.draft import Draft
+from gateway.config.evaluator import Scope, Shared
+from gateway.config.lenient_json import read_json
+from gateway.config.overrides import OverridesFile, unmatched
+from gateway.config.resource import ResourceReader
+from gateway.config.template import GATEWAY_TYPE, Template
+from gateway.config.tree import Map, Place, Seq, decode, line_of, nearest, show
+from gateway.config.yaml_reader import read_yaml
+from gateway.errors import ConfigurationError, Problem
+
+__all__ = ["DocumentReader", "read_tree"]
+
+MAX_FILE = 16 << 20
+_MAX_YAML = 4 << 20
+_MAX_SEARCH = 12
+_MAX_GATEWAYS = 200
+_ARM_KEYS = frozenset(arm_tables.COLLECTIONS) | {"frontendports", "gatewayipconfigurations", "frontendipconfigurations"}
+_SHARED_KEYS = {"probes", "pathrules", "trustedrootcertificates"}  # also in compact objects
+_FORMS = (
+    "expected an ARM template, an exported Application Gateway, its 'properties' (httpListeners, …) "
+    "or a compact configuration (listeners, pools, rules)"
+)
+
+
+def read_tree(path: str) -> Any:
+    """The tree of a JSON or YAML file; raises `ConfigurationError` where it cannot be read."""
+    try:
+        if not os.path.isfile(path) and os.path.exists(path):
+            raise ConfigurationError([Problem("", "not a file")], path)
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigurationError([Problem("", f"cannot read the file: {error.strerror or error}")], path) from None
+    except ValueError as error:
+        raise ConfigurationError([Problem("", f"cannot read the file: {error}")], path) from None
+    if len(data) > MAX_FILE:
+        raise ConfigurationError([Problem("", f"the file has more than {MAX_FILE >> 20} MiB")], path)
+    text = decode(data, path)
+    suffix = Path(path).suffix.lower()
+    looks_like_json = text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", '"', "/")
+    if suffix in (".json", ".jsonc", ".template") or (looks_like_json and suffix not in (".yaml", ".yml")):
+        return read_json(text, path)
+    if looks_like_json:
+        try:
+            return read_json(text, path)
+        except ConfigurationError:
+            pass
+    if len(text) > _MAX_YAML:
+        raise ConfigurationError([Problem("", f"a YAML file of more than {_MAX_YAML >> 20} MiB")], path)
+    return read_yaml(text, path)
+
+
+class DocumentReader:
+    """Makes a draft of one document.
+
+    ``given``: the overrides file; ``problems``: what is wrong, and warnings.  After `read`: ``arm`` says whether the
+    document is in Azure's spelling, ``frontends`` maps listeners to the frontend addresses they name, and ``shared``
+    has the secrets that were met.
+    """
+
+    def __init__(self, path: str, given: OverridesFile, problems: list[Problem]) -> None:
+        self._path = path
+        self._given = given
+        self._problems = problems
+        self.shared = Shared(given.references)
+        self.arm = True
+        self.frontends: dict[str, str] = {}
+
+    def read(self, tree: Any, supplied: dict[str, Any]) -> Draft:
+        """``supplied``: values for the parameters of a template. Raises `ConfigurationError` if there is no gateway."""
+        if not isinstance(tree, (Map, Seq)):
+            raise ConfigurationError([Problem("", f"found {show(tree)}; {_FORMS}", 1)], self._path)
+        keys = {key.casefold() for key in tree} if isinstance(tree, Map) else set()
+        if isinstance(tree, Map) and isinstance(tree.value("resources"), (Map, Seq)) and not keys & _ARM_KEYS:
+            return self._template(tree, supplied)
+        if isinstance(tree, Map) and _is_gateway(tree):
+            return self._resource(self._cursor(tree, supplied, Place("", tree.line)))
+        found = [self._cursor(node, supplied, place) for node, place in _search(tree, Place(""))]
+        if found:
+            return self._resource(self._chosen(found))
+        if "deploymentparameters" in str(tree.value("$schema", "") if isinstance(tree, Map) else "").casefold():
+            raise self._no_gateway("this is a parameter file; give the template, and this file with --parameters")
+        if isinstance(tree, Map) and (keys & COMPACT_KEYS or any(nearest(key, COMPACT_KEYS, 0.75) for key in tree)):
+            self.arm = False
+            return CompactReader(tree, self._problems).read()
+        raise self._no_gateway(f"no gateway found in this document; {_FORMS}")
+
+    def _cursor(self, node: Any, supplied: dict[str, Any], place: Place) -> Cursor:
+        return Cursor(node, Scope(Map(), supplied, self.shared), place, self._problems)
+
+    def _no_gateway(self, message: str) -> ConfigurationError:
+        errors = [problem for problem in self._problems if problem.severity == "error"]
+        return ConfigurationError([*errors, Problem("", message)], self._path)
+
+    def _chosen(self, gateways: Sequence[Cursor]) -> Cursor:
+        """The gateway that the overrides name, or the first; what else there is becomes a warning."""
+        names = [_name(cursor) for cursor in gateways]
+        wanted = self._given.gateway
+        if wanted is not None:
+            for name, cursor in zip(names, gateways, strict=True):
+                if name.casefold() == wanted.casefold():
+                    return cursor
+            listed = ", ".join(dict.fromkeys(name for name in names if name)) or "none that has a name"
+            raise self._no_gateway(f"the overrides choose the gateway {wanted!r}, but the document has: {listed}")
+        titles = [
+            f"{name!r} ({cursor.place.path})" if name else cursor.place.path
+            for name, cursor in zip(names, gateways, strict=True)
+        ]
+        if len(gateways) > 1:
+            others = ", ".join(titles[1:6]) + (", …" if len(titles) > 6 else "")
+            other = next((name for name in names if name and name != names[0]), "")
+            how = f"; overrides 'gateway: {other}' choose another" if other else ""
+            message = f"the document holds {len(gateways)} gateways; {titles[0]} is read, not {others}{how}"
+            self._problems.append(Problem("", message, None, "warning"))
+        return gateways[0]
+
+    def _template(self, tree: Map, supplied: dict[str, Any]) -> Draft:
+        template = Template(tree, supplied, self.shared, self._problems, Place(""))
+        gateways = []
+        for cursor in template.gateways():
+            gateways.append(cursor)
+            if len(gateways) >= _MAX_GATEWAYS:
+                break
+        if not gateways:
+            left_out = template.left_out()
+            why = (
+                f"; with these parameters the condition is false of {', '.join(left_out[:5])}; give parameters with "
+                "which it is true (--parameters FILE, or overrides 'parameters: {…}'), or say that it is with "
+                "overrides 'references: {\"CONDITION\": true}'"
+                if left_out
+                else ""
+            )
+            raise self._no_gateway(
+                f"the template deploys no Application Gateway (Microsoft.Network/applicationGateways){why}"
+            )
+        declared = template.parameter_names()
+        for name in supplied:
+            if name.casefold() not in {item.casefold() for item in declared}:
+                close = nearest(name, declared)
+                hint = f"; did you mean {close!r}?" if close else ""
+                self._problems.append(Problem("", f"the template has no parameter {name!r}{hint}", None, "warning"))
+        return self._resource(self._chosen(gateways))
+
+    def _resource(self, cursor: Cursor) -> Draft:
+        given = self._given
+        files = [name for name, item in given.certificates.items() if item.certificate_file or item.pfx_file]
+        replaced = frozenset(name.casefold() for name in (*files, *given.pools))
+        reader = ResourceReader(cursor, replaced)
+        draft = reader.read()
+        self.frontends = reader.frontends
+        self._problems.extend(unmatched(self.shared.used, given.references))
+        return draft
+
+
+def _name(cursor: Cursor) -> str:
+    quiet = cursor.quiet()
+    name = quiet.members().get("name")
+    value = name.name() if name is not None else None
+    return value if isinstance(value, str) else ""
+
+
+def _is_gateway(node: Map) -> bool:
+    inner = node.value("properties")
+    for candidate in (node, inner if isinstance(inner, Map) else Map()):
+        found = {key.casefold() for key in candidate} & _ARM_KEYS - _SHARED_KEYS
+        if found:
+            return True
+    return False
+
+
+def _search(tree: Any, place: Place) -> Iterator[tuple[Map, Place]]:
+    """Gateways that stand somewhere inside a document, nearest to the top first."""
+    level = [(tree, place)]
+    for _ in range(_MAX_SEARCH):
+        following = []
+        for node, where in level:
+            if isinstance(node, Map):
+                kind = str(node.value("type", "")).casefold()
+                if _is_gateway(node) or (kind == GATEWAY_TYPE and isinstance(node.value("properties"), Map)):
+                    yield node, where
+                else:
+                    following += [(item, where.child(key, line_of(node, key))) for key, item in node.items()]
+            elif isinstance(node, Seq):
+                following += [(item, where.item(index, line_of(node, index))) for index, item in enumerate(node)]
+        level = following
