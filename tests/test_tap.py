@@ -204,7 +204,7 @@ class RefusalTests(unittest.SynchronousTestCase):
         """A model that no check has seen."""
         return Gateway(
             listeners=(HttpListener(name="web", port=0, protocol="Https", certificates=("c",)),),
-            certificates=(Certificate(name="c", data="*"),),
+            certificates=(Certificate(name="c", data="-----BEGIN NOTHING-----"),),
             pools=(Pool(name="p", members=(Member(host="127.0.0.1"),), selector="nope"),),
             settings=(BackendSettings(name="s"),),
             rules=(Rule(name="r", listener="web", pool="p", settings="s"),),
@@ -221,7 +221,7 @@ class RefusalTests(unittest.SynchronousTestCase):
     def test_unchecked_model(self) -> None:
         """`makeService` says what the service refuses."""
         text = self.refused(self.unchecked())
-        self.assertIn("gateway: cannot start: configuration: 1 error\n  certificates[0].data: `data` is not", text)
+        self.assertIn("gateway: cannot start: configuration: 1 error\n  certificates[0].data: no certificate", text)
 
     def test_unchecked_strategy(self) -> None:
         plain = self.unchecked().model_copy(update={"listeners": (HttpListener(name="web", port=0),)})

@@ -38,10 +38,11 @@ _LONGEST_NAME = 253  # RFC 1035 §2.3.4 as text
 class ServerTLS:
     """What a listening endpoint needs for TLS: ``getContext()``, asked for each new connection.
 
-    ``listeners``: the HTTPS listeners that share the port, in rule order, each with at least one of
-    ``certificates`` (by name).  The certificate for a server name is that of the listener whose host names
-    match it, exact ones first; else any that is valid for the name; else the first listener's first, as for
-    clients that send no name.  Raises ``ValueError`` if there is no certificate or OpenSSL refuses one.
+    ``listeners``: the HTTPS listeners that share the port, in rule order.  ``certificates`` are those that could be
+    loaded, by name; where the port has none of its own, its handshakes fail.  The certificate for a server name is that
+    of the listener whose host names match it, exact ones first; else any that is valid for the name; else the first
+    listener's first, as for clients that send no name.  Raises ``ValueError`` if no listener names a certificate or
+    OpenSSL refuses one.
     """
 
     def __init__(self, listeners: Sequence[model.HttpListener], certificates: Mapping[str, ServerCertificate]) -> None:
@@ -54,7 +55,7 @@ class ServerTLS:
         """
         table = _Table(listeners, certificates)
         context = _context(table.default)
-        contexts = {table.default: context}
+        contexts: dict[ServerCertificate | None, SSL.Context] = {table.default: context}
 
         def choose(connection: SSL.Connection) -> None:
             # OpenSSL calls this also for clients that send no name; an exception would end the handshake
@@ -74,8 +75,8 @@ class ServerTLS:
         """The context for a new connection."""
         return self._base
 
-    def certificate_for(self, name: str | None) -> ServerCertificate:
-        """The certificate that a client gets which sends this server name (``None``: sends none)."""
+    def certificate_for(self, name: str | None) -> ServerCertificate | None:
+        """The certificate that a client gets which sends this server name (``None``: sends none); ``None`` for none."""
         return self._table.find(name.encode("ascii", "replace")) if name else self._table.default
 
 
@@ -88,14 +89,14 @@ class _Table:
         self._by_subject: dict[str, ServerCertificate] = {}
         every: dict[ServerCertificate, None] = {}
         for listener in listeners:
-            own = [certificates[name] for name in listener.certificates]
+            own = [certificates[name] for name in listener.certificates if name in certificates]
             every.update(dict.fromkeys(own))
             for host in listener.host_names if own else ():
                 self._add_host(host.lower().rstrip("."), own)
-        if not every:
+        if not any(listener.certificates for listener in listeners):
             raise ValueError("an HTTPS port needs at least one certificate")
         self.certificates = tuple(every)
-        self.default = self.certificates[0]
+        self.default = self.certificates[0] if every else None
         for certificate in self.certificates:
             for name in certificate.names:
                 self._by_subject.setdefault(name, certificate)
@@ -107,7 +108,7 @@ class _Table:
         else:
             self._exact.setdefault(host, own)
 
-    def find(self, server_name: bytes) -> ServerCertificate:
+    def find(self, server_name: bytes) -> ServerCertificate | None:
         if len(server_name) > _LONGEST_NAME:
             return self.default
         name = server_name.decode("latin-1").lower().rstrip(".")
@@ -129,7 +130,8 @@ def usable(certificate: ServerCertificate) -> str | None:
     return None
 
 
-def _context(certificate: ServerCertificate) -> SSL.Context:
+def _context(certificate: ServerCertificate | None) -> SSL.Context:
+    """The context that shows a certificate; with ``None`` every handshake fails."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
@@ -139,6 +141,8 @@ def _context(certificate: ServerCertificate) -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(_SESSION_ID)
     context.set_alpn_select_callback(_select_protocol)
+    if certificate is None:
+        return context
     try:
         context.use_certificate(certificate.leaf)
         context.use_privatekey(certificate.key)

@@ -28,7 +28,7 @@ from tests.certificates import Issued, TestCA, days
 class _CertificateTestCase(SynchronousTestCase):
     ca = TestCA()
 
-    def refusal(self, certificate: model.Certificate, key: str | None = None) -> str:
+    def refusal(self, certificate: model.Certificate, key: str | None = None, severity: str = "error") -> str:
         """What is wrong with it; ``key``: where."""
         problems = self.assertRaises(ConfigurationError, load, certificate).problems
         self.assertEqual(1, len(problems))
@@ -36,7 +36,7 @@ class _CertificateTestCase(SynchronousTestCase):
         self.assertEqual(f"certificates[{certificate.name}]", path)
         if key is not None:
             self.assertEqual(key, found)
-        self.assertEqual("error", problems[0].severity)
+        self.assertEqual(severity, problems[0].severity)
         return problems[0].message
 
     def write(self, content: bytes) -> str:
@@ -118,13 +118,15 @@ class PKCS12Tests(_CertificateTestCase):
         self.assertIn("no private key in `data`", self.refusal(model.Certificate(name="a", data=der)))
 
     def test_not_base64(self) -> None:
-        self.assertIn("`data` is not base64", self.refusal(model.Certificate(name="a", data="****", password="****")))
+        """As in templates that get the real one when they are deployed: no reason to refuse everything else."""
+        message = self.refusal(model.Certificate(name="a", data="****", password="****"), "data", "warning")
+        self.assertIn("`data` is not base64", message)
+        self.assertIn("HTTPS handshakes that need it fail; give it with overrides 'certificates: {a: {", message)
 
     def test_not_a_certificate(self) -> None:
         data = base64.b64encode(b"hello, world").decode()
-        self.assertEqual(
-            "`data` holds neither PKCS#12 (PFX) nor PEM", self.refusal(model.Certificate(name="a", data=data))
-        )
+        message = self.refusal(model.Certificate(name="a", data=data), "data", "warning")
+        self.assertTrue(message.startswith("`data` holds neither PKCS#12 (PFX) nor PEM; "), message)
 
     def test_empty(self) -> None:
         self.assertIn("is empty", self.refusal(model.Certificate(name="a", data=" \n")))
@@ -402,10 +404,20 @@ class CheckTests(_CertificateTestCase):
         self.assertEqual("listeners[0].hostNames", path)
         self.assertEqual("no certificate of this listener is valid for b.example: they are for a.example", message)
 
-    def test_unusable(self) -> None:
-        path, message = self.only(self.gateway(model.Certificate(name="web", data="*")), "error")
+    def test_placeholder(self) -> None:
+        """The gateway starts without it."""
+        gateway = self.gateway(model.Certificate(name="web", data="*"))
+        path, message = self.only(gateway, "warning")
         self.assertEqual("certificates[0].data", path)
         self.assertIn("not base64", message)
+        self.assertEqual(({}, {}), load_used(gateway))
+
+    def test_unusable(self) -> None:
+        damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+        gateway = self.gateway(model.Certificate(name="web", data=damaged))
+        path, _ = self.only(gateway, "error")
+        self.assertEqual("certificates[0].data", path)
+        self.assertRaises(ConfigurationError, load_used, gateway)
 
     def test_unusable_and_unused(self) -> None:
         _, message = self.only(self.gateway(model.Certificate(name="web", data="*"), used=False), "warning")

@@ -108,6 +108,15 @@ class ServerNameTests(SynchronousTestCase):
         error = self.assertRaises(ValueError, ServerTLS, [listener()], {})
         self.assertIn("at least one certificate", str(error))
 
+    def test_placeholder_instead_of_a_certificate(self) -> None:
+        """One that could not be loaded is not among those given: the handshake fails, another listener's does not."""
+        tls = ServerTLS([listener("none")], {})
+        for server_name in (None, "a.example"):
+            self.assertIsNotNone(shake(tls, server_name).client_error)
+            self.assertIsNone(tls.certificate_for(server_name))
+        tls = ServerTLS([listener("none"), listener("one", hosts=("a.example",))], self.both)
+        self.assertShown(self.one, tls, "a.example")
+
 
 class NegotiationTests(SynchronousTestCase):
     """Versions, ALPN, chain, ciphers, resumption, renegotiation."""
