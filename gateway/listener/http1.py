@@ -309,6 +309,9 @@ class ClientConnection(FlowProtocol):
     def reply(self, reply: Reply) -> None:
         """Answer with something made here."""
         request = self._request
+        if request is not None and request.upgrade:
+            # What follows may be meant for the protocol that the client will not get.
+            self._close = True
         if self._decoder is not None or self._shared.stopping or self._eof:
             self._close = True
         method, version = (request.method, request.version) if request is not None else ("GET", "1.1")
