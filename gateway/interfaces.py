@@ -154,6 +154,7 @@ class IClientStream(Interface):
     stuck = Attribute("The client does not read: what is written now is queued (``bool``).")
     held = Attribute("Not zero while reading is held (``int``, reasons as in `gateway.relay.flow`).")
     lost = Attribute("The connection is gone (``bool``).")
+    at_eof = Attribute("The client sends no more (``bool``).")
 
     def respond(head, data, end):
         """Send a final or informational (1xx, 101) response head with the first body bytes.

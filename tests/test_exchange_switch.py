@@ -79,3 +79,19 @@ class SwitchingTests(DialogueCase):
         client.finds("half-closed")
         gateway.recorded("400 bad_handshake", "426 bad_handshake")
         gateway.connections(0, 0)
+
+    def test_a_client_that_left_before_the_switch_leaves_nothing_behind(self) -> None:
+        """Its end was known before there was a session that could be told."""
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(HANDSHAKE)
+        backend = gateway.backend(0)
+        backend.gets("GET /chat HTTP/1.1", "Upgrade: websocket")
+        client.half_closes()
+        backend.sends(SWITCHING)
+        client.gets("HTTP/1.1 101 Switching Protocols")
+        backend.gets_close(1001)
+        backend.closes()
+        client.closes()
+        self.assertEqual(0, gateway.sessions.count)
+        gateway.name_all()

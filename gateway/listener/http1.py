@@ -452,6 +452,11 @@ class ClientConnection(FlowProtocol):
         ahead, self._ahead = self._ahead[self._at :], b""
         return ahead
 
+    @property
+    def at_eof(self) -> bool:
+        """The client sends no more, known before a tunnel was there to be told."""
+        return self._eof
+
     def counted(self) -> tuple[int, int]:
         """Bytes of the handshake received and sent, heads included."""
         return self._received, self._sent

@@ -78,6 +78,8 @@ class Splice:
             self.from_client(ahead)
         if client.held:
             client.let(BUSY | CONNECTING)
+        if client.at_eof:
+            self.client_eof()
 
     # -- bytes
 
