@@ -192,13 +192,15 @@ class Exchange:
                 self._trailers = trailers
             return
         self._replayable = False
-        shared = self._shared
-        wait = self._route.settings.request_timeout if complete else shared.limits.body_timeout  # type: ignore[union-attr]
-        shared.deadlines.set(self._client, shared.seconds() + wait)
         if self._head.body == CHUNKED:
             data = (chunk(data) if data else b"") + (last_chunk(trailers) if complete else b"")
         if data:
             upstream.send(data)
+        shared, client = self._shared, self._client
+        # A client that is held waits for the backend, which has its own limit.
+        waits_for_backend = complete or client.held
+        limit = self._route.settings.request_timeout if waits_for_backend else shared.limits.body_timeout  # type: ignore[union-attr]
+        shared.deadlines.set(client, shared.seconds() + limit)
 
     def client_gone(self) -> None:
         """The client's connection is lost. Its outcome is recorded by the client's side."""
