@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 __all__ = [
     "BackendSettings", "Certificate", "ConnectionDraining", "Gateway", "HttpListener", "Match", "Member", "PathMap",
-    "PathRule", "Pool", "Probe", "Redirect", "Rule", "TrustedRoot",
+    "PathRule", "Pool", "Probe", "Redirect", "Rule", "Strategy", "TrustedRoot",
 ]  # fmt: skip
 
 
@@ -24,6 +24,18 @@ class _Model(BaseModel):
 
 class _Named(_Model):
     name: str = Field(min_length=1, max_length=80)
+
+
+class Strategy(_Model):
+    """A plugin that is picked by name; the word alone, where it needs no options."""
+
+    strategy: str = Field(min_length=1, description="Name of an installed plugin, or `module:object`.")
+    options: dict[str, object] = Field(default_factory=dict, description="Checked by the plugin.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, value: object) -> object:
+        return {"strategy": value} if isinstance(value, str) else value
 
 
 class Certificate(_Named):
@@ -53,6 +65,7 @@ class HttpListener(_Named):
     host_names: tuple[str, ...] = Field(default=(), description="Hosts it answers for, `*` and `?` allowed; empty: all.")
     certificates: tuple[str, ...] = Field(default=(), description="Names of certificates, the first is the default.")
     require_server_name_indication: bool = False
+    middleware: tuple[Strategy, ...] = Field(default=(), description="Looks at the requests of this listener.")
 
 
 class Member(_Model):
@@ -71,6 +84,7 @@ class Pool(_Named):
     members: tuple[Member, ...] = ()
     selector: str = Field(default="round-robin", description="Name of a selector, or `module:object`.")
     selector_options: dict[str, object] = Field(default_factory=dict)
+    discovery: Strategy | None = Field(default=None, description="Tells who the members are; default: those listed.")
 
 
 class ConnectionDraining(_Model):
@@ -135,6 +149,8 @@ class PathRule(_Named):
     pool: str | None = None
     settings: str | None = None
     redirect: str | None = None
+    middleware: tuple[Strategy, ...] = Field(default=(), description="Comes after that of the rule.")
+    filters: tuple[Strategy, ...] = Field(default=(), description="See and change WebSocket messages, in this order.")
 
 
 class PathMap(_Named):
@@ -153,6 +169,9 @@ class Rule(_Named):
     settings: str | None = None
     path_map: str | None = None
     redirect: str | None = None
+    router: Strategy | None = Field(default=None, description="Decides instead of `pool`, `pathMap` or `redirect`.")
+    middleware: tuple[Strategy, ...] = Field(default=(), description="Comes after that of the listener.")
+    filters: tuple[Strategy, ...] = Field(default=(), description="See and change WebSocket messages, in this order.")
 
 
 class Limits(_Model):
@@ -186,4 +205,6 @@ class Gateway(_Model):
     certificates: tuple[Certificate, ...] = ()
     trusted_roots: tuple[TrustedRoot, ...] = ()
     limits: Limits = Limits()
+    middleware: tuple[Strategy, ...] = Field(default=(), description="Looks at every request, before that of listeners and rules.")
+    observers: tuple[Strategy, ...] = Field(default=(), description="Are told how exchanges and sessions ended.")
     not_honoured: tuple[str, ...] = Field(default=(), description="What the document says and the gateway does not do, for the report.")
