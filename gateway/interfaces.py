@@ -126,10 +126,10 @@ class IRoad(Interface):
 
     name = Attribute("``pump`` or ``twisted`` (``str``), for the log.")
 
-    def server(host, port, tls=None, backlog=1024):
+    def server(host, port, tls=None, backlog=1024, sock=None):
         """Return an ``IStreamServerEndpoint``.
 
-        ``host`` is an address (``""`` for all), ``port`` 0 for any.  ``tls`` is ``None`` or an object
+        ``host`` is an address (``""`` for all), ``port`` 0 for any; ``sock`` a socket that listens there already.  ``tls`` is ``None`` or an object
         with ``getContext() -> OpenSSL.SSL.Context`` (``twisted.internet.ssl.CertificateOptions``).
         ``listen(factory)`` fails with ``CannotListenError``.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,15 @@ from twisted.logger import Logger
 if TYPE_CHECKING:
     from gateway.service import GatewayService
 
-__all__ = ["raise_descriptor_limit", "reopen_logs_on_signal", "settle"]
+__all__ = ["cores", "raise_descriptor_limit", "reopen_logs_on_signal", "settle"]
 
 _log = Logger("gateway")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    available = getattr(os, "sched_getaffinity", None)
+    return len(available(0)) if available is not None else os.cpu_count() or 1
 
 
 def settle(reactor: Any, service: GatewayService) -> None:
@@ -44,7 +51,7 @@ def raise_descriptor_limit() -> int | None:
 def reopen_logs_on_signal(reactor: Any, service: GatewayService) -> None:
     """Let SIGUSR1 open the access log again, as logrotate expects, unless twistd uses it for its own log."""
     number = getattr(signal, "SIGUSR1", None)
-    if number is None or service.access_log is None or signal.getsignal(number) != signal.SIG_DFL:
+    if number is None or not service.has_log_file or signal.getsignal(number) != signal.SIG_DFL:
         return
 
     def reopen(*_: object) -> None:

@@ -25,7 +25,7 @@ from gateway.listener.tls import ServerTLS
 from gateway.observe.access_log import open_access_log
 from gateway.observe.admin import AdminSite
 from gateway.observe.metrics import Metrics
-from gateway.observe.reports import first_round
+from gateway.observe.reports import first_round, session_reports
 from gateway.observe.sessions import Sessions
 from gateway.pools.backend import Loads
 from gateway.registry import Registry
@@ -130,6 +130,10 @@ class GatewayService(Service):
         trusted = TrustedProxies(self.model.limits.trusted_proxies)
         return ListenerFactory(listener, port, self.shared, trusted, tls=tls, admits=self._admits, lost=self._lost)
 
+    def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None) -> Any:
+        """The ``IStreamServerEndpoint`` of a bound port; ``listener`` is the first that shares it."""
+        return self.road.server(address, port, tls)
+
     def _upstream_for(self, route: Route, backend: IBackend) -> Upstream:
         upstream = self._upstreams.get(backend)
         if upstream is None:
@@ -167,8 +171,12 @@ class GatewayService(Service):
             _log.warn("not honoured: {sentence}", sentence=sentence)
         for listener, port in self.ports.items():
             _log.info("listener {listener} on port {port} ({road})", listener=listener, port=port, road=self.road.name)
-        self.monitor.start()
+        self.begin_probes()
         self._sweeping.start(_SWEEP_SECONDS, now=False)
+
+    def begin_probes(self) -> None:
+        """Probe from now on."""
+        self.monitor.start()
 
     def _bind(self) -> None:
         if self._bound:
@@ -179,7 +187,7 @@ class GatewayService(Service):
             tls = ServerTLS(group.listeners, self._certificates) if group.protocol == "Https" else None
             factory = self.listener_factory(group.listener, group.port, tls is not None)
             self._factories.append(factory)
-            endpoint = self.road.server(group.address, group.port, tls)
+            endpoint = self.server_endpoint(group.listener, group.address, group.port, tls)
             wanted.append(Binding(group.listener, group.address, group.port, endpoint, factory))
         if self._admin is not None:
             host, _, port = self._admin.rpartition(":")
@@ -199,14 +207,26 @@ class GatewayService(Service):
         return AdminSite(
             pools=self.pools.values,
             probes=self.monitor,
-            sessions=self.sessions,
-            metrics=self.metrics,
+            sessions=self.session_reports,
+            exposition=self.exposition,
             ready=self.readiness,
             model=lambda: self.model,
             hosts=[host],
-            now=self.deadlines.now,
+            refresh=self.refresh,
             reactor=self.reactor,
         )
+
+    def refresh(self) -> Deferred[None]:
+        """Called before `exposition` and `session_reports`; fires when what they give is up to date."""
+        return succeed(None)
+
+    def exposition(self) -> str:
+        """The metrics, in the Prometheus text format."""
+        return self.metrics.exposition()
+
+    def session_reports(self, limit: int) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
+        """How many sessions are open, how many per pool, and reports of the newest ``limit``, the newest first."""
+        return session_reports(self.sessions, self.deadlines.now(), limit)
 
     def readiness(self) -> tuple[bool, str]:
         """Whether traffic may be sent here, and a sentence why or why not."""
@@ -219,6 +239,11 @@ class GatewayService(Service):
     def when_ready(self) -> Deferred[None]:
         """Fires when every backend has been probed once."""
         return self.monitor.when_ready()
+
+    @property
+    def has_log_file(self) -> bool:
+        """There is an access log that may be opened again."""
+        return self.access_log is not None
 
     def reopen_logs(self) -> None:
         """Open the access log anew; the file may have been renamed. Called for SIGUSR1."""

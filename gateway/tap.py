@@ -11,7 +11,8 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -20,10 +21,12 @@ from gateway import __version__, config
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
-from gateway.process import settle
+from gateway.process import cores, settle
 from gateway.startup import refuse
 
 __all__ = ["Options", "makeService"]
+
+_MOST_WORKERS = 256
 
 _NOTHING_TO_DO = """\
 say what to serve, one of:
@@ -33,7 +36,10 @@ say what to serve, one of:
 
 
 class Options(usage.Options):
-    """Options of ``twistd gateway``; `postOptions` sets ``model``, the gateway, and ``notices``, what to log of it."""
+    """Options of ``twistd gateway``.
+
+    `postOptions` sets ``model``, the gateway, ``notices``, what to log of it, and ``workers``, the number of processes.
+    """
 
     synopsis = "[--demo | --config FILE | --listen tcp:PORT --backend URL ...] [options]"
     longdesc = "An application gateway: HTTP, HTTPS and WebSocket listeners, pools, probes and routing rules."
@@ -46,6 +52,7 @@ class Options(usage.Options):
         ["overrides", None, None, "A file with what differs on this machine: ports, backends, certificates, values."],
         ["admin", None, None, "Where to serve /pools and /ready: HOST:PORT, or tcp:PORT for 127.0.0.1."],
         ["access-log", None, "-", "Where to write one JSON line per exchange: a file, - for standard output, or off."],
+        ["workers", "w", "1", "How many processes share the ports: a number, or auto for one per core."],
         ["transport", None, "auto", "What carries the bytes: pump (Linux), twisted, or auto."],
     ]
 
@@ -58,6 +65,7 @@ class Options(usage.Options):
         self["backends"] = []
         self.model: Gateway | None = None
         self.notices: tuple[str, ...] = ()
+        self.workers = 1
 
     def opt_parameters(self, path: str) -> None:
         """A parameter file for an ARM template. May be repeated; the later one wins."""
@@ -120,7 +128,18 @@ class Options(usage.Options):
                     raise usage.UsageError(f"--{option} goes with --config")
         if self["transport"] not in ("auto", "pump", "twisted"):
             raise usage.UsageError(f"--transport {self['transport']}: right would be auto, pump or twisted")
+        self.workers = self._count_workers()
         self._check_outputs()
+
+    def _count_workers(self) -> int:
+        text = self["workers"].strip().lower()
+        if text == "auto":
+            return cores()
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= _MOST_WORKERS:
+            raise usage.UsageError(f"--workers {text}: right would be a number from 1 to {_MOST_WORKERS}, or auto")
+        if int(text) > 1 and self["demo"]:
+            raise usage.UsageError("--demo runs in one process: leave --workers out")
+        return int(text)
 
     def _check_outputs(self) -> None:
         if self["admin"] is not None:
@@ -159,10 +178,13 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from gateway.service import GatewayService
+    from gateway.workers.parent import ParentService
 
     def build(model: Gateway) -> GatewayService:
+        several = options.workers > 1
+        kind: Any = partial(ParentService, workers=options.workers) if several else GatewayService
         try:
-            return GatewayService(
+            service: GatewayService = kind(
                 model,
                 reactor=reactor,
                 transport=options["transport"],
@@ -170,6 +192,7 @@ def makeService(options: Options) -> IService:
                 admin=options["admin"],
                 notices=options.notices,
             )
+            return service
         except ConfigurationError as error:  # a strategy refuses to be built, or a file has changed
             _refuse_configuration(error)
         except OSError as error:

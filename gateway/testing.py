@@ -206,7 +206,7 @@ class FakeRoad:
         self.connections.append(FakeConnection(host, port, tls, timeout))
         return self.connections[-1]
 
-    def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024) -> Any:
+    def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024, sock: Any = None) -> Any:
         """Strategies do not listen."""
         raise NotImplementedError("FakeRoad has no ports")
 

@@ -114,6 +114,8 @@ class OptionsTests(unittest.SynchronousTestCase):
             (["--demo", "--transport", "fast"], "right would be auto, pump or twisted"),
             (["--demo", "--admin", "nowhere"], "--admin nowhere: right would be"),
             (["--demo", "--access-log", "/no/such/directory/log"], "--access-log /no/such/directory/log"),
+            (["--demo", "--workers", "none"], "--workers none: right would be a number from 1 to 256, or auto"),
+            (["--demo", "--workers", "2"], "--demo runs in one process"),
             (["--nonsense"], "--nonsense"),
             (["--config"], "--config"),
             (["gateway.yaml"], "Wrong number of arguments"),
@@ -122,6 +124,12 @@ class OptionsTests(unittest.SynchronousTestCase):
             self.assertIn(part, text, words)
             self.assertLess(len(text.splitlines()), 5, words)
         self.assertEqual(self.loaded, [])
+
+    def test_workers(self) -> None:
+        """One process unless said otherwise."""
+        self.assertEqual(1, self.parse("--demo").workers)
+        self.assertEqual(3, self.parse("--config", "x", "--workers", "3").workers)
+        self.assertLessEqual(1, self.parse("--config", "x", "--workers", "auto").workers)
 
     def test_admin_address(self) -> None:
         """Loopback unless said otherwise."""

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from gateway.observe.host_guard import may_ask
 from gateway.observe.metrics import CONTENT_TYPE
-from gateway.observe.reports import config_report, pool_report, session_report
+from gateway.observe.reports import config_report, pool_report
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway
     from gateway.interfaces import IPool
-    from gateway.observe.metrics import Metrics
     from gateway.observe.reports import ProbeHistory
-    from gateway.observe.sessions import Sessions
 
 __all__ = ["AdminSite"]
 
@@ -46,15 +44,21 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_COUNTED = frozenset({b"/sessions", b"/metrics"})
+
 _Answer = tuple[int, str, bytes]
+
+SessionReports = Callable[[int], tuple[int, dict[str, int], list[dict[str, Any]]]]
 
 
 class AdminSite(Site):
     """The ``IProtocolFactory`` to listen with.
 
-    ``pools``: the `IPool` objects of the running configuration.  ``probes``: the health monitor.  ``ready``: whether
-    the gateway may be sent traffic, and a sentence why (not).  ``model``: the running configuration.  ``hosts``: names
-    it may be addressed by besides addresses and ``localhost``.  ``now``: the clock of the outcomes' times.
+    ``pools``: the `IPool` objects of the running configuration.  ``probes``: the health monitor.  ``sessions``: given a
+    limit, how many are open, how many per pool, and reports of the newest.  ``exposition``: the page of metrics.
+    ``ready``: whether the gateway may be sent traffic, and a sentence why (not).  ``model``: the running configuration.
+    ``hosts``: names it may be addressed by besides addresses and ``localhost``.  ``refresh`` is called, and waited for,
+    before sessions and metrics are asked for.
     """
 
     displayTracebacks = False
@@ -64,16 +68,16 @@ class AdminSite(Site):
         *,
         pools: Callable[[], Iterable[IPool]],
         probes: ProbeHistory | None,
-        sessions: Sessions,
-        metrics: Metrics,
+        sessions: SessionReports,
+        exposition: Callable[[], str],
         ready: Callable[[], tuple[bool, str]],
         model: Callable[[], Gateway],
         hosts: Collection[str] = (),
-        now: Callable[[], float] = time.monotonic,
+        refresh: Callable[[], Deferred[None]] = lambda: succeed(None),
         reactor: Any = None,
     ) -> None:
-        pages = _Pages(pools, probes, sessions, metrics, ready, model, now)
-        super().__init__(_Root(pages, frozenset(host.lower() for host in hosts)), reactor=reactor)
+        pages = _Pages(pools, probes, sessions, exposition, ready, model)
+        super().__init__(_Root(pages, frozenset(host.lower() for host in hosts), refresh), reactor=reactor)
 
     def log(self, request: Any) -> None:
         """Nothing: a scrape every few seconds is not worth a line."""
@@ -84,12 +88,22 @@ class _Root(Resource):
 
     isLeaf = True
 
-    def __init__(self, pages: _Pages, hosts: frozenset[str]) -> None:
+    def __init__(self, pages: _Pages, hosts: frozenset[str], refresh: Callable[[], Deferred[None]]) -> None:
         super().__init__()
         self._pages = pages
         self._hosts = hosts
+        self._refresh = refresh
 
-    def render(self, request: Request) -> bytes:
+    def render(self, request: Request) -> int:
+        if request.path in _COUNTED:
+            self._refresh().addCallback(lambda _: self._respond(request))
+        else:
+            self._respond(request)
+        return NOT_DONE_YET
+
+    def _respond(self, request: Request) -> None:
+        if request._disconnected:
+            return
         for name, value in _HEADERS.items():
             request.setHeader(name, value)
         try:
@@ -100,7 +114,9 @@ class _Root(Resource):
         request.setResponseCode(status)
         request.setHeader("Content-Type", content_type)
         request.setHeader("Content-Length", str(len(body)))
-        return b"" if request.method == b"HEAD" else body
+        if request.method != b"HEAD":
+            request.write(body)
+        request.finish()
 
     def _answer(self, request: Request) -> _Answer:
         host = request.requestHeaders.getRawHeaders(b"host") or [b""]
@@ -123,19 +139,17 @@ class _Pages:
         self,
         pools: Callable[[], Iterable[IPool]],
         probes: ProbeHistory | None,
-        sessions: Sessions,
-        metrics: Metrics,
+        sessions: SessionReports,
+        exposition: Callable[[], str],
         ready: Callable[[], tuple[bool, str]],
         model: Callable[[], Gateway],
-        now: Callable[[], float],
     ) -> None:
         self._pools = pools
         self._probes = probes
         self._sessions = sessions
-        self._metrics = metrics
+        self._exposition = exposition
         self._ready = ready
         self._model = model
-        self._now = now
         self._page = Path(__file__).with_name("admin.html").read_text("utf-8")
         self.table: dict[bytes, Callable[[Request], _Answer]] = {
             b"/": self._index,
@@ -164,9 +178,8 @@ class _Pages:
         asked = request.args.get(b"limit", [b"%d" % _SESSIONS])[-1]
         if not asked.isdigit() or not 1 <= int(asked[:9]) <= _MOST_SESSIONS or len(asked) > 9:
             return _error(400, f"limit is a number from 1 to {_MOST_SESSIONS}")
-        now = self._now()
-        shown = [session_report(number, session, now) for number, session in self._sessions.newest(int(asked))]
-        return _json(200, {"total": self._sessions.count, "byPool": self._sessions.by_pool(), "sessions": shown})
+        total, by_pool, shown = self._sessions(int(asked))
+        return _json(200, {"total": total, "byPool": by_pool, "sessions": shown})
 
     def _show_config(self, request: Request) -> _Answer:
         return _json(200, config_report(self._model()))
@@ -188,7 +201,7 @@ class _Pages:
         return _json(200, {"status": "ok"})
 
     def _show_metrics(self, request: Request) -> _Answer:
-        return 200, CONTENT_TYPE, self._metrics.exposition().encode()
+        return 200, CONTENT_TYPE, self._exposition().encode()
 
 
 def _json(status: int, value: Any) -> _Answer:

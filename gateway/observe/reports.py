@@ -11,9 +11,18 @@ from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IPool, ISession
+    from gateway.observe.sessions import Sessions
     from gateway.values import ProbeResult
 
-__all__ = ["ProbeHistory", "backend_report", "config_report", "first_round", "pool_report", "session_report"]
+__all__ = [
+    "ProbeHistory",
+    "backend_report",
+    "config_report",
+    "first_round",
+    "pool_report",
+    "session_report",
+    "session_reports",
+]
 
 HIDDEN = "(not shown)"
 
@@ -98,6 +107,12 @@ def session_report(number: int, session: ISession, now: float) -> dict[str, Any]
         "sslProtocol": outcome.tls_version,
         "transactionId": outcome.trace_id,
     }
+
+
+def session_reports(sessions: Sessions, now: float, limit: int) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
+    """How many sessions are open, how many per pool, and reports of at most ``limit`` of them, the newest first."""
+    newest = [session_report(number, session, now) for number, session in sessions.newest(limit)]
+    return sessions.count, sessions.by_pool(), newest
 
 
 def config_report(value: Any) -> Any:

@@ -8,7 +8,7 @@ forget long-lived WebSockets at each reload.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from zope.interface import implementer
@@ -29,14 +29,23 @@ DRAINING = "draining"
 class Load:
     """How many leases of one member are out.
 
-    ``backends`` are the objects that show the count as their ``active``.
+    ``backends`` are the objects that show the count as their ``active``.  ``elsewhere`` is the part of it that other
+    processes hold.
     """
 
-    __slots__ = ("active", "backends")
+    __slots__ = ("active", "backends", "elsewhere")
 
     def __init__(self) -> None:
         self.active = 0
+        self.elsewhere = 0
         self.backends: tuple[Backend, ...] = ()
+
+    def set_elsewhere(self, count: int) -> None:
+        """Other processes hold ``count`` leases now."""
+        self.active += count - self.elsewhere
+        self.elsewhere = count
+        for backend in self.backends:
+            backend.active = self.active
 
 
 @implementer(IBackend)
@@ -87,6 +96,14 @@ class Loads:
 
     def __len__(self) -> int:
         return len(self._loads)
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, str], Load]]:
+        """Pairs of pool name and ``host:port``, with the count."""
+        return iter(tuple(self._loads.items()))
+
+    def find(self, pool: str, backend: str) -> Load | None:
+        """The count of the member ``host:port`` of ``pool``."""
+        return self._loads.get((pool, backend))
 
     def join(self, pool: str, backend: Backend) -> None:
         """Let ``backend`` share the count of its namesake in ``pool``."""

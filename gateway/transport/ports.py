@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.transport.sockets import address
+from gateway.transport.sockets import address, listening_socket
 from gateway.transport.tcp import TCPTransport
 
 if TYPE_CHECKING:
@@ -47,14 +46,15 @@ class Port:
     """Accepts connections and gives each a protocol of ``factory``.
 
     ``host`` is an address; ``""`` means all of this machine, IPv6 and IPv4 through one dual-stack socket where the
-    kernel has that, else IPv4.  ``welcome`` may put something between the accept and the protocol.
+    kernel has that, else IPv4.  ``welcome`` may put something between the accept and the protocol.  ``sock`` is a
+    socket that listens already, instead.
     """
 
     waiting = False
 
     def __init__(
         self, pump: Pump, reactor: Any, host: str, port: int, factory: IProtocolFactory, backlog: int,
-        welcome: Welcome | None = None,
+        welcome: Welcome | None = None, sock: socket.socket | None = None,
     ) -> None:  # fmt: skip
         self.factory = factory
         self._pump = pump
@@ -63,6 +63,7 @@ class Port:
         self._number = port
         self._backlog = backlog
         self._welcome: Welcome = welcome or Port.connect
+        self._given = sock
         self._sock: socket.socket | None = None
         self._spare = -1
         self._pause: IDelayedCall | None = None
@@ -77,7 +78,7 @@ class Port:
 
     def startListening(self) -> None:
         """Bind and listen; raises ``CannotListenError`` with the reason of the operating system."""
-        sock = _bind(self._host, self._number, self._backlog)
+        sock = self._given or listening_socket(self._host, self._number, self._backlog)
         self._sock = sock
         self._address = address(sock.getsockname())
         self._spare = _spare()
@@ -198,27 +199,3 @@ def _spare() -> int:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return -1
-
-
-def _bind(host: str, port: int, backlog: int) -> socket.socket:
-    """A listening, non-blocking socket, whose accepted sockets inherit TCP_NODELAY."""
-    dual = not host and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if dual or ":" in host else socket.AF_INET
-    try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise CannotListenError(host, port, error) from error
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
-        where = "::" if dual else host or "0.0.0.0"
-        target = socket.getaddrinfo(where, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)[0][4]
-        sock.bind(target)
-        sock.listen(backlog)
-    except OSError as error:
-        sock.close()
-        raise CannotListenError(host, port, error) from error
-    return sock

@@ -15,6 +15,8 @@ from gateway.transport.pump import Pump
 from gateway.transport.secure import client_prelude, server_welcome
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
 
     from gateway.transport.tls import ClientTLS
@@ -32,9 +34,11 @@ class PumpRoad:
         self._reactor = reactor
         self.pump = Pump(reactor)
 
-    def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024) -> IStreamServerEndpoint:
+    def server(
+        self, host: str, port: int, tls: Any = None, backlog: int = 1024, sock: socket | None = None
+    ) -> IStreamServerEndpoint:
         """See `IRoad`."""
-        return _ServerEndpoint(self.pump, self._reactor, host, port, tls, backlog)
+        return _ServerEndpoint(self.pump, self._reactor, host, port, tls, backlog, sock)
 
     def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
         """See `IRoad`."""
@@ -47,20 +51,24 @@ class PumpRoad:
 
 @implementer(IStreamServerEndpoint)
 class _ServerEndpoint:
-    def __init__(self, pump: Pump, reactor: Any, host: str, port: int, tls: Any, backlog: int) -> None:
+    def __init__(
+        self, pump: Pump, reactor: Any, host: str, port: int, tls: Any, backlog: int, sock: socket | None
+    ) -> None:
         self._pump = pump
         self._reactor = reactor
         self._host = host
         self._port = port
         self._tls = tls
         self._backlog = backlog
+        self._sock = sock
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Bind and listen; fails with ``CannotListenError``."""
         welcome = None
         if self._tls is not None:
             welcome = server_welcome(self._tls, self._pump, self._reactor)
-        port = Port(self._pump, self._reactor, self._host, self._port, protocolFactory, self._backlog, welcome)
+        place = self._host, self._port
+        port = Port(self._pump, self._reactor, *place, protocolFactory, self._backlog, welcome, self._sock)
         try:
             port.startListening()
         except Exception:

@@ -8,9 +8,9 @@ import socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import CannotListenError, ConnectionLost
 
-__all__ = ["SocketFacts", "address", "lost"]
+__all__ = ["SocketFacts", "address", "listening_socket", "lost"]
 
 
 def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
@@ -29,6 +29,36 @@ def lost(error: Exception) -> ConnectionLost:
     if number in (errno.EPIPE, errno.ECONNRESET):
         return ConnectionLost("the peer reset the connection")
     return ConnectionLost(os.strerror(number) if number else str(error))
+
+
+def listening_socket(host: str, port: int, backlog: int, shared: bool = False) -> socket.socket:
+    """A listening, non-blocking socket, whose accepted sockets inherit TCP_NODELAY.
+
+    ``host`` is an address, ``""`` for all.  With ``shared`` others may listen there too (SO_REUSEPORT), and the kernel
+    spreads connections over them.  Raises ``CannotListenError``.
+    """
+    dual = not host and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual or ":" in host else socket.AF_INET
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise CannotListenError(host, port, error) from error
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
+        where = "::" if dual else host or "0.0.0.0"
+        target = socket.getaddrinfo(where, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)[0][4]
+        sock.bind(target)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise CannotListenError(host, port, error) from error
+    return sock
 
 
 class SocketFacts:

@@ -7,6 +7,7 @@ cannot be closed in one direction (``loseWriteConnection`` does nothing there, t
 from __future__ import annotations
 
 from collections.abc import Callable
+from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
@@ -55,9 +56,11 @@ class TwistedRoad:
         self._reactor = reactor
         self._greeting: set[Guest] = set()
 
-    def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024) -> IStreamServerEndpoint:
+    def server(
+        self, host: str, port: int, tls: Any = None, backlog: int = 1024, sock: socket | None = None
+    ) -> IStreamServerEndpoint:
         """See `IRoad`."""
-        return _ServerEndpoint(self._reactor, host, port, tls, backlog, self._greeting)
+        return _ServerEndpoint(self._reactor, host, port, tls, backlog, self._greeting, sock)
 
     def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
         """See `IRoad`."""
@@ -99,7 +102,7 @@ class _GuestFactory(Factory):
 @implementer(IStreamServerEndpoint)
 class _ServerEndpoint:
     def __init__(
-        self, reactor: Any, host: str, port: int, tls: Any, backlog: int, greeting: set[Guest]
+        self, reactor: Any, host: str, port: int, tls: Any, backlog: int, greeting: set[Guest], sock: socket | None
     ) -> None:
         self._reactor = reactor
         self._host = host
@@ -107,6 +110,7 @@ class _ServerEndpoint:
         self._tls = tls
         self._backlog = backlog
         self._greeting = greeting
+        self._sock = sock
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Bind and listen; fails with ``CannotListenError``."""
@@ -123,6 +127,10 @@ class _ServerEndpoint:
             return fail()
 
     def _listen(self, factory: Any) -> IListeningPort:
+        if self._sock is not None:
+            port = self._reactor.adoptStreamPort(self._sock.fileno(), self._sock.family, factory)
+            self._sock.close()  # the reactor has a copy
+            return port
         if self._host:
             return self._reactor.listenTCP(self._port, factory, backlog=self._backlog, interface=self._host)
         try:

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config.model import Gateway
 from gateway.observe.admin import AdminSite
 from gateway.observe.metrics import Metrics
+from gateway.observe.reports import session_reports
 from gateway.observe.sessions import Sessions
 from tests.observe.examples import Pool, Session, outcome
 
@@ -41,12 +42,11 @@ class AdminTests(SynchronousTestCase):
         self.site = AdminSite(
             pools=lambda: self.pools,
             probes=None,
-            sessions=self.sessions,
-            metrics=self.metrics,
+            sessions=lambda limit: session_reports(self.sessions, 160.0, limit),
+            exposition=self.metrics.exposition,
             ready=lambda: self.readiness,
             model=lambda: self.model,
             hosts=["Admin.example"],
-            now=lambda: 160.0,
             reactor=self.clock,
         )
         self.site.startFactory()

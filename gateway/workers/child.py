@@ -1,0 +1,110 @@
+"""The program of a worker process, ``python -m gateway.workers.child``; only `gateway.workers.crew` starts it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogBeginner
+from twisted.python.failure import Failure
+from zope.interface import provider
+
+from gateway.config.model import Gateway
+from gateway.errors import ConfigurationError
+from gateway.process import settle
+from gateway.workers.link import FROM_PARENT, SOCKETS, TO_PARENT, Link, Message
+from gateway.workers.worker import WorkerService
+
+__all__ = ["main"]
+
+_SAID_BY_PARENT = frozenset({"gateway.pools.pool"})
+"""What these modules report below an error, the parent reports for all."""
+
+
+class _Child:
+    """Waits for the configuration, then serves until it is told to stop or the parent is gone."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._service: WorkerService | None = None
+        self._stopping = False
+        self.link = Link(self._told, self.stop)
+
+    def _told(self, message: Message) -> None:
+        if message["kind"] == "config":
+            self._begin(message)
+        elif message["kind"] == "stop":
+            self.stop()
+        elif self._service is not None:
+            self._service.told(message)
+
+    def _begin(self, message: Message) -> None:
+        listeners = message["listeners"]
+        try:
+            service = self._service = WorkerService(
+                Gateway.model_validate_json(message["model"]),
+                sockets={listener: SOCKETS + number for number, listener in enumerate(listeners)},
+                link=self.link,
+                reactor=self._reactor,
+                transport=message["transport"],
+                access_log=message["accessLog"],
+            )
+        except (ConfigurationError, OSError) as error:
+            self.link.send("log", level="error", text=f"cannot start: {error}")
+            self.stop()
+            return
+        service.told({"kind": "health", "backends": message["backends"]})
+        service.privilegedStartService()
+        service.startService()
+        settle(self._reactor, service)
+
+    def stop(self) -> None:
+        """Finish what is in progress, then end."""
+        if self._stopping:
+            return
+        self._stopping = True
+        service = self._service
+        ended = maybeDeferred(service.stopService) if service is not None else maybeDeferred(lambda: None)
+        ended.addErrback(lambda failure: self.link.send("log", level="error", text=failure.getTraceback()))
+        ended.addBoth(lambda _: self._reactor.stop())
+
+    def log(self, event: LogEvent) -> None:
+        """Send the parent what is to be logged."""
+        level = event.get("log_level", LogLevel.info)
+        quiet = event.get("log_namespace") in _SAID_BY_PARENT and level < LogLevel.error
+        if level >= LogLevel.info and not quiet:
+            text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+            self.link.send("log", level=level.name, text=text[:20000])
+
+
+def _observer(child: _Child) -> ILogObserver:
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        child.log(event)
+
+    return observe
+
+
+def main() -> None:
+    """Run a worker on the descriptors that it was given."""
+    from twisted.internet import _posixstdio as _stdio
+    from twisted.internet import reactor as the_reactor
+
+    reactor: Any = the_reactor
+    # A terminal sends Ctrl-C to all of its processes: the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child = _Child(reactor)
+    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(child.stop))
+    globalLogBeginner.beginLoggingTo([_observer(child)], redirectStandardIO=False)
+    _stdio.StandardIO(child.link, stdin=FROM_PARENT, stdout=TO_PARENT, reactor=reactor)
+    reactor.run(installSignalHandlers=False)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception:
+        print(Failure().getTraceback(), file=sys.stderr)
+        sys.exit(1)

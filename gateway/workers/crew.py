@@ -1,0 +1,193 @@
+"""The worker processes: started, watched, replaced, stopped.
+
+A worker that dies is replaced; its listening sockets are the parent's as well, so that who connects meanwhile waits in
+the backlog instead of being refused.  One that dies soon after its start is replaced after a growing pause.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from socket import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from gateway.workers.link import FROM_PARENT, SOCKETS, TO_PARENT, Link, Message
+
+__all__ = ["Crew", "Worker"]
+
+_log = Logger("gateway")
+
+_STABLE_SECONDS = 10.0
+_FIRST_PAUSE, _MOST_PAUSE = 0.1, 5.0
+_GRACE_SECONDS = 3.0
+"""What a worker gets beyond the gateway's own limit before it is killed."""
+
+
+class Worker(ProcessProtocol):
+    """One worker process, and its successors: number and sockets stay.
+
+    ``ready``: it serves.  ``link``: towards the process of the moment.
+    """
+
+    transport: Any
+
+    def __init__(self, crew: Crew, number: int, sockets: Sequence[socket]) -> None:
+        self.number = number
+        self.sockets = tuple(sockets)
+        self.ready = False
+        self.pid = 0
+        self.link = Link(self._received)
+        self._crew = crew
+        self._began = 0.0
+        self._pause = _FIRST_PAUSE
+        self._gone: Deferred[None] | None = None
+        self._again: Any = None
+        self._killing: Any = None
+
+    def start(self) -> None:
+        """Begin a process."""
+        self._again = None
+        reactor = self._crew.reactor
+        self._began = reactor.seconds()
+        self.link = Link(self._received)
+        descriptors: dict[int, Any] = {0: 0, 1: 1, 2: 2, FROM_PARENT: "w", TO_PARENT: "r"}
+        descriptors |= {SOCKETS + index: sock.fileno() for index, sock in enumerate(self.sockets)}
+        command = [sys.executable, "-m", "gateway.workers.child"]
+        # The directory of the parent is on its path when it runs from a checkout: let the worker find the same gateway.
+        path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH", "")]))
+        environment = {**os.environ, "PYTHONPATH": path}
+        reactor.spawnProcess(self, command[0], command, env=environment, childFDs=descriptors)
+
+    def stop(self, limit: float) -> Deferred[None]:
+        """End the process, by force after ``limit`` seconds; fires when it is gone."""
+        gone: Deferred[None] = Deferred()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if not self.pid:
+            gone.callback(None)
+            return gone
+        self._gone = gone
+        self.link.send("stop")
+        self._killing = self._crew.reactor.callLater(limit + _GRACE_SECONDS, self._kill)
+        return gone
+
+    def _kill(self) -> None:
+        _log.error("worker {number} (process {pid}) does not end and is killed", number=self.number, pid=self.pid)
+        self.transport.signalProcess("KILL")
+
+    # -- what the process does
+
+    def connectionMade(self) -> None:
+        """It runs."""
+        self.pid = self.transport.pid
+        self.link.makeConnection(_Pipe(self.transport))
+        self._crew.began(self)
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """It says something."""
+        self.link.dataReceived(data)
+
+    def processEnded(self, reason: Failure) -> None:
+        """It is gone."""
+        crew, pid = self._crew, self.pid
+        self.ready, self.pid = False, 0
+        self.link.connected = False
+        crew.left(self)
+        if self._killing is not None and self._killing.active():
+            self._killing.cancel()
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            gone.callback(None)
+            return
+        if crew.stopping:
+            return
+        lived = crew.reactor.seconds() - self._began
+        self._pause = _FIRST_PAUSE if lived > _STABLE_SECONDS else min(self._pause * 2, _MOST_PAUSE)
+        how = _how(reason)
+        _log.error(
+            "worker {number} (process {pid}) is gone: {how}; a new one starts in {pause:g} s",
+            number=self.number, pid=pid, how=how, pause=self._pause,
+        )  # fmt: skip
+        self._again = crew.reactor.callLater(self._pause, self.start)
+
+    def _received(self, message: Message) -> None:
+        if message["kind"] == "log":
+            level = LogLevel.lookupByName(message["level"])
+            _log.emit(level, "worker {number}: {text}", number=self.number, text=message["text"])
+            return
+        if message["kind"] == "ready":
+            self.ready = True
+            _log.info("worker {number} (process {pid}) serves", number=self.number, pid=self.pid)
+        self._crew.received(self, message)
+
+
+def _how(reason: Failure) -> str:
+    number = getattr(reason.value, "signal", None)
+    if number is not None:
+        return f"ended by signal {signal.Signals(number).name}"
+    return f"ended by itself with status {getattr(reason.value, 'exitCode', None)}"
+
+
+class _Pipe:
+    """The part of a process's transport that a `Link` needs."""
+
+    disconnecting = False
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+
+    def write(self, data: bytes) -> None:
+        self._process.writeToChild(FROM_PARENT, data)
+
+    def writeSequence(self, pieces: Sequence[bytes]) -> None:
+        self.write(b"".join(pieces))
+
+    def loseConnection(self) -> None:
+        self._process.closeChildFD(FROM_PARENT)
+
+
+class Crew:
+    """All workers.
+
+    ``began(worker)`` is called when a process can be spoken to, ``left(worker)`` when it is gone, ``received(worker,
+    message)`` for what it says.  ``sockets``: the listening sockets, a sequence for each worker.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        sockets: Sequence[Sequence[socket]],
+        began: Callable[[Worker], None],
+        left: Callable[[Worker], None],
+        received: Callable[[Worker, Message], None],
+    ) -> None:
+        self.reactor = reactor
+        self.began = began
+        self.left = left
+        self.received = received
+        self.stopping = False
+        self.workers = [Worker(self, number, those) for number, those in enumerate(sockets, 1)]
+
+    def start(self) -> None:
+        """Begin all processes."""
+        for worker in self.workers:
+            worker.start()
+
+    def tell(self, kind: str, **others: Any) -> None:
+        """Say something to all that serve."""
+        for worker in self.workers:
+            if worker.ready:
+                worker.link.send(kind, **others)
+
+    def stop(self, limit: float) -> Deferred[Any]:
+        """End all, by force after ``limit`` seconds and a little; fires when all are gone."""
+        self.stopping = True
+        return DeferredList([worker.stop(limit) for worker in self.workers])

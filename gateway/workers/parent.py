@@ -1,0 +1,243 @@
+"""The service of the parent: binds, probes, answers the admin port, and looks after the workers."""
+
+from __future__ import annotations
+
+from socket import socket
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from gateway.pools.backend import UNKNOWN
+from gateway.service import GatewayService
+from gateway.transport.sockets import address, listening_socket
+from gateway.workers.crew import Crew, Worker
+from gateway.workers.link import Message
+from gateway.workers.merge import counters_of, merged
+
+if TYPE_CHECKING:
+    from gateway.config.model import Gateway
+    from gateway.listener.tls import ServerTLS
+    from gateway.pools.backend import Backend
+    from gateway.pools.pool import Pool
+
+__all__ = ["ParentService"]
+
+_log = Logger("gateway")
+
+_Standing = tuple[str, str, str, bool | None, bool, str]
+"""Pool, settings, backend, whether healthy (``None``: not known yet), whether draining, reason."""
+
+_BACKLOG = 1024
+_ANSWER_SECONDS = 1.0
+_REFRESH_SESSIONS = 10_000
+
+
+class ParentService(GatewayService):
+    """A gateway of ``workers`` processes. Other arguments as for `GatewayService`."""
+
+    def __init__(self, model: Gateway, *, workers: int, access_log: str = "-", **others: Any) -> None:
+        self._count = workers
+        self._workers_log = access_log
+        self._held: dict[str, _HeldPort] = {}
+        self._answers: dict[int, Message] = {}
+        self._retired = ""
+        self._asked = 0
+        self._waiting: dict[int, tuple[set[int], Deferred[None]]] = {}
+        self._leases: dict[int, dict[tuple[str, str], int]] = {}
+        self.crew: Crew | None = None
+        super().__init__(model, access_log="off", **others)
+        for pool in self.pools.values():
+            pool.subscribe(self._changed)
+
+    def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None) -> Any:
+        """Bind a socket for each worker, and leave the accepting to them."""
+        return _HeldEndpoint(address, port, self._count, self._held, listener)
+
+    def startService(self) -> None:
+        """Probe, and begin the workers."""
+        super().startService()
+        sockets = [[port.sockets[index] for port in self._held.values()] for index in range(self._count)]
+        self.crew = Crew(self.reactor, sockets, self._began, self._left, self._received)
+        self.crew.start()
+
+    def stopService(self) -> Deferred[None]:
+        """No new connections; the workers finish what they do."""
+        if not self.running or self.crew is None:
+            return super().stopService()
+        gone = self.crew.stop(self.model.limits.shutdown_timeout)
+        return DeferredList([super().stopService(), gone]).addCallback(lambda _: None)
+
+    def reopen_logs(self) -> None:
+        """Let every worker open the access log anew."""
+        if self.crew is not None:
+            self.crew.tell("reopen")
+
+    @property
+    def has_log_file(self) -> bool:
+        """There is an access log that may be opened again."""
+        return self._workers_log not in ("", "-", "off")
+
+    def readiness(self) -> tuple[bool, str]:
+        """As `GatewayService.readiness`, once a worker serves."""
+        if self.running and not (self.crew is not None and any(worker.ready for worker in self.crew.workers)):
+            return False, "no worker serves yet"
+        return super().readiness()
+
+    # -- what workers are told
+
+    def _began(self, worker: Worker) -> None:
+        worker.link.send(
+            "config",
+            model=self.model.model_dump_json(),
+            listeners=list(self._held),
+            transport=self._transport,
+            accessLog=self._workers_log,
+            backends=self._standings(),
+        )
+
+    def _standings(self) -> list[_Standing]:
+        return [_standing(pool, backend) for pool in self.pools.values() for backend in pool.backends]
+
+    def _changed(self, pool: Pool, backend: Backend, old: str, new: str, reason: str) -> None:
+        if self.crew is not None:
+            self.crew.tell("health", backends=[_standing(pool, backend)])
+
+    def _share_loads(self, key: tuple[str, str]) -> None:
+        """Tell the workers how many leases of a member the others hold, and show the sum here."""
+        held = {number: counts.get(key, 0) for number, counts in self._leases.items()}
+        total = sum(held.values())
+        load = self.loads.find(*key)
+        if load is not None:
+            load.set_elsewhere(total)
+        for worker in self.crew.workers if self.crew is not None else ():
+            if worker.ready:
+                worker.link.send("loads", elsewhere=[(*key, total - held.get(worker.number, 0))])
+
+    # -- what they say
+
+    def _received(self, worker: Worker, message: Message) -> None:
+        kind = message["kind"]
+        if kind == "ready":
+            worker.link.send("health", backends=self._standings())  # what has changed while it started
+        elif kind == "loads":
+            counts = self._leases.setdefault(worker.number, {})
+            for pool, backend, count in message["held"]:
+                counts[pool, backend] = count
+                self._share_loads((pool, backend))
+        elif kind == "answer":
+            self._answers[worker.number] = message
+            waiting = self._waiting.get(message["number"])
+            if waiting is not None:
+                self._answered(waiting, worker.number)
+
+    def _left(self, worker: Worker) -> None:
+        """Its leases are gone; what it had counted, as far as it was asked, is kept."""
+        for key in self._leases.pop(worker.number, {}):
+            self._share_loads(key)
+        last = self._answers.pop(worker.number, None)
+        if last is not None:
+            self._retired = merged(self._retired, [counters_of(last["metrics"])])
+        for waiting in tuple(self._waiting.values()):
+            self._answered(waiting, worker.number)
+
+    def _answered(self, waiting: tuple[set[int], Deferred[None]], number: int) -> None:
+        missing, done = waiting
+        missing.discard(number)
+        if not missing and not done.called:
+            done.callback(None)
+
+    # -- for the admin site
+
+    def refresh(self) -> Deferred[None]:
+        """Ask all workers for their metrics and sessions; fires when they have answered, or after a second."""
+        crew = self.crew
+        missing = {worker.number for worker in crew.workers if worker.ready} if crew is not None else set()
+        if crew is None or not missing:
+            return succeed(None)
+        self._asked = number = self._asked + 1
+        done: Deferred[None] = Deferred()
+        self._waiting[number] = (missing, done)
+        timer = self.reactor.callLater(_ANSWER_SECONDS, lambda: self._late(number))
+
+        def settled(result: None) -> None:
+            del self._waiting[number]
+            if timer.active():
+                timer.cancel()
+
+        done.addCallback(settled)
+        crew.tell("ask", number=number, sessions=_REFRESH_SESSIONS)
+        return done
+
+    def _late(self, number: int) -> None:
+        missing, done = self._waiting[number]
+        _log.warn("workers {numbers} did not answer in time", numbers=sorted(missing))
+        done.callback(None)
+
+    def exposition(self) -> str:
+        """The metrics of all workers."""
+        pages = [answer["metrics"] for answer in self._answers.values()]
+        return merged(self.metrics.exposition(), [self._retired, *pages])
+
+    def session_reports(self, limit: int) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
+        """How many sessions are open, how many per pool, and the newest of them."""
+        by_pool: dict[str, int] = {}
+        reports: list[dict[str, Any]] = []
+        for number, answer in self._answers.items():
+            for pool, count in answer["byPool"].items():
+                by_pool[pool] = by_pool.get(pool, 0) + count
+            reports += [{"worker": number, **report} for report in answer["sessions"]]
+        reports.sort(key=lambda report: report["age"])
+        return sum(answer["count"] for answer in self._answers.values()), by_pool, reports[:limit]
+
+
+def _standing(pool: Pool, backend: Backend) -> _Standing:
+    healthy = None if backend.verdict == UNKNOWN else backend.healthy
+    return pool.name, pool.settings.name, backend.name, healthy, backend.draining, backend.reason
+
+
+@implementer(IStreamServerEndpoint)
+class _HeldEndpoint:
+    """Listens with a socket for each worker, and accepts nothing."""
+
+    def __init__(self, host: str, port: int, count: int, held: dict[str, _HeldPort], listener: str) -> None:
+        self._host = host
+        self._port = port
+        self._count = count
+        self._held = held
+        self._listener = listener
+
+    def listen(self, protocolFactory: Any) -> Deferred[Any]:
+        """Bind; fails with ``CannotListenError``."""
+        sockets: list[socket] = []
+        port = self._port
+        try:
+            if port:
+                # Once without sharing: a port that another program shares is not to be shared with it.
+                listening_socket(self._host, port, 1).close()
+            for _ in range(self._count):
+                sockets.append(listening_socket(self._host, port, _BACKLOG, shared=True))
+                port = sockets[0].getsockname()[1]
+        except Exception:
+            for sock in sockets:
+                sock.close()
+            return fail()
+        held = self._held[self._listener] = _HeldPort(sockets)
+        return succeed(held)
+
+
+class _HeldPort:
+    """The sockets of one port. `stopListening` closes the parent's copies."""
+
+    def __init__(self, sockets: list[socket]) -> None:
+        self.sockets = sockets
+        self._address = address(sockets[0].getsockname())
+
+    def getHost(self) -> Any:
+        return self._address
+
+    def stopListening(self) -> None:
+        for sock in self.sockets:
+            sock.close()

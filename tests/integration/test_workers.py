@@ -1,0 +1,124 @@
+"""A gateway of two worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+from gateway.config import model
+from gateway.workers.parent import ParentService
+from tests.integration.harness import GatewayTestCase, Recorder, Running, both_roads, model_for
+from tests.integration.messages import read_request, read_response
+from tests.integration.websocket import agree, frame, handshake, read_close, read_frame
+from tests.integration.wire import Wire
+
+_GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def _serve(wire: Wire) -> None:
+    """A plain answer, or an echo of frames."""
+    while True:
+        request = await read_request(wire)
+        if request.get("upgrade") is None:
+            wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            continue
+        wire.write(agree(request))
+        while True:
+            message = await read_frame(wire)
+            wire.write(frame(message.opcode, message.payload))
+
+
+class WorkersTests(GatewayTestCase):
+    """Real processes, real sockets."""
+
+    async def workers(self, configuration: model.Gateway) -> Running:
+        """A gateway whose two workers serve."""
+        from twisted.internet import reactor
+
+        service = ParentService(
+            configuration, workers=2, reactor=reactor, transport=self.transport, access_log="off", admin="127.0.0.1:0"
+        )
+        service.privilegedStartService()
+        service.startService()
+        running = Running(service, Recorder(), reactor)
+        self.addCleanup(self._gateway_over, running)
+        await service.when_ready()
+        crew: Any = service.crew
+        await running.until(lambda: all(worker.ready for worker in crew.workers), "both workers to serve", 30)
+        return running
+
+    async def admin(self, gateway: Running, path: str) -> bytes:
+        """A page of the admin site."""
+        gateway.ports["admin"] = gateway.service.admin_port or 0
+        client = await self.client(gateway, "admin")
+        client.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        return (await read_response(client)).body
+
+    async def test_life(self) -> None:
+        """Traffic, numbers that add up, a worker that dies, and the end."""
+        backend = await self.backend(_serve)
+        gateway = await self.workers(model_for(backend))
+        clients = [await self.client(gateway) for _ in range(12)]
+        for client in clients:
+            client.write(_GET)
+            self.assertEqual(b"ok", (await read_response(client)).body)
+        metrics = (await self.admin(gateway, "/metrics")).decode()
+        ok = [line for line in metrics.splitlines() if line.startswith("gateway_requests_total{") and "2xx" in line]
+        self.assertEqual(["12"], [line.rpartition(" ")[2] for line in ok])
+
+        crew: Any = gateway.service.crew
+        first = crew.workers[0]
+        gone = first.pid
+        os.kill(gone, signal.SIGKILL)
+        await gateway.until(lambda: first.pid not in (0, gone) and first.ready, "a new worker", 30)
+        for _ in range(8):
+            client = await self.client(gateway)
+            client.write(_GET)
+            self.assertEqual(b"ok", (await read_response(client)).body)
+        metrics = (await self.admin(gateway, "/metrics")).decode()
+        ok = [line for line in metrics.splitlines() if line.startswith("gateway_requests_total{") and "2xx" in line]
+        self.assertEqual(["20"], [line.rpartition(" ")[2] for line in ok])
+
+    async def test_sessions(self) -> None:
+        """Sessions of all workers are seen, counted as leases everywhere, and end with a close frame."""
+        backend = await self.backend(_serve)
+        gateway = await self.workers(model_for(backend))
+        clients = [await self.client(gateway) for _ in range(6)]
+        for client in clients:
+            client.write(handshake())
+            self.assertEqual(101, (await read_response(client)).status)
+            client.write(frame(1, b"hello", mask=b"abcd"))
+            self.assertEqual(b"hello", (await read_frame(client)).payload)
+        report = json.loads(await self.admin(gateway, "/sessions"))
+        self.assertEqual((6, {"pool": 6}), (report["total"], report["byPool"]))
+        self.assertEqual(6, len(report["sessions"]))
+        await gateway.until(lambda: gateway.active == 6, "the leases of all workers to be known")
+        stopped = gateway.service.stopService()
+        for client in clients:
+            self.assertEqual(1001, (await read_close(client))[0])
+            client.transport.loseConnection()
+        await stopped
+        self.assertEqual([0, 0], [worker.pid for worker in gateway.service.crew.workers])  # type: ignore[attr-defined]
+
+    async def test_verdicts(self) -> None:
+        """What the parent's probes find, the workers obey."""
+        backend = await self.backend(_serve)
+        probe = {"name": "probe", "path": "/_probe", "interval": 0.1, "timeout": 1, "unhealthy_threshold": 1}
+        gateway = await self.workers(model_for(backend, probes=[probe]))
+        backend.healthy = False
+        status = 200
+        client = await self.client(gateway)
+        while status == 200:
+            client.write(_GET)
+            status = (await read_response(client)).status
+        self.assertEqual(502, status)
+        backend.healthy = True
+        while status == 502:
+            client.write(_GET)
+            status = (await read_response(client)).status
+        self.assertEqual(200, status)
+
+
+both_roads(globals())

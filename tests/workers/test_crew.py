@@ -1,0 +1,125 @@
+"""`gateway.workers.crew`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.workers.crew import Crew, Worker
+from gateway.workers.link import FROM_PARENT, TO_PARENT, Link, Message
+
+
+class _Process:
+    """The transport of a process that does nothing by itself."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.signals: list[str] = []
+        self.said: list[Message] = []
+        self._link = Link(self.said.append)
+        self._link.makeConnection(self)
+
+    def write(self, data: bytes) -> None:
+        """Nothing is answered."""
+
+    def writeToChild(self, fd: int, data: bytes) -> None:
+        assert fd == FROM_PARENT
+        self._link.dataReceived(data)
+
+    def signalProcess(self, name: str) -> None:
+        self.signals.append(name)
+
+
+class _Reactor(Clock):
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: list[_Process] = []
+        self.protocols: list[Worker] = []
+        self.descriptors: dict[int, Any] = {}
+
+    def spawnProcess(self, protocol: Worker, program: str, arguments: list[str], env: Any, childFDs: Any) -> None:
+        self.descriptors = childFDs
+        process = _Process(100 + len(self.processes))
+        self.processes.append(process)
+        self.protocols.append(protocol)
+        protocol.makeConnection(process)  # type: ignore[arg-type]
+
+
+class CrewTests(SynchronousTestCase):
+    """Two workers without sockets."""
+
+    def setUp(self) -> None:
+        self.reactor = _Reactor()
+        self.began: list[int] = []
+        self.gone: list[int] = []
+        self.heard: list[tuple[int, str]] = []
+        self.crew = Crew(
+            self.reactor,
+            [(), ()],
+            began=lambda worker: self.began.append(worker.number),
+            left=lambda worker: self.gone.append(worker.number),
+            received=lambda worker, message: self.heard.append((worker.number, message["kind"])),
+        )
+        self.crew.start()
+
+    def says(self, index: int, kind: str, **others: Any) -> None:
+        """What process ``index`` says arrives, byte by byte."""
+        text = json.dumps({"kind": kind, **others}).encode()
+        for byte in len(text).to_bytes(4, "big") + text:
+            self.reactor.protocols[index].childDataReceived(TO_PARENT, bytes([byte]))
+
+    def test_begin(self) -> None:
+        """Each gets pipes both ways; only who serves is told things."""
+        self.assertEqual([1, 2], self.began)
+        self.assertEqual({0: 0, 1: 1, 2: 2, FROM_PARENT: "w", TO_PARENT: "r"}, self.reactor.descriptors)
+        self.says(1, "ready")
+        self.assertEqual([(2, "ready")], self.heard)
+        self.crew.tell("reopen")
+        self.assertEqual([[], [{"kind": "reopen"}]], [process.said for process in self.reactor.processes])
+
+    def test_replaced(self) -> None:
+        """A worker that dies is replaced after a pause, which grows while that goes on."""
+        pauses = []
+        for number in range(8):
+            self.reactor.protocols[-1].processEnded(Failure(ProcessTerminated(signal=9)))
+            call = self.reactor.getDelayedCalls()[0]
+            pauses.append(round(call.getTime() - self.reactor.seconds(), 3))
+            self.reactor.advance(pauses[-1])
+            self.assertEqual(3 + number, len(self.reactor.processes))
+        self.assertEqual([0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0], pauses)
+        self.assertEqual([2] * 8, self.gone)
+
+    def test_steady_worker(self) -> None:
+        """One that has lived is replaced at once."""
+        self.reactor.advance(60)
+        self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
+        self.reactor.advance(0.1)
+        self.assertEqual(3, len(self.reactor.processes))
+
+    def test_stop(self) -> None:
+        """All are told to stop; who does not is killed after the limit and a little."""
+        stopped = self.crew.stop(10)
+        self.assertEqual(["stop", "stop"], [process.said[-1]["kind"] for process in self.reactor.processes])
+        self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
+        self.assertNoResult(stopped)
+        self.reactor.advance(12.9)
+        self.assertEqual([], self.reactor.processes[1].signals)
+        self.reactor.advance(0.2)
+        self.assertEqual(["KILL"], self.reactor.processes[1].signals)
+        self.reactor.protocols[1].processEnded(Failure(ProcessTerminated(signal=9)))
+        self.successResultOf(stopped)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_stop_while_one_is_away(self) -> None:
+        """A replacement that was to come does not."""
+        self.reactor.protocols[0].processEnded(Failure(ProcessTerminated(signal=9)))
+        stopped = self.crew.stop(10)
+        self.reactor.protocols[1].processEnded(Failure(ProcessDone(0)))
+        self.successResultOf(stopped)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+        self.assertEqual(2, len(self.reactor.processes))

@@ -1,0 +1,103 @@
+"""`gateway.workers.worker` and `gateway.workers.parent`: what they tell each other, without processes."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from gateway.config.model import Gateway
+from gateway.testing import request_head
+from gateway.values import Outcome
+from gateway.workers.link import Message
+from gateway.workers.worker import WorkerService
+
+_MODEL = Gateway.model_validate(
+    {
+        "listeners": [{"name": "web", "address": "127.0.0.1", "port": 0}],
+        "pools": [{"name": "pool", "members": [{"host": "127.0.0.1", "port": 9}, {"host": "127.0.0.1", "port": 10}]}],
+        "settings": [{"name": "s"}],
+        "rules": [{"name": "rule", "listener": "web", "pool": "pool", "settings": "s"}],
+    }
+)
+
+
+class _Link:
+    def __init__(self) -> None:
+        self.said: list[Message] = []
+
+    def send(self, kind: str, **others: Any) -> None:
+        self.said.append({"kind": kind, **others})
+
+
+class WorkerTests(TestCase):
+    """A worker that is told things."""
+
+    def setUp(self) -> None:
+        self.link: Any = _Link()
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            sock.listen()
+            self.port = sock.getsockname()[1]
+            number = sock.detach()
+        self.worker = WorkerService(
+            _MODEL, sockets={"web": number}, link=self.link, reactor=reactor, access_log="off", transport="twisted"
+        )
+        self.pool = self.worker.pools["pool", "s"]
+
+    def serve(self) -> None:
+        """Start it, and stop it with the test."""
+        self.worker.startService()
+        self.addCleanup(self.worker.stopService)
+
+    def test_ready(self) -> None:
+        """It listens on the socket that it was given, does not probe, and says when it serves."""
+        self.serve()
+        self.assertEqual([{"kind": "ready"}], self.link.said)
+        self.assertEqual({"web": self.port}, self.worker.ports)
+        self.assertEqual(["unknown", "unknown"], [backend.state for backend in self.pool.backends])
+
+    def test_health(self) -> None:
+        """Verdicts and draining are obeyed; who is not known is left out."""
+        self.serve()
+        backends = [
+            ("pool", "s", "127.0.0.1:9", True, False, "fine"),
+            ("pool", "s", "127.0.0.1:10", None, True, "drained"),
+            ("pool", "s", "127.0.0.1:11", True, False, "a stranger"),
+            ("other", "s", "127.0.0.1:9", True, False, "a stranger"),
+        ]
+        self.worker.told({"kind": "health", "backends": backends})
+        states = [(backend.state, backend.reason) for backend in self.pool.backends]
+        self.assertEqual([("up", "fine"), ("draining", "drained")], states)
+        self.worker.told({"kind": "health", "backends": [("pool", "s", "127.0.0.1:9", False, False, "bad")]})
+        self.assertEqual("down", self.pool.backends[0].state)
+
+    def test_loads(self) -> None:
+        """It counts what others hold, and tells only what it holds itself, when that has changed."""
+        self.worker.told({"kind": "health", "backends": [("pool", "s", "127.0.0.1:9", True, False, "fine")]})
+        self.worker.told({"kind": "loads", "elsewhere": [("pool", "127.0.0.1:9", 5), ("pool", "nobody", 1)]})
+        lease = self.pool.lease(request_head())
+        self.assertEqual(6, self.pool.backends[0].active)
+        self.worker._tell_loads()
+        held = self.link.said[-1]["held"]
+        self.assertIn(("pool", "127.0.0.1:9", 1), held)
+        before = len(self.link.said)
+        self.worker._tell_loads()
+        self.assertEqual(before, len(self.link.said))
+        lease.release(Outcome())
+        self.worker.told({"kind": "loads", "elsewhere": [("pool", "127.0.0.1:9", 0)]})
+        self.assertEqual(0, self.pool.backends[0].active)
+        self.worker._tell_loads()
+        self.assertEqual([("pool", "127.0.0.1:9", 0)], self.link.said[-1]["held"])
+        self.worker.road.stop()
+
+    def test_asked(self) -> None:
+        """Its numbers, for the parent's admin site; and an unknown word of a later version is not minded."""
+        self.serve()
+        self.worker.told({"kind": "ask", "number": 3, "sessions": 10})
+        self.worker.told({"kind": "something new"})
+        answer = self.link.said[-1]
+        self.assertEqual(("answer", 3, 0, []), (answer["kind"], answer["number"], answer["count"], answer["sessions"]))
+        self.assertIn("gateway_requests_total", answer["metrics"])
