@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,18 +13,22 @@ from gateway.routing.table import needed_pools
 from gateway.upstream.tls import probe_tls
 
 if TYPE_CHECKING:
-    from gateway.config.model import Gateway
+    from gateway.config.model import Gateway, Strategy
     from gateway.config.model import Probe as ProbeModel
     from gateway.health.monitor import HealthMonitor
-    from gateway.interfaces import IRoad
+    from gateway.interfaces import IMiddleware, IRoad
     from gateway.pools.backend import Loads
     from gateway.registry import Registry
     from gateway.services import Services
     from gateway.upstream.tls import Roots
 
-__all__ = ["check_strategies", "make_pools", "watch_pools"]
+__all__ = ["Place", "check_strategies", "make_middleware", "make_pools", "uses", "watch_pools"]
+
+Place = tuple[str, ...]
+"""Where strategies are listed: ``()`` gateway, ``("listener", name)``, ``("rule", name)``, ``("path", map, "0")``."""
 
 _T = TypeVar("_T")
+_K = TypeVar("_K")
 
 
 def make_pools(registry: Registry, model: Gateway, services: Services, loads: Loads) -> dict[tuple[str, str], Pool]:
@@ -83,21 +87,68 @@ def watch_pools(
         monitor.watch(pool, strategy, probe)
 
 
+def uses(model: Gateway, field: str) -> Iterator[tuple[Place, str, tuple[Strategy, ...]]]:
+    """Whatever in ``model`` has a list of strategies called ``field``: its place, the list's path, and the list."""
+    owners: list[tuple[Place, str, object]] = [((), "", model)]
+    owners += [(("listener", each.name), f"listeners[{number}].", each) for number, each in enumerate(model.listeners)]
+    owners += [(("rule", each.name), f"rules[{number}].", each) for number, each in enumerate(model.rules)]
+    owners += [
+        (("path", each.name, str(position)), f"pathMaps[{number}].pathRules[{position}].", path_rule)
+        for number, each in enumerate(model.path_maps)
+        for position, path_rule in enumerate(each.path_rules)
+    ]
+    for place, path, owner in owners:
+        strategies = getattr(owner, field, ())
+        if strategies:
+            yield place, f"{path}{field}", strategies
+
+
+def make_middleware(registry: Registry, model: Gateway, services: Services) -> dict[Place, tuple[IMiddleware, ...]]:
+    """All middleware of ``model`` by the place where it is listed, each built once. Raises `ConfigurationError`."""
+    given = services._replace(model=model)
+
+    def make(strategy: Strategy, path: str) -> IMiddleware:
+        name, options = strategy.strategy, strategy.options
+        built: IMiddleware = registry.build("gateway.middleware", name, options, given, path, f"{path}.options")
+        return built
+
+    found = {place: (path, strategies) for place, path, strategies in uses(model, "middleware")}
+    built = _all(
+        {
+            (place, number): partial(make, strategy, f"{path}[{number}]")
+            for place, (path, strategies) in found.items()
+            for number, strategy in enumerate(strategies)
+        }
+    )
+    return {
+        place: tuple([built[place, number] for number in range(len(strategies))])
+        for place, (_, strategies) in found.items()
+    }
+
+
 def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
     """What is wrong with the strategies that ``model`` names and with their options. Nothing is built."""
 
     def check(group: str, name: str, options: Mapping[str, object], path: str, word: str) -> None:
-        found = registry.find(group, name, f"{path}.{word}")
+        found = registry.find(group, name, f"{path}.{word}" if word else path)
         registry.options(found, options, f"{path}.{'selectorOptions' if word == 'selector' else 'options'}")
 
     problems: list[Problem] = []
-    checks = [
-        partial(check, "gateway.selectors", pool.selector, pool.selector_options, f"pools[{number}]", "selector")
-        for number, pool in enumerate(model.pools)
-    ] + [
-        partial(check, "gateway.probes", probe.strategy, probe.options, f"probes[{number}]", "strategy")
-        for number, probe in enumerate(model.probes)
-    ]
+    checks = (
+        [
+            partial(check, "gateway.selectors", pool.selector, pool.selector_options, f"pools[{number}]", "selector")
+            for number, pool in enumerate(model.pools)
+        ]
+        + [
+            partial(check, "gateway.probes", probe.strategy, probe.options, f"probes[{number}]", "strategy")
+            for number, probe in enumerate(model.probes)
+        ]
+        + [
+            partial(check, "gateway.middleware", each.strategy, each.options, f"{path}[{number}]", "")
+            for _, path, strategies in uses(model, "middleware")
+            for number, each in enumerate(strategies)
+        ]
+    )
     for attempt in checks:
         try:
             attempt()
@@ -112,9 +163,9 @@ def _probe_path(model: Gateway, probe: ProbeModel) -> str:
     )
 
 
-def _all(makers: Mapping[tuple[str, str], Callable[[], _T]]) -> dict[tuple[str, str], _T]:
+def _all(makers: Mapping[_K, Callable[[], _T]]) -> dict[_K, _T]:
     """What all ``makers`` make; if some fail, their problems together, each once."""
-    made: dict[tuple[str, str], _T] = {}
+    made: dict[_K, _T] = {}
     problems: dict[Problem, None] = {}
     for pair, maker in makers.items():
         try:

@@ -24,6 +24,7 @@
     │   ├── BackendProtocolError    502
     │   └── BackendTimeout          504
     ├── PluginFailed            500  a strategy raised or returned nonsense
+    │   └── PluginTimeout           500  it took too long
     ├── ShuttingDown            503
     └── SessionEnded            a WebSocket session that the gateway ends, with a close code
 
@@ -44,7 +45,7 @@ __all__ = [
     "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere", "VersionNotSupported",
     "NoRoute", "ClientGone",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
-    "BackendProtocolError", "BackendTimeout", "PluginFailed", "ShuttingDown", "SessionEnded",
+    "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginTimeout", "ShuttingDown", "SessionEnded",
     "Problem", "ConfigurationError",
 ]  # fmt: skip
 
@@ -214,6 +215,12 @@ class PluginFailed(GatewayError):
     """A strategy raised, or returned something its interface does not allow."""
 
     cause = "plugin_failed"
+
+
+class PluginTimeout(PluginFailed):
+    """A strategy did not come back in time."""
+
+    cause = "plugin_timeout"
 
 
 class ShuttingDown(GatewayError):

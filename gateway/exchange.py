@@ -3,7 +3,7 @@
 ::
 
     ROUTING ──reply──────────────────────────────┐
-       │ route, lease                            │
+       │ route, middleware, lease                │
     CONNECTING ──refused, another backend left─┐ │
        │ connected, or an idle connection ◄────┘ │
     WAITING ──closed before a byte came: retry   │
@@ -35,22 +35,26 @@ from gateway.errors import (
     ClientGone,
     GatewayError,
     PluginFailed,
+    PluginTimeout,
     RequestTimeout,
+    SessionEnded,
     UpgradeRefused,
 )
 from gateway.http.bodies import chunk, last_chunk
 from gateway.http.forwarding import error_reply, request_bytes
 from gateway.interfaces import IUpstreamListener
+from gateway.listener.forwarded import TrustedProxies, client_address
+from gateway.passage import Passage
 from gateway.relay.flow import CONNECTING, FEEDING
 from gateway.relay.splice import Splice
 from gateway.relay.watch import Watch
 from gateway.routing.targets import upstream_host, upstream_target
-from gateway.values import CHUNKED, Fields, Outcome, Reply, RequestHead, ResponseHead, Route
+from gateway.values import CHUNKED, Context, Fields, Outcome, Reply, RequestHead, ResponseHead, Route
 from gateway.websocket.handshake import check_request, check_response
 
 if TYPE_CHECKING:
     from gateway.config.model import Limits
-    from gateway.interfaces import IBackend, ILease, IOutcomeObserver, IRouter
+    from gateway.interfaces import IBackend, ILease, IMiddleware, IOutcomeObserver, IRouter
     from gateway.listener.http1 import ClientConnection
     from gateway.observe.sessions import Sessions
     from gateway.transport.deadlines import Deadlines
@@ -63,6 +67,7 @@ MOST_ATTEMPTS = 3
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _REPLAYED_BYTES = 65536
+_PATIENCE = 30.0
 
 ROUTING, WAITING_TO_CONNECT, WAITING, STREAMING, TUNNEL, DONE = range(6)
 
@@ -73,7 +78,7 @@ class Surroundings:
     """What all exchanges of a gateway share. Built by the service, changed by a reload.
 
     ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a function when others have had their
-    turn.  ``stopping``: no keep-alive any more.
+    turn.  ``trusted``: whose X-Forwarded-For is believed.  ``stopping``: no keep-alive any more.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class Surroundings:
         sessions: Sessions,
         soon: Callable[[Callable[[], None]], object],
         observers: Sequence[IOutcomeObserver] = (),
+        trusted: TrustedProxies | None = None,
     ) -> None:
         self.router = router
         self.upstream_for = upstream_for
@@ -96,6 +102,7 @@ class Surroundings:
         self.sessions = sessions
         self.soon = soon
         self.observers = tuple(observers)
+        self.trusted = trusted or TrustedProxies()
         self.stopping = False
         self._trace_prefix = os.urandom(8).hex()
         self._trace_number = int.from_bytes(os.urandom(6), "big")
@@ -133,7 +140,8 @@ class Exchange:
     _route: Route | None = None
     _lease: ILease | None = None
     _upstream: UpstreamConnection | None = None
-    _connecting: Deferred[UpstreamConnection] | None = None
+    _awaited: Deferred[Any] | None = None
+    _passage: Passage | None = None
     _tried: tuple[IBackend, ...] = ()
     _use_idle = True
     _pending = b""
@@ -147,6 +155,7 @@ class Exchange:
     ) -> None:
         self._shared = shared
         self._client = client
+        self._out: ClientConnection | Passage = client
         self._head = head
         self._added = added
         self.outcome = outcome
@@ -174,20 +183,93 @@ class Exchange:
             _log.failure("the router failed on {method} {path}", method=head.method, path=head.path)
             self._fail(PluginFailed(f"the router failed: {type(error).__name__}: {error}"))
             return
-        if where.__class__ is Route:
+        if where.__class__ is Route and not where.middleware:
             self._route = self.outcome.route = where
             self._attempt()
+        else:
+            self._routed(where)
+
+    def _routed(self, where: Any) -> None:
+        """What a router decided, where that is more than a route without middleware."""
+        if isinstance(where, Route):
+            self._route = self.outcome.route = where
+            if where.middleware:
+                self._enter(where.middleware)
+            else:
+                self._attempt()
         elif isinstance(where, Reply):
-            self._answer(where)
+            if where.middleware:
+                self._enter(where.middleware, where)
+            else:
+                self._answer(where)
+        elif isinstance(where, Deferred) and self._awaited is None:
+            self._wait(where, self._routed, "the router")
         else:
             self._fail(PluginFailed(f"the router returned {type(where).__name__}, not a Route or a Reply"))
+
+    def _enter(self, chain: Sequence[IMiddleware], reply: Reply | None = None) -> None:
+        """Let the request through ``chain``; then it gets ``reply``, or goes to a backend."""
+        shared, head = self._shared, self._head
+        address = client_address(self.outcome.peer, head, shared.trusted)
+        context = Context(self.outcome, self._route, shared.seconds, address)
+        self._passage = self._out = passage = Passage(self, self._client, chain, head, context)
+
+        def passed(found: RequestHead | Reply) -> None:
+            if isinstance(found, Reply):
+                self._answer(found)
+                return
+            self._head, self._added = found, passage.added(self._added)
+            if reply is not None:
+                self._answer(reply)
+            else:
+                self._attempt()
+
+        try:
+            found = passage.enter()
+        except GatewayError as error:
+            self._fail(error)
+            return
+        if isinstance(found, Deferred):
+            self._wait(found, passed, "middleware")
+        else:
+            passed(found)
+
+    def _wait(self, awaited: Deferred[Any], go_on: Callable[[Any], None], who: str) -> None:
+        """Go on when ``awaited`` has a result. The body is held meanwhile, and the time bounded (see `expired`)."""
+        client, shared = self._client, self._shared
+        if not self._complete:
+            client.hold(CONNECTING)
+        self._awaited = awaited
+        shared.deadlines.set(client, shared.seconds() + self._patience())
+
+        def arrived(result: Any) -> None:
+            self._awaited = None
+            if self.phase != DONE:
+                go_on(result)
+
+        def failed(failure: Failure) -> None:
+            self._awaited = None
+            if self.phase == DONE:
+                return
+            error = failure.value
+            if not isinstance(error, GatewayError):
+                _log.failure("{who} failed", failure, who=who)
+                error = PluginFailed(f"{who} failed: {type(error).__name__}: {failure.getErrorMessage()}")
+            self._fail(error)
+
+        awaited.addCallbacks(arrived, failed)
+
+    def _patience(self) -> float:
+        """Seconds that a router or middleware may wait for somebody."""
+        limit = self._shared.limits.middleware_timeout
+        return limit or (self._route.settings.request_timeout if self._route else _PATIENCE)
 
     def request_data(self, data: bytes, complete: bool, trailers: Fields = ()) -> None:
         """More of the request body; with ``complete`` its end."""
         self._complete = complete
         upstream = self._upstream
         if upstream is None:
-            if self._connecting is not None:
+            if self._awaited is not None:
                 self._pending += data
                 self._trailers = trailers
             return
@@ -215,6 +297,8 @@ class Exchange:
         client, settings = self._client, self._route.settings if self._route else None
         if self.phase == STREAMING and client.stuck:
             self._fail(ClientGone("the client does not read its response"))
+        elif self.phase == ROUTING:
+            self._fail(PluginTimeout(f"a router or middleware had no answer after {self._patience():g} s"))
         elif not self._complete and not client.held:
             self._fail(RequestTimeout("the client did not send its request body in time"))
         else:
@@ -249,11 +333,11 @@ class Exchange:
         self._shared.deadlines.clear(self._client)
         if not self._complete:
             self._client.hold(CONNECTING)
-        self._connecting = ways.connect(host)
-        self._connecting.addCallbacks(self._connected, self._not_connected)
+        self._awaited = ways.connect(host)
+        self._awaited.addCallbacks(self._connected, self._not_connected)
 
     def _connected(self, connection: UpstreamConnection) -> None:
-        self._connecting = None
+        self._awaited = None
         if self.phase == DONE:
             connection.finish(False)
             return
@@ -261,7 +345,7 @@ class Exchange:
         self._send(connection)
 
     def _not_connected(self, failure: Failure) -> None:
-        self._connecting = None
+        self._awaited = None
         if self.phase == DONE:
             return
         error = failure.value
@@ -305,7 +389,7 @@ class Exchange:
             if status == 101:
                 self._switch(head, data)
             else:
-                client.respond(head, b"", False)
+                self._out.respond(head, b"", False)
             return
         outcome = self.outcome
         outcome.status = outcome.upstream_status = status
@@ -314,24 +398,38 @@ class Exchange:
         self.phase = STREAMING
         if end:
             self._end(None)
-            client.respond(head, data, True)
+            self._out.respond(head, data, True)
             return
         self._shared.deadlines.set(client, now + self._route.settings.request_timeout)  # type: ignore[union-attr]
         upstream = self._upstream
         assert upstream is not None
         client.fed_by(upstream)
-        client.respond(head, data, False)
+        self._out.respond(head, data, False)
 
     def upstream_data(self, data: bytes, end: bool, trailers: Fields = ()) -> None:
         """More of the response body."""
-        client = self._client
         if end:
             self._end(None)
-            client.send(data, True, trailers)
+            self._out.send(data, True, trailers)
         else:
             shared = self._shared
-            shared.deadlines.set(client, shared.seconds() + self._route.settings.request_timeout)  # type: ignore[union-attr]
-            client.send(data, False)
+            limit = self._route.settings.request_timeout  # type: ignore[union-attr]
+            shared.deadlines.set(self._client, shared.seconds() + limit)
+            self._out.send(data, False)
+
+    def response_failed(self, error: GatewayError, begun: bool) -> None:
+        """A middleware failed on the response, whose head has been sent if it has ``begun``."""
+        client, outcome = self._client, self.outcome
+        if self.phase != DONE:
+            self.phase = STREAMING if begun else WAITING
+            self._fail(error)
+            return
+        outcome.error, outcome.cause = error, error.cause
+        if begun:
+            client.abort()
+        else:
+            outcome.status = error.status
+            client.reply(error_reply(error.status))
 
     def upstream_failed(self, error: GatewayError) -> None:
         """The connection could not be made, or ended before the response was complete."""
@@ -384,6 +482,13 @@ class Exchange:
             upstream.finish(False)
             self.upstream_failed(error)
             return
+        passage = self._passage
+        if passage is not None:
+            try:
+                head = passage.switching(head)
+            except GatewayError as refused:
+                self._fail(refused)
+                return
         outcome, shared = self.outcome, self._shared
         outcome.status = outcome.upstream_status = 101
         outcome.responded = shared.seconds()
@@ -391,6 +496,10 @@ class Exchange:
         kind: Any = Watch if request.upgrade == "websocket" else Splice
         tunnel = kind(shared, client, upstream, outcome, self._lease, self._route.settings)
         self._upstream = self._lease = None
+        if passage is not None and passage.context.ends_at is not None:
+            context = passage.context
+            ending = SessionEnded(context.end_code, context.end_reason or "the session's time is over", "expired")
+            tunnel.end_at(context.ends_at, ending)
         client.respond(head, b"", False)
         tunnel.open(data)
 
@@ -400,7 +509,7 @@ class Exchange:
         self.outcome.status = reply.status
         self.outcome.cause = reply.cause
         self._end(None)
-        self._client.reply(reply)
+        self._out.reply(reply)
 
     def _fail(self, error: GatewayError) -> None:
         """Answer with the error's status if no response has begun, else cut the connection."""
@@ -417,7 +526,7 @@ class Exchange:
         if isinstance(error, UpgradeRefused) and error.status == 426:
             version = (("Sec-WebSocket-Version", "13"), ("Connection", "Upgrade"), ("Upgrade", "websocket"))
             reply = reply._replace(fields=(*reply.fields, *version))
-        client.reply(reply)
+        self._out.reply(reply)
 
     def _end(self, error: GatewayError | None) -> None:
         """Give back what was used. The client's side records the outcome when the last byte is written."""
@@ -434,7 +543,15 @@ class Exchange:
         if upstream is not None:
             outcome.upstream_received, outcome.upstream_sent = upstream.received, upstream.sent
             upstream.finish(error is None and self._complete)
-        if self._connecting is not None:
-            self._connecting.cancel()
+        if self._awaited is not None:
+            self._give_up()
         if lease is not None:
             lease.release(outcome)
+
+    def _give_up(self) -> None:
+        """Cancel what is awaited; a canceller that fails is somebody else's code and harms nobody."""
+        assert self._awaited is not None
+        try:
+            self._awaited.cancel()
+        except Exception:
+            _log.failure("giving up what was awaited failed")

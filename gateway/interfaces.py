@@ -1,6 +1,6 @@
 """Every contract of the project, readable in one sitting.
 
-Strategies (`IRouter`, `ISelector`, `IProbe`, `IOutcomeObserver`) are what strangers implement; each comes from an
+Strategies (`IRouter`, `IAsyncRouter`, `IMiddleware`, `ISelector`, `IProbe`, `IOutcomeObserver`) are what strangers implement; each comes from an
 `IStrategyFactory` that is found by name.  The other interfaces join the gateway's own
 rooms.  Unless a method says otherwise it is called in the reactor thread, must not block, and may be
 called again before the first result is used.
@@ -11,8 +11,8 @@ from __future__ import annotations
 from zope.interface import Attribute, Interface
 
 __all__ = [
-    "IBackend", "IClientStream", "ILease", "IOutcomeObserver", "IPool", "IProbe", "IRoad", "IRouter", "ISelector",
-    "ISession", "IStrategyFactory", "ITunnel", "IUpstreamListener",
+    "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "ILease", "IMiddleware", "IOutcomeObserver", "IPool",
+    "IProbe", "IRoad", "IRouter", "ISelector", "ISession", "IStrategyFactory", "ITunnel", "IUpstreamListener",
 ]  # fmt: skip
 
 
@@ -44,6 +44,63 @@ class IRouter(Interface):
         name of the bound port's first listener.  Pure and immediate: no I/O, no Deferred.  Raises
         `gateway.errors.NoRoute` where nothing matches.
         """
+
+
+class IAsyncRouter(Interface):
+    """Decides where a request goes when that takes time: it asks somebody."""
+
+    def route(head, listener):
+        """Return a Deferred of a `gateway.values.Route` or a `gateway.values.Reply`.
+
+        Called as `IRouter.route` is.  The client's body is not read meanwhile.  The Deferred is cancelled when the client
+        leaves or when ``limits.middlewareTimeout`` has passed (500).
+        """
+
+
+class IMiddleware(Interface):
+    """Looks at requests and responses of a route, and may change, answer or refuse them.
+
+    A request passes through those of the gateway, the listener, the rule and the path rule, in this order, and its
+    response through the same in reverse.  Heads are immutable: change one with `gateway.http.changes.with_fields` or
+    ``_replace``.  What frames a message (Content-Length, Transfer-Encoding, Connection, Upgrade …) cannot be changed.
+    """
+
+    traffic = Attribute(
+        "Which requests it is asked about: a frozenset of ``http`` (plain requests) and ``upgrade`` (WebSocket "
+        "handshakes and other upgrades)."
+    )
+
+    def request(head, context):
+        """Called once per request, after routing and before a backend is chosen; the body may not be there yet.
+
+        Return ``None`` to let it pass; a changed `RequestHead`; a `Reply` to answer it here; or a Deferred (or a
+        coroutine) of one of these.  While it waits the client's body is not read; it is cancelled when the client leaves,
+        or when ``limits.middlewareTimeout`` has passed (500).  ``context`` is the exchange's `gateway.values.Context`.
+        """
+
+    def response(head, context):
+        """Called once for the final `ResponseHead`, or the 101 of an upgrade, of a request that came through `request`.
+
+        Also for answers that the gateway gives itself: redirects, errors (502, 504), and the reply of a middleware
+        further in; not for its own.  Return ``None`` or a changed head.  Must be immediate.
+        """
+
+    def body(head, context):
+        """Called after all `response` methods, where the response has a body; never for upgrades.
+
+        Return ``None`` to let the body pass as it is, or an `IBodyEncoder`.  Whoever encodes says so in `response`
+        (Content-Encoding, Vary, ETag); the length is taken care of.
+        """
+
+
+class IBodyEncoder(Interface):
+    """Changes the bytes of one response body."""
+
+    def feed(data):
+        """Return the bytes to send for ``data``; may be empty."""
+
+    def end():
+        """The body is complete: return what is left. Called once, and not at all where the response is cut."""
 
 
 class ISelector(Interface):
@@ -233,6 +290,9 @@ class ISession(Interface):
 
     def end(error):
         """End it with the close code of a `gateway.errors.SessionEnded`. Idempotent."""
+
+    def end_at(when, error):
+        """End it with ``error`` (see `end`) at ``when``, in monotonic seconds, if it is still there then."""
 
     def cut():
         """End it at once, without a word; for those that did not end in time. Idempotent."""

@@ -20,9 +20,10 @@ from zope.interface import Interface
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
-from gateway.assembly import check_strategies, make_pools, watch_pools
+from gateway.assembly import check_strategies, make_middleware, make_pools, watch_pools
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import (
+    IMiddleware,
     IOutcomeObserver,
     IProbe,
     IRouter,
@@ -32,6 +33,7 @@ from gateway.interfaces import (
 from gateway.services import Services
 
 if TYPE_CHECKING:
+    from gateway.assembly import Place
     from gateway.config.model import Gateway
     from gateway.health.monitor import HealthMonitor
     from gateway.interfaces import IRoad
@@ -55,6 +57,7 @@ class Group(NamedTuple):
 
 GROUPS: Mapping[str, Group] = {
     "gateway.routers": Group("router", IRouter),
+    "gateway.middleware": Group("middleware", IMiddleware),
     "gateway.selectors": Group("selector", ISelector),
     "gateway.probes": Group("probe strategy", IProbe),
     "gateway.observers": Group("observer", IOutcomeObserver),
@@ -170,6 +173,10 @@ class Registry:
     def pools(self, model: Gateway, loads: Loads) -> dict[tuple[str, str], Pool]:
         """See `gateway.assembly.make_pools`."""
         return make_pools(self, model, self._services, loads)
+
+    def middleware(self, model: Gateway) -> Mapping[Place, tuple[IMiddleware, ...]]:
+        """See `gateway.assembly.make_middleware`."""
+        return make_middleware(self, model, self._services)
 
     def watch(
         self, model: Gateway, pools: Mapping[tuple[str, str], Pool], monitor: HealthMonitor, road: IRoad, roots: Roots

@@ -112,13 +112,14 @@ class GatewayService(Service):
             sessions=self.sessions,
             soon=partial(reactor.callLater, 0),
             observers=self.make_observers(),
+            trusted=TrustedProxies(model.limits.trusted_proxies),
         )
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
 
     def make_router(self) -> Any:
         """The `IRouter`; the configuration's routing table unless overridden."""
-        return RoutingTable(self.model, self.pools)
+        return RoutingTable(self.model, self.pools, self.registry.middleware(self.model))
 
     def make_observers(self) -> list[IOutcomeObserver]:
         """Who is told how exchanges ended: metrics, the access log, and those given."""
@@ -127,8 +128,9 @@ class GatewayService(Service):
 
     def listener_factory(self, listener: str, port: int, tls: bool) -> ListenerFactory:
         """The factory behind a bound port."""
-        trusted = TrustedProxies(self.model.limits.trusted_proxies)
-        return ListenerFactory(listener, port, self.shared, trusted, tls=tls, admits=self._admits, lost=self._lost)
+        return ListenerFactory(
+            listener, port, self.shared, self.shared.trusted, tls=tls, admits=self._admits, lost=self._lost
+        )
 
     def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None) -> Any:
         """The ``IStreamServerEndpoint`` of a bound port; ``listener`` is the first that shares it."""

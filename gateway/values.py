@@ -7,17 +7,17 @@ filled in while an exchange goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
     from gateway.errors import GatewayError
-    from gateway.interfaces import IBackend, IPool
+    from gateway.interfaces import IBackend, IMiddleware, IPool
 
 __all__ = [
-    "CHUNKED", "UNTIL_CLOSE", "Fields", "Outcome", "Peer", "ProbeResult", "Reply", "RequestHead", "ResponseHead",
-    "Route",
+    "CHUNKED", "UNTIL_CLOSE", "Context", "Fields", "Outcome", "Peer", "ProbeResult", "Reply", "RequestHead",
+    "ResponseHead", "Route",
 ]  # fmt: skip
 
 CHUNKED = -1
@@ -111,6 +111,7 @@ class Route(NamedTuple):
     ``matched``: the literal part of the path pattern that matched (pattern without ``*``), which a
     ``path`` override of the settings replaces; empty for Basic rules and defaults.
     ``verbatim``: the settings override neither path nor host, so that both go on as the client sent them.
+    ``middleware``: what the request and its response pass through, outermost first.
     """
 
     listener: str
@@ -120,15 +121,78 @@ class Route(NamedTuple):
     path_rule: str = ""
     matched: str = ""
     verbatim: bool = False
+    middleware: Sequence[IMiddleware] = ()
 
 
 class Reply(NamedTuple):
-    """An answer that the gateway gives itself: a redirect, or a refusal by a plugin."""
+    """An answer that the gateway gives itself: a redirect, or a refusal by a plugin.
+
+    ``cause``: one lower-case word for the log.  ``middleware``: as in `Route`, where a router answers.
+    """
 
     status: int
     fields: Fields = ()
     body: bytes = b""
     cause: str = "reply"
+    middleware: Sequence[IMiddleware] = ()
+
+
+class Context:
+    """What a middleware is told of one exchange, and where it leaves what it found out.
+
+    ``peer``, ``scheme`` (``http`` or ``https``), ``listener``, ``trace_id``: of the connection and the request.
+    ``address``: the client's address, as text; behind a trusted proxy the one that the proxy names.
+    ``route``: the `Route`, or ``None`` where the gateway answers itself (a redirect).
+    ``user``: who the client is, for the log; empty until a middleware knows and sets it.
+    ``ends_at``: when a session opened by this request has to end, in seconds of ``clock()``, with ``end_code`` and
+    ``end_reason``; `end_session` sets all three.
+    ``notes``: for the middleware's own use, from the request to its response; take your own name as the key.
+    ``clock``: gives monotonic seconds.
+    """
+
+    __slots__ = ("_outcome", "address", "clock", "end_code", "end_reason", "ends_at", "notes", "route")
+
+    def __init__(
+        self, outcome: Outcome, route: Route | None, clock: Callable[[], float], address: str | None = None
+    ) -> None:
+        self._outcome = outcome
+        self.route = route
+        self.clock = clock
+        self.address = outcome.peer.host if address is None else address
+        self.notes: dict[str, Any] = {}
+        self.ends_at: float | None = None
+        self.end_code = 4401
+        self.end_reason = ""
+
+    @property
+    def peer(self) -> Peer:
+        """The other end of the connection: the client, or a proxy before it."""
+        return self._outcome.peer
+
+    @property
+    def scheme(self) -> str:
+        return self._outcome.scheme
+
+    @property
+    def listener(self) -> str:
+        return self.route.listener if self.route is not None else self._outcome.listener
+
+    @property
+    def trace_id(self) -> str:
+        return self._outcome.trace_id
+
+    @property
+    def user(self) -> str:
+        return self._outcome.user
+
+    @user.setter
+    def user(self, user: str) -> None:
+        self._outcome.user = user
+
+    def end_session(self, at: float, code: int = 4401, reason: str = "") -> None:
+        """A session opened by this request ends at ``at`` (see ``ends_at``) with this code; the earliest counts."""
+        if self.ends_at is None or at < self.ends_at:
+            self.ends_at, self.end_code, self.end_reason = at, code, reason
 
 
 class ProbeResult(NamedTuple):
@@ -156,6 +220,7 @@ class Outcome:
     trace_id: str = ""
     listener: str = ""
     route: Route | None = None
+    user: str = ""
     backend: IBackend | None = None
     upstream_received: int = 0
     upstream_sent: int = 0

@@ -189,8 +189,10 @@ class Dialogue:
     """A gateway with one listener for ``example.com``, one pool, and a redirect for ``/moved/``.
 
     ``settings`` and ``limits`` are those of the configuration; ``router`` replaces the routing table; ``tls_for`` is
-    that of `Upstream`; ``trusted`` are networks of proxies.
+    that of `Upstream`; ``trusted`` are networks of proxies; ``middleware`` is the gateway's.
     """
+
+    no_errors = frozenset({"ok", "redirect", "reply"})
 
     def __init__(
         self,
@@ -204,6 +206,7 @@ class Dialogue:
         trusted: Sequence[str] = (),
         observers: Sequence[Any] = (),
         admits: Any = lambda: True,
+        middleware: Sequence[Any] = (),
     ) -> None:
         self.test = test
         self.clock = Clock()
@@ -225,7 +228,7 @@ class Dialogue:
         for backend in self.pool.backends:
             self.pool.set_health(backend, True, "as the test wants it")
         self.shared = Surroundings(
-            router=router or RoutingTable(self.model, {("pool", "settings"): self.pool}),
+            router=router or RoutingTable(self.model, {("pool", "settings"): self.pool}, {(): tuple(middleware)}),
             upstream_for=self._upstream_for,
             deadlines=self.deadlines,
             seconds=self.clock.seconds,
@@ -233,9 +236,10 @@ class Dialogue:
             sessions=self.sessions,
             soon=self._soon,
             observers=[*observers, self.recorder],
+            trusted=TrustedProxies(trusted),
         )
         self.factory = ListenerFactory(
-            "web", 8080, self.shared, TrustedProxies(trusted), admits=admits, lost=self.lost.append
+            "web", 8080, self.shared, self.shared.trusted, admits=admits, lost=self.lost.append
         )
 
     def _soon(self, call: Any) -> None:
@@ -343,7 +347,7 @@ class Dialogue:
             test.assertIsNotNone(outcome.ended)
             test.assertTrue(outcome.status and outcome.trace_id and outcome.peer.host)
             if outcome.upstream_status != 101:
-                test.assertEqual(outcome.cause in ("ok", "redirect", "reply"), outcome.error is None)
+                test.assertEqual(outcome.cause in self.no_errors, outcome.error is None)
         for client in self.clients:
             mine = [outcome for outcome in outcomes if outcome.peer.port == client.wire.getPeer().port]
             if not any(outcome.upstream_status == 101 for outcome in mine):

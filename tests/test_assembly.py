@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
+from pydantic import BaseModel
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from gateway.config.model import BackendSettings, Gateway, HttpListener, Member, Pool, Probe, Rule
 from gateway.errors import ConfigurationError
 from gateway.health.monitor import HealthMonitor
+from gateway.interfaces import IMiddleware, IStrategyFactory
 from gateway.pools.backend import Loads
 from gateway.registry import Registry
 from gateway.testing import FakeRoad
@@ -80,3 +84,71 @@ class AssemblyTests(SynchronousTestCase):
         problems = self.registry.check(gateway("round-robin", "smtp", colour="red"))
         self.assertEqual([problem.path for problem in problems], ["pools[1].selectorOptions", "probes[0].strategy"])
         self.assertEqual(Registry(entry_points=lambda group: (), drop_ins=lambda: ()).check(gateway()), [])
+
+
+@implementer(IMiddleware)
+class Through:
+    """Lets everything pass."""
+
+    traffic = frozenset({"http"})
+
+    def __init__(self, options: Any, services: Any) -> None:
+        self.options = options
+        self.services = services
+
+    def request(self, head: Any, context: Any) -> None:
+        """See `IMiddleware`."""
+
+    response = body = request
+
+
+class _Options(BaseModel):
+    size: int = 1
+
+
+@implementer(IStrategyFactory)
+class ThroughFactory:
+    """Makes them."""
+
+    name = "through"
+    options = _Options
+
+    def build(self, options: Any, services: Any) -> Through:
+        """See `IStrategyFactory`."""
+        return Through(options, services)
+
+
+through = ThroughFactory()
+
+
+class MiddlewareTests(SynchronousTestCase):
+    """Lists of middleware."""
+
+    THROUGH = f"{__name__}:through"
+
+    def model(self, *broken: object) -> Gateway:
+        return Gateway.model_validate(
+            {
+                "middleware": [self.THROUGH, {"strategy": self.THROUGH, "options": {"size": 2}}],
+                "listeners": [{"name": "web", "port": 80, "middleware": [self.THROUGH]}],
+                "rules": [{"name": "r", "listener": "web", "path_map": "m", "middleware": list(broken)}],
+                "path_maps": [
+                    {"name": "m", "path_rules": [{"name": "p", "paths": ["/"], "middleware": [self.THROUGH]}]}
+                ],
+            }
+        )
+
+    def test_each_is_built_once(self) -> None:
+        model = self.model()
+        made: Any = Registry(reactor=Clock()).middleware(model)
+        self.assertEqual([(), ("listener", "web"), ("path", "m", "0")], list(made))
+        self.assertEqual([1, 2], [each.options.size for each in made[()]])
+        self.assertIs(model, made[()][0].services.model)
+
+    def test_all_that_is_wrong(self) -> None:
+        model = self.model("none-such", {"strategy": self.THROUGH, "options": {"size": "x"}})
+        registry = Registry(reactor=Clock())
+        error = self.assertRaises(ConfigurationError, registry.middleware, model)
+        expected = ["rules[0].middleware[0]", "rules[0].middleware[1].options.size"]
+        self.assertEqual(expected, [problem.path for problem in error.problems])
+        self.assertEqual(expected, [problem.path for problem in registry.check(model)])

@@ -185,6 +185,7 @@ class Limits(_Model):
     head_timeout: float = Field(default=60, gt=0, description="Seconds from the first byte to a complete head (408).")
     body_timeout: float = Field(default=60, gt=0, description="Seconds without a byte of the request body (408).")
     send_timeout: float = Field(default=60, gt=0, description="Seconds in which a client takes nothing of its response.")
+    middleware_timeout: float | None = Field(default=None, gt=0, description="Seconds that middleware or a router may wait for somebody (500); default: `requestTimeout`.")
     keep_alive_timeout: float = Field(default=75, gt=0, description="Seconds an idle client connection is kept.")
     shutdown_timeout: float = Field(default=30, ge=0, description="Seconds that exchanges get to finish at SIGTERM.")
     trusted_proxies: tuple[str, ...] = Field(default=(), description="Networks whose X-Forwarded-* are believed.")

@@ -34,8 +34,6 @@ ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
         lambda item: item.require_server_name_indication and item.protocol == "Https",
         "clients without SNI get the default certificate",
     ),
-    ("listeners", "middleware", lambda item: bool(item.middleware), "requests do not pass through it yet"),
-    ("rules", "middleware", lambda item: bool(item.middleware), "requests do not pass through it yet"),
     ("rules", "filters", lambda item: bool(item.filters), "messages do not pass through them yet"),
     ("rules", "router", lambda item: item.router is not None, "it is not asked yet"),
     ("pools", "discovery", lambda item: item.discovery is not None, "members are those listed"),

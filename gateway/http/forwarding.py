@@ -17,7 +17,7 @@ from gateway import _native
 from gateway.http.pages import REASONS, error_page
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Reply, RequestHead, ResponseHead
 
-__all__ = ["SERVER", "date_now", "error_reply", "reply_bytes", "request_bytes", "response_bytes"]
+__all__ = ["SERVER", "date_now", "error_reply", "is_ours", "reply_bytes", "request_bytes", "response_bytes"]
 
 SERVER: Final = "gateway"
 """What the ``Server`` field of the gateway's own answers says."""
@@ -33,6 +33,11 @@ _NOT_PASSED_ON: Final = frozenset(
 _OURS: Final = re.compile(r"x-forwarded(?:-.*)?|x-original-(?:host|url)|x-appgw-.*|forwarded")
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _WITH_BODY: Final = frozenset(["POST", "PUT", "PATCH"])
+
+
+def is_ours(name: str) -> bool:
+    """Whether a request field speaks for the gateway: one with this name that a client sends is not passed on."""
+    return _OURS.fullmatch(name.lower()) is not None
 
 
 class _Names(dict[str, bool]):
@@ -84,9 +89,7 @@ def date_now() -> str:
 
 
 @_native.chosen(_native.forwarding, request_stays=_request_stays)
-def request_bytes(
-    head: RequestHead, target: str, host: str, added: str, body: int, upgrade: bool = False
-) -> bytes:
+def request_bytes(head: RequestHead, target: str, host: str, added: str, body: int, upgrade: bool = False) -> bytes:
     """The head that goes to the backend, always HTTP/1.1.
 
     ``target`` and ``host`` are what the backend is to see, ``added`` are ready field lines, each ended by

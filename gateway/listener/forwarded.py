@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from gateway.values import Peer, RequestHead
 
-__all__ = ["ForwardedFields", "TrustedProxies"]
+__all__ = ["ForwardedFields", "TrustedProxies", "client_address"]
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -34,6 +34,36 @@ class TrustedProxies:
             return False
         mapped = getattr(address, "ipv4_mapped", None)
         return any((mapped or address) in network for network in self._networks)
+
+
+def client_address(peer: Peer, head: RequestHead, trusted: TrustedProxies) -> str:
+    """The address of the client: ``peer``'s, or behind trusted proxies the last in X-Forwarded-For that is not theirs.
+
+    What a client writes into the field itself stands further left and is never looked at.
+    """
+    if not trusted.trusts(peer.host):
+        return peer.host
+    address = peer.host
+    for item in reversed(head.index.get("x-forwarded-for", "").split(",")):
+        found = _address(item.strip())
+        if found is None:
+            break
+        address = found
+        if not trusted.trusts(found):
+            break
+    return address
+
+
+def _address(text: str) -> str | None:
+    """An address of X-Forwarded-For without its port."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None
 
 
 class ForwardedFields:

@@ -193,7 +193,7 @@ class AccessLog:
             f'"contentType":{_quote(outcome.content_type)},"attempts":{outcome.attempts},'
             f'"cause":{_quote(outcome.cause)},"error_info":"{"ERRORINFO_NO_ERROR" if error is None else error.info}"'
         )
-        if event == "exchange" and error is None:
+        if event == "exchange" and error is None and not outcome.user:
             return line + "}\n"
         return line + _more(event, outcome) + "}\n"
 
@@ -232,11 +232,11 @@ class AccessLog:
 
 
 def _more(event: str, outcome: Outcome) -> str:
-    """The fields of a session's end, and the reason in words where something went wrong."""
-    text = ""
+    """The user if one is known, the fields of a session's end, and the reason where something went wrong."""
+    text = f',"user":{_quote(_cut(outcome.user))}' if outcome.user else ""
     if event == "websocket-end":
         code = outcome.close_code
-        text = (
+        text += (
             f',"messagesIn":{outcome.messages_in},"messagesOut":{outcome.messages_out},'
             f'"closeCode":{"null" if code is None else code}'
         )

@@ -35,7 +35,8 @@ class Splice:
     ``deadline`` and ``review`` belong to `Deadlines`.
     """
 
-    deadline = review = float("inf")
+    deadline = review = _ends_at = float("inf")
+    _ends_with: SessionEnded | None = None
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class Splice:
         self._shared.sessions.add(self)
         self.snapshot()
         self._shared.opened(self.outcome)
-        self._shared.deadlines.set(self, self._last + self._idle)
+        self._shared.deadlines.set(self, min(self._last + self._idle, self._ends_at))
         if early:
             self.from_backend(early)
         if ahead:
@@ -100,13 +101,21 @@ class Splice:
     def expired(self, now: float) -> None:
         """No byte for the idle limit, or the time to close is over."""
         if self._state == OPEN:
-            due = self._last + self._idle
+            due = min(self._last + self._idle, self._ends_at)
             if due > now:
                 self._shared.deadlines.set(self, due)
+            elif self._ends_with is not None and self._ends_at <= now:
+                self.end(self._ends_with)
             else:
                 self.end(SessionEnded(1001, f"idle for {self._idle:g} s", "idle_timeout"))
         else:
             self.cut()
+
+    def end_at(self, when: float, error: SessionEnded) -> None:
+        """See `ISession`."""
+        self._ends_at, self._ends_with = when, error
+        if self._state == OPEN and when < self.deadline != float("inf"):
+            self._shared.deadlines.set(self, when)
 
     def end(self, error: SessionEnded) -> None:
         """The gateway ends it."""
@@ -198,5 +207,3 @@ class Splice:
         """Bring the outcome's counters up to date."""
         outcome = self.outcome
         outcome.received_bytes, outcome.sent_bytes = self._received, self._sent
-
-

@@ -11,6 +11,7 @@ from gateway.values import Reply
 
 if TYPE_CHECKING:
     from gateway.config.model import HttpListener, Redirect
+    from gateway.interfaces import IMiddleware
     from gateway.values import RequestHead
 
 __all__ = ["Redirection"]
@@ -29,10 +30,13 @@ class Redirection:
     """One redirect of a configuration, ready to answer requests.
 
     ``listener`` is the target listener where the redirect has one: its scheme and port count, and its first host
-    name without wildcards; without one the host of the request stays.
+    name without wildcards; without one the host of the request stays.  Its requests pass through ``middleware``.
     """
 
-    def __init__(self, redirect: Redirect, listener: HttpListener | None = None) -> None:
+    def __init__(
+        self, redirect: Redirect, listener: HttpListener | None = None, middleware: tuple[IMiddleware, ...] = ()
+    ) -> None:
+        self._middleware = middleware
         self._status, phrase = _STATUS[redirect.redirect_type]
         self._path = redirect.include_path
         self._query = redirect.include_query_string
@@ -54,7 +58,7 @@ class Redirection:
     def __call__(self, head: RequestHead) -> Reply:
         """The answer to a request. Raises `BadRequest` where its Host is needed and is not one."""
         location = self.location(head)
-        return Reply(self._status, (("Location", location),), self._body, "redirect")
+        return Reply(self._status, (("Location", location),), self._body, "redirect", self._middleware)
 
     def location(self, head: RequestHead) -> str:
         """Where the client is sent; printable ASCII without spaces, whatever the request holds."""

@@ -17,8 +17,9 @@ from gateway.routing.targets import is_verbatim
 from gateway.values import Reply, RequestHead, Route
 
 if TYPE_CHECKING:
+    from gateway.assembly import Place
     from gateway.config.model import Gateway, Rule
-    from gateway.interfaces import IPool
+    from gateway.interfaces import IMiddleware, IPool
 
 __all__ = ["Decision", "RoutingTable", "factory", "needed_pools"]
 
@@ -34,12 +35,17 @@ _V = TypeVar("_V")
 class RoutingTable:
     """Routes by listener, host and path.
 
-    ``pools`` has the pool for each pair of pool name and settings name that `needed_pools` lists.  The model has
-    been checked: a name that does not resolve is a ``KeyError`` here.
+    ``pools`` has the pool for each pair of pool name and settings name that `needed_pools` lists, ``middleware`` what
+    is listed at each place.  The model has been checked: a name that does not resolve is a ``KeyError`` here.
     """
 
-    def __init__(self, model: Gateway, pools: Mapping[tuple[str, str], IPool]) -> None:
-        self._builder = _Builder(model, pools)
+    def __init__(
+        self,
+        model: Gateway,
+        pools: Mapping[tuple[str, str], IPool],
+        middleware: Mapping[Place, tuple[IMiddleware, ...]] | None = None,
+    ) -> None:
+        self._builder = _Builder(model, pools, middleware or {})
         self._ports = bindings(model)
         self._fixed: dict[str, Decision] = {}
         self._maps: dict[str, HostMap[Decision]] = {}
@@ -88,8 +94,14 @@ class RoutingTable:
 class _Builder:
     """Makes the decisions of a model."""
 
-    def __init__(self, model: Gateway, pools: Mapping[tuple[str, str], IPool]) -> None:
+    def __init__(
+        self,
+        model: Gateway,
+        pools: Mapping[tuple[str, str], IPool],
+        middleware: Mapping[Place, tuple[IMiddleware, ...]],
+    ) -> None:
         self._pools = pools
+        self._middleware = middleware
         self._maps = _by_name(model.path_maps)
         self._redirects = _by_name(model.redirects)
         self._listeners = _by_name(model.listeners)
@@ -98,17 +110,26 @@ class _Builder:
         """What a rule does with the requests of its listener."""
         if rule.path_map is not None:
             return self._path_map(rule)
-        return self._target(rule, rule.pool, rule.settings, rule.redirect)
+        return self._target(rule, self._chain(rule), rule.pool, rule.settings, rule.redirect)
+
+    def _chain(self, rule: Rule, *path: str) -> tuple[IMiddleware, ...]:
+        """What requests of ``rule`` pass through, outermost first; ``path`` is the place of a path rule."""
+        places: list[Place] = [(), ("listener", rule.listener), ("rule", rule.name)]
+        if path:
+            places.append(path)
+        return tuple([each for place in places for each in self._middleware.get(place, ())])
 
     def _path_map(self, rule: Rule) -> Decision:
         path_map = self._maps[rule.path_map or ""]
-        default = self._target(rule, path_map.default_pool, path_map.default_settings, path_map.default_redirect)
+        default = self._target(
+            rule, self._chain(rule), path_map.default_pool, path_map.default_settings, path_map.default_redirect
+        )
         found: list[tuple[str, Decision]] = []
-        for path_rule in path_map.path_rules:
+        for number, path_rule in enumerate(path_map.path_rules):
+            chain = self._chain(rule, "path", path_map.name, str(number))
+            pool, settings, redirect = path_rule.pool, path_rule.settings, path_rule.redirect
             for pattern in path_rule.paths:
-                target = self._target(
-                    rule, path_rule.pool, path_rule.settings, path_rule.redirect, path_rule.name, literal(pattern)
-                )
+                target = self._target(rule, chain, pool, settings, redirect, path_rule.name, literal(pattern))
                 found.append((pattern, target))
         paths = PathMap(found, default).find
 
@@ -123,6 +144,7 @@ class _Builder:
     def _target(
         self,
         rule: Rule,
+        chain: tuple[IMiddleware, ...],
         pool: str | None,
         settings: str | None,
         redirect: str | None,
@@ -131,9 +153,10 @@ class _Builder:
     ) -> Decision:
         if redirect is not None:
             wanted = self._redirects[redirect]
-            return Redirection(wanted, self._listeners[wanted.target_listener] if wanted.target_listener else None)
+            listener = self._listeners[wanted.target_listener] if wanted.target_listener else None
+            return Redirection(wanted, listener, chain)
         found = self._pools[pool or "", settings or ""]
-        return Route(rule.listener, rule.name, found, found.settings, name, matched, is_verbatim(found.settings))
+        return Route(rule.listener, rule.name, found, found.settings, name, matched, is_verbatim(found.settings), chain)
 
 
 def needed_pools(model: Gateway) -> list[tuple[str, str]]:
@@ -173,7 +196,7 @@ class _Factory:
     options = None
 
     def build(self, options: None, services: Any) -> RoutingTable:
-        return RoutingTable(services.model, services.pools)
+        return RoutingTable(services.model, services.pools, services.middleware)
 
 
 factory = _Factory()

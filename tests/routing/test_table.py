@@ -186,3 +186,30 @@ class NeededPoolsTests(SynchronousTestCase):
             redirects=REDIRECTS,
         )
         self.assertEqual(needed_pools(model), [("images", "slow"), ("site", "plain")])
+
+
+class MiddlewareTests(SynchronousTestCase):
+    """What requests pass through."""
+
+    def test_order(self) -> None:
+        """Gateway, listener, rule, path rule; also for redirects."""
+        one: dict[tuple[str, ...], Any] = {
+            (): ("gateway",),
+            ("listener", "web"): ("listener",),
+            ("listener", "other"): ("other",),
+            ("rule", "r"): ("rule 1", "rule 2"),
+            ("path", "paths", "0"): ("pictures",),
+            ("path", "paths", "1"): ("old",),
+        }
+        model = Gateway(
+            listeners=(listener("web"), listener("other", port=81)),
+            rules=(rule("web", None, "r", path_map="paths"), rule("other", "site", "s")),
+            path_maps=(PATHS,),
+            redirects=REDIRECTS,
+        )
+        router = RoutingTable(model, POOLS, one)
+        outer = ("gateway", "listener", "rule 1", "rule 2")
+        for target, expected in {"/": outer, "/images/a": (*outer, "pictures"), "/old/x": (*outer, "old")}.items():
+            self.assertEqual(expected, router.route(request_head(target), "web").middleware)
+        self.assertEqual(("gateway", "other"), router.route(request_head("/"), "other").middleware)
+        self.assertEqual((), RoutingTable(model, POOLS).route(request_head("/"), "other").middleware)

@@ -1,0 +1,230 @@
+"""One request's way in through the middleware of its route, and its response's way out.
+
+Only exchanges of routes with middleware have a `Passage`.  It stands between the exchange and the client: what the
+exchange answers goes through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.errors import GatewayError, PluginFailed
+from gateway.http.changes import checked_reply, checked_request, checked_response
+from gateway.http.forwarding import error_reply, is_ours
+from gateway.http.heads import index_of
+from gateway.http.pages import REASONS
+from gateway.values import CHUNKED, Context, Fields, Reply, RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+    from gateway.interfaces import IMiddleware
+    from gateway.listener.http1 import ClientConnection
+
+__all__ = ["Passage"]
+
+_log = Logger("gateway.middleware")
+
+
+class Passage:
+    """The middleware of one exchange.
+
+    ``head`` is the request as it is so far.  `enter` walks in; `respond`, `send` and `reply` are those of
+    `IClientStream` and walk out.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        client: ClientConnection,
+        chain: Sequence[IMiddleware],
+        head: RequestHead,
+        context: Context,
+    ) -> None:
+        kind = "upgrade" if head.upgrade else "http"
+        self.head = self._original = head
+        self.context = context
+        self._exchange = exchange
+        self._client = client
+        self._chain = [middleware for middleware in chain if kind in middleware.traffic]
+        self._passed = 0
+        self._encoders: list[Any] = []
+
+    # -- the way in
+
+    def enter(self) -> RequestHead | Reply | Deferred[RequestHead | Reply]:
+        """Ask one after another: the request that goes on, or the reply that it gets here, or a Deferred of these.
+
+        Raises a `GatewayError`, or the Deferred fails with one.
+        """
+        chain = self._chain
+        while self._passed < len(chain):
+            middleware = chain[self._passed]
+            try:
+                found = middleware.request(self.head, self.context)
+            except Exception as error:
+                raise _blamed(middleware, error) from error
+            if iscoroutine(found):
+                found = Deferred.fromCoroutine(found)
+            if isinstance(found, Deferred):
+                return found.addCallbacks(self._arrived, self._failed)
+            reply = self._accept(middleware, found)
+            if reply is not None:
+                return reply
+        return self.head
+
+    def _arrived(self, found: Any) -> Any:
+        reply = self._accept(self._chain[self._passed], found)
+        return reply if reply is not None else self.enter()
+
+    def _failed(self, failure: Failure) -> Any:
+        if not isinstance(failure.value, Exception) or failure.check(CancelledError):
+            return failure
+        raise _blamed(self._chain[self._passed], failure.value)
+
+    def _accept(self, middleware: IMiddleware, found: Any) -> Reply | None:
+        """Take what a middleware decided: its reply, or ``None`` to go on to the next."""
+        if found is not None:
+            try:
+                if isinstance(found, Reply):
+                    return checked_reply(found)
+                if not isinstance(found, RequestHead):
+                    raise TypeError(f"request() returned {type(found).__name__}")
+                self.head = checked_request(self.head, found)
+            except Exception as error:
+                raise _blamed(middleware, error) from error
+        self._passed += 1
+        return None
+
+    def added(self, lines: str) -> str:
+        """The gateway's own field lines for the backend, with those that a middleware has set in their place.
+
+        A client's X-Forwarded fields are never passed on; a middleware's are.
+        """
+        if self.head.fields is self._original.fields:
+            return lines
+        old = set(self._original.fields)
+        fresh = [field for field in self.head.fields if field not in old and is_ours(field[0])]
+        if not fresh:
+            return lines
+        names = {name.lower() for name, _ in fresh}
+        kept = [line for line in lines.split("\r\n")[:-1] if line.partition(":")[0].lower() not in names]
+        return "".join([f"{line}\r\n" for line in (*kept, *[f"{name}: {value}" for name, value in fresh])])
+
+    # -- the way out
+
+    def respond(self, head: ResponseHead, data: bytes, end: bool) -> None:
+        """A response head from the backend, with the first body bytes."""
+        client = self._client
+        if head.status < 200:
+            client.respond(head, data, end)
+            return
+        try:
+            head = self._outward(head)
+            self._find_encoders(head)
+            if self._encoders:
+                data = self._encoded(data, end)
+                head = head._replace(body=len(data) if end else CHUNKED)
+        except GatewayError as error:
+            self._chain, self._encoders = [], []
+            self._exchange.response_failed(error, begun=False)
+            return
+        outcome = self._exchange.outcome
+        outcome.status = head.status
+        outcome.content_type = head.index.get("content-type", "")
+        client.respond(head, data, end)
+
+    def send(self, data: bytes, end: bool, trailers: Fields = ()) -> None:
+        """More of the body."""
+        if self._encoders:
+            try:
+                data = self._encoded(data, end)
+            except GatewayError as error:
+                self._encoders = []
+                self._exchange.response_failed(error, begun=True)
+                return
+        self._client.send(data, end, trailers)
+
+    def switching(self, head: ResponseHead) -> ResponseHead:
+        """The 101 of an upgrade. Raises a `GatewayError` where it cannot be passed on."""
+        try:
+            return self._outward(head)
+        except GatewayError:
+            self._chain = []
+            raise
+
+    def reply(self, reply: Reply) -> None:
+        """An answer of the gateway's own."""
+        outcome = self._exchange.outcome
+        try:
+            reply = self._outward_reply(reply)
+        except GatewayError as error:
+            self._chain = []
+            outcome.error, outcome.cause = error, error.cause
+            reply = error_reply(error.status)
+        outcome.status = reply.status
+        self._client.reply(reply)
+
+    def _outward_reply(self, reply: Reply) -> Reply:
+        given = list(reply.fields)
+        if reply.body and not any(name.lower() == "content-type" for name, _ in given):
+            given.insert(0, ("Content-Type", "text/html"))
+        plain = ResponseHead(
+            reply.status, REASONS.get(reply.status, "Unknown"), "1.1", given, index_of(given), len(reply.body)
+        )
+        head = checked_response(plain, self._outward(plain))
+        body = reply.body
+        if body:
+            self._find_encoders(head)
+            if self._encoders:
+                body = self._encoded(body, True)
+        return Reply(head.status, tuple(head.fields), body, reply.cause)
+
+    def _outward(self, head: ResponseHead) -> ResponseHead:
+        """The head after all `response` methods, the innermost first."""
+        for middleware in reversed(self._chain[: self._passed]):
+            try:
+                found = middleware.response(head, self.context)
+                if found is not None:
+                    if not isinstance(found, ResponseHead):
+                        raise TypeError(f"response() returned {type(found).__name__}")
+                    head = checked_response(head, found)
+            except Exception as error:
+                raise _blamed(middleware, error) from error
+        return head
+
+    def _find_encoders(self, head: ResponseHead) -> None:
+        request = self._original
+        if not head.body or request.upgrade or request.method == "HEAD" or head.status in (204, 304):
+            return
+        for middleware in reversed(self._chain[: self._passed]):
+            try:
+                encoder = middleware.body(head, self.context)
+            except Exception as error:
+                raise _blamed(middleware, error) from error
+            if encoder is not None:
+                self._encoders.append((middleware, encoder))
+
+    def _encoded(self, data: bytes, end: bool) -> bytes:
+        for middleware, encoder in self._encoders:
+            try:
+                data = encoder.feed(data) if data else b""
+                if end:
+                    data += encoder.end()
+            except Exception as error:
+                raise _blamed(middleware, error) from error
+        return data
+
+
+def _blamed(middleware: IMiddleware, error: Exception) -> GatewayError:
+    """The error to answer with: a `GatewayError` that a middleware raises is its answer, anything else a fault."""
+    if isinstance(error, GatewayError):
+        return error
+    name = type(middleware).__name__
+    _log.failure("middleware {name} failed", Failure(error), name=name)
+    return PluginFailed(f"middleware {name} failed: {type(error).__name__}: {error}")
