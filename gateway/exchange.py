@@ -276,13 +276,15 @@ class Exchange:
         self._replayable = False
         if self._head.body == CHUNKED:
             data = (chunk(data) if data else b"") + (last_chunk(trailers) if complete else b"")
+        self._wait(complete or upstream.stuck)
         if data:
             upstream.send(data)
-        shared, client = self._shared, self._client
-        # A client that is held waits for the backend, which has its own limit.
-        waits_for_backend = complete or client.held
-        limit = self._route.settings.request_timeout if waits_for_backend else shared.limits.body_timeout  # type: ignore[union-attr]
-        shared.deadlines.set(client, shared.seconds() + limit)
+
+    def _wait(self, for_backend: bool) -> None:
+        """Give the backend its time from now on; or the client, which is to send more of its request."""
+        shared = self._shared
+        limit = self._route.settings.request_timeout if for_backend else shared.limits.body_timeout  # type: ignore[union-attr]
+        shared.deadlines.set(self._client, shared.seconds() + limit)
 
     def client_gone(self) -> None:
         """The client's connection is lost. Its outcome is recorded by the client's side."""
@@ -360,6 +362,7 @@ class Exchange:
         self._upstream = connection
         self.phase = WAITING
         client, shared = self._client, self._shared
+        # A backend that does not take even this is waited for as `upstream_stuck` says.
         wait = route.settings.request_timeout if self._complete else shared.limits.body_timeout
         shared.deadlines.set(client, shared.seconds() + wait)
         target = head.target if route.verbatim else upstream_target(head, route)
@@ -430,6 +433,11 @@ class Exchange:
         else:
             outcome.status = error.status
             client.reply(error_reply(error.status))
+
+    def upstream_stuck(self, stuck: bool) -> None:
+        """The backend takes no more of the request, or takes on: that moves who is waited for."""
+        if not self._complete:
+            self._wait(stuck)
 
     def upstream_failed(self, error: GatewayError) -> None:
         """The connection could not be made, or ended before the response was complete."""

@@ -254,6 +254,9 @@ class IUpstreamListener(Interface):
     def upstream_data(data, end, trailers=()):
         """More of the body."""
 
+    def upstream_stuck(stuck):
+        """The backend takes no more of the request for now; or, with ``False``, takes on. Not told of a tunnel."""
+
     def upstream_failed(error):
         """The connection or the response failed with this `BackendError`. Nothing else is told after it."""
 

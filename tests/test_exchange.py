@@ -278,16 +278,52 @@ class WaitingTests(DialogueCase):
         gateway.recorded("408 request_timeout")
 
     def test_a_backend_that_does_not_take_the_body_is_504(self) -> None:
-        gateway = self.gateway(backends=1, limits={"body_timeout": 20})
+        """It has its own limit, whether that is the longer or the shorter one."""
+        for body, request in ((20, 40), (40, 20)):
+            gateway = self.gateway(backends=1, limits={"body_timeout": body}, settings={"request_timeout": request})
+            client = gateway.client()
+            client.sends(BIG_HEAD)
+            gateway.backend(0).gets("PUT")
+            gateway.backend(0).stalls()
+            client.sends(b"a" * 1000)
+            client.is_held()
+            gateway.advance(request - 1)
+            client.gets_nothing()
+            gateway.advance(1.2)
+            client.gets_page(504, "Connection: close")
+            self.assertIn(f"sent nothing for {request} s", str(gateway.recorded("504 backend_timeout").error))
+
+    def test_a_backend_that_takes_nothing_from_the_first_byte_on_is_504(self) -> None:
+        """Its head and the first part of the body are what it does not take."""
+        for body, request in ((20, 40), (40, 20)):
+            gateway = self.gateway(backends=1, limits={"body_timeout": body}, settings={"request_timeout": request})
+            gateway.place(0).manner = "stall"
+            client = gateway.client()
+            client.sends(BIG_HEAD + b"a" * 1000)
+            client.is_held()
+            gateway.advance(request - 1)
+            client.gets_nothing()
+            gateway.advance(1.2)
+            client.gets_page(504, "Connection: close")
+            self.assertIn(f"sent nothing for {request} s", str(gateway.recorded("504 backend_timeout").error))
+
+    def test_a_client_has_its_whole_time_again_when_the_backend_takes_on(self) -> None:
+        gateway = self.gateway(backends=1, limits={"body_timeout": 40}, settings={"request_timeout": 20})
         client = gateway.client()
         client.sends(BIG_HEAD)
-        gateway.backend(0).gets("PUT")
-        gateway.backend(0).stalls()
+        backend = gateway.backend(0)
+        backend.gets("PUT")
+        backend.stalls()
         client.sends(b"a" * 1000)
-        client.is_held()
-        gateway.advance(21)
-        client.gets_page(504, "Connection: close")
-        gateway.recorded("504 backend_timeout")
+        gateway.advance(19)
+        backend.takes()
+        backend.gets(b"a" * 1000)
+        client.is_read()
+        gateway.advance(39)
+        client.gets_nothing()
+        gateway.advance(1.2)
+        client.gets_page(408, "Connection: close")
+        gateway.recorded("408 request_timeout")
 
     def test_a_client_that_resets_takes_the_backend_connection_with_it(self) -> None:
         gateway = self.gateway()

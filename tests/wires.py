@@ -287,7 +287,8 @@ class Wire:
 class Place:
     """An address of the road.
 
-    ``manner``: what happens to who connects: ``accept``, ``refuse``, ``hang``, or ``break`` (the road itself fails).
+    ``manner``: what happens to who connects: ``accept``, ``stall`` (accept and take nothing), ``refuse``, ``hang``, or
+    ``break`` (the road itself fails).
     ``wires``: all connections that were made.  ``cancelled``: how many attempts were given up by the gateway.
     """
 
@@ -356,7 +357,7 @@ class _Endpoint:
             raise RuntimeError("the road is broken")
         if self._place.manner == "refuse":
             self._turn.later(lambda: self._settle(result, Failure(ConnectionRefusedError())))
-        elif self._place.manner == "accept":
+        elif self._place.manner in ("accept", "stall"):
             self._turn.later(lambda: self._connected(result, factory))
         else:
             self._hang(result, factory)
@@ -376,6 +377,7 @@ class _Endpoint:
     def _connected(self, result: Deferred[Any], factory: Any) -> None:
         if not result.called:
             wire = Wire(self._turn, self._address, ("10.0.0.254", 40000 + len(self._place.wires)))
+            wire.stalled = self._place.manner == "stall"
             self._place.wires.append(wire)
             protocol = factory.buildProtocol(wire.getPeer())
             wire.start(protocol)

@@ -19,6 +19,7 @@ TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """A token (RFC 9110 §5.6.2)."""
 
 _VERSION = re.compile(r"HTTP/([0-9])\.[0-9]")
+_PREFACE = "PRI * HTTP/2.0"  # made to fail where HTTP/2 is not expected (RFC 9113 §3.4)
 _STATUS_LINE = re.compile(r"HTTP/1\.[01] [1-5][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -83,11 +84,13 @@ def _refuse_request_line(line: str, limits: HeadLimits) -> None:
     method, target, version = parts
     if len(method) > 64 or TOKEN.fullmatch(method) is None:
         raise BadRequest("the method is not a token of at most 64 characters")
-    if version not in ("HTTP/1.1", "HTTP/1.0"):
-        match = _VERSION.fullmatch(version)
-        if match is None or match.group(1) == "0":
-            raise BadRequest(f"the request line does not end with an HTTP version but with {short(version)}")
-        raise VersionNotSupported(f"{version} is not supported, only HTTP/1.0 and HTTP/1.1")
+    match = _VERSION.fullmatch(version)
+    if match is None or match.group(1) == "0":
+        raise BadRequest(f"the request line does not end with an HTTP version but with {short(version)}")
+    if line == _PREFACE:
+        raise BadRequest("the client began with HTTP/2, which is not spoken on this connection")
+    if match.group(1) != "1":
+        raise VersionNotSupported(f"{version} is not supported, only HTTP/1")
     if len(target) > limits.target:
         raise TargetTooLong(f"the target has {len(target)} characters, the limit is {limits.target}")
 

@@ -24,7 +24,7 @@ from gateway.errors import (
     NotImplementedHere,
     TargetTooLong,
 )
-from gateway.http.authority import same_authority, valid_authority
+from gateway.http.authority import valid_authority
 from gateway.http.faults import TOKEN, refuse_request, refuse_response, short
 from gateway.http.head_buffer import HeadBuffer
 from gateway.http.limits import DEFAULT, HeadLimits
@@ -51,6 +51,7 @@ _SINGLE: Final = frozenset(["host", "content-length", "transfer-encoding", "expe
 _NEVER_NOMINATED: Final = frozenset(
     ["host", "content-length", "transfer-encoding", "expect", "cookie", "authorization", "set-cookie"]
 )
+_LATER_MINOR = re.compile(r"HTTP/1\.[2-9]")
 _OPTIONS: Final = frozenset(["close", "keep-alive", "upgrade"])
 
 _MOST_HOSTS: Final = 1024
@@ -76,7 +77,7 @@ def parse_request(data: bytes, limits: HeadLimits = DEFAULT) -> RequestHead:
 
     ``data`` must not begin with an empty line; `HeadBuffer` skips those.  Raises a `RequestError`, whose
     ``status`` is the answer, after which the connection has to be closed: where the next request would
-    begin is not known.
+    begin is not known.  An absolute-form target takes the place of what Host said, also among the fields.
     """
     most_bytes, most_fields, longest_target = limits
     text = str(data, "latin-1")
@@ -105,18 +106,28 @@ def parse_request(data: bytes, limits: HeadLimits = DEFAULT) -> RequestHead:
         version = "1.1"
         host = index.get("host", "")
         if not host:
-            raise BadRequest("HTTP/1.1 without a Host" if "host" not in index else "an empty Host")
+            _required_host(index)
     elif version == "HTTP/1.0":
         version = "1.0"
         host = index.get("host", "")
+    elif _LATER_MINOR.fullmatch(version) is not None:
+        # A later minor version is read as the latest one known (RFC 9110 §2.5).
+        version = "1.1"
+        host = _required_host(index)
     else:
         refuse_request(text, limits)
     if len(target) > longest_target:
         raise TargetTooLong(f"the target has {len(target)} characters, the limit is {longest_target}")
     if host not in _hosts:
         _check_host(host)
-    if target[:1] != "/":
-        target, host = _other_form(method, target, host, version)
+    if target[:1] != "/" and target != "*":
+        target, host = _absolute_form(method, target)
+        if "host" in index:
+            # Whatever it said, nobody may see another host than the one that the request is for.
+            fields = [(name, host if name.lower() == "host" else value) for name, value in fields]
+            index["host"] = host
+    elif target == "*" and method != "OPTIONS":
+        raise BadRequest(f"the target * with the method {short(method)}")
     if "#" in target or not target.isascii() or not target.isprintable():
         raise BadRequest("the target has a fragment, a control character or one outside ASCII")
     if version == "1.1" and _REQUEST_FRAMING.isdisjoint(index):
@@ -169,7 +180,7 @@ def parse_response(data: bytes, method: str, limits: HeadLimits = DEFAULT) -> Re
     elif length is None:
         body = UNTIL_CLOSE
     else:
-        body = _length(length, BackendProtocolError)
+        body = _length(index, BackendProtocolError)
     if method == "HEAD" or status == 304:
         body = 0
     elif status == 204 or status < 200:
@@ -215,12 +226,16 @@ def _check_host(host: str) -> None:
     _hosts.add(host)
 
 
-def _other_form(method: str, target: str, host: str, version: str) -> tuple[str, str]:
-    """Target and host of an absolute-form or asterisk-form target (RFC 9112 §3.2)."""
-    if target == "*":
-        if method != "OPTIONS":
-            raise BadRequest(f"the target * with the method {short(method)}")
-        return target, host
+def _required_host(index: dict[str, str]) -> str:
+    """The Host of a request that must have one (RFC 9112 §3.2)."""
+    host = index.get("host")
+    if not host:
+        raise BadRequest("HTTP/1.1 without a Host" if host is None else "an empty Host")
+    return host
+
+
+def _absolute_form(method: str, target: str) -> tuple[str, str]:
+    """Target and host of an absolute-form target. A Host that says something else is ignored (RFC 9112 §3.2.2)."""
     scheme, separator, rest = target.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in ("http", "https"):
@@ -233,8 +248,6 @@ def _other_form(method: str, target: str, host: str, version: str) -> tuple[str,
     authority, path = rest[:size], rest[size:]
     if not valid_authority(authority):
         raise BadRequest("the authority of the target is not a host name or address with an optional port")
-    if host and not same_authority(authority, host, scheme):
-        raise BadRequest("the target and the Host name different hosts")
     if not path:
         # RFC 9112 §3.2.4: OPTIONS for the server as a whole is what a URI without path means there.
         path = "*" if method == "OPTIONS" else "/"
@@ -259,13 +272,20 @@ def _request_body(version: str, index: dict[str, str]) -> int:
         if coding.lower() != "chunked":
             _refuse_coding(coding)
         return CHUNKED
-    return 0 if length is None else _length(length, BadRequest)
+    return 0 if length is None else _length(index, BadRequest)
 
 
-def _length(value: str, error: type[BadRequest] | type[BackendProtocolError]) -> int:
-    """A Content-Length; 18 digits are more than anybody has bytes. Of latin-1, only 0-9 are ``isdecimal``."""
-    if not value.isdecimal() or len(value) > 18 or (value[0] == "0" and value != "0"):
-        raise error("the Content-Length is not one decimal number without leading zeros")
+def _length(index: dict[str, str], error: type[BadRequest] | type[BackendProtocolError]) -> int:
+    """The Content-Length; 18 digits are more than anybody has bytes. Of latin-1, only 0-9 are ``isdecimal``.
+
+    Leading zeros are allowed (RFC 9110 §8.6), but to some they mean octal: they are not shown to anybody else.
+    """
+    value = index["content-length"]
+    if value[:1] == "0" and value != "0":
+        value = value.lstrip("0") or "0"
+        index["content-length"] = value
+    if not value.isdecimal() or len(value) > 18:
+        raise error("the Content-Length is not one decimal number of at most 18 digits")
     return int(value)
 
 

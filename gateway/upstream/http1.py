@@ -58,6 +58,16 @@ class UpstreamConnection(FlowProtocol):
         if self.stuck:
             client.hold(FEEDING)
 
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        if self._listener is not None:
+            self._listener.upstream_stuck(True)
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self._listener is not None:
+            self._listener.upstream_stuck(False)
+
     # -- used by the exchange
 
     def begin(self, listener: IUpstreamListener, client: FlowProtocol, method: str, data: bytes) -> None:

@@ -51,6 +51,7 @@ def check_request(head: RequestHead) -> str:
     key = index.get("sec-websocket-key", "")
     if not _is_key(key):
         raise UpgradeRefused("the handshake has no Sec-WebSocket-Key, or one that is not 16 bytes in base64")
+    _refuse_nominated(head, UpgradeRefused)
     offered = index.get("sec-websocket-protocol")
     if offered is not None:
         names = _names(offered)
@@ -69,6 +70,7 @@ def check_response(head: ResponseHead, request: RequestHead) -> None:
     index = head.index
     if head.upgrade != "websocket" or index.get("upgrade", "").lower() != "websocket":
         raise BackendProtocolError("the backend's 101 has no Upgrade: websocket with Connection: Upgrade")
+    _refuse_nominated(head, BackendProtocolError)
     if index.get("sec-websocket-accept") != accept_for(request.index["sec-websocket-key"]):
         raise BackendProtocolError("the backend's Sec-WebSocket-Accept does not answer the client's key")
     chosen = index.get("sec-websocket-protocol")
@@ -79,6 +81,15 @@ def check_response(head: ResponseHead, request: RequestHead) -> None:
         offered = set(_extensions(request.index.get("sec-websocket-extensions", "")))
         if not offered.issuperset(_extensions(extensions)):
             raise BackendProtocolError("the backend chose an extension that the client did not offer")
+
+
+def _refuse_nominated(
+    head: RequestHead | ResponseHead, error: type[UpgradeRefused] | type[BackendProtocolError]
+) -> None:
+    """Raise if Connection lists a field of the handshake, which would then not be passed on."""
+    for name in head.nominated:
+        if name.startswith("sec-websocket-"):
+            raise error(f"the handshake has a Connection that lists {name}, which is not the connection's")
 
 
 def _is_key(key: str) -> bool:

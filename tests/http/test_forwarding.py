@@ -170,6 +170,7 @@ class ResponseTests(SynchronousTestCase):
     def test_length_without_body(self) -> None:
         """HEAD and 304 keep the length of what they stand for; 204 and 1xx never have one."""
         self.assertEqual(self.sent(response("Content-Length: 5", method="HEAD"), 0), ["Content-Length: 5"])
+        self.assertEqual(self.sent(response("Content-Length: 05", method="HEAD"), 0), ["Content-Length: 5"])
         self.assertEqual(self.sent(response(method="HEAD"), 0), [])
         self.assertEqual(self.sent(response("Transfer-Encoding: chunked", method="HEAD"), 0), [])
         self.assertEqual(self.sent(response("Content-Length: 5", start="HTTP/1.1 304 x"), 0), ["Content-Length: 5"])

@@ -244,6 +244,8 @@ class PeerTests(SynchronousTestCase):
             head = parse_request(case.raw)
             if head.upgrade or head.method not in ("GET", "POST", "OPTIONS") or "\t" in str(head.fields):
                 continue
+            if b"://" in case.raw or b"HTTP/1.1\r" not in case.raw and b"HTTP/1.0\r" not in case.raw:
+                continue  # there we say another Host than what was sent, and know later minor versions
             seen = Seen()
             parser = httptools.HttpRequestParser(seen)
             try:

@@ -60,6 +60,11 @@ class MessageTests(GatewayTestCase):
         self.assertEqual(str(len(body)), request.get("Content-Length"))
         self.assertEqual((201, body[::-1]), (response.status, response.body))
 
+    async def test_length_with_leading_zeros(self) -> None:
+        request, _ = await self.exchange(b"POST / HTTP/1.2\r\nHost: a:\r\nContent-Length: 0010\r\n\r\n0123456789")
+        self.assertEqual(("POST / HTTP/1.1", "a:"), (request.line, request.get("Host")))
+        self.assertEqual((["10"], b"0123456789"), (request.all("Content-Length"), request.body))
+
     async def test_post_empty(self) -> None:
         request, _ = await self.exchange(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
         self.assertEqual("0", request.get("Content-Length"))
@@ -285,6 +290,12 @@ class FieldTests(GatewayTestCase):
     async def test_absolute_form(self) -> None:
         request, _, _ = await self.seen(b"GET http://abs.example:81/p?q HTTP/1.1\r\nHost: abs.example:81\r\n\r\n")
         self.assertEqual(("GET /p?q HTTP/1.1", "abs.example:81"), (request.line, request.get("Host")))
+
+    async def test_absolute_form_with_another_host(self) -> None:
+        """RFC 9112 §3.2.2: the Host that came is ignored and replaced."""
+        request, _, _ = await self.seen(b"GET http://b.example:81/x?y HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        self.assertEqual(("GET /x?y HTTP/1.1", ["b.example:81"]), (request.line, request.all("Host")))
+        self.assertEqual("b.example:81", request.get("X-Original-Host"))
 
     async def test_options_asterisk(self) -> None:
         request, _, _ = await self.seen(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -79,6 +79,17 @@ class RequestTests(SynchronousTestCase):
             self.refused(request({"Sec-WebSocket-Key": key}))
         self.refused(request({"sec-websocket-key": KEY}))
 
+    def test_nominated(self) -> None:
+        """A field of the handshake that Connection lists would not be passed on (RFC 9110 §7.6.1)."""
+        for name in (
+            "Sec-WebSocket-Key",
+            "sec-websocket-version",
+            "Sec-WebSocket-Protocol",
+            "sec-websocket-extensions",
+        ):
+            self.refused(request({"Connection": f"{name}, Upgrade", "Sec-WebSocket-Protocol": "a"}))
+        self.assertEqual(check_request(request({"Connection": "Upgrade, X-Mine"})), KEY)
+
     def test_subprotocols(self) -> None:
         for names in ("", ",", "a, a", "a b", "a(", '"a"'):
             self.refused(request({"Sec-WebSocket-Protocol": names}))
@@ -122,6 +133,11 @@ class ResponseTests(SynchronousTestCase):
         self.refused({"Sec-WebSocket-Accept": None})
         self.refused({"Sec-WebSocket-Accept": ACCEPT.lower()})
         self.refused({"sec-websocket-accept": ACCEPT})
+
+    def test_nominated(self) -> None:
+        """What Connection lists is not passed on: the client would get a 101 without its answer."""
+        self.refused({"Connection": "Upgrade, Sec-WebSocket-Accept"})
+        self.check({"Connection": "Upgrade, X-Mine"})
 
     def test_not_offered(self) -> None:
         self.refused({"Sec-WebSocket-Protocol": "c"})
