@@ -27,9 +27,8 @@ static const char *const bound_names[] = {
 typedef struct {
     PyObject *bound[BOUND];
     PyObject *request_type, *response_type;
-    PyObject *content_length, *te, *upgrade, *date;
+    PyObject *content_length, *te, *upgrade, *date, *date_text;
     time_t second; /* of date_text */
-    PyObject *date_text;
 } State;
 
 typedef struct {
@@ -360,12 +359,6 @@ response_bytes(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObje
     return fine ? write_plan(&plan) : twin_call(state->bound[TWIN_RESPONSE], args, count, keywords);
 }
 
-static PyObject *
-bind(PyObject *module, PyObject *args)
-{
-    return twin_bind(args, bound_names, ((State *)PyModule_GetState(module))->bound);
-}
-
 /* -- the module */
 
 static int
@@ -381,57 +374,8 @@ start(PyObject *module)
     return 0;
 }
 
-static int
-traverse(PyObject *module, visitproc visit, void *arg)
-{
-    State *state = PyModule_GetState(module);
-    for (int i = 0; i < BOUND; i++)
-        Py_VISIT(state->bound[i]);
-    Py_VISIT(state->request_type);
-    Py_VISIT(state->response_type);
-    return 0;
-}
-
-static int
-clear(PyObject *module)
-{
-    State *state = PyModule_GetState(module);
-    for (int i = 0; i < BOUND; i++)
-        Py_CLEAR(state->bound[i]);
-    Py_CLEAR(state->request_type);
-    Py_CLEAR(state->response_type);
-    Py_CLEAR(state->content_length);
-    Py_CLEAR(state->te);
-    Py_CLEAR(state->upgrade);
-    Py_CLEAR(state->date);
-    Py_CLEAR(state->date_text);
-    return 0;
-}
-
-static void
-release(void *module)
-{
-    clear(module);
-}
-
-static PyMethodDef functions[] = {
-    {"request_bytes", (PyCFunction)(void (*)(void))request_bytes, METH_FASTCALL | METH_KEYWORDS,
-     "request_bytes(head, target, host, added, body, upgrade=False)\n\nSee gateway.http.forwarding."},
-    {"response_bytes", (PyCFunction)(void (*)(void))response_bytes, METH_FASTCALL | METH_KEYWORDS,
-     "response_bytes(head, version, body, close, upgrade=False)\n\nSee gateway.http.forwarding."},
-    {"bind", bind, METH_VARARGS, "bind(name, object)\n\nA Python twin, a memo of names, or what tells the date."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, start}, {0, NULL}};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "gateway._native.forwarding", "C twins of gateway.http.forwarding.", sizeof(State), functions,
-    slots, traverse, clear, release,
-};
-
-PyMODINIT_FUNC
-PyInit_forwarding(void)
-{
-    return PyModuleDef_Init(&definition);
-}
+TWIN_MODULE(forwarding, "C twins of gateway.http.forwarding.", offsetof(State, second), NOTHING_MORE,
+            FUNCTION(request_bytes, "request_bytes(head, target, host, added, body, upgrade=False)\n\n"
+                                    "See gateway.http.forwarding.")
+            FUNCTION(response_bytes, "response_bytes(head, version, body, close, upgrade=False)\n\n"
+                                     "See gateway.http.forwarding."))

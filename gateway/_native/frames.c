@@ -469,12 +469,6 @@ static PyType_Spec scanner_spec = {
     scanner_slots,
 };
 
-static PyObject *
-bind(PyObject *module, PyObject *args)
-{
-    return twin_bind(args, bound_names, ((State *)PyModule_GetState(module))->bound);
-}
-
 static int
 start(PyObject *module)
 {
@@ -486,44 +480,4 @@ start(PyObject *module)
     return failed;
 }
 
-static int
-traverse(PyObject *module, visitproc visit, void *arg)
-{
-    State *state = PyModule_GetState(module);
-    for (int i = 0; i < BOUND; i++)
-        Py_VISIT(state->bound[i]);
-    return 0;
-}
-
-static int
-clear(PyObject *module)
-{
-    State *state = PyModule_GetState(module);
-    for (int i = 0; i < BOUND; i++)
-        Py_CLEAR(state->bound[i]);
-    return 0;
-}
-
-static void
-release(void *module)
-{
-    clear(module);
-}
-
-static PyMethodDef functions[] = {
-    {"bind", bind, METH_VARARGS, "bind(name, object)\n\nThe exception to raise."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, start}, {0, NULL}};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "gateway._native.frames", "The C twin of FrameScanner.", sizeof(State), functions, slots,
-    traverse, clear, release,
-};
-
-PyMODINIT_FUNC
-PyInit_frames(void)
-{
-    return PyModuleDef_Init(&definition);
-}
+TWIN_MODULE(frames, "The C twin of FrameScanner.", sizeof(State), NOTHING_MORE, )

@@ -37,6 +37,7 @@ typedef struct {
     PyObject *methods[METHODS];
     PyObject *request_type, *response_type, *limits, *common;
     PyObject *version, *empty, *websocket, *nothing, *zero, *cookie;
+    /* not references only */
     Name names[NAMES];
 } State;
 
@@ -301,12 +302,6 @@ parse_response(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObje
     return named_tuple(state->response_type, items, RESPONSE_ITEMS);
 }
 
-static PyObject *
-bind(PyObject *module, PyObject *args)
-{
-    return twin_bind(args, bound_names, ((State *)PyModule_GetState(module))->bound);
-}
-
 /* -- the module */
 
 static int
@@ -336,68 +331,15 @@ start(PyObject *module)
     return 0;
 }
 
-static int
-traverse(PyObject *module, visitproc visit, void *arg)
+static void
+forget_names(State *state)
 {
-    State *state = PyModule_GetState(module);
-    for (int i = 0; i < BOUND; i++)
-        Py_VISIT(state->bound[i]);
-    Py_VISIT(state->request_type);
-    Py_VISIT(state->response_type);
-    Py_VISIT(state->limits);
-    Py_VISIT(state->common);
-    return 0;
-}
-
-static int
-clear(PyObject *module)
-{
-    State *state = PyModule_GetState(module);
-    for (int i = 0; i < BOUND; i++)
-        Py_CLEAR(state->bound[i]);
-    for (int i = 0; i < METHODS; i++)
-        Py_CLEAR(state->methods[i]);
     for (int i = 0; i < NAMES; i++) {
         Py_CLEAR(state->names[i].name);
         Py_CLEAR(state->names[i].lower);
     }
-    Py_CLEAR(state->request_type);
-    Py_CLEAR(state->response_type);
-    Py_CLEAR(state->limits);
-    Py_CLEAR(state->common);
-    Py_CLEAR(state->version);
-    Py_CLEAR(state->empty);
-    Py_CLEAR(state->websocket);
-    Py_CLEAR(state->cookie);
-    Py_CLEAR(state->nothing);
-    Py_CLEAR(state->zero);
-    return 0;
 }
 
-static void
-release(void *module)
-{
-    clear(module);
-}
-
-static PyMethodDef functions[] = {
-    {"parse_request", (PyCFunction)(void (*)(void))parse_request, METH_FASTCALL | METH_KEYWORDS,
-     "parse_request(data, limits=DEFAULT)\n\nSee gateway.http.heads."},
-    {"parse_response", (PyCFunction)(void (*)(void))parse_response, METH_FASTCALL | METH_KEYWORDS,
-     "parse_response(data, method, limits=DEFAULT)\n\nSee gateway.http.heads."},
-    {"bind", bind, METH_VARARGS, "bind(name, function)\n\nThe Python twin, for all that is not regular."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, start}, {0, NULL}};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "gateway._native.heads", "C twins of gateway.http.heads.", sizeof(State), functions, slots,
-    traverse, clear, release,
-};
-
-PyMODINIT_FUNC
-PyInit_heads(void)
-{
-    return PyModuleDef_Init(&definition);
-}
+TWIN_MODULE(heads, "C twins of gateway.http.heads.", offsetof(State, names), forget_names,
+            FUNCTION(parse_request, "parse_request(data, limits=DEFAULT)\n\nSee gateway.http.heads.")
+            FUNCTION(parse_response, "parse_response(data, method, limits=DEFAULT)\n\nSee gateway.http.heads."))

@@ -9,6 +9,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stddef.h>
 #include <string.h>
 
 /* bind(name, object): keep an object under one of `names`, which ends with NULL; `kept` has a place for each. */
@@ -81,6 +82,63 @@ attribute_of(const char *module_name, const char *name)
     PyObject *found = PyObject_GetAttrString(module, name);
     Py_DECREF(module);
     return found;
+}
+
+#define FUNCTION(name, doc) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL | METH_KEYWORDS, doc},
+
+/* The rest of the module gateway._native.`name`, at the end of its file, which has
+     `State`: its first `references` bytes are pointers to objects or NULL, with `bound_names` for the first of them,
+     `start(module)`, which fills it, and `forget(state)`, which lets go of what the other bytes keep;
+     and its `offered` functions, one FUNCTION after the other. */
+#define TWIN_MODULE(name, doc, references, forget, offered)                                                   \
+    static PyObject *bind(PyObject *module, PyObject *args)                                                   \
+    {                                                                                                         \
+        return twin_bind(args, bound_names, PyModule_GetState(module));                                       \
+    }                                                                                                         \
+    static int traverse(PyObject *module, visitproc visit, void *arg)                                         \
+    {                                                                                                         \
+        return twin_traverse(PyModule_GetState(module), (references) / sizeof(PyObject *), visit, arg);       \
+    }                                                                                                         \
+    static int clear(PyObject *module)                                                                        \
+    {                                                                                                         \
+        twin_clear(PyModule_GetState(module), (references) / sizeof(PyObject *));                             \
+        forget((State *)PyModule_GetState(module));                                                           \
+        return 0;                                                                                             \
+    }                                                                                                         \
+    static void release(void *module)                                                                         \
+    {                                                                                                         \
+        clear(module);                                                                                        \
+    }                                                                                                         \
+    static PyMethodDef functions[] = {                                                                        \
+        {"bind", bind, METH_VARARGS, "bind(name, object)\n\nSomething of Python's that is needed here."},     \
+        offered {NULL, NULL, 0, NULL},                                                                        \
+    };                                                                                                        \
+    static PyModuleDef_Slot slots[] = {{Py_mod_exec, start}, {0, NULL}};                                      \
+    static struct PyModuleDef definition = {                                                                  \
+        PyModuleDef_HEAD_INIT, "gateway._native." #name, doc, sizeof(State), functions, slots, traverse,      \
+        clear, release,                                                                                       \
+    };                                                                                                        \
+    PyMODINIT_FUNC PyInit_##name(void)                                                                        \
+    {                                                                                                         \
+        return PyModuleDef_Init(&definition);                                                                 \
+    }
+
+/* For a state that is nothing but references. */
+#define NOTHING_MORE(state) ((void)(state))
+
+static inline int
+twin_traverse(PyObject **kept, size_t count, visitproc visit, void *arg)
+{
+    for (size_t i = 0; i < count; i++)
+        Py_VISIT(kept[i]);
+    return 0;
+}
+
+static inline void
+twin_clear(PyObject **kept, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        Py_CLEAR(kept[i]);
 }
 
 /* A named tuple of gateway.values, which must have as many items as this code knows: an extension that was built for
