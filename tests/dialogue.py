@@ -26,11 +26,11 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, Logger
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer, provider
+from zope.interface import provider
 
 from gateway.config import model
 from gateway.exchange import Surroundings
-from gateway.interfaces import IBackend, IOutcomeObserver
+from gateway.interfaces import IBackend
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
 from gateway.observe.sessions import Sessions
@@ -41,9 +41,10 @@ from gateway.transport.deadlines import Deadlines
 from gateway.upstream.connections import Upstream
 from gateway.values import Outcome, Route
 from gateway.websocket.frames import FrameScanner
+from tests.recorder import Recorder
 from tests.wires import FakeRoad, Place, Turn, Wire
 
-__all__ = ["GET", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Peer", "Recorder", "frame"]
+__all__ = ["GET", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Peer", "frame"]
 
 GET = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
 POST = b"POST /form HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nabcde"
@@ -61,23 +62,6 @@ def frame(opcode: int, payload: bytes = b"", *, mask: bool = False, fin: bool = 
         length = b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big")
     first = bytes([(0x80 if fin else 0) | opcode, length[0] | (0x80 if mask else 0)])
     return first + length[1:] + (b"\0\0\0\0" if mask else b"") + payload
-
-
-@implementer(IOutcomeObserver)
-class Recorder:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.begun: list[Outcome] = []
-        self.outcomes: list[Outcome] = []
-
-    def opened(self, outcome: Outcome) -> None:
-        """See `IOutcomeObserver`."""
-        self.begun.append(outcome)
-
-    def ended(self, outcome: Outcome) -> None:
-        """See `IOutcomeObserver`."""
-        self.outcomes.append(outcome)
 
 
 class Peer:

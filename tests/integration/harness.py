@@ -29,15 +29,14 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
-from zope.interface import implementer
 
 from gateway.config import model
-from gateway.interfaces import IOutcomeObserver
 from gateway.service import GatewayService
 from gateway.values import Outcome
 from tests.integration.wire import SECONDS, Ended, Late, Wire
+from tests.recorder import Recorder
 
-__all__ = ["GatewayTestCase", "RawBackend", "Recorder", "Running", "both_roads", "model_for"]
+__all__ = ["GatewayTestCase", "RawBackend", "Running", "both_roads", "model_for"]
 
 PROBE_PATH = "/_probe"
 
@@ -141,23 +140,6 @@ class _BackendWire(Wire):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._backend._open.discard(self)
         super().connectionLost(reason)
-
-
-@implementer(IOutcomeObserver)
-class Recorder:
-    """Keeps the outcomes of exchanges and sessions."""
-
-    def __init__(self) -> None:
-        self.begun: list[Outcome] = []
-        self.outcomes: list[Outcome] = []
-
-    def opened(self, outcome: Outcome) -> None:
-        """A session has begun."""
-        self.begun.append(outcome)
-
-    def ended(self, outcome: Outcome) -> None:
-        """An exchange or a session has ended."""
-        self.outcomes.append(outcome)
 
 
 class Running:
