@@ -86,6 +86,10 @@ setup(
             "round-robin = gateway.pools.round_robin:factory",
             "least-connections = gateway.pools.least_connections:factory",
         ],
-        "gateway.probes": ["http = gateway.health.http_probe:factory"],
+        "gateway.probes": [
+            "http = gateway.health.http_probe:factory",
+            "tcp = gateway.health.tcp_probe:factory",
+            "websocket = gateway.health.websocket_probe:factory",
+        ],
     },
 )

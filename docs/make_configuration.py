@@ -20,6 +20,8 @@ from gateway.config.compact import SYNONYMS
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.config.overrides import CertificateOverride, OverridesFile
 from gateway.config.problems import describe, unwrap
+from gateway.health.tcp_probe import TcpOptions
+from gateway.health.websocket_probe import WebSocketOptions
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -30,7 +32,8 @@ EXAMPLES = {
     "pools": "pools:\n  - name: chat\n    backends: [10.0.0.4:9001, {host: 10.0.0.5, port: 9001, weight: "
     "3}]\n    selector: least-connections",
     "settings": "settings:\n  - {name: chat, requestTimeout: 60, webSocketIdleTimeout: 3600, probe: health}",
-    "probes": "probes:\n  - {name: health, path: /health, interval: 5, match: {statusCodes: [200-299]}}",
+    "probes": "probes:\n  - {name: health, path: /health, interval: 5, match: {statusCodes: [200-299]}}\n"
+    "  - {name: chat, strategy: websocket, path: /chat, interval: 5, options: {subprotocol: chat, pongTimeout: 2}}",
     "rules": "rules:\n  - {listener: web, pool: chat, settings: chat}\n  - {listener: shop, pathMap: by-path}",
     "path_maps": (
         "pathMaps:\n  - name: by-path\n    defaultPool: chat\n    defaultSettings: chat\n"
@@ -40,6 +43,26 @@ EXAMPLES = {
     "certificates": "certificates:\n  - {name: site, certificateFile: site.pem, keyFile: site.key}",
     "trusted_roots": "trustedRoots:\n  - {name: internal, file: internal.pem}",
     "limits": "limits: {maxHeadBytes: 65536, maxMessageBytes: 1048576}",
+}
+
+# Strategies of the gateway itself that take options, by section: words, and the class of the options.
+STRATEGIES: dict[str, list[tuple[str, str, type[BaseModel] | None]]] = {
+    "probes": [
+        (
+            "`http`",
+            "One GET for `path`; `match` says which answers are healthy. With the protocol Https over TLS, as all "
+            "strategies are. It takes no options.",
+            None,
+        ),
+        ("`tcp`", "A connection that can be made, and an answer that is as expected.", TcpOptions),
+        (
+            "`websocket`",
+            "A session as a client opens it, to `path`: a handshake with a random key whose answer is checked, a ping "
+            "that has to come back, a message if wanted, and a close frame. For backends without a page that answers "
+            "200.",
+            WebSocketOptions,
+        ),
+    ],
 }
 
 # What goes without saying in the model, said once for all.
@@ -135,6 +158,7 @@ def page() -> str:
         cls = inner(field)
         if cls is not None:
             parts.append(section(f"## `{field.alias}`", cls, EXAMPLES.get(name)))
+            parts.extend(strategy(*item) for item in STRATEGIES.get(name, ()))
     parts.append(ARM + "\n".join(not_honoured()) + "\n")
     parts.append(overrides())
     return "\n".join(parts)
@@ -151,6 +175,13 @@ def section(title: str, cls: type[BaseModel], example: str | None) -> str:
             key = spelled(cls, name, field)
             text += "\n" + section(f"### `{key.split('` or `')[0]}` of {cls.__name__}", nested, None)
     return text
+
+
+def strategy(word: str, text: str, options: type[BaseModel] | None) -> str:
+    """A strategy of the gateway itself, with its options."""
+    if options is None:
+        return f"### The strategy {word}\n\n{text}\n"
+    return f"### The strategy {word}\n\n{text} {(options.__doc__ or '').strip()}\n\n{table(options)}"
 
 
 def inner(field: FieldInfo) -> type[BaseModel] | None:

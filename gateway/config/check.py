@@ -268,7 +268,7 @@ class _Checker:
             at = ("settings", index)
             if self._refer((*at, "probe"), "probes", settings.probe):
                 probe = probes[settings.probe or ""]
-                if probe.strategy == "http" and probe.protocol != settings.protocol:
+                if probe.strategy in ("http", "websocket") and probe.protocol != settings.protocol:
                     self._error(
                         (*at, "probe"),
                         f"probe {probe.name!r} speaks {probe.protocol} but settings {settings.name!r} "

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from gateway.config.model import BackendSettings, Match, Probe
 from gateway.errors import BackendTLSFailed
-from gateway.health.http_check import MOST_BODY
+from gateway.health.check import MOST_BYTES
 from gateway.health.http_probe import HttpProbe, factory, probe_host
 from gateway.interfaces import IStrategyFactory
 from gateway.services import Services
@@ -238,11 +238,11 @@ class BodyTests(ProbeCase):
         """An endless body is given up after so many bytes."""
         connection, deferred = self.begin(match=self.match)
         connection.receive(b"HTTP/1.1 200 OK\r\n\r\n")
-        for _ in range(MOST_BODY // 4096 - 1):
+        for _ in range(MOST_BYTES // 4096 - 1):
             connection.receive(b"x" * 4096)
         self.assertNoResult(deferred)
         connection.receive(b"x" * 4096)
-        self.assertIn(f"in its first {MOST_BODY} bytes", self.successResultOf(deferred).reason)
+        self.assertIn(f"in its first {MOST_BYTES} bytes", self.successResultOf(deferred).reason)
         connection.receive(b"x" * 4096)
         connection.lose()
 
