@@ -117,10 +117,7 @@ class WebSocketCheck(Check):
                 self._open()
             if self.waiting and self._frames is not None:
                 for frame in self._frames.feed(data):
-                    if self.waiting:
-                        self._take(*frame)
-                    elif frame[0] == _CLOSE:
-                        self.transport.loseConnection()
+                    self._take(*frame)
             elif data and not self.waiting:
                 self.closing(data)
         except BackendProtocolError as error:
@@ -191,6 +188,10 @@ class WebSocketCheck(Check):
         self._settle()
 
     def _take(self, opcode: int, last: bool, payload: bytes) -> None:
+        if not self.waiting:
+            if opcode == _CLOSE:
+                self.transport.loseConnection()
+            return
         self._seen += len(payload)
         if opcode == _CLOSE:
             self._closed = True
