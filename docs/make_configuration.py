@@ -30,7 +30,7 @@ EXAMPLES = {
     "listeners": "listeners:\n  - {name: web, port: 8080}\n  - {name: shop, port: 8081, hostNames: "
     "[shop.test, '*.shop.test']}",
     "pools": "pools:\n  - name: chat\n    backends: [10.0.0.4:9001, {host: 10.0.0.5, port: 9001, weight: "
-    "3}]\n    selector: least-connections",
+    "3}]\n    selector: least-connections\n    passiveHealth: {serverErrors: 10, readmit: probe}",
     "settings": "settings:\n  - {name: chat, requestTimeout: 60, webSocketIdleTimeout: 3600, probe: health}",
     "probes": "probes:\n  - {name: health, path: /health, interval: 5, match: {statusCodes: [200-299]}}\n"
     "  - {name: chat, strategy: websocket, path: /chat, interval: 5, options: {subprotocol: chat, pongTimeout: 2}}",

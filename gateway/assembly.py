@@ -52,7 +52,10 @@ def make_pools(registry: Registry, model: Gateway, services: Services, loads: Lo
             f"{path}.selectorOptions",
         )
         least = probe_for(model, settings).min_servers
-        return Pool(name, settings, pool.members, selector, loads=loads, min_servers=least, strategy=pool.selector)
+        return Pool(
+            name, settings, pool.members, selector, loads=loads, min_servers=least, strategy=pool.selector,
+            passive=pool.passive_health,
+        )  # fmt: skip
 
     return _all({pair: partial(make, *pair) for pair in needed_pools(model)})
 

@@ -125,9 +125,11 @@ class IBackend(Interface):
     connect_port = Attribute("Where to connect to (``int``).")
     weight = Attribute("Relative share, 1 or more (``int``).")
     active = Attribute("Leases that are out: exchanges and sessions in progress (``int``).")
-    healthy = Attribute("The verdict of its probes (``bool``).")
+    healthy = Attribute("Its probes find it healthy, and its traffic has not ejected it (``bool``).")
     state = Attribute("``unknown``, ``up``, ``down`` or ``draining`` (``str``).")
     reason = Attribute("Why it is in that state, a sentence for the operator (``str``).")
+    ejected = Attribute("Why traffic keeps it out for a while, see `PassiveHealth`; empty if it does not (``str``).")
+    ejections = Attribute("How often traffic has ejected it (``int``).")
 
 
 class ILease(Interface):

@@ -90,6 +90,8 @@ class FakeBackend:
         self.healthy = True
         self.state = "up"
         self.reason = "the answer was 200"
+        self.ejected = ""
+        self.ejections = 0
         self.__dict__.update(others)
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from gateway.config.draft import Draft, place_of
@@ -304,17 +305,24 @@ class _Checker:
     def _probes(self) -> None:
         for index, probe in enumerate(self._gateway.probes):
             at = ("probes", index)
-            for number, code in enumerate(probe.match.status_codes):
-                match = _CODES.match(code)
-                if match is None or (match.group(2) and match.group(2) < match.group(1)):
-                    self._error(
-                        (*at, "match", "status_codes", number),
-                        f"found {code!r}; expected a status code such as 200 or a range such as 200-399",
-                    )
+            self._codes((*at, "match", "status_codes"), probe.match.status_codes)
             if probe.timeout > probe.interval:
                 self._warn(
                     (*at, "timeout"),
                     f"the timeout of {probe.timeout:g} s is longer than the interval of {probe.interval:g} s",
+                )
+
+        for index, pool in enumerate(self._gateway.pools):
+            if pool.passive_health is not None:
+                codes = pool.passive_health.server_error_codes
+                self._codes(("pools", index, "passive_health", "server_error_codes"), codes)
+
+    def _codes(self, at: tuple[str | int, ...], codes: Iterable[str]) -> None:
+        for number, code in enumerate(codes):
+            match = _CODES.match(code)
+            if match is None or (match.group(2) and match.group(2) < match.group(1)):
+                self._error(
+                    (*at, number), f"found {code!r}; expected a status code such as 200 or a range such as 200-399"
                 )
 
     # listeners

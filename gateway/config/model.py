@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 __all__ = [
-    "BackendSettings", "Certificate", "ConnectionDraining", "Gateway", "HttpListener", "Match", "Member", "PathMap",
-    "PathRule", "Pool", "Probe", "Redirect", "Rule", "Strategy", "TrustedRoot",
+    "BackendSettings", "Certificate", "ConnectionDraining", "Gateway", "HttpListener", "Match", "Member", "PassiveHealth",
+    "PathMap", "PathRule", "Pool", "Probe", "Redirect", "Rule", "Strategy", "TrustedRoot",
 ]  # fmt: skip
 
 
@@ -78,12 +78,29 @@ class Member(_Model):
     connect_port: int | None = Field(default=None, ge=1, le=65535)
 
 
+class PassiveHealth(_Model):
+    """Takes a member out for a while when real traffic finds it bad. Runs are signs in a row; 0 switches one off."""
+
+    connect_failures: int = Field(default=5, ge=0, le=10000, description="Run of connections that could not be made, TLS included.")
+    server_errors: int = Field(default=5, ge=0, le=10000, description="Run of answers with one of `serverErrorCodes`, late, broken or missing.")
+    server_error_codes: tuple[str, ...] = Field(default=("500-599",), description="Codes or ranges `a-b`.")
+    abnormal_closes: int = Field(default=5, ge=0, le=10000, description="Run of sessions that the backend ended with one of `abnormalCloseCodes`.")
+    abnormal_close_codes: tuple[int, ...] = Field(default=(1006, 1011, 1012, 1013), description="1006 is an end without a close frame.")
+    early_deaths: int = Field(default=3, ge=0, le=10000, description="Run of sessions that ended so within `earlySeconds`.")
+    early_seconds: float = Field(default=10, ge=0, le=86400, description="Seconds after the handshake.")
+    base_ejection_seconds: float = Field(default=30, gt=0, le=86400, description="Seconds that a member is out, times its ejections; one is forgotten for each such time without.")
+    max_ejection_seconds: float = Field(default=300, gt=0, le=86400, description="Seconds that it is out at most.")
+    max_ejected_percent: int = Field(default=50, ge=0, le=100, description="Share of the members that may be out, rounded up; the last one that is up stays in any case.")
+    readmit: Literal["timer", "probe"] = Field(default="timer", description="`probe`: a good probe ends an ejection before its time.")
+
+
 class Pool(_Named):
     """Backends that serve the same thing."""
 
     members: tuple[Member, ...] = ()
     selector: str = Field(default="round-robin", description="Name of a selector, or `module:object`.")
     selector_options: dict[str, object] = Field(default_factory=dict)
+    passive_health: PassiveHealth | None = Field(default=None, description="`{}` for the defaults; off if not given.")
     discovery: Strategy | None = Field(default=None, description="Tells who the members are; default: those listed.")
 
 

@@ -37,7 +37,7 @@ def describe(field: FieldInfo) -> str:
         return "one of " + ", ".join(map(str, get_args(annotation)))
     if get_origin(annotation) is tuple:
         inner = get_args(annotation)[0]
-        return "a list of texts" if inner is str else "a list"
+        return {str: "a list of texts", int: "a list of whole numbers"}.get(inner, "a list")
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "a mapping"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(annotation, "a mapping")

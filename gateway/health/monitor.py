@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
+from gateway.health.passive import Passive
 from gateway.health.target import Target
 from gateway.pools.contain import Containment
 
@@ -40,7 +41,8 @@ class HealthMonitor:
     """One series of checks for each pair of a backend and settings, however many pools have the pair.
 
     The settings name the probe, so that pools with the same settings have the same probe.  The verdict goes to
-    `Pool.set_health`, which logs it and takes the backend out of the pool or puts it back.  ``clock`` is an
+    `Pool.set_health`, which logs it and takes the backend out of the pool or puts it back.  Pools with a `Pool.passive`
+    are also judged by their traffic, see `gateway.health.passive`.  ``clock`` is an
     ``IReactorTime``; ``random`` makes the jitter; ``wall`` gives seconds since the epoch for the history.
     """
 
@@ -53,6 +55,7 @@ class HealthMonitor:
         self._log = Logger() if log is None else log
         self._pools: dict[Pool, _Watched] = {}
         self._targets: dict[_Key, Target] = {}
+        self._passives: dict[Pool, Passive] = {}
         self._running = False
 
     def watch(self, pool: Pool, strategy: IProbe, probe: Probe) -> None:
@@ -69,9 +72,16 @@ class HealthMonitor:
             if backend not in watched.members:
                 watched.members.append(backend)
                 self._target(pool, backend, watched).add(pool, backend)
+        if pool.passive is not None:
+            if pool not in self._passives:
+                self._passives[pool] = Passive(pool, pool.passive, self._clock)
+            self._passives[pool].watch()
 
     def unwatch(self, pool: Pool) -> None:
-        """Check the members of ``pool`` no more. Their state stays as it is."""
+        """Check the members of ``pool`` no more. Their state stays as it is, but ejections end."""
+        passive = self._passives.pop(pool, None)
+        if passive is not None:
+            passive.stop(let_in=True)
         watched = self._pools.pop(pool, None)
         for backend in watched.members if watched is not None else ():
             self._forget(pool, backend)
@@ -93,6 +103,9 @@ class HealthMonitor:
         self._running = False
         for target in self._targets.values():
             target.stop()
+        for passive in self._passives.values():
+            passive.stop()
+        self._passives.clear()
         self._targets.clear()
         self._pools.clear()
 

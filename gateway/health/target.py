@@ -167,6 +167,8 @@ class Target:
                 pool.set_health(backend, self.standing.state == UP, reason)
             else:
                 pool.note(backend, reason)
+            if healthy and backend.witness is not None:
+                backend.witness.probed_well()
         self._tell_waiting()
         self._pace(took)
         self._finish_round()

@@ -197,12 +197,18 @@ class Metrics:
             for pool in self._pools()
             for backend in pool.backends
         ]
-        page.family("gateway_backend_up", "gauge", "1 if the probes find the backend healthy, else 0.")
+        page.family("gateway_backend_up", "gauge", "1 if the backend is healthy and not ejected, else 0.")
         for labels, backend in members:
             page.sample(labels, int(backend.healthy))
         page.family("gateway_backend_active", "gauge", "Exchanges and sessions in progress.")
         for labels, backend in members:
             page.sample(labels, backend.active)
+        page.family("gateway_backend_ejections_total", "counter", "How often traffic has taken the backend out.")
+        for labels, backend in members:
+            page.sample(labels, backend.ejections)
+        page.family("gateway_backend_ejected", "gauge", "1 while traffic keeps the backend out.")
+        for labels, backend in members:
+            page.sample(labels, int(bool(backend.ejected)))
         page.family("gateway_pool_healthy_backends", "gauge", "Backends that the probes find healthy.")
         for pool in self._pools():
             labels = _labels([("pool", pool.name), ("settings", pool.settings.name)])

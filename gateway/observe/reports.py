@@ -57,6 +57,8 @@ def backend_report(pool: IPool, backend: IBackend, probes: ProbeHistory | None =
         "state": backend.state,
         "healthy": backend.healthy,
         "reason": backend.reason,
+        "ejected": bool(backend.ejected),
+        "ejections": backend.ejections,
         "active": backend.active,
         "probes": [
             {

@@ -17,6 +17,7 @@ from gateway.interfaces import IBackend
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings, Member
+    from gateway.health.passive import Witness
 
 __all__ = ["DOWN", "DRAINING", "UNKNOWN", "UP", "Backend", "Load", "Loads"]
 
@@ -53,13 +54,14 @@ class Backend:
     """A member of a pool under one group of settings.
 
     The attributes are those of `IBackend`; only the `Pool` writes them.  ``verdict`` is what the probes say
-    (``unknown``, ``up`` or ``down``), which ``state`` shows unless the member is draining.  ``leases`` counts all
-    leases since this object was made, ``failures`` those whose outcome was the backend's fault.
+    (``unknown``, ``up`` or ``down``), which ``state`` shows unless the member is draining or ejected, and ``found`` the
+    latest reason they gave.  ``leases`` counts all leases since this object was made, ``failures`` those whose outcome
+    was the backend's fault.  ``witness``, if any, is told every outcome (`gateway.health.passive`).
     """
 
     __slots__ = (
-        "active", "connect_host", "connect_port", "draining", "failures", "healthy", "host", "leases", "load",
-        "name", "port", "reason", "state", "verdict", "weight",
+        "active", "connect_host", "connect_port", "draining", "ejected", "ejections", "failures", "found", "healthy",
+        "host", "leases", "load", "name", "port", "reason", "state", "verdict", "weight", "witness",
     )  # fmt: skip
 
     def __init__(self, member: Member, settings: BackendSettings, load: Load | None = None) -> None:
@@ -75,9 +77,12 @@ class Backend:
         self.failures = 0
         self.healthy = False
         self.draining = False
+        self.ejected = ""
+        self.ejections = 0
+        self.witness: Witness | None = None
         self.verdict = UNKNOWN
         self.state = UNKNOWN
-        self.reason = "no probe has succeeded yet"
+        self.reason = self.found = "no probe has succeeded yet"
 
     @property
     def place(self) -> tuple[str, int]:

@@ -45,6 +45,8 @@ class Lease:
             backend.active = active
         if outcome.error is not None and isinstance(outcome.error, BackendError):
             self.backend.failures += 1
+        if self.backend.witness is not None:
+            self.backend.witness.ended(outcome)
 
 
 def _released_twice(backend: Backend) -> None:

@@ -19,7 +19,7 @@ from gateway.pools.contain import Containment
 from gateway.pools.lease import Lease
 
 if TYPE_CHECKING:
-    from gateway.config.model import BackendSettings, Member
+    from gateway.config.model import BackendSettings, Member, PassiveHealth
     from gateway.interfaces import IBackend, ISelector
     from gateway.values import RequestHead
 
@@ -38,7 +38,8 @@ class Pool:
 
     ``members`` are `gateway.config.model.Member`; the first of two with the same host and port counts.
     ``loads`` is shared by all pools of the process; ``min_servers`` members are candidates whatever their probes
-    say (a probe's ``minServers``); ``strategy`` is the selector's name for messages.
+    say (a probe's ``minServers``); ``strategy`` is the selector's name for messages; ``passive`` is how traffic judges
+    its members, for the health monitor.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Pool:
         loads: Loads | None = None,
         min_servers: int = 0,
         strategy: str = "",
+        passive: PassiveHealth | None = None,
     ) -> None:
         self.name = name
         self.settings = settings
         self.backends: tuple[Backend, ...] = ()
         self.candidates: tuple[Backend, ...] = ()
         self.min_servers = min_servers
+        self.passive = passive
         self.strategy = strategy or type(selector).__name__
         self._log = Logger() if log is None else log
         self._loads = Loads() if loads is None else loads
@@ -104,15 +107,31 @@ class Pool:
 
     def set_health(self, backend: Backend, healthy: bool, reason: str) -> None:
         """The verdict of the probes on ``backend``, with a sentence for the operator."""
-        backend.healthy = healthy
         backend.verdict = UP if healthy else DOWN
+        backend.found = reason
         self._settle(backend, reason)
 
     def note(self, backend: Backend, reason: str) -> None:
         """What the latest probe of ``backend`` found, where that does not change the verdict."""
-        if not backend.draining:
+        backend.found = reason
+        self.remark(backend, reason)
+
+    def remark(self, backend: Backend, reason: str) -> None:
+        """A reason to show for the state that ``backend`` is in, until there is another."""
+        if not backend.draining and not backend.ejected:
             backend.reason = reason
             self._why = None
+
+    def eject(self, backend: Backend, reason: str) -> None:
+        """Leave ``backend`` out whatever its probes say, until `let_in`. Leases that are out are not touched."""
+        backend.ejected = reason
+        backend.ejections += 1
+        self._settle(backend, reason)
+
+    def let_in(self, backend: Backend, reason: str) -> None:
+        """Its probes alone decide about ``backend`` again."""
+        backend.ejected = ""
+        self._settle(backend, reason if backend.verdict == UP else backend.found)
 
     def set_draining(self, backend: Backend, draining: bool, reason: str = "") -> None:
         """Give ``backend`` no new leases, or let it have them again. Those that are out are not touched."""
@@ -167,7 +186,14 @@ class Pool:
     # -- inside --------------------------------------------------------------------------------------------
 
     def _settle(self, backend: Backend, reason: str) -> None:
-        old, new = backend.state, DRAINING if backend.draining else backend.verdict
+        old = backend.state
+        if backend.draining:
+            new = DRAINING
+        elif backend.ejected:
+            new, reason = DOWN, backend.ejected
+        else:
+            new = backend.verdict
+        backend.healthy = backend.verdict == UP and not backend.ejected
         backend.state = new
         backend.reason = reason
         self._why = None

@@ -15,6 +15,7 @@ from gateway.config.model import (
     Limits,
     Match,
     Member,
+    PassiveHealth,
     PathMap,
     PathRule,
     Pool,
@@ -224,6 +225,13 @@ class CheckTests(unittest.SynchronousTestCase):
         self.says(redirected(host("to", host_names=("*.a",)), target_listener="to"), "several or wildcard host names")
         self.says(redirected(host("to"), target_listener="from"), "leads listener 'from' to itself")
 
+    def test_passive_health(self) -> None:
+        passive = PassiveHealth(server_error_codes=("502-504", "5xx"))
+        self.says(
+            gateway(pools=(POOL.model_copy(update={"passive_health": passive}),)),
+            "pools[0].passiveHealth.serverErrorCodes[1]: found '5xx'; expected a status code such as 200",
+        )
+
     def test_settings_and_probes(self) -> None:
         def made(settings: dict[str, Any], **probe: Any) -> Gateway:
             settings = {"name": "s", "request_timeout": 60, "probe": "q"} | settings
@@ -238,6 +246,8 @@ class CheckTests(unittest.SynchronousTestCase):
             "found '300-200'",
             "found '2000'",
         )
+        self.says(made({"protocol": "Https"}, strategy="websocket"), "probe 'q' speaks Http but settings 's' Https")
+        self.says(made({"protocol": "Https"}, strategy="tcp"))
         self.says(made({}, timeout=40), "longer than the interval", severity="warning")
         self.says(
             made({"request_timeout": 20}),

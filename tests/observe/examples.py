@@ -19,6 +19,8 @@ class Backend:
 
     weight = 1
     active = 0
+    ejected = ""
+    ejections = 0
 
     def __init__(self, host: str = "10.0.0.4", port: int = 80, state: str = "up") -> None:
         self.name = f"{host}:{port}"

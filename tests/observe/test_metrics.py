@@ -110,11 +110,16 @@ class MetricsTests(SynchronousTestCase):
 
     def test_backends(self) -> None:
         self.pools[0].backends[0].active = 7
+        self.pools[0].backends[1].ejected = "ejected for 30 s"
+        self.pools[0].backends[1].ejections = 3
         samples = self.samples()
         labels = 'pool="chat",settings="fast",backend="10.0.0.%d:80"'
         self.assertEqual(samples[f"gateway_backend_up{{{labels % 4}}}"], 1)
         self.assertEqual(samples[f"gateway_backend_up{{{labels % 5}}}"], 0)
         self.assertEqual(samples[f"gateway_backend_active{{{labels % 4}}}"], 7)
+        for number, ejected, ejections in ((4, 0, 0), (5, 1, 3)):
+            self.assertEqual(samples[f"gateway_backend_ejected{{{labels % number}}}"], ejected)
+            self.assertEqual(samples[f"gateway_backend_ejections_total{{{labels % number}}}"], ejections)
         self.assertEqual(samples['gateway_pool_healthy_backends{pool="chat",settings="fast"}'], 1)
 
     def test_two_settings_of_one_pool(self) -> None:

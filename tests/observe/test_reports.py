@@ -25,6 +25,7 @@ class PoolTests(SynchronousTestCase):
             (report["pool"], report["settings"], report["healthy"], report["total"]), ("chat", "fast", 1, 2)
         )
         self.assertEqual(report["backends"][0]["address"], "10.0.0.4:80")
+        self.assertEqual((report["backends"][0]["ejected"], report["backends"][0]["ejections"]), (False, 0))
         down = report["backends"][1]
         self.assertEqual(
             (down["state"], down["address"], down["reason"]), ("down", "[2001:db8::1]:81", "it did not answer")
