@@ -276,11 +276,11 @@ class Exchange:
         self._replayable = False
         if self._head.body == CHUNKED:
             data = (chunk(data) if data else b"") + (last_chunk(trailers) if complete else b"")
-        self._wait(complete or upstream.stuck)
+        self._allow(complete or upstream.stuck)
         if data:
             upstream.send(data)
 
-    def _wait(self, for_backend: bool) -> None:
+    def _allow(self, for_backend: bool) -> None:
         """Give the backend its time from now on; or the client, which is to send more of its request."""
         shared = self._shared
         limit = self._route.settings.request_timeout if for_backend else shared.limits.body_timeout  # type: ignore[union-attr]
@@ -437,7 +437,7 @@ class Exchange:
     def upstream_stuck(self, stuck: bool) -> None:
         """The backend takes no more of the request, or takes on: that moves who is waited for."""
         if not self._complete:
-            self._wait(stuck)
+            self._allow(stuck)
 
     def upstream_failed(self, error: GatewayError) -> None:
         """The connection could not be made, or ended before the response was complete."""
