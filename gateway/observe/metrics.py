@@ -206,7 +206,7 @@ class Metrics:
         page.family("gateway_backend_ejections_total", "counter", "How often traffic has taken the backend out.")
         for labels, backend in members:
             page.sample(labels, backend.ejections)
-        page.family("gateway_backend_ejected", "gauge", "1 while traffic keeps the backend out; with workers, in how many of them.")
+        page.family("gateway_backend_ejected", "gauge", "In how many processes traffic keeps the backend out.")
         for labels, backend in members:
             page.sample(labels, int(bool(backend.ejected)))
         page.family("gateway_pool_healthy_backends", "gauge", "Backends that the probes find healthy.")
