@@ -12,15 +12,18 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succee
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from gateway.assembly import Place
 from gateway.config.model import Gateway
 from gateway.errors import SessionEnded
 from gateway.exchange import Surroundings
 from gateway.health.monitor import HealthMonitor
-from gateway.interfaces import IBackend, IOutcomeObserver
-from gateway.listener.certificate_checks import load_used
+from gateway.interfaces import IBackend, IMiddleware, IOutcomeObserver
+from gateway.listener.certificate_checks import load_terms, load_used
+from gateway.listener.client_certificates import gates
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
 from gateway.listener.http1 import ClientConnection
+from gateway.listener.renewal import Renewal, certificate_files
 from gateway.listener.tls import ServerTLS
 from gateway.observe.access_log import open_access_log
 from gateway.observe.admin import AdminSite
@@ -84,6 +87,7 @@ class GatewayService(Service):
         self._factories: list[ListenerFactory] = []
         self._emptied: list[Deferred[None]] = []
         self._upstreams: dict[IBackend, Upstream] = {}
+        self._tls: dict[str, ServerTLS] = {}
         self._build()
 
     # -- parts
@@ -98,6 +102,7 @@ class GatewayService(Service):
         self.loads = Loads()
         self.registry = Registry(reactor=reactor, random=chance)
         self._certificates, self._roots = load_used(model)
+        self._terms = load_terms(model)
         self.pools: dict[tuple[str, str], Any] = self.registry.pools(model, self.loads)
         self.monitor = HealthMonitor(reactor, chance)
         self.registry.watch(model, self.pools, self.monitor, self.road, self._roots)
@@ -114,12 +119,16 @@ class GatewayService(Service):
             observers=self.make_observers(),
             trusted=TrustedProxies(model.limits.trusted_proxies),
         )
+        self._renewal = Renewal(certificate_files(model), self._renew, reactor)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
 
     def make_router(self) -> Any:
         """The `IRouter`; the configuration's routing table unless overridden."""
-        return RoutingTable(self.model, self.pools, self.registry.middleware(self.model))
+        middleware: dict[Place, tuple[IMiddleware, ...]] = dict(self.registry.middleware(self.model))
+        for place, gate in gates(self.model, self._terms).items():
+            middleware[place] = (gate, *middleware.get(place, ()))
+        return RoutingTable(self.model, self.pools, middleware)
 
     def make_observers(self) -> list[IOutcomeObserver]:
         """Who is told how exchanges ended: metrics, the access log, and those given."""
@@ -152,6 +161,14 @@ class GatewayService(Service):
     def _backend_tls(self, settings: Any, member_host: str, client_host: str) -> Any:
         return backend_tls(settings, member_host, client_host, self._roots)
 
+    def _renew(self) -> None:
+        """Show the certificates as their files are now. Raises `ConfigurationError` and changes nothing then."""
+        certificates, _ = load_used(self.model)
+        terms = load_terms(self.model)
+        for group in bindings(self.model):
+            if group.listener in self._tls:
+                self._tls[group.listener].replace(group.listeners, certificates, terms)
+
     def _sweep(self) -> None:
         for upstream in list(self._upstreams.values()):
             upstream.sweep()
@@ -175,6 +192,7 @@ class GatewayService(Service):
             _log.info("listener {listener} on port {port} ({road})", listener=listener, port=port, road=self.road.name)
         self.begin_probes()
         self._sweeping.start(_SWEEP_SECONDS, now=False)
+        self._renewal.start()
 
     def begin_probes(self) -> None:
         """Probe from now on."""
@@ -186,7 +204,9 @@ class GatewayService(Service):
         wanted: list[Binding] = []
         groups = bindings(self.model)
         for group in groups:
-            tls = ServerTLS(group.listeners, self._certificates) if group.protocol == "Https" else None
+            tls = None
+            if group.protocol == "Https":
+                tls = self._tls[group.listener] = ServerTLS(group.listeners, self._certificates, self._terms)
             factory = self.listener_factory(group.listener, group.port, tls is not None)
             self._factories.append(factory)
             endpoint = self.server_endpoint(group.listener, group.address, group.port, tls)
@@ -312,6 +332,7 @@ class GatewayService(Service):
     def _stopped(self, result: Any, timer: Any) -> None:
         if timer.active():
             timer.cancel()
+        self._renewal.stop()
         if self._sweeping.running:
             self._sweeping.stop()
         for upstream in self._upstreams.values():

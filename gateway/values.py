@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
     from gateway.errors import GatewayError
     from gateway.interfaces import IBackend, IMiddleware, IPool
+    from gateway.transport.tls import ClientCertificate
 
 __all__ = [
     "CHUNKED", "UNTIL_CLOSE", "Context", "Fields", "Outcome", "Peer", "ProbeResult", "Reply", "RequestHead",
@@ -178,6 +179,11 @@ class Context:
         return self.route.listener if self.route is not None else self._outcome.listener
 
     @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """What the client has shown, where the listener asks for certificates."""
+        return self._outcome.client_certificate
+
+    @property
     def trace_id(self) -> str:
         return self._outcome.trace_id
 
@@ -217,6 +223,7 @@ class Outcome:
     local_port: int = 0
     tls_version: str = ""
     tls_cipher: str = ""
+    client_certificate: ClientCertificate | None = None
     trace_id: str = ""
     listener: str = ""
     route: Route | None = None

@@ -16,6 +16,8 @@ __all__ = [
     "IGNORED",
     "MATCH",
     "NOT_HONOURED",
+    "OBJECTS",
+    "SSL_POLICY",
     "TOP_IGNORED",
     "TOP_NOT_HONOURED",
     "Collection",
@@ -41,6 +43,27 @@ class Collection(NamedTuple):
 
 MATCH = {"statuscodes": Field("status_codes"), "body": Field("body", "text")}
 DRAINING = {"enabled": Field("enabled"), "draintimeoutinsec": Field("drain_timeout_in_sec")}
+
+SSL_POLICY = {
+    "policytype": Field("policy_type"),
+    "policyname": Field("policy_name", "text"),
+    "minprotocolversion": Field("min_protocol_version", "text"),
+    "ciphersuites": Field("cipher_suites"),
+    "disabledsslprotocols": Field("disabled_ssl_protocols"),
+}
+CLIENT_AUTHENTICATION = {
+    "verifyclientauthmode": Field("verify_client_auth_mode"),
+    "verifyclientcertissuerdn": Field("verify_client_cert_issuer_dn"),
+    "verifyclientrevocation": Field("verify_client_revocation", "text"),
+}
+
+OBJECTS = {
+    "match": MATCH,
+    "draining": DRAINING,
+    "sslpolicy": SSL_POLICY,
+    "clientauthentication": CLIENT_AUTHENTICATION,
+}
+"""Kinds of values that are objects, and their members."""
 
 _CERTIFICATE = {
     "data": Field("data", "text"),
@@ -99,6 +122,19 @@ COLLECTIONS = {
             "file": Field("file", "text"),
         },
     ),
+    "trustedclientcertificates": Collection(
+        "trusted_client_certificates", {"data": Field("data", "text"), "file": Field("file", "text")}
+    ),
+    "sslprofiles": Collection(
+        "ssl_profiles",
+        {
+            "sslpolicy": Field("ssl_policy", "sslpolicy"),
+            "trustedclientcertificates": Field(
+                "trusted_client_certificates", "refs", "trustedclientcertificates"
+            ),
+            "clientauthconfiguration": Field("client_auth_configuration", "clientauthentication"),
+        },
+    ),
     "probes": Collection("probes", _PROBE),
     "backendhttpsettingscollection": Collection("settings", _SETTINGS),
     "backendaddresspools": Collection("pools", {"backendaddresses": Field("members", "members")}),
@@ -110,6 +146,7 @@ COLLECTIONS = {
             "hostnames": Field("host_names", "hosts"),
             "hostname": Field("host_names", "host"),
             "sslcertificate": Field("certificates", "refs", "sslcertificates"),
+            "sslprofile": Field("ssl_profile", "ref", "sslprofiles"),
             "requireservernameindication": Field("require_server_name_indication"),
         },
     ),
@@ -163,7 +200,9 @@ SPELLING = {
         "webApplicationFirewallConfiguration forceFirewallPolicyAssociation sslPolicy trustedClientCertificates "
         "enableHttp2 enableFips routingRules backendSettingsCollection globalConfiguration enableRequestBuffering "
         "enableResponseBuffering disableDefaultServerHeaderInResponse privateLinkConfigurations reservedCapacity "
-        "privateLinkConfiguration backendIPConfigurations pickHostNameFromBackendSettings"
+        "privateLinkConfiguration backendIPConfigurations pickHostNameFromBackendSettings policyType policyName "
+        "minProtocolVersion cipherSuites disabledSslProtocols verifyClientAuthMode verifyClientCertIssuerDN "
+        "verifyClientRevocation clientAuthConfiguration"
     ).split()
 }
 """How the keys of the tables are spelled, for suggestions."""
@@ -182,7 +221,6 @@ _WAF = "requests are not inspected by a web application firewall"
 NOT_HONOURED = {
     "customerrorconfigurations": "error pages are the gateway's own",
     "firewallpolicy": _WAF,
-    "sslprofile": "clients are not asked for certificates and the gateway's own TLS policy applies",
     "rewriteruleset": "headers and URLs are not rewritten",
     "defaultrewriteruleset": "headers and URLs are not rewritten",
     "loaddistributionpolicy": "the pool's own selector is used",
@@ -206,9 +244,6 @@ TOP_NOT_HONOURED = {
     "webapplicationfirewallconfiguration": _WAF,
     "firewallpolicy": _WAF,
     "forcefirewallpolicyassociation": _WAF,
-    "sslpolicy": "the gateway's own TLS policy applies (TLS 1.2 and 1.3)",
-    "sslprofiles": "clients are not asked for certificates and the gateway's own TLS policy applies",
-    "trustedclientcertificates": "clients are not asked for certificates",
     "authenticationcertificates": _LEAVES,
     "rewriterulesets": "headers and URLs are not rewritten",
     "customerrorconfigurations": "error pages are the gateway's own",

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from gateway.config.check_tls import tls_findings
 from gateway.config.draft import Draft, place_of
 from gateway.config.hosts import Wide, clash_of, host_problem, is_address
 from gateway.config.model import Certificate, Gateway, HttpListener, PathMap, PathRule, Redirect, Rule
@@ -63,6 +64,8 @@ class _Checker:
                 "redirects",
                 "certificates",
                 "trusted_roots",
+                "ssl_profiles",
+                "trusted_client_certificates",
             )
         }
 
@@ -84,6 +87,8 @@ class _Checker:
             self._listener(("listeners", index), listener)
         self._ports()
         self._certificates()
+        for location, message, severity in tls_findings(self._gateway, self._refer):
+            self._found.append(Finding(location, message, severity))
         self._limits()
         self._order()
         self._unused()
@@ -446,6 +451,8 @@ _ONE = {
     "redirects": "redirect",
     "certificates": "certificate",
     "trusted_roots": "trusted root",
+    "ssl_profiles": "profile",
+    "trusted_client_certificates": "trusted client certificate",
 }
 
 

@@ -13,9 +13,27 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 __all__ = [
-    "BackendSettings", "Certificate", "ConnectionDraining", "Gateway", "HttpListener", "Match", "Member", "PassiveHealth",
-    "PathMap", "PathRule", "Pool", "Probe", "Redirect", "Rule", "Strategy", "TrustedRoot",
-]  # fmt: skip
+    "BackendSettings",
+    "Certificate",
+    "ClientAuthentication",
+    "ConnectionDraining",
+    "Gateway",
+    "HttpListener",
+    "Match",
+    "Member",
+    "PassiveHealth",
+    "PathMap",
+    "PathRule",
+    "Pool",
+    "Probe",
+    "Redirect",
+    "Rule",
+    "SslPolicy",
+    "SslProfile",
+    "Strategy",
+    "TrustedClientCertificate",
+    "TrustedRoot",
+]
 
 
 class _Model(BaseModel):
@@ -56,6 +74,39 @@ class TrustedRoot(_Named):
     file: str | None = Field(default=None, description="PEM file with one or more certificates.")
 
 
+class SslPolicy(_Model):
+    """Versions and cipher suites that clients may use."""
+
+    policy_type: Literal["Predefined", "Custom", "CustomV2"] = "Predefined"
+    policy_name: str | None = Field(default=None, description="A predefined policy, such as `AppGwSslPolicy20220101S`.")
+    min_protocol_version: Literal["TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3"] | None = Field(default=None, description="Of a custom policy.")
+    cipher_suites: tuple[str, ...] = Field(default=(), description="Of a custom policy, IANA names, the best first.")
+    disabled_ssl_protocols: tuple[str, ...] = Field(default=(), description="The old way to say `minProtocolVersion`.")
+
+
+class ClientAuthentication(_Model):
+    """How certificates of clients are checked."""
+
+    verify_client_auth_mode: Literal["Strict", "Passthrough"] = Field(default="Strict", description="`Passthrough` asks for a certificate and lets every client in.")
+    verify_client_cert_issuer_dn: bool = Field(default=False, alias="verifyClientCertIssuerDN", description="The issuer must be the lowest authority of an uploaded chain.")
+    verify_client_revocation: Literal["None", "OCSP"] = Field(default="None", description="Whether the issuer is asked if a certificate was revoked.")
+
+
+class TrustedClientCertificate(_Named):
+    """Certificate authorities that clients' certificates come from: a root, perhaps with intermediates."""
+
+    data: str | None = Field(default=None, description="PEM, or that in base64.")
+    file: str | None = Field(default=None, description="PEM file.")
+
+
+class SslProfile(_Named):
+    """What a listener asks of its clients in TLS."""
+
+    ssl_policy: SslPolicy | None = Field(default=None, description="Instead of the gateway's.")
+    trusted_client_certificates: tuple[str, ...] = Field(default=(), description="With any, clients need a certificate.")
+    client_auth_configuration: ClientAuthentication = ClientAuthentication()
+
+
 class HttpListener(_Named):
     """A port, a protocol and perhaps host names."""
 
@@ -64,6 +115,7 @@ class HttpListener(_Named):
     protocol: Literal["Http", "Https"] = "Http"
     host_names: tuple[str, ...] = Field(default=(), description="Hosts it answers for, `*` and `?` allowed; empty: all.")
     certificates: tuple[str, ...] = Field(default=(), description="Names of certificates, the first is the default.")
+    ssl_profile: str | None = Field(default=None, description="Name of a profile.")
     require_server_name_indication: bool = False
     middleware: tuple[Strategy, ...] = Field(default=(), description="Looks at the requests of this listener.")
 
@@ -222,6 +274,9 @@ class Gateway(_Model):
     redirects: tuple[Redirect, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     trusted_roots: tuple[TrustedRoot, ...] = ()
+    ssl_policy: SslPolicy | None = Field(default=None, description="Default: TLS 1.2 and 1.3 with forward secrecy.")
+    ssl_profiles: tuple[SslProfile, ...] = ()
+    trusted_client_certificates: tuple[TrustedClientCertificate, ...] = ()
     limits: Limits = Limits()
     middleware: tuple[Strategy, ...] = Field(default=(), description="Looks at every request, before that of listeners and rules.")
     observers: tuple[Strategy, ...] = Field(default=(), description="Are told how exchanges and sessions ended.")

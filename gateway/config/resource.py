@@ -11,12 +11,12 @@ from typing import Any
 from gateway.config.arm_tables import (
     CARDS,
     COLLECTIONS,
-    DRAINING,
     GLOBAL_NOT_HONOURED,
     IGNORED,
-    MATCH,
     NOT_HONOURED,
+    OBJECTS,
     SPELLING,
+    SSL_POLICY,
     TOP_IGNORED,
     TOP_NOT_HONOURED,
     Collection,
@@ -68,6 +68,10 @@ class ResourceReader:
             if key in objects and key != "pathrules":
                 drafts = [self._child(key, collection, item, title) for item, title in objects[key]]
                 draft.put(collection.target, drafts, members[key].place)
+        if "sslpolicy" in members:
+            policy = self._nested(members["sslpolicy"], SSL_POLICY)
+            if policy:
+                draft.put("ssl_policy", policy, members["sslpolicy"].place)
         self._top(members)
         for (_, reason), (what, names) in self._skipped.items():
             where = f" ({', '.join(names[:6])}{', …' if len(names) > 6 else ''})" if names else ""
@@ -140,10 +144,8 @@ class ResourceReader:
             value = self._reference(cursor, field.collection)
         elif field.kind == "refs":
             value = self._references(draft, field, cursor)
-        elif field.kind == "match":
-            value = self._nested(cursor, MATCH)
-        elif field.kind == "draining":
-            value = self._nested(cursor, DRAINING)
+        elif field.kind in OBJECTS:
+            value = self._nested(cursor, OBJECTS[field.kind])
         elif field.kind == "members":
             value = self._pool_members(cursor)
         elif field.kind == "pathrules":
@@ -181,7 +183,7 @@ class ResourceReader:
 
     def _top(self, members: dict[str, Cursor]) -> None:
         for member, cursor in members.items():
-            if member in COLLECTIONS or member in TOP_IGNORED or cursor.is_empty():
+            if member in COLLECTIONS or member in TOP_IGNORED or member == "sslpolicy" or cursor.is_empty():
                 continue
             spelled = cursor.place.path.rsplit(".", 1)[-1]
             if member == "globalconfiguration":

@@ -14,10 +14,11 @@ from cryptography import x509
 
 from gateway.config import model
 from gateway.errors import ConfigurationError, Problem
-from gateway.listener.certificates import ServerCertificate, load, load_root
+from gateway.listener.certificates import ServerCertificate, load, load_authorities, load_root
+from gateway.listener.terms import Terms, terms_of
 from gateway.listener.tls import usable
 
-__all__ = ["SOON", "check_certificates", "lifetime_problems", "load_usable", "load_used"]
+__all__ = ["SOON", "check_certificates", "lifetime_problems", "load_terms", "load_usable", "load_used"]
 
 SOON = timedelta(days=30)
 """A certificate that ends within this time gets a warning."""
@@ -49,6 +50,11 @@ def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> l
         if root.file or root.data:
             roots = _try(load_root, root, path, problems, root.name in trusted)
             problems.extend(lifetime_problems(f"{path}.{'file' if root.file else 'data'}", roots or (), now))
+    for number, authority in enumerate(gateway.trusted_client_certificates):
+        path = f"trustedClientCertificates[{number}]"
+        if authority.file or authority.data:
+            found_there = _try(load_authorities, authority, path, problems, authority.name in _asked(gateway))
+            problems.extend(lifetime_problems(f"{path}.{'file' if authority.file else 'data'}", found_there or (), now))
     for number, listener in enumerate(gateway.listeners):
         if listener.protocol == "Https":
             problems.extend(_name_problems(f"listeners[{number}].hostNames", listener, loaded))
@@ -80,6 +86,23 @@ def load_used(gateway: model.Gateway) -> tuple[dict[str, ServerCertificate], dic
     return certificates, roots
 
 
+def load_terms(gateway: model.Gateway) -> dict[str, Terms]:
+    """What each listener asks of its clients, by its name. Raises `ConfigurationError` as `load_used` does."""
+    asked = _asked(gateway)
+    uploads = {
+        authority.name: load_authorities(authority, f"trustedClientCertificates[{number}]")
+        for number, authority in enumerate(gateway.trusted_client_certificates)
+        if authority.name in asked
+    }
+    return terms_of(
+        gateway,
+        {
+            profile.name: [uploads[name] for name in profile.trusted_client_certificates if name in uploads]
+            for profile in gateway.ssl_profiles
+        },
+    )
+
+
 def load_usable(certificate: model.Certificate, path: str = "") -> ServerCertificate:
     """As `gateway.listener.certificates.load`, and OpenSSL has taken it and its key. Raises `ConfigurationError`."""
     found = load(certificate, path)
@@ -101,6 +124,17 @@ def _trusted(gateway: model.Gateway) -> set[str]:
         for settings in gateway.settings
         if settings.protocol == "Https"
         for name in settings.trusted_root_certificates
+    }
+
+
+def _asked(gateway: model.Gateway) -> set[str]:
+    """Names of the client certificates that listeners trust."""
+    profiles = {listener.ssl_profile for listener in gateway.listeners if listener.protocol == "Https"}
+    return {
+        name
+        for profile in gateway.ssl_profiles
+        if profile.name in profiles
+        for name in profile.trusted_client_certificates
     }
 
 

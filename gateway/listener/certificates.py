@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from gateway.config import model
 from gateway.errors import ConfigurationError, Problem
 
-__all__ = ["PrivateKey", "ServerCertificate", "load", "load_root"]
+__all__ = ["PrivateKey", "ServerCertificate", "load", "load_authorities", "load_root"]
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
@@ -113,6 +113,28 @@ def load_root(root: model.TrustedRoot, path: str = "") -> tuple[x509.Certificate
             with _at("data"):
                 return tuple(_root_certificates(_decode(root.data, "a certificate (CER)")))
         raise _Unusable(_nothing(root.key_vault_secret_id, "`data` or `file`"))
+
+
+def load_authorities(authority: model.TrustedClientCertificate, path: str = "") -> tuple[x509.Certificate, ...]:
+    """Load the authorities of clients' certificates: one root, perhaps with intermediates; leaves are left out.
+
+    ``path`` as for `load`.  Raises `ConfigurationError`.
+    """
+    with _reported(path or f"trustedClientCertificates[{authority.name}]"):
+        with _at("file" if authority.file is not None else "data"):
+            content = _file(authority.file) if authority.file is not None else _decode(authority.data or "", "PEM")
+            found = tuple(certificate for certificate in _root_certificates(content) if _is_authority(certificate))
+            roots = [certificate for certificate in found if certificate.issuer == certificate.subject]
+            if len(roots) != 1:
+                raise _Unusable(f"it has {len(roots)} root certificates: give exactly one, and its intermediates")
+            return found
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return certificate.issuer == certificate.subject
 
 
 @contextmanager

@@ -76,6 +76,7 @@ class ClientConnection(FlowProtocol):
         transport.registerProducer(self, True)
         address = transport.getPeer()
         self.peer = peer = Peer(getattr(address, "host", ""), getattr(address, "port", 0))
+        self._certificate = getattr(transport, "client_certificate", None)
         self._forwarded = ForwardedFields(peer, factory.scheme, factory.port, factory.trusted.trusts(peer.host))
         factory.connections.add(self)
         shared.deadlines.set(self, shared.seconds() + shared.limits.keep_alive_timeout)
@@ -152,6 +153,8 @@ class ClientConnection(FlowProtocol):
         outcome.local_port = factory.port
         outcome.listener = self.listener
         outcome.trace_id = trace_id
+        if self._certificate is not None:
+            outcome.client_certificate = self._certificate
         outcome.started = shared.seconds()
         self._received = size
         self._sent = 0

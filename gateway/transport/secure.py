@@ -17,7 +17,15 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from gateway.transport.tcp import TCPTransport
-from gateway.transport.tls import HANDSHAKE_TIMEOUT, ClientTLS, client_connection, failed, reasons, verify
+from gateway.transport.tls import (
+    HANDSHAKE_TIMEOUT,
+    ClientTLS,
+    client_certificate,
+    client_connection,
+    failed,
+    reasons,
+    verify,
+)
 
 if TYPE_CHECKING:
     from OpenSSL import crypto
@@ -50,11 +58,12 @@ class TLSTransport(TCPTransport):
     """A TLS connection whose handshake is done.
 
     ``negotiatedProtocol`` is what ALPN chose (``bytes``) or ``None``; ``tls_version`` is like ``TLSv1.3`` and
-    ``tls_cipher`` OpenSSL's name of the suite.  `loseWriteConnection` sends a ``close_notify`` and reads on
-    (RFC 8446 §6.1).  An end without ``close_notify`` is reported as ``ConnectionLost``: it may be a truncation.
+    ``tls_cipher`` OpenSSL's name of the suite; ``client_certificate`` is what a client showed that was asked.
+    `loseWriteConnection` sends a ``close_notify`` and reads on (RFC 8446 §6.1).  An end without ``close_notify`` is
+    reported as ``ConnectionLost``: it may be a truncation.
     """
 
-    __slots__ = ("_connection", "_notify", "negotiatedProtocol", "tls_cipher", "tls_version")
+    __slots__ = ("_connection", "_notify", "client_certificate", "negotiatedProtocol", "tls_cipher", "tls_version")
 
     def __init__(
         self, pump: Pump, sock: socket.socket, peer: IPv4Address | IPv6Address, connection: SSL.Connection
@@ -67,6 +76,7 @@ class TLSTransport(TCPTransport):
         self.negotiatedProtocol = connection.get_alpn_proto_negotiated() or None
         self.tls_version = connection.get_protocol_version_name()
         self.tls_cipher = connection.get_cipher_name() or ""
+        self.client_certificate = client_certificate(connection)
 
     def getPeerCertificate(self) -> crypto.X509 | None:
         """The other end's certificate, ``None`` if it has none or the connection is lost."""

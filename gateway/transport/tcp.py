@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
     from gateway.transport.pump import Pump
+    from gateway.transport.tls import ClientCertificate
 
 __all__ = ["TCPTransport"]
 
@@ -69,6 +70,7 @@ class TCPTransport(SocketFacts):
 
     tls_version = ""
     tls_cipher = ""
+    client_certificate: ClientCertificate | None = None
     negotiatedProtocol: bytes | None = None
 
     __slots__ = (

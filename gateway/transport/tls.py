@@ -5,15 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from cryptography import x509
 from OpenSSL import SSL
 
 from gateway.errors import BackendTLSFailed
 from gateway.transport.tls_reasons import explain, printable
 
-__all__ = ["HANDSHAKE_TIMEOUT", "ClientTLS", "client_connection", "failed", "reasons", "verify"]
+__all__ = [
+    "HANDSHAKE_TIMEOUT", "ClientCertificate", "ClientTLS", "client_certificate", "client_connection", "failed",
+    "reasons", "verify",
+]  # fmt: skip
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client of a TLS port has for its handshake."""
+
+
+class ClientCertificate(NamedTuple):
+    """What a client showed. ``profile``: whose authorities were asked; ``verdict``: ``NONE``, ``SUCCESS`` or
+    ``FAILED:reason``; ``certificate``: its own, if any."""
+
+    profile: str
+    verdict: str
+    certificate: x509.Certificate | None = None
+
+
+def client_certificate(connection: SSL.Connection) -> ClientCertificate | None:
+    """The certificate that a client was asked for; ``None`` if it was not asked.
+
+    A context that asks has ``examine(connection) -> ClientCertificate`` as its application data.
+    """
+    examine = connection.get_context().get_app_data()
+    return None if examine is None else examine(connection)
 
 
 class ClientTLS(NamedTuple):

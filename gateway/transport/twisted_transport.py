@@ -20,6 +20,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
+from gateway.transport.tls import client_certificate
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
@@ -46,6 +48,7 @@ class TwistedTransport:
         self.disconnecting = False
         self.tls_version = transport.getHandle().get_protocol_version_name() if tls else ""
         self.tls_cipher = (transport.getHandle().get_cipher_name() or "") if tls else ""
+        self.client_certificate = client_certificate(transport.getHandle()) if tls else None
         self.negotiatedProtocol: bytes | None = (transport.negotiatedProtocol or None) if tls else None
 
     @property

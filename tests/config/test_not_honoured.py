@@ -14,9 +14,6 @@ TOP: dict[str, Any] = {
     "reservedCapacity": 2,
     "gatewayIPConfigurations": [child("ip", subnet=_ID)],
     "authenticationCertificates": [child("leaf", data="AAAA")],
-    "trustedClientCertificates": [child("ca", data="AAAA")],
-    "sslProfiles": [child("profile", clientAuthConfiguration={"verifyClientCertIssuerDN": True})],
-    "sslPolicy": {"policyType": "Predefined", "policyName": "AppGwSslPolicy20220101"},
     "listeners": [child("tcp", protocol="Tcp")],
     "backendSettingsCollection": [child("l4", port=1433, protocol="Tcp", enableL4ClientIpPreservation=True)],
     "routingRules": [child("l4", ruleType="Basic", priority=1)],
@@ -38,7 +35,6 @@ TOP: dict[str, Any] = {
 }
 INSIDE: dict[str, dict[str, Any]] = {
     "httpListeners": {
-        "sslProfile": _ID,
         "firewallPolicy": _ID,
         "customErrorConfigurations": TOP["customErrorConfigurations"],
     },
@@ -149,10 +145,10 @@ class NotHonouredTests(ConfigurationTestCase):
         second = child("second", **made["httpListeners"][0]["properties"])
         second["properties"]["hostName"] = "b.test"
         made["httpListeners"].append(second)
-        made["httpListeners"][0]["properties"] |= {"SslProfile": _ID, "hostName": "a.test"}
-        made["httpListeners"][1]["properties"]["sslProfile"] = _ID
+        made["httpListeners"][0]["properties"] |= {"FirewallPolicy": _ID, "hostName": "a.test"}
+        made["httpListeners"][1]["properties"]["firewallPolicy"] = _ID
         (found,) = self.said(made)
-        self.assertTrue(found.startswith("SslProfile (web, second): "), found)
+        self.assertTrue(found.startswith("FirewallPolicy (web, second): "), found)
 
     def test_all_at_once(self) -> None:
         """No sentence swallows another."""

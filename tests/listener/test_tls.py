@@ -12,7 +12,8 @@ from zope.interface.verify import verifyObject
 
 from gateway.config import model
 from gateway.listener.certificates import ServerCertificate, load
-from gateway.listener.tls import CIPHERS, ServerTLS, usable
+from gateway.listener.terms import CIPHERS
+from gateway.listener.tls import ServerTLS, usable
 from tests.certificates import TestCA
 from tests.handshakes import Handshake, client_connection, client_context, server_connection
 
@@ -143,7 +144,7 @@ class NegotiationTests(SynchronousTestCase):
         self.assertIn("no shared cipher", str(shake(self.tls, None, weak).server_error))
 
     def test_server_prefers(self) -> None:
-        backwards = b":".join(reversed(CIPHERS.split(b":")))
+        backwards = ":".join(reversed(CIPHERS.split(":"))).encode()
         done = shake(self.tls, None, client_context(highest=SSL.TLS1_2_VERSION, ciphers=backwards))
         self.assertEqual("ECDHE-ECDSA-AES128-GCM-SHA256", done.client.get_cipher_name())
 

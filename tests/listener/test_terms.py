@@ -1,0 +1,187 @@
+"""Policies and client certificates in real handshakes, in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.config import model
+from gateway.listener.certificate_checks import load_terms, load_used
+from gateway.listener.terms import lowest
+from gateway.listener.tls import ServerTLS
+from gateway.transport.tls import ClientCertificate, client_certificate
+from tests.certificates import Issued, TestCA, days
+from tests.handshakes import Handshake, client_connection, client_context, server_connection
+
+CA = TestCA()
+CLIENTS = TestCA("Client Root")
+STRANGERS = TestCA("Another Root")
+
+
+def port(*profiles: dict[str, Any], policy: dict[str, Any] | None = None) -> ServerTLS:
+    """A TLS port with a listener ``N.example`` for each profile; the first is the default."""
+    authority = model.TrustedClientCertificate(name="clients", data=CLIENTS.pem.decode())
+    gateway = model.Gateway.model_validate(
+        {
+            "listeners": [
+                {
+                    "name": f"listener{number}",
+                    "port": 443,
+                    "protocol": "Https",
+                    "certificates": [f"c{number}"],
+                    "hostNames": [f"{number}.example"],
+                    "sslProfile": f"profile{number}",
+                }
+                for number in range(len(profiles))
+            ],
+            "certificates": [
+                CA.issue(names=[f"{number}.example"]).certificate(f"c{number}") for number in range(len(profiles))
+            ],
+            "sslPolicy": policy,
+            "sslProfiles": [{"name": f"profile{number}", **members} for number, members in enumerate(profiles)],
+            "trustedClientCertificates": [authority],
+        }
+    )
+    return ServerTLS(gateway.listeners, load_used(gateway)[0], load_terms(gateway))
+
+
+def shake(tls: ServerTLS, name: str = "0.example", context: SSL.Context | None = None) -> Handshake:
+    """A handshake for a server name."""
+    client = client_connection(context or client_context(), name)
+    return Handshake(client, server_connection(tls.getContext()))
+
+
+def with_certificate(issued: Issued) -> SSL.Context:
+    """A client that shows a certificate."""
+    context = client_context()
+    context.use_certificate(issued.cert)
+    context.use_privatekey(issued.key)
+    for above in issued.chain:
+        context.add_extra_chain_cert(above)
+    return context
+
+
+class PolicyTests(SynchronousTestCase):
+    """A handshake outside the policy fails."""
+
+    def version(self, tls: ServerTLS, highest: int, name: str = "0.example", ciphers: bytes | None = None) -> str:
+        """The version that a client gets which offers at most ``highest``; empty for none."""
+        done = shake(tls, name, client_context(highest=highest, ciphers=ciphers))
+        return "" if done.client_error or done.server_error else done.client.get_protocol_version_name()
+
+    def test_usual(self) -> None:
+        tls = port({})
+        self.assertEqual("TLSv1.3", self.version(tls, SSL.TLS1_3_VERSION))
+        self.assertEqual("", self.version(tls, SSL.TLS1_1_VERSION, ciphers=b"ALL:@SECLEVEL=0"))
+
+    def test_versions(self) -> None:
+        for name, highest, expected in [
+            ("AppGwSslPolicy20150501", SSL.TLS1_VERSION, "TLSv1"),
+            ("AppGwSslPolicy20150501", SSL.TLS1_3_VERSION, "TLSv1.2"),
+            ("AppGwSslPolicy20170401", SSL.TLS1_VERSION, ""),
+            ("AppGwSslPolicy20170401", SSL.TLS1_1_VERSION, "TLSv1.1"),
+            ("AppGwSslPolicy20170401S", SSL.TLS1_1_VERSION, ""),
+            ("AppGwSslPolicy20170401S", SSL.TLS1_3_VERSION, "TLSv1.2"),
+            ("AppGwSslPolicy20220101", SSL.TLS1_3_VERSION, "TLSv1.3"),
+            ("AppGwSslPolicy20220101S", SSL.TLS1_1_VERSION, ""),
+        ]:
+            tls = port({}, policy={"policyName": name})
+            old = b"ALL:@SECLEVEL=0" if highest < SSL.TLS1_2_VERSION else None
+            self.assertEqual(expected, self.version(tls, highest, ciphers=old), (name, highest))
+
+    def test_suites(self) -> None:
+        cbc = client_context(highest=SSL.TLS1_2_VERSION, ciphers=b"ECDHE-ECDSA-AES128-SHA256")
+        for name, agreed in [("AppGwSslPolicy20220101", True), ("AppGwSslPolicy20220101S", False)]:
+            done = shake(port({}, policy={"policyName": name}), context=cbc)
+            self.assertEqual(agreed, done.server_error is None, name)
+
+    def test_suites_of_version_3(self) -> None:
+        """Only those of the policy, in its order."""
+        tls = port({}, policy={"policyType": "CustomV2", "minProtocolVersion": "TLSv1_3"})
+        self.assertEqual("TLS_AES_128_GCM_SHA256", shake(tls).client.get_cipher_name())
+        chacha = client_context()
+        chacha.set_tls13_ciphersuites(b"TLS_CHACHA20_POLY1305_SHA256")
+        self.assertIsNotNone(shake(tls, context=chacha).server_error)
+        self.assertEqual("", self.version(tls, SSL.TLS1_2_VERSION))
+
+    def test_by_server_name(self) -> None:
+        """Each listener of a port keeps its own policy."""
+        old = {"policyName": "AppGwSslPolicy20170401S"}
+        new = {"policyType": "CustomV2", "minProtocolVersion": "TLSv1_3"}
+        for first, second in [(old, new), (new, old)]:
+            tls = port({"sslPolicy": first}, {"sslPolicy": second})
+            names = {str(first): "0.example", str(second): "1.example"}
+            self.assertEqual("TLSv1.2", self.version(tls, SSL.TLS1_2_VERSION, names[str(old)]))
+            self.assertEqual("", self.version(tls, SSL.TLS1_2_VERSION, names[str(new)]))
+            self.assertEqual("TLSv1.3", self.version(tls, SSL.TLS1_3_VERSION, names[str(new)]))
+
+
+class ClientCertificateTests(SynchronousTestCase):
+    """The handshake goes through; what is thought of the certificate is remembered."""
+
+    strict = {"trustedClientCertificates": ["clients"]}
+
+    def shown(self, tls: ServerTLS, context: SSL.Context | None = None, name: str = "0.example") -> Any:
+        done = shake(tls, name, context)
+        self.assertIsNone(done.client_error)
+        self.assertIsNone(done.server_error)
+        return client_certificate(done.server)
+
+    def verdict(self, issued: Issued, **members: Any) -> str:
+        """What is said of a certificate."""
+        profile = {**self.strict, **members}
+        found: ClientCertificate = self.shown(port(profile), with_certificate(issued))
+        self.assertEqual(issued.cert, found.certificate)
+        return found.verdict
+
+    def test_not_asked(self) -> None:
+        self.assertIsNone(self.shown(port({}), with_certificate(CLIENTS.issue(common_name="me"))))
+
+    def test_none(self) -> None:
+        self.assertEqual(ClientCertificate("profile0", "NONE"), self.shown(port(self.strict)))
+
+    def test_verdicts(self) -> None:
+        self.assertEqual("SUCCESS", self.verdict(CLIENTS.issue(common_name="me")))
+        self.assertEqual("SUCCESS", self.verdict(CLIENTS.intermediate().issue(common_name="me")))
+        self.assertRegex(self.verdict(STRANGERS.issue(common_name="me")), "^FAILED:its issuer is not trusted$")
+        self.assertEqual(
+            "FAILED:it has expired", self.verdict(CLIENTS.issue(common_name="me", not_after=days(-1)))
+        )
+
+    def test_passthrough(self) -> None:
+        """Asked for, not looked at."""
+        mode = {"clientAuthConfiguration": {"verifyClientAuthMode": "Passthrough"}}
+        self.assertEqual("SUCCESS", self.verdict(STRANGERS.issue(common_name="me"), **mode))
+
+    def test_issuer(self) -> None:
+        """It must be the lowest authority of the upload."""
+        mode = {"clientAuthConfiguration": {"verifyClientCertIssuerDN": True}}
+        self.assertEqual("SUCCESS", self.verdict(CLIENTS.issue(common_name="me"), **mode))
+        below = CLIENTS.intermediate().issue(common_name="me")
+        self.assertRegex(self.verdict(below, **mode), "^FAILED:the issuer")
+        middle = CLIENTS.intermediate()
+        self.assertEqual(middle.cert, lowest([CLIENTS.cert, middle.cert]))
+        self.assertEqual(middle.cert, lowest([middle.cert, CLIENTS.cert]))
+
+    def test_by_server_name(self) -> None:
+        """Another listener of the port may ask, or not."""
+        mine = with_certificate(CLIENTS.issue(common_name="me"))
+        for profiles, asking, quiet in [(({}, self.strict), 1, 0), ((self.strict, {}), 0, 1)]:
+            tls = port(*profiles)
+            self.assertEqual("SUCCESS", self.shown(tls, mine, f"{asking}.example").verdict)
+            self.assertEqual("NONE", self.shown(tls, None, f"{asking}.example").verdict)
+            self.assertIsNone(self.shown(tls, mine, f"{quiet}.example"))
+
+    def test_no_resumption(self) -> None:
+        """A session that went on from another would come without a certificate."""
+        tls = port(self.strict)
+        mine = with_certificate(CLIENTS.issue(common_name="me"))
+        first = shake(tls, context=mine)
+        client = client_connection(mine, "0.example")
+        session = first.client.get_session()
+        assert session is not None
+        client.set_session(session)
+        again = Handshake(client, server_connection(tls.getContext()))
+        self.assertEqual("SUCCESS", client_certificate(again.server).verdict)  # type: ignore[union-attr]
