@@ -60,7 +60,9 @@ setup(
         "autobahn>=26.10",
         "cryptography>=46",
         "idna>=3.7",
+        "bcrypt>=4.1",
         "pydantic>=2.14",
+        "PyJWT>=2.10",
         "pyOpenSSL>=25.3",
         "PyYAML>=6.0.2",
         "service-identity>=24.2",
@@ -82,6 +84,18 @@ setup(
     entry_points={
         "console_scripts": ["gatewayctl = gateway.ctl:main"],
         "gateway.routers": ["table = gateway.routing.table:factory"],
+        "gateway.middleware": [
+            "address = gateway.middleware.address:factory",
+            "basic-auth = gateway.middleware.basic_auth:factory",
+            "compress = gateway.middleware.compress:factory",
+            "cors = gateway.middleware.cors:factory",
+            "forward-auth = gateway.middleware.forward_auth:factory",
+            "headers = gateway.middleware.headers:factory",
+            "jwt = gateway.middleware.jwt:factory",
+            "origin = gateway.middleware.origin:factory",
+            "rate-limit = gateway.middleware.rate_limit:factory",
+            "security-headers = gateway.middleware.security_headers:factory",
+        ],
         "gateway.selectors": [
             "round-robin = gateway.pools.round_robin:factory",
             "least-connections = gateway.pools.least_connections:factory",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from zope.interface import Attribute, Interface
 
 __all__ = [
-    "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "ILease", "IMiddleware", "IOutcomeObserver", "IPool",
+    "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "IClosing", "ILease", "IMiddleware", "IOutcomeObserver", "IPool",
     "IProbe", "IRoad", "IRouter", "ISelector", "ISession", "IStrategyFactory", "ITunnel", "IUpstreamListener",
 ]  # fmt: skip
 
@@ -32,6 +32,13 @@ class IStrategyFactory(Interface):
         the options class (``None`` where there is none).  ``services`` has ``clock`` (``IReactorTime``),
         ``reactor`` and ``random`` (``random.Random``).  May raise ``ValueError``: the start is refused with its text.
         """
+
+
+class IClosing(Interface):
+    """Optional, for strategies that hold something open: connections, files, threads."""
+
+    def close():
+        """The strategy is not used any more: the gateway has stopped, or goes on without it. May return a Deferred."""
 
 
 class IRouter(Interface):

@@ -106,6 +106,8 @@ class Passage:
 
         A client's X-Forwarded fields are never passed on; a middleware's are.
         """
+        for secret in self.context.concealed:
+            lines = lines.replace(secret, "-")
         if self.head.fields is self._original.fields:
             return lines
         old = set(self._original.fields)

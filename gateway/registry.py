@@ -15,7 +15,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import Interface
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
@@ -23,6 +25,7 @@ from zope.interface.verify import verifyObject
 from gateway.assembly import check_strategies, make_middleware, make_pools, watch_pools
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import (
+    IClosing,
     IMiddleware,
     IOutcomeObserver,
     IProbe,
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from gateway.pools.pool import Pool
     from gateway.upstream.tls import Roots
 
-__all__ = ["BUILT_IN", "GROUPS", "Found", "Group", "Registry"]
+__all__ = ["BUILT_IN", "GROUPS", "Found", "Group", "Registry", "close_all"]
 
 _log = Logger()
 _MOST_PROBLEMS = 20
@@ -65,6 +68,18 @@ GROUPS: Mapping[str, Group] = {
 
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "gateway.routers": {"table": "gateway.routing.table:factory"},
+    "gateway.middleware": {
+        "address": "gateway.middleware.address:factory",
+        "basic-auth": "gateway.middleware.basic_auth:factory",
+        "compress": "gateway.middleware.compress:factory",
+        "cors": "gateway.middleware.cors:factory",
+        "forward-auth": "gateway.middleware.forward_auth:factory",
+        "headers": "gateway.middleware.headers:factory",
+        "jwt": "gateway.middleware.jwt:factory",
+        "origin": "gateway.middleware.origin:factory",
+        "rate-limit": "gateway.middleware.rate_limit:factory",
+        "security-headers": "gateway.middleware.security_headers:factory",
+    },
     "gateway.selectors": {
         "round-robin": "gateway.pools.round_robin:factory",
         "least-connections": "gateway.pools.least_connections:factory",
@@ -244,6 +259,20 @@ class Registry:
                 _log.warn("{source} is left out: its group is {group!r}", source=source, group=claimed)
             elif claimed == group:
                 yield _Claim(str(factory.name), source, lambda factory=factory: factory)  # type: ignore[misc]
+
+
+def close_all(strategies: Iterable[Any]) -> Deferred[None]:
+    """Close those that can be closed (`IClosing`); fires when they have. What one raises is logged."""
+
+    def failed(failure: Failure, name: str) -> None:
+        _log.failure("closing {name} failed", failure, name=name)
+
+    closing = [
+        maybeDeferred(strategy.close).addErrback(failed, type(strategy).__name__)
+        for strategy in strategies
+        if IClosing.providedBy(strategy)
+    ]
+    return DeferredList(closing).addCallback(lambda _: None)
 
 
 def _installed_drop_ins() -> Iterable[Any]:

@@ -31,7 +31,7 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.reports import first_round, session_reports
 from gateway.observe.sessions import Sessions
 from gateway.pools.backend import Loads
-from gateway.registry import Registry
+from gateway.registry import Registry, close_all
 from gateway.routing.bindings import bindings
 from gateway.routing.table import RoutingTable
 from gateway.startup import Binding, bind_all
@@ -104,6 +104,7 @@ class GatewayService(Service):
         self._certificates, self._roots = load_used(model)
         self._terms = load_terms(model)
         self.pools: dict[tuple[str, str], Any] = self.registry.pools(model, self.loads)
+        self.middleware = self.registry.middleware(model)
         self.monitor = HealthMonitor(reactor, chance)
         self.registry.watch(model, self.pools, self.monitor, self.road, self._roots)
         self.metrics = Metrics(self.pools.values, self.sessions)
@@ -125,7 +126,7 @@ class GatewayService(Service):
 
     def make_router(self) -> Any:
         """The `IRouter`; the configuration's routing table unless overridden."""
-        middleware: dict[Place, tuple[IMiddleware, ...]] = dict(self.registry.middleware(self.model))
+        middleware: dict[Place, tuple[IMiddleware, ...]] = dict(self.middleware)
         for place, gate in gates(self.model, self._terms).items():
             middleware[place] = (gate, *middleware.get(place, ()))
         return RoutingTable(self.model, self.pools, middleware)
@@ -329,7 +330,7 @@ class GatewayService(Service):
         most = self.model.limits.max_connections
         return not self.shared.stopping and (most is None or sum(len(f.connections) for f in self._factories) < most)
 
-    def _stopped(self, result: Any, timer: Any) -> None:
+    def _stopped(self, result: Any, timer: Any) -> Deferred[None]:
         if timer.active():
             timer.cancel()
         self._renewal.stop()
@@ -342,6 +343,7 @@ class GatewayService(Service):
         if self.access_log is not None:
             self.access_log.close()
         self._bound = []
+        return close_all(each for chain in self.middleware.values() for each in chain)
 
 
 def _admin_endpoint(reactor: Any, host: str, port: int) -> Any:

@@ -147,11 +147,11 @@ class Context:
     ``user``: who the client is, for the log; empty until a middleware knows and sets it.
     ``ends_at``: when a session opened by this request has to end, in seconds of ``clock()``, with ``end_code`` and
     ``end_reason``; `end_session` sets all three.
-    ``notes``: for the middleware's own use, from the request to its response; take your own name as the key.
+    ``notes``: for the middleware's own use, from the request to its response; take ``self`` as the key.
     ``clock``: gives monotonic seconds.
     """
 
-    __slots__ = ("_outcome", "address", "clock", "end_code", "end_reason", "ends_at", "notes", "route")
+    __slots__ = ("_outcome", "address", "clock", "concealed", "end_code", "end_reason", "ends_at", "notes", "route")
 
     def __init__(
         self, outcome: Outcome, route: Route | None, clock: Callable[[], float], address: str | None = None
@@ -160,7 +160,8 @@ class Context:
         self.route = route
         self.clock = clock
         self.address = outcome.peer.host if address is None else address
-        self.notes: dict[str, Any] = {}
+        self.notes: dict[Any, Any] = {}
+        self.concealed: list[str] = []
         self.ends_at: float | None = None
         self.end_code = 4401
         self.end_reason = ""
@@ -194,6 +195,13 @@ class Context:
     @user.setter
     def user(self, user: str) -> None:
         self._outcome.user = user
+
+    def conceal(self, secret: str) -> None:
+        """Keep ``secret``, a part of the request's target, out of the log and of X-Original-URL."""
+        head = self._outcome.head
+        if head is not None and secret:
+            self.concealed.append(secret)
+            self._outcome.head = head._replace(target=head.target.replace(secret, "-"))
 
     def end_session(self, at: float, code: int = 4401, reason: str = "") -> None:
         """A session opened by this request ends at ``at`` (see ``ends_at``) with this code; the earliest counts."""

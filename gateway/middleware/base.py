@@ -1,0 +1,65 @@
+"""What middleware is made of: a class that does nothing, its options, its factory, and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+from zope.interface import implementer
+
+from gateway.http.forwarding import error_reply
+from gateway.interfaces import IMiddleware, IStrategyFactory
+from gateway.values import Context, Fields, Reply, RequestHead, ResponseHead
+
+__all__ = ["BOTH", "HTTP", "UPGRADE", "Factory", "Middleware", "Options", "refusal"]
+
+HTTP: Final = frozenset({"http"})
+UPGRADE: Final = frozenset({"upgrade"})
+BOTH: Final = HTTP | UPGRADE
+
+
+class Options(BaseModel):
+    """Options of a middleware: frozen, names in camel case in documents, unknown ones refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+
+@implementer(IMiddleware)
+class Middleware:
+    """Lets everything pass as it is. Override what you want to look at, and ``traffic``."""
+
+    traffic = BOTH
+
+    def request(self, head: RequestHead, context: Context) -> Any:
+        """See `IMiddleware.request`."""
+        return None
+
+    def response(self, head: ResponseHead, context: Context) -> ResponseHead | None:
+        """See `IMiddleware.response`."""
+        return None
+
+    def body(self, head: ResponseHead, context: Context) -> Any:
+        """See `IMiddleware.body`."""
+        return None
+
+
+@implementer(IStrategyFactory)
+class Factory:
+    """A factory that calls ``make(options, services)``."""
+
+    def __init__(self, name: str, options: type[BaseModel] | None, make: Callable[[Any, Any], Any]) -> None:
+        self.name = name
+        self.options = options
+        self._make = make
+
+    def build(self, options: Any, services: Any) -> Any:
+        """See `IStrategyFactory.build`."""
+        return self._make(options, services)
+
+
+def refusal(status: int, cause: str, fields: Fields = ()) -> Reply:
+    """A page that says ``status`` and nothing more; ``cause`` is the word for the log."""
+    reply = error_reply(status)
+    return reply._replace(fields=(*reply.fields, *fields), cause=cause)
