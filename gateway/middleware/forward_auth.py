@@ -165,7 +165,7 @@ class _Collector(Protocol):
         self._size += len(data)
         if self._size > _MOST_BODY:
             self._fail(GatewayError(f"its answer has more than {_MOST_BODY} bytes"))
-            self.transport.abortConnection()  # type: ignore[union-attr]
+            self.transport.loseConnection()  # type: ignore[union-attr]
         else:
             self._parts.append(data)
 
@@ -183,7 +183,7 @@ class _Collector(Protocol):
 
 def _read(response: Any) -> Deferred[tuple[int, Fields, bytes]]:
     """Status, fields and body of an answer; fields that may not be sent on are left out."""
-    done: Deferred[bytes] = Deferred(lambda _: collector.transport.abortConnection())  # type: ignore[union-attr]
+    done: Deferred[bytes] = Deferred(lambda _: collector.transport.loseConnection())  # type: ignore[union-attr]
     collector = _Collector(done)
     fields: list[tuple[str, str]] = []
     for raw, values in response.headers.getAllRawHeaders():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import jwt
@@ -157,7 +158,8 @@ class JsonWebToken(Middleware):
 
 def _keys(options: JwtOptions, seconds: Callable[[], float]) -> WatchedFile[Keys]:
     if options.secret_file is not None:
-        return WatchedFile(options.secret_file, secret_keys, seconds)
+        least = max(int(name[2:]) // 8 for name in options.algorithms)
+        return WatchedFile(options.secret_file, partial(secret_keys, least=least), seconds)
     if options.key_file is not None:
         return WatchedFile(options.key_file, pem_keys, seconds)
     return WatchedFile(options.jwks_file or "", set_keys, seconds)

@@ -24,7 +24,6 @@ ALGORITHMS: Final[Mapping[str, type | tuple[type, str]]] = {
 }  # fmt: skip
 """The kind of key that each algorithm takes (RFC 7518 §3, RFC 8037): a token that says another finds no key."""
 
-_LEAST_SECRET = 32
 _LEAST_RSA_BITS = 2048
 _MOST_KEYS = 64
 
@@ -56,11 +55,11 @@ def _fits(algorithm: str, key: Any) -> bool:
     return isinstance(key, wanted)
 
 
-def secret_keys(data: bytes) -> Keys:
-    """A shared secret, as it stands in the file; white space around it does not count."""
+def secret_keys(data: bytes, least: int = 32) -> Keys:
+    """A shared secret of ``least`` bytes or more, as it stands in the file; white space around it does not count."""
     secret = data.strip()
-    if len(secret) < _LEAST_SECRET:
-        raise ValueError(f"a secret needs at least {_LEAST_SECRET} bytes (RFC 7518 §3.2), this one has {len(secret)}")
+    if len(secret) < least:
+        raise ValueError(f"the secret needs at least {least} bytes (RFC 7518 §3.2), it has {len(secret)}")
     if b"-----BEGIN" in secret:
         raise ValueError("this is a PEM file, not a shared secret: name it as `keyFile`")
     return Keys([(None, None, secret)])

@@ -45,12 +45,13 @@ def hash_password(password: bytes) -> str:
 
 def verify(password: bytes, hashed: str) -> bool:
     """Whether ``password`` has this hash. Slow on purpose: call it in a thread."""
-    if len(password) > _LONGEST:
+    if len(password) > _LONGEST or b"\0" in password:
+        # HMAC, of which scrypt is made, takes a key with zeros at its end for the same key.
         return False
     found = _SCRYPT.fullmatch(hashed)
     if found is None:
-        # bcrypt looks at 72 bytes; more, or a NUL, could not have been set.
-        return len(password) <= 72 and b"\0" not in password and bcrypt.checkpw(password, hashed.encode("ascii"))
+        # bcrypt looks at 72 bytes; more could not have been set.
+        return len(password) <= 72 and bcrypt.checkpw(password, hashed.encode("ascii"))
     cost, r, p = int(found[1]), int(found[2]), int(found[3])
     return hmac.compare_digest(_scrypt(password, _bytes(found[4]), cost, r, p), _bytes(found[5]))
 
