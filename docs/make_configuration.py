@@ -212,7 +212,7 @@ def default(field: FieldInfo) -> str:
     value: Any = field.default
     if field.is_required():
         return "*required*"
-    if value is PydanticUndefined or value is None or value == () or isinstance(value, BaseModel):
+    if value is PydanticUndefined or value is None or value in ((), {}) or isinstance(value, BaseModel):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -24,10 +24,10 @@ __all__ = ["describe", "unwrap", "validate"]
 
 
 def unwrap(annotation: Any) -> Any:
-    """The annotation without ``| None``."""
+    """The annotation without ``| None`` and without what is annotated."""
     if get_origin(annotation) in (Union, types.UnionType):
-        return next(inner for inner in get_args(annotation) if inner is not type(None))
-    return annotation
+        annotation = next(inner for inner in get_args(annotation) if inner is not type(None))
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def describe(field: FieldInfo) -> str:
@@ -36,7 +36,7 @@ def describe(field: FieldInfo) -> str:
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(map(str, get_args(annotation)))
     if get_origin(annotation) is tuple:
-        inner = get_args(annotation)[0]
+        inner = unwrap(get_args(annotation)[0])
         return {str: "a list of texts", int: "a list of whole numbers"}.get(inner, "a list")
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "a mapping"

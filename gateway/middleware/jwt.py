@@ -34,7 +34,8 @@ class JwtOptions(Options):
     """How tokens are found and verified; exactly one of the three files has the keys."""
 
     algorithms: tuple[_Algorithm, ...] = Field(
-        min_length=1, description="Those that are accepted; what a token says does not count."
+        min_length=1,
+        description="Those that are accepted, all of one kind: `HS256` …, or `RS256`, `PS256`, `ES256` …, `EdDSA`.",
     )
     secret_file: str | None = Field(default=None, description="File with the shared secret of HS algorithms.")
     key_file: str | None = Field(default=None, description="PEM file with a public key or a certificate.")

@@ -30,7 +30,9 @@ class RateLimitOptions(Options):
         "without a user or the field the address counts.",
     )
     max_keys: int = Field(default=10000, ge=1, le=1000000, description="Keys remembered; then the oldest goes.")
-    traffic: tuple[Literal["http", "upgrade"], ...] = Field(default=("http", "upgrade"), min_length=1)
+    traffic: tuple[Literal["http", "upgrade"], ...] = Field(
+        default=("http", "upgrade"), min_length=1, description="Which requests are counted."
+    )
 
 
 class RateLimit(Middleware):
