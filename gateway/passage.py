@@ -69,6 +69,9 @@ class Passage:
                 found = middleware.request(self.head, self.context)
             except Exception as error:
                 raise _blamed(middleware, error) from error
+            if found is None:
+                self._passed += 1
+                continue
             if iscoroutine(found):
                 found = Deferred.fromCoroutine(found)
             if isinstance(found, Deferred):

@@ -10,6 +10,8 @@ from pydantic import BeforeValidator
 
 __all__ = ["Network", "Networks"]
 
+_MOST_REMEMBERED = 4096
+
 
 def _network(value: object) -> object:
     return ip_network(value) if isinstance(value, str) else value
@@ -20,7 +22,10 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 
 
 class Networks:
-    """Knows whether an address is in one of many networks; costs one look-up for each prefix length that occurs."""
+    """Knows whether an address is in one of many networks: one look-up for each prefix length that occurs.
+
+    The latest answers are remembered, for to read an address takes longer than to look it up.
+    """
 
     def __init__(self, networks: Iterable[IPv4Network | IPv6Network] = ()) -> None:
         known: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
@@ -28,12 +33,21 @@ class Networks:
             shift = network.max_prefixlen - network.prefixlen
             known[network.version].setdefault(shift, set()).add(int(network.network_address) >> shift)
         self._known = {version: list(sets.items()) for version, sets in known.items()}
+        self._remembered: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
         return any(self._known.values())
 
     def __contains__(self, host: str) -> bool:
         """Whether ``host``, an address as text, is in one of them; what is no address is in none."""
+        found = self._remembered.get(host)
+        if found is None:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[host] = self._find(host)
+        return found
+
+    def _find(self, host: str) -> bool:
         try:
             address = ip_address(host.partition("%")[0])
         except ValueError:
