@@ -2,8 +2,8 @@
  *
  *     backend PORT        prints "ready PORT" and serves on 127.0.0.1 until it is killed; PORT 0 takes a free one
  *
- * GET /bytes/N answers with N bytes (a repeated alphabet), any other GET with "ok"; a WebSocket handshake on any path
- * turns the connection into an echo. One thread, one epoll set, level-triggered. It trusts its peers: it is a test tool.
+ * GET /bytes/N answers with N bytes (a repeated alphabet), any other GET with "ok", a POST with a Content-Length with its
+ * own body; a WebSocket handshake on any path turns the connection into an echo. One thread, one epoll set, level-triggered. It trusts its peers: it is a test tool.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -30,6 +30,7 @@ struct connection {
     int fd, websocket, watching_writes;
     struct buffer in, out;
     size_t body_left, body_at; /* what is still to be sent of a /bytes/N answer */
+    size_t posted;             /* what has not arrived yet of the body of a POST, which goes back as it comes */
 };
 
 static int poller;
@@ -167,6 +168,12 @@ static void answer_request(struct connection *c, const char *head)
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept));
         return;
     }
+    const char *length = strncmp(head, "POST ", 5) ? NULL : strcasestr(head, "\r\ncontent-length:");
+    if (length) {
+        c->posted = strtoul(length + 17, NULL, 10);
+        append(&c->out, text, snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", c->posted));
+        return;
+    }
     unsigned long size = 2;
     if (!strncmp(head, "GET /bytes/", 11))
         size = strtoul(head + 11, NULL, 10);
@@ -231,6 +238,15 @@ static int serve(struct connection *c)
                 return 1;
             while (echo_frame(c))
                 ;
+            continue;
+        }
+        if (c->posted) {
+            size_t have = c->in.end - c->in.start, used = have < c->posted ? have : c->posted;
+            if (!used)
+                return 1;
+            append(&c->out, c->in.data + c->in.start, used);
+            c->in.start += used;
+            c->posted -= used;
             continue;
         }
         unsigned char *head = c->in.data + c->in.start;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The gateway and nginx side by side on loopback: rates per proxy core, and their ratio.
+"""The gateway beside nginx, HAProxy, Caddy and Envoy on loopback: rates per proxy core, and ratios.
 
-    python benchmarks/compare.py                        everything, three rounds, about three minutes
-    python benchmarks/compare.py -w get-128,echo-64 -r 5 -s 4 --json result.json
+    python benchmarks/compare.py                        what is installed, three rounds, about ten minutes
+    python benchmarks/compare.py -t gateway,nginx -w get-128,echo-64 -r 5 -s 4 --json result.json --plot result.svg
 
 The proxies are pinned to one core, backend and load generator to another.  A rate per core is the number of
 completed requests or messages per second of processor time that the proxy's process tree used in the window, so that it
@@ -29,28 +29,38 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import proxies
-from tools import LoadTools, ToolMissing, cpu_seconds, stop_process
+from plot import bars
+from tools import LoadTools, ToolMissing, cpu_seconds, memory, stop_process
 
-__all__ = ["Measurement", "Workload", "main"]
+__all__ = ["Measurement", "Workload", "main", "measure", "scratch"]
 
 
 class Workload(NamedTuple):
-    """``kind`` is ``get`` or ``echo``; ``size`` in bytes."""
+    """``kind`` as in load.c; ``size`` in bytes; ``depth`` messages in flight on each of the ``connections``."""
 
     kind: str
     size: int
     connections: int
     tls: bool = False
+    depth: int = 1
 
 
 WORKLOADS = {
     "get-128": Workload("get", 128, 64),
     "get-1m": Workload("get", 1 << 20, 8),
+    "post-64k": Workload("post", 65536, 16),
+    "connect": Workload("connect", 128, 32),
     "echo-64": Workload("echo", 64, 64),
+    "echo-64-deep": Workload("echo", 64, 64, depth=16),
     "echo-4k": Workload("echo", 4096, 64),
+    "echo-1m": Workload("echo", 1 << 20, 8),
+    "open": Workload("open", 0, 32),
     "tls-get-128": Workload("get", 128, 64, tls=True),
+    "tls-connect": Workload("connect", 128, 16, tls=True),
     "tls-echo-64": Workload("echo", 64, 64, tls=True),
 }
+_IDLE = 5000
+_RIVALS = ("nginx", "haproxy")
 
 
 class Measurement(NamedTuple):
@@ -64,13 +74,23 @@ class Measurement(NamedTuple):
     errors: int
     p50_us: float
     p99_us: float
+    max_us: float
 
 
-def measure(tools: LoadTools, name: str, target: proxies.Running, warmup: float, seconds: float) -> Measurement:
-    """Run one workload against one proxy."""
-    work = WORKLOADS[name]
+def measure(
+    tools: LoadTools,
+    name: str,
+    work: Workload,
+    target: proxies.Running,
+    warmup: float,
+    seconds: float,
+    rate: float = 0.0,
+) -> Measurement:
+    """Run one workload against one proxy; ``rate`` as in load.c."""
     port = target.tls_port if work.tls else target.port
-    load = tools.start_load(work.kind, port, work.size, work.connections, warmup, seconds, work.tls)
+    load = tools.start_load(
+        work.kind, port, work.size, work.connections, warmup, seconds, work.tls, work.depth, rate
+    )
     try:
         assert load.stdout is not None
         if load.stdout.readline().strip() != "start":
@@ -81,17 +101,18 @@ def measure(tools: LoadTools, name: str, target: proxies.Running, warmup: float,
         result = json.loads(line)
     finally:
         stop_process(load)
-    rate = result["count"] / result["seconds"]
+    reached = result["count"] / result["seconds"]
     cores = used / result["seconds"]
     return Measurement(
         name,
         target.name,
-        rate,
+        reached,
         cores,
-        rate / cores if cores else 0.0,
+        reached / cores if cores else 0.0,
         result["errors"],
         result["p50_us"],
         result["p99_us"],
+        result["max_us"],
     )
 
 
@@ -100,41 +121,89 @@ def rounds(tools: LoadTools, targets: list[proxies.Running], options: argparse.N
     for number in range(options.rounds):
         for name in options.workloads:
             for target in targets if number % 2 == 0 else targets[::-1]:
-                if WORKLOADS[name].tls and not target.tls_port:
-                    continue
-                yield measure(tools, name, target, options.warmup, options.seconds)
+                if not WORKLOADS[name].tls or target.tls_port:
+                    yield measure(tools, name, WORKLOADS[name], target, options.warmup, options.seconds)
+
+
+def half_load(
+    tools: LoadTools, targets: list[proxies.Running], done: list[Measurement], options: argparse.Namespace
+) -> Iterator[Measurement]:
+    """Small GETs and echoes at half the rate that the slowest of the targets has reached: latency without a queue."""
+    for name in ("get-128", "echo-64"):
+        reached = [m.rate for m in done if m.workload == name]
+        if not reached:
+            continue
+        for _ in range(options.rounds):
+            for target in targets:
+                if target.pid:
+                    rate = min(reached) / 2
+                    label = f"{name}-half"
+                    yield measure(tools, label, WORKLOADS[name], target, options.warmup, options.seconds, rate)
+
+
+def idle_memory(tools: LoadTools, target: proxies.Running, count: int) -> float:
+    """Bytes that one idle WebSocket costs the proxy, over ``count`` of them."""
+    before = memory(target.pid)
+    load = tools.start_load("idle", target.port, 0, count, 1.0, 1.0)
+    try:
+        assert load.stdout is not None
+        if load.stdout.readline().strip() != "start":
+            raise RuntimeError(f"idle on {target.name}: the load generator failed")
+        return (memory(target.pid) - before) / count
+    finally:
+        stop_process(load)
 
 
 def describe(found: Measurement) -> str:
     """One line about one measurement."""
     return (
-        f"{found.workload:12} {found.target:8} {found.rate:10,.0f}/s  {found.cores:.2f} cores"
+        f"{found.workload:13} {found.target:8} {found.rate:10,.0f}/s  {found.cores:.2f} cores"
         f"  {found.per_core:10,.0f}/s per core  p50 {found.p50_us:.0f} us  p99 {found.p99_us:.0f} us"
-        + (f"  {found.errors} ERRORS" if found.errors else "")
+        f"  worst {found.max_us:.0f} us" + (f"  {found.errors} ERRORS" if found.errors else "")
     )
 
 
+def medians(measurements: list[Measurement], figure: str) -> dict[str, dict[str, float]]:
+    """The median of one figure, by workload and target."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for measurement in measurements:
+        of_target = found.setdefault(measurement.workload, {})
+        of_target.setdefault(measurement.target, []).append(getattr(measurement, figure))
+    return {
+        name: {target: statistics.median(values) for target, values in of_target.items()}
+        for name, of_target in found.items()
+    }
+
+
 def table(measurements: list[Measurement], targets: list[str]) -> str:
-    """A Markdown table of medians: rate per core of each proxy, and the gateway's ratio to nginx."""
+    """A Markdown table of medians: rate per core of each proxy, and the gateway's ratio to the faster rival."""
+    rates = medians([m for m in measurements if m.workload in WORKLOADS], "per_core")
+    ours = [target for target in targets if target in ("gateway", "pure")]
     heads = ["workload", *(f"{target}, per core" for target in targets)]
-    heads += [f"{target} / nginx" for target in targets if target != "nginx" and "nginx" in targets]
+    heads += [f"{target} / faster of {' and '.join(r for r in _RIVALS if r in targets)}" for target in ours]
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
-    for name in WORKLOADS:
-        found = {
-            target: statistics.median(m.per_core for m in measurements if (m.workload, m.target) == (name, target))
-            for target in targets
-            if any((m.workload, m.target) == (name, target) for m in measurements)
-        }
-        if not found:
-            continue
+    for name, found in rates.items():
+        best = max((found[rival] for rival in _RIVALS if rival in found), default=0.0)
         cells = [name] + [f"{found[target]:,.0f}/s" if target in found else "" for target in targets]
-        if "nginx" in targets:
-            cells += [
-                f"**{found[target] / found['nginx']:.2f}**" if target in found and found.get("nginx") else ""
-                for target in targets
-                if target != "nginx"
-            ]
+        cells += [f"**{found[target] / best:.2f}**" if best and target in found else "" for target in ours]
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def latency_table(measurements: list[Measurement], targets: list[str]) -> str:
+    """A Markdown table of the latencies at half load."""
+    halves = [m for m in measurements if m.workload.endswith("-half")]
+    tails, worst = medians(halves, "p99_us"), medians(halves, "max_us")
+    if not tails:
+        return ""
+    lines = ["| at half load | " + " | ".join(f"{target}: p99, worst" for target in targets) + " |"]
+    lines.append("|---|" + "---:|" * len(targets))
+    for name in tails:
+        cells = [
+            f"{tails[name][target]:,.0f} µs, {worst[name][target] / 1000:,.1f} ms" if target in tails[name] else ""
+            for target in targets
+        ]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines)
 
 
@@ -151,21 +220,27 @@ def scratch() -> Iterator[Path]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line; also checks the names in it."""
-    parser = argparse.ArgumentParser(description="The gateway and nginx side by side: rates per proxy core.")
-    parser.add_argument("-t", "--targets", default="gateway,nginx", help="gateway, nginx, direct; default: %(default)s")
+    parser = argparse.ArgumentParser(description="The gateway beside its neighbours: rates per proxy core.")
+    parser.add_argument(
+        "-t", "--targets", default="gateway,nginx,haproxy,caddy,envoy",
+        help=f"some of {', '.join(proxies.NAMES)}; those not installed are left out; default: %(default)s",
+    )  # fmt: skip
     parser.add_argument("-w", "--workloads", default=",".join(WORKLOADS), help="default: %(default)s")
     parser.add_argument("-r", "--rounds", type=int, default=3)
     parser.add_argument("-s", "--seconds", type=float, default=3.0, help="length of one measurement")
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before it")
     parser.add_argument("--proxy-cpu", type=int, default=0, help="core for the proxies")
     parser.add_argument("--load-cpu", type=int, default=1, help="core for backend and load generator")
-    parser.add_argument("--access-log", action="store_true", help="let both write their access log to a file")
+    parser.add_argument("--access-log", action="store_true", help="let all write their access log to a file")
     parser.add_argument("--transport", default="auto", help="passed to the gateway: auto, pump or twisted")
+    parser.add_argument("--idle", type=int, default=_IDLE, metavar="N", help="idle WebSockets to weigh; 0: none")
+    parser.add_argument("--no-latency", action="store_true", help="leave the runs at half load out")
     parser.add_argument("--json", metavar="FILE", help="also write every measurement there")
+    parser.add_argument("--plot", metavar="FILE", help="also draw the ratios there, as SVG")
     options = parser.parse_args(argv)
     options.targets = options.targets.split(",")
-    options.workloads = options.workloads.split(",")
-    for given, known in ((options.targets, ("gateway", "nginx", "direct")), (options.workloads, tuple(WORKLOADS))):
+    options.workloads = [name for name in options.workloads.split(",") if name]
+    for given, known in ((options.targets, proxies.NAMES), (options.workloads, tuple(WORKLOADS))):
         for word in given:
             if word not in known:
                 parser.error(f"{word!r} is not one of {', '.join(known)}")
@@ -175,8 +250,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace, stack: ExitStack) -> list[Measurement]:
-    """Start everything, measure, and return the measurements; ``stack`` stops what was started."""
+def run(options: argparse.Namespace, stack: ExitStack) -> tuple[list[Measurement], dict[str, float]]:
+    """Start everything and measure: the measurements, and bytes per idle WebSocket by target."""
     directory = stack.enter_context(scratch())
     tools = LoadTools(directory, options.load_cpu)
     if any(WORKLOADS[name].tls for name in options.workloads) and not tools.tls:
@@ -190,11 +265,19 @@ def run(options: argparse.Namespace, stack: ExitStack) -> list[Measurement]:
             targets.append(proxies.start(name, setup, stack))
         except ToolMissing as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
-    measurements = []
+    weights = {}
+    for target in targets if options.idle else ():
+        if target.pid:
+            weights[target.name] = idle_memory(tools, target, options.idle)
+            print(f"{target.name}: {weights[target.name] / 1024:.1f} KiB per idle WebSocket", file=sys.stderr)
+    measurements: list[Measurement] = []
     for measurement in rounds(tools, targets, options):
         measurements.append(measurement)
         print(describe(measurement), file=sys.stderr)
-    return measurements
+    for measurement in half_load(tools, targets, list(measurements), options) if not options.no_latency else ():
+        measurements.append(measurement)
+        print(describe(measurement), file=sys.stderr)
+    return measurements, weights
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -202,14 +285,22 @@ def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     with ExitStack() as stack:
         try:
-            measurements = run(options, stack)
+            measurements, weights = run(options, stack)
         except (ToolMissing, RuntimeError, subprocess.SubprocessError) as error:
             print(f"compare: {error}", file=sys.stderr)
             return 1
     targets = [name for name in options.targets if any(m.target == name and m.cores for m in measurements)]
     print(table(measurements, targets))
+    print()
+    print(latency_table(measurements, targets))
+    if weights:
+        heads, cells = " | ".join(weights), " | ".join(f"{bytes_ / 1024:.1f} KiB" for bytes_ in weights.values())
+        print(f"\n| | {heads} |\n|---|{'---:|' * len(weights)}\n| one idle WebSocket of {options.idle:,} | {cells} |")
     if options.json:
         Path(options.json).write_text(json.dumps([m._asdict() for m in measurements], indent=1) + "\n", "utf-8")
+    if options.plot:
+        rates = medians([m for m in measurements if m.workload in WORKLOADS], "per_core")
+        Path(options.plot).write_text(bars(rates, targets, "nginx"), "utf-8")
     return 1 if any(m.errors for m in measurements) or not measurements else 0
 
 

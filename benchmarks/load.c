@@ -1,10 +1,18 @@
-/* The load of the benchmark: closed loops on a fixed number of connections; every byte that comes back is compared.
+/* The load of the benchmark: loops on a fixed number of connections; every byte that comes back is compared.
  *
- *     load get  PORT SIZE CONNECTIONS WARMUP SECONDS [tls]     GET /bytes/SIZE
- *     load echo PORT SIZE CONNECTIONS WARMUP SECONDS [tls]     WebSocket messages of SIZE bytes
+ *     load KIND PORT SIZE CONNECTIONS WARMUP SECONDS [DEPTH [RATE [tls]]]
+ *
+ * get      GET /bytes/SIZE                            connect  the same, each on a connection of its own
+ * post     POST of SIZE bytes, which come back        open     WebSocket handshakes, each on a connection of its own
+ * echo     WebSocket messages of SIZE bytes           idle     WebSockets that are opened and do nothing
+ *
+ * DEPTH messages are sent at once and awaited together.  With RATE requests begin that often per second (over all
+ * connections, however late the answers are, and a latency counts from when its request was due); 0: each
+ * connection goes on as soon as it has its answer.
  *
  * Prints "start" when the warm-up is over and one line of JSON at the end:
- * {"count": completed in the window, "seconds": its length, "errors": connections lost, "p50_us": ..., "p99_us": ...}
+ * {"count": completed in the window, "seconds": its length, "errors": connections lost, "p50_us": ..., "p99_us": ...,
+ *  "max_us": ...}
  * One thread, one epoll set. TLS needs OpenSSL and -DWITH_TLS; certificates are not verified: it is a test tool.
  */
 #define _GNU_SOURCE
@@ -33,6 +41,7 @@ struct connection {
     int fd, watching_writes;
 #ifdef WITH_TLS
     SSL *tls;
+    int tls_wants_read;
 #endif
     unsigned char *request;
     size_t request_length, sent;
@@ -40,9 +49,13 @@ struct connection {
     int head_done;
     char head[2048];
     double since;
+    struct connection *next; /* in the list of those that wait for their turn */
 };
 
-static int poller, echo;
+static int poller, echo, brief, idle, posting; /* what KIND means */
+static int port, tls, depth = 1;
+static double rate, slowest;
+static struct connection *waiting, **last_waiting = &waiting;
 static size_t size;               /* of the body or message */
 static unsigned char *expected;   /* the body, or the whole frame that comes back */
 static size_t expected_length;
@@ -72,6 +85,7 @@ static ssize_t put(struct connection *c, const void *bytes, size_t n)
         if (r > 0)
             return r;
         int e = SSL_get_error(c->tls, r);
+        c->tls_wants_read = e == SSL_ERROR_WANT_READ;
         return e == SSL_ERROR_WANT_WRITE || e == SSL_ERROR_WANT_READ ? 0 : -1;
     }
 #endif
@@ -106,6 +120,10 @@ static int continue_sending(struct connection *c)
         c->sent += n;
     }
     int wanted = c->sent < c->request_length;
+#ifdef WITH_TLS
+    if (c->tls_wants_read)
+        wanted = 0;
+#endif
     if (wanted != c->watching_writes) {
         struct epoll_event event = {.events = wanted ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = c};
         epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event);
@@ -118,8 +136,22 @@ static int start_request(struct connection *c)
 {
     c->sent = c->answered = 0;
     c->head_done = echo;
-    c->since = now();
     return continue_sending(c);
+}
+
+static int reopen(struct connection *c);
+
+/* The connection is free: it goes on at once, or waits for its turn. */
+static int next_request(struct connection *c)
+{
+    if (!rate) {
+        c->since = now();
+        return brief ? reopen(c) : start_request(c);
+    }
+    c->next = NULL;
+    *last_waiting = c;
+    last_waiting = &c->next;
+    return 1;
 }
 
 static int finish_request(struct connection *c)
@@ -128,9 +160,11 @@ static int finish_request(struct connection *c)
     int bucket = 0;
     while (bucket < BUCKETS - 1 && micros > bound)
         bound *= 1.03, bucket++;
-    latencies[bucket]++;
-    completed++;
-    return start_request(c);
+    latencies[bucket] += depth;
+    completed += depth;
+    if (micros > slowest)
+        slowest = micros;
+    return next_request(c);
 }
 
 /* Collects the head of a response and checks it; returns how many of the n bytes belong to it, or -1. */
@@ -143,6 +177,13 @@ static ssize_t take_head(struct connection *c, const unsigned char *bytes, size_
     if (!end) {
         c->answered += used;
         return used == n ? (ssize_t)n : -1;
+    }
+    if (brief == 2) { /* a handshake: its answer is all */
+        if (strncmp(c->head, "HTTP/1.1 101", 12) || !strstr(c->head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
+            return -1;
+        c->head_done = 1;
+        c->answered = 0;
+        return n;
     }
     char *length = strcasestr(c->head, "\r\ncontent-length:");
     if (strncmp(c->head, "HTTP/1.1 200", 12) || !length || strtoul(length + 17, NULL, 10) != size)
@@ -163,6 +204,8 @@ static int arrived(struct connection *c, const unsigned char *bytes, size_t n)
         n -= used;
         if (!c->head_done)
             return 1;
+        if (brief == 2)
+            return finish_request(c);
     }
     if (n > expected_length - c->answered || memcmp(bytes, expected + c->answered, n))
         return 0;
@@ -172,12 +215,20 @@ static int arrived(struct connection *c, const unsigned char *bytes, size_t n)
 
 static int readable(struct connection *c)
 {
+#ifdef WITH_TLS
+    if (c->tls_wants_read && c->sent < c->request_length) {
+        c->tls_wants_read = 0;
+        if (!continue_sending(c))
+            return 0;
+    }
+#endif
     for (;;) {
+        int fd = c->fd;
         ssize_t n = take(c, scratch, sizeof scratch);
         if (n < 0 || (n > 0 && !arrived(c, scratch, n)))
             return 0;
 #ifdef WITH_TLS
-        if (c->tls && n > 0)
+        if (c->tls && n > 0 && c->fd == fd && !brief)
             continue; /* OpenSSL may hold more than the socket tells */
 #endif
         return 1;
@@ -186,13 +237,14 @@ static int readable(struct connection *c)
 
 /* --- setting up -------------------------------------------------------------------------------------------------- */
 
+static const char upgrade[] = "GET /echo HTTP/1.1\r\nHost: bench.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 static void handshake(struct connection *c)
 {
-    static const char request[] = "GET /echo HTTP/1.1\r\nHost: bench.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     char answer[2048];
     size_t have = 0;
-    if (put(c, request, sizeof request - 1) != sizeof request - 1)
+    if (put(c, upgrade, sizeof upgrade - 1) != sizeof upgrade - 1)
         fail("cannot send the handshake");
     do {
         ssize_t n = take(c, answer + have, sizeof answer - 1 - have);
@@ -205,9 +257,9 @@ static void handshake(struct connection *c)
         fail("the handshake was refused");
 }
 
-static struct connection *open_connection(int port, int tls)
+/* A new socket for c. Its TLS handshake, if any, is done as the request is sent where connections are brief. */
+static void dial(struct connection *c)
 {
-    struct connection *c = calloc(1, sizeof *c);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int on = 1;
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -220,7 +272,9 @@ static struct connection *open_connection(int port, int tls)
         SSL_set_fd(c->tls, c->fd);
         SSL_set_tlsext_host_name(c->tls, "bench.test");
         SSL_set_mode(c->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-        if (SSL_connect(c->tls) != 1)
+        SSL_set_connect_state(c->tls);
+        c->tls_wants_read = 0;
+        if (!brief && SSL_connect(c->tls) != 1)
             fail("TLS handshake failed");
     }
 #else
@@ -230,7 +284,22 @@ static struct connection *open_connection(int port, int tls)
     if (echo)
         handshake(c);
     fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) | O_NONBLOCK);
-    return c;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+    epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event);
+    c->watching_writes = 0;
+}
+
+static int reopen(struct connection *c)
+{
+#ifdef WITH_TLS
+    if (c->tls) {
+        SSL_free(c->tls);
+        c->tls = NULL;
+    }
+#endif
+    close(c->fd);
+    dial(c);
+    return start_request(c);
 }
 
 static size_t frame_head(unsigned char *out, size_t length, int masked)
@@ -251,21 +320,35 @@ static size_t frame_head(unsigned char *out, size_t length, int masked)
 
 static void prepare(struct connection *c, int number)
 {
+    char *text;
+    if (brief == 2) {
+        c->request_length = asprintf(&text, "%s", upgrade);
+        c->request = (unsigned char *)text;
+        return;
+    }
+    if (posting) {
+        c->request_length = asprintf(&text, "POST /echo HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: load\r\nAccept: */*\r\n"
+            "Content-Type: text/plain\r\nContent-Length: %zu\r\n\r\n%.*s", size, (int)size, (char *)expected);
+        c->request = (unsigned char *)text;
+        return;
+    }
     if (!echo) {
-        char *text;
         c->request_length = asprintf(&text, "GET /bytes/%zu HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n", size);
         c->request = (unsigned char *)text;
         return;
     }
     unsigned char key[4] = {0x37, 0xfa, 0x21 + number, 0x3d ^ number};
-    c->request = malloc(size + 14);
+    c->request = malloc((size + 14) * depth);
     size_t n = frame_head(c->request, size, 1);
     memcpy(c->request + n, key, 4);
     n += 4;
     const unsigned char *payload = expected + expected_length - size;
     for (size_t i = 0; i < size; i++)
         c->request[n + i] = payload[i] ^ key[i & 3];
-    c->request_length = n + size;
+    n += size;
+    for (int i = 1; i < depth; i++)
+        memcpy(c->request + i * n, c->request, n);
+    c->request_length = n * depth;
 }
 
 static double percentile(double share)
@@ -281,8 +364,21 @@ static double percentile(double share)
 static void run(double until)
 {
     struct epoll_event events[256];
+    static double due;
+    if (!due)
+        due = now();
     while (now() < until) {
-        int count = epoll_wait(poller, events, 256, 100);
+        while (rate && waiting && due <= now()) {
+            struct connection *c = waiting;
+            waiting = c->next;
+            if (!waiting)
+                last_waiting = &waiting;
+            c->since = due;
+            due += 1 / rate;
+            if (!(brief ? reopen(c) : start_request(c)))
+                errors++;
+        }
+        int count = epoll_wait(poller, events, 256, rate ? 0 : 100);
         for (int i = 0; i < count; i++) {
             struct connection *c = events[i].data.ptr;
             int fine = 1;
@@ -301,12 +397,21 @@ static void run(double until)
 int main(int argc, char **argv)
 {
     if (argc < 7) {
-        fprintf(stderr, "usage: load get|echo PORT SIZE CONNECTIONS WARMUP SECONDS [tls]\n");
+        fprintf(stderr, "usage: load get|post|connect|echo|open|idle PORT SIZE CONNECTIONS WARMUP SECONDS [DEPTH [RATE [tls]]]\n");
         return 2;
     }
-    echo = !strcmp(argv[1], "echo");
+    idle = !strcmp(argv[1], "idle");
+    echo = !strcmp(argv[1], "echo") || idle;
+    posting = !strcmp(argv[1], "post");
+    brief = !strcmp(argv[1], "connect") ? 1 : !strcmp(argv[1], "open") ? 2 : 0;
     size = strtoul(argv[3], NULL, 10);
-    int port = atoi(argv[2]), connections = atoi(argv[4]), tls = argc > 7 && !strcmp(argv[7], "tls");
+    port = atoi(argv[2]);
+    int connections = atoi(argv[4]);
+    if (argc > 7)
+        depth = atoi(argv[7]);
+    if (argc > 8)
+        rate = atof(argv[8]);
+    tls = argc > 9 && !strcmp(argv[9], "tls");
     signal(SIGPIPE, SIG_IGN);
 #ifdef WITH_TLS
     tls_context = SSL_CTX_new(TLS_client_method());
@@ -316,22 +421,34 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < size; i++)
         expected[expected_length++] = 'a' + i % 26;
     poller = epoll_create1(0);
+    struct connection **all = calloc(connections, sizeof *all);
     for (int i = 0; i < connections; i++) {
-        struct connection *c = open_connection(port, tls);
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-        prepare(c, i);
-        epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event);
-        if (!start_request(c))
+        all[i] = calloc(1, sizeof **all);
+        prepare(all[i], i);
+        dial(all[i]);
+    }
+    if (depth > 1) {
+        expected = realloc(expected, expected_length * depth);
+        for (int i = 1; i < depth; i++)
+            memcpy(expected + i * expected_length, expected, expected_length);
+        expected_length *= depth;
+    }
+    for (int i = 0; i < connections && !idle; i++) {
+        all[i]->since = now();
+        if (rate)
+            next_request(all[i]);
+        else if (!start_request(all[i]))
             fail("cannot send");
     }
     run(now() + atof(argv[5]));
     completed = 0;
+    slowest = 0;
     memset(latencies, 0, sizeof latencies);
     puts("start");
     fflush(stdout);
     double started = now();
     run(started + atof(argv[6]));
-    printf("{\"count\": %ld, \"seconds\": %.4f, \"errors\": %ld, \"p50_us\": %.0f, \"p99_us\": %.0f}\n",
-           completed, now() - started, errors, percentile(0.5), percentile(0.99));
+    printf("{\"count\": %ld, \"seconds\": %.4f, \"errors\": %ld, \"p50_us\": %.0f, \"p99_us\": %.0f, \"max_us\": %.0f}\n",
+           completed, now() - started, errors, percentile(0.5), percentile(0.99), slowest);
     return 0;
 }

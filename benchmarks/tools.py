@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-__all__ = ["LoadTools", "ToolMissing", "cpu_seconds", "pinned", "stop_process"]
+__all__ = ["LoadTools", "ToolMissing", "cpu_seconds", "memory", "pinned", "stop_process"]
 
 _HERE = Path(__file__).resolve().parent
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -47,12 +48,21 @@ class LoadTools:
         return int(process.stdout.readline().split()[1])
 
     def start_load(
-        self, kind: str, port: int, size: int, connections: int, warmup: float, seconds: float, tls: bool
+        self,
+        kind: str,
+        port: int,
+        size: int,
+        connections: int,
+        warmup: float,
+        seconds: float,
+        tls: bool = False,
+        depth: int = 1,
+        rate: float = 0.0,
     ) -> subprocess.Popen[str]:
-        """Start the load generator; see the head of load.c for what it prints."""
-        command = [str(self._load), kind, str(port), str(size), str(connections), str(warmup), str(seconds)]
+        """Start the load generator; see the head of load.c for its arguments and what it prints."""
+        words = [self._load, kind, port, size, connections, warmup, seconds, depth, rate, *["tls"] * tls]
         return subprocess.Popen(
-            command + ["tls"] * tls, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(self._cpu)
+            [str(word) for word in words], stdout=subprocess.PIPE, text=True, preexec_fn=pinned(self._cpu)
         )
 
     def _build(self, name: str, flags: list[str], libraries: list[str] | None = None, output: str = "") -> Path:
@@ -66,9 +76,15 @@ class LoadTools:
         return program
 
 
-def pinned(cpu: int):  # type: ignore[no-untyped-def]
-    """A function that puts the calling process on one core, for ``preexec_fn``."""
-    return lambda: os.sched_setaffinity(0, {cpu})
+def pinned(*cpus: int):  # type: ignore[no-untyped-def]
+    """A function for ``preexec_fn``: the calling process gets these cores, and all the descriptors it may have."""
+
+    def prepare() -> None:
+        os.sched_setaffinity(0, set(cpus))
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    return prepare
 
 
 def stop_process(process: subprocess.Popen[str]) -> None:
@@ -86,20 +102,27 @@ def stop_process(process: subprocess.Popen[str]) -> None:
 
 def cpu_seconds(pid: int) -> float:
     """Processor time, user and system, of a process and its descendants that are alive now (proc(5))."""
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
+    return sum(int(fields[11]) + int(fields[12]) for fields in _tree(pid)) / _TICK
+
+
+def memory(pid: int) -> int:
+    """Resident bytes of a process and its descendants; pages they share count once for each."""
+    return sum(int(fields[21]) for fields in _tree(pid)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _tree(pid: int) -> list[list[str]]:
+    """``/proc/PID/stat`` of a process and its descendants, from the state on."""
+    found: dict[int, list[str]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                found[int(entry.name)] = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:  # it has ended
                 continue
-            parents[int(entry.name)] = int(fields[1])
-            ticks[int(entry.name)] = int(fields[11]) + int(fields[12])
 
     def belongs(child: int) -> bool:
         while child not in (0, pid):
-            child = parents.get(child, 0)
+            child = int(found[child][1]) if child in found else 0
         return child == pid
 
-    return sum(used for child, used in ticks.items() if belongs(child)) / _TICK
+    return [fields for child, fields in found.items() if belongs(child)]
