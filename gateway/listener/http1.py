@@ -289,7 +289,8 @@ class ClientConnection(FlowProtocol):
                 data = chunk(data)
             if end and self._chunked:
                 data += last_chunk()
-        if self._decoder is not None or self._shared.stopping or self._eof:
+        if self._shared.stopping or self._eof or (self._decoder is not None and (end or head.status >= 300)):
+            # A 2xx while the body is still coming may be its echo: the connection can be used on if both end.
             self._close = True
         out = response_bytes(head, request.version, body, self._close)
         if len(data) <= _JOINED_BYTES:
@@ -340,7 +341,7 @@ class ClientConnection(FlowProtocol):
         self._forget_exchange()
         if self.lost:
             return
-        if self._close:
+        if self._close or unread:
             self._shut(unread or bool(self._ahead))
             return
         self.dataReceived = self._read_head  # type: ignore[method-assign]

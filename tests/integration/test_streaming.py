@@ -118,6 +118,26 @@ class StreamingTests(GatewayTestCase):
         self.assertEqual((413, b"big"), (response.status, response.body))
         await gateway.quiet()
 
+    async def test_echo_while_it_arrives(self) -> None:
+        # the response begins before the request ends, and both end: the connection goes on
+        async def serve(wire: Wire) -> None:
+            for _ in range(2):
+                await wire.until(b"\r\n\r\n")
+                wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+                for size in (2, 4):
+                    wire.write(await wire.exactly(size))
+
+        gateway = await self.gateway(model_for(await self.backend(serve)))
+        client = await self.client(gateway)
+        for _ in range(2):
+            client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nab")
+            head = await client.until(b"\r\n\r\n")
+            self.assertNotIn(b"close", head.lower())
+            self.assertEqual(b"ab", await client.exactly(2))
+            client.write(b"cdef")
+            self.assertEqual(b"cdef", await client.exactly(4))
+        self.assertIsNone(client.reason)
+
     async def test_early_big_response(self) -> None:
         # the answer is complete before the upload, and longer than any buffer: not a byte of it may be lost
         async def serve(wire: Wire) -> None:
