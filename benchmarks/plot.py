@@ -34,8 +34,8 @@ def bars(rates: Mapping[str, Mapping[str, float]], targets: Sequence[str], unit:
     scale = (width - left - 60) / most
     parts = []
     for number, target in enumerate(targets):
-        x = left + number * 90
-        parts.append(f'<rect x="{x}" y="8" width="10" height="10" fill="{_COLOURS[number % len(_COLOURS)]}"/>')
+        x = left + number * 90.0
+        parts.append(f'<rect x="{x:g}" y="8" width="10" height="10" fill="{_COLOURS[number % len(_COLOURS)]}"/>')
         parts.append(_text(x + 14, 18, target))
     for line, name in enumerate(shown):
         top = 34 + line * row

@@ -136,13 +136,17 @@ _TYPE = "type.googleapis.com/envoy.extensions"
 
 
 class Setup(NamedTuple):
-    """What the proxies have in common. ``backend`` is a port, ``cpu`` the core they run on."""
+    """What the proxies have in common. ``backend`` is a port, ``cpu`` the core they run on.
+
+    ``configuration``: YAML for the gateway instead of the usual, a template with the words of the others.
+    """
 
     directory: Path
     backend: int
     cpu: int
     access_log: bool
     transport: str
+    configuration: str = ""
 
 
 class Running(NamedTuple):
@@ -182,7 +186,7 @@ def _nginx(setup: Setup, words: dict[str, object]) -> list[str]:
 
 def _gateway(setup: Setup, words: dict[str, object]) -> list[str]:
     path = setup.directory / "gateway.yaml"
-    path.write_text(_GATEWAY.format(**words), "utf-8")
+    path.write_text((setup.configuration or _GATEWAY).format(**words), "utf-8")
     log = str(setup.directory / "gateway-access.log") if setup.access_log else "off"
     twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
     return [*twistd, "gateway", "--config", str(path), "--access-log", log, "--transport", setup.transport]
