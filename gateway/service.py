@@ -216,7 +216,8 @@ class GatewayService(Service):
             host, _, port = self._admin.rpartition(":")
             host = host.strip("[]")
             endpoint = _admin_endpoint(self.reactor, host, int(port))
-            wanted.append(Binding("admin", host, int(port), endpoint, self._admin_site(host)))
+            site = self._admin_site(host)
+            wanted.append(Binding("admin", host, int(port), endpoint, site, "--admin HOST:PORT"))
         ports: list[Any] = list(bind_all(wanted))
         self._bound = ports
         for group, factory, bound in zip(groups, self._factories, ports, strict=False):

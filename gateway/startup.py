@@ -26,10 +26,8 @@ _log = Logger()
 _T = TypeVar("_T")
 
 _REMEDIES = {
-    errno.EADDRINUSE: "another program has the port; stop it (`ss -ltnp` names it) or take another port, with "
-    "--map-port {port}=NEW or in the configuration",
-    errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE; map the port to a higher one with "
-    "--map-port {port}=NEW",
+    errno.EADDRINUSE: "another program has the port; stop it (`ss -ltnp` names it) or take another port, with {option}",
+    errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE; take a higher one, with {option}",
     errno.EADDRNOTAVAIL: "no interface of this machine has that address; leave the address out to listen on all",
     errno.EAFNOSUPPORT: "this machine has no such address family; use an address of another family",
 }
@@ -50,14 +48,22 @@ class StartFailed(SystemExit, Exception):
         return "; ".join(self.problems)
 
 
+MAP_PORT = "--map-port {port}=NEW or in the configuration"
+
+
 class Binding(NamedTuple):
-    """One port to listen on. ``listener`` names it for messages; ``host`` is empty for all addresses."""
+    """One port to listen on.
+
+    ``listener`` names it for messages, ``option`` says there what chooses another port; ``host`` is empty for all
+    addresses.
+    """
 
     listener: str
     host: str
     port: int
     endpoint: IStreamServerEndpoint
     factory: IProtocolFactory
+    option: str = MAP_PORT
 
 
 def refuse(problems: Iterable[str], heading: str = "gateway: cannot start") -> NoReturn:
@@ -72,16 +78,16 @@ def refuse(problems: Iterable[str], heading: str = "gateway: cannot start") -> N
     raise failed
 
 
-def cannot_bind(listener: str, host: str, port: int, error: BaseException) -> str:
+def cannot_bind(listener: str, host: str, port: int, error: BaseException, option: str = MAP_PORT) -> str:
     """A sentence for the operator: which listener, where, why not, and what to do.
 
-    ``error`` is a ``CannotListenError`` or an ``OSError``.
+    ``error`` is a ``CannotListenError`` or an ``OSError``; ``option`` chooses another port.
     """
     cause = getattr(error, "socketError", error)
     number = cause.errno if isinstance(cause, OSError) else None
     reason = (cause.strerror if isinstance(cause, OSError) else None) or str(cause) or type(cause).__name__
     place = f"{f'[{host}]' if ':' in host else host or '*'}:{port}"
-    remedy = _REMEDIES.get(number or 0, "").format(port=port)
+    remedy = _REMEDIES.get(number or 0, "").format(option=option.format(port=port))
     return f"listener {listener!r}: cannot listen on {place}: {reason}" + (f" ({remedy})" if remedy else "")
 
 
@@ -97,7 +103,7 @@ def bind_all(bindings: Iterable[Binding]) -> list[IListeningPort]:
         try:
             ports.append(result_now(binding.endpoint.listen(binding.factory)))
         except Exception as error:
-            problems.append(cannot_bind(binding.listener, binding.host, binding.port, error))
+            problems.append(cannot_bind(binding.listener, binding.host, binding.port, error, binding.option))
     if problems:
         for port in ports:
             port.stopListening()

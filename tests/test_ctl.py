@@ -18,6 +18,8 @@ from tests.certificates import TestCA, days
 from tests.config.support import ConfigurationTestCase, properties, reference
 from tests.config.test_compact import SIX_LINES
 
+PARTLY = ", or only a part of it: export the certificate again"
+
 
 class CtlTestCase(ConfigurationTestCase):
     """Runs ``gatewayctl``."""
@@ -155,7 +157,7 @@ class ConvertTests(CtlTestCase):
         status, text, said = self.convert(self.write(document), "--map-port", "80=8080")
         self.assertEqual(status, 0)
         self.assertIn("- {name: web, port: 8080}", text)
-        self.assertIn("pool 'idle' is empty", said)
+        self.assertIn("pool 'idle' is not used", said)
         self.assertNotIn("would run", said)
         self.assertEqual(self.load(text), self.load(document, map_ports=["80=8080"]))
 
@@ -211,7 +213,7 @@ class CertificateTests(CtlTestCase):
         words = f"the private key in {key} is damaged or of an unknown kind"
         self.says(path, f"line 11: certificates[0].keyFile: {words}")
         key.write_text("hunter2")
-        self.says(path, f"line 11: certificates[0].keyFile: {key} holds neither PKCS#12 (PFX) nor PEM")
+        self.says(path, f"line 11: certificates[0].keyFile: {key} holds neither PKCS#12 (PFX) nor PEM{PARTLY}")
         key.unlink()
         key.mkdir()
         self.says(path, f"line 11: certificates[0].keyFile: there is no file {str(key)!r}")
@@ -306,7 +308,8 @@ class CertificateTests(CtlTestCase):
             "pool: chat}", "pool: chat, settings: s}"
         )
         text += (
-            "settings:\n  - {name: s, trustedRootCertificates: [ours]}\ntrustedRoots:\n  - {name: ours, data: '*'}\n"
+            "settings:\n  - {name: s, hostName: chat.test, trustedRootCertificates: [ours]}\n"
+            "trustedRoots:\n  - {name: ours, data: '*'}\n"
         )
         path = self.secure(text)
         words = "`data` is not base64 (1 characters): it takes a certificate (CER) in base64"
@@ -375,6 +378,7 @@ probes:
                 (13, "rules[0].pool", "error"),
                 (19, "probes[0].strategy", "error"),
                 (5, "pools[0]", "warning"),
+                (8, "pools[1]", "warning"),
                 (16, "settings[0].requestTimeout", "warning"),
             ],
         )

@@ -86,6 +86,12 @@ class SentenceTests(unittest.SynchronousTestCase):
             "(`ss -ltnp` names it) or take another port, with --map-port 8080=NEW or in the configuration)",
         )
 
+    def test_admin(self) -> None:
+        """The port of the admin page is chosen by another option."""
+        text = cannot_bind("admin", "127.0.0.1", 8081, _busy(8081), "--admin HOST:PORT")
+        self.assertTrue(text.endswith("or take another port, with --admin HOST:PORT)"), text)
+        self.assertNotIn("--map-port", text)
+
     def test_ipv6_and_plain_errors(self) -> None:
         """An IPv6 address gets brackets; an error without errno still says something."""
         denied = PermissionError(errno.EACCES, "Permission denied")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.config.draft import Draft
+from gateway.config.draft import Draft, Location
 from gateway.config.model import BackendSettings, Certificate, Gateway, Pool, Probe, TrustedRoot
 from gateway.config.problems import validate
 from gateway.config.tree import Place
@@ -61,13 +61,18 @@ def change(gateway: Gateway, overrides: Overrides, problems: list[Problem]) -> G
     """The gateway with the settings and probes that the overrides change."""
     return gateway.model_copy(
         update={
-            "settings": tuple(_changed("settings", item, overrides, problems) for item in gateway.settings),
-            "probes": tuple(_changed("probes", item, overrides, problems) for item in gateway.probes),
+            "settings": tuple(
+                _changed(("settings", index), item, overrides, problems) for index, item in enumerate(gateway.settings)
+            ),
+            "probes": tuple(
+                _changed(("probes", index), item, overrides, problems) for index, item in enumerate(gateway.probes)
+            ),
         }
     )
 
 
-def _changed(kind: str, item: _Named, overrides: Overrides, problems: list[Problem]) -> _Named:
+def _changed(location: Location, item: _Named, overrides: Overrides, problems: list[Problem]) -> _Named:
+    kind = str(location[0])
     entries: dict[str, dict[str, Any]] = getattr(overrides.file, kind)
     found = next((name for name in entries if name.casefold() == item.name.casefold()), None)
     if found is None:
@@ -79,6 +84,7 @@ def _changed(kind: str, item: _Named, overrides: Overrides, problems: list[Probl
     for key, value in entries[found].items():
         name = attributes.get(key.casefold().replace("_", ""), key)
         draft.put(name, value, overrides.place(kind, found, key))
+        overrides.put(location, kind, found, {name: key})
     draft["name"] = item.name
     whole = Draft(Place(""))
     whole.put(kind, [draft], draft.place)

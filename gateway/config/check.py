@@ -9,12 +9,24 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
+from gateway.config.check_texts import text_findings
 from gateway.config.check_tls import tls_findings
 from gateway.config.draft import Draft, place_of
-from gateway.config.hosts import Wide, clash_of, host_problem, is_address
-from gateway.config.model import Certificate, Gateway, HttpListener, PathMap, PathRule, Redirect, Rule
+from gateway.config.findings import Finding, warning
+from gateway.config.hosts import clash_of
+from gateway.config.lints import lints
+from gateway.config.model import (
+    Certificate,
+    Gateway,
+    HttpListener,
+    PathMap,
+    PathRule,
+    Redirect,
+    Rule,
+    TrustedRoot,
+)
 from gateway.config.tree import Place, nearest
 from gateway.errors import Problem
 
@@ -22,19 +34,6 @@ __all__ = ["Finding", "check", "findings"]
 
 _CODES = re.compile(r"\s*([1-9]\d\d)\s*(?:-\s*([1-9]\d\d)\s*)?\Z")
 _PING = 20
-
-
-class Finding(NamedTuple):
-    """``location``: attribute names and indices from the gateway down.
-
-    ``kind``: the collection that a name was not found in; ``name``: that name, if it is not just misspelled.
-    """
-
-    location: tuple[str | int, ...]
-    message: str
-    severity: str = "error"
-    kind: str = ""
-    name: str = ""
 
 
 def check(gateway: Gateway) -> list[Problem]:
@@ -73,10 +72,11 @@ class _Checker:
         self._found.append(Finding(location, message))
 
     def _warn(self, location: tuple[str | int, ...], message: str) -> None:
-        self._found.append(Finding(location, message, "warning"))
+        self._found.append(warning(location, message))
 
     def run(self) -> list[Finding]:
         self._unique()
+        self._found.extend(text_findings(self._gateway))
         self._rules()
         for index, path_map in enumerate(self._gateway.path_maps):
             self._path_map(("path_maps", index), path_map)
@@ -90,8 +90,8 @@ class _Checker:
         for location, message, severity in tls_findings(self._gateway, self._refer):
             self._found.append(Finding(location, message, severity))
         self._limits()
-        self._order()
         self._unused()
+        self._found.extend(lints(self._gateway))
         return self._found
 
     # names
@@ -247,11 +247,6 @@ class _Checker:
             self._redirect_target(at, redirect, listeners.get(redirect.target_listener or ""))
 
     def _redirect_target(self, at: tuple[str | int, ...], redirect: Redirect, listener: HttpListener | None) -> None:
-        if redirect.target_url is not None and not re.match(r"https?://[^/\s]", redirect.target_url, re.IGNORECASE):
-            self._error(
-                (*at, "target_url"),
-                f"found {redirect.target_url[:80]!r}; a target is an absolute URL, http:// or https://",
-            )
         if listener is None:
             return
         if len(listener.host_names) > 1 or any("*" in host or "?" in host for host in listener.host_names):
@@ -335,18 +330,10 @@ class _Checker:
     def _listener(self, at: tuple[str | int, ...], listener: HttpListener) -> None:
         for number, name in enumerate(listener.certificates):
             self._refer((*at, "certificates", number), "certificates", name)
-        if listener.address and not is_address(listener.address):
-            self._error(
-                (*at, "address"), f"found {listener.address[:80]!r}, expected an address such as 127.0.0.1, or nothing"
-            )
         if listener.protocol == "Https" and not listener.certificates:
             self._error(at, f"listener {listener.name!r} is Https and has no certificate")
         if listener.protocol == "Http" and listener.certificates:
             self._warn((*at, "certificates"), f"listener {listener.name!r} is Http; its certificate is not used")
-        for number, host in enumerate(listener.host_names):
-            message = host_problem(host)
-            if message:
-                self._error((*at, "host_names", number), f"found {host[:80]!r}; {message}")
         if len(listener.host_names) > 5:
             self._warn((*at, "host_names"), "an Application Gateway takes at most 5 host names for one listener")
 
@@ -370,26 +357,18 @@ class _Checker:
             if listener.protocol == "Https"
             for name in listener.certificates
         }
-        for index, certificate in enumerate(self._gateway.certificates):
-            message = _certificate_problem(certificate)
-            if message:
-                report = self._error if certificate.name in used else self._warn
-                report(("certificates", index), message)
         roots = {
             name
             for settings in self._gateway.settings
             if settings.protocol == "Https"
             for name in settings.trusted_root_certificates
         }
-        for index, root in enumerate(self._gateway.trusted_roots):
-            if not root.data and not root.file:
-                report = self._error if root.name in roots else self._warn
-                report(
-                    ("trusted_roots", index),
-                    f"trusted root {root.name!r} has no data"
-                    + (" here, only a Key Vault secret" if root.key_vault_secret_id else "")
-                    + f"; give a file with overrides 'certificates: {{{root.name}: {{certificateFile: …}}}}'",
-                )
+        for kind, needed in (("certificates", used), ("trusted_roots", roots)):
+            for index, item in enumerate(getattr(self._gateway, kind)):
+                message = _absence(kind, item)
+                if message:
+                    error = item.name in needed and item.unavailable is None
+                    (self._error if error else self._warn)((kind, index), message)
 
     def _limits(self) -> None:
         for number, network in enumerate(self._gateway.limits.trusted_proxies):
@@ -398,30 +377,6 @@ class _Checker:
             except ValueError:
                 at = ("limits", "trusted_proxies", number)
                 self._error(at, f"found {network[:80]!r}, expected an address or a network such as 10.0.0.0/8")
-
-    # lints
-
-    def _order(self) -> None:
-        """A listener that is tried before another one on the same port and answers for its hosts takes its requests."""
-        listeners = {item.name: item for item in self._gateway.listeners}
-        earlier: dict[tuple[str, int], list[tuple[Rule, Wide]]] = {}
-        for index, rule in sorted(enumerate(self._gateway.rules), key=lambda item: item[1].priority or 0):
-            listener = listeners.get(rule.listener)
-            if listener is None or listener.port == 0 or rule.priority is None:
-                continue
-            before = earlier.setdefault((listener.address, listener.port), [])
-            other, hosts = next(
-                ((other, found) for other, wide in before if (found := wide.hides(listener))), (rule, "")
-            )
-            if hosts:
-                self._warn(
-                    ("rules", index),
-                    f"rule {other.name!r} is tried first and answers for {hosts} on port {listener.port}; give "
-                    f"{rule.name!r} a smaller priority number",
-                )
-            wide = Wide(listener)
-            if wide:
-                before.append((rule, wide))
 
     def _unused(self) -> None:
         listeners = {rule.listener for rule in self._gateway.rules}
@@ -456,10 +411,19 @@ _ONE = {
 }
 
 
-def _certificate_problem(certificate: Certificate) -> str | None:
-    if certificate.certificate_file or certificate.data:
+def _absence(kind: str, item: Certificate | TrustedRoot) -> str | None:
+    """What is to be said of a certificate or root that is not there; ``None`` where there is one."""
+    root = isinstance(item, TrustedRoot)
+    if item.unavailable is None and (
+        item.data or (item.file if isinstance(item, TrustedRoot) else item.certificate_file)
+    ):
         return None
-    settle = f"give files with overrides 'certificates: {{{certificate.name}: {{certificateFile: …, keyFile: …}}}}'"
-    if certificate.key_vault_secret_id:
-        return f"certificate {certificate.name!r} is in a Key Vault, which cannot be asked here; {settle}"
-    return f"certificate {certificate.name!r} has neither data nor files; {settle}"
+    files = "certificateFile: …" if root else "certificateFile: …, keyFile: …"
+    settle = f"give files with overrides 'certificates: {{{item.name}: {{{files}}}}}'"
+    title = f"{_ONE[kind]} {item.name!r}"
+    if item.unavailable is not None:
+        what = "backends that are verified against it are down" if root else "HTTPS handshakes that need it fail"
+        return f"{title} is not there: {item.unavailable}; until it is, {what}; {settle}"
+    if item.key_vault_secret_id:
+        return f"{title} is in a Key Vault, which cannot be asked here; {settle}"
+    return f"{title} has neither data nor files; {settle}"

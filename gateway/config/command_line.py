@@ -7,8 +7,8 @@ from typing import Literal
 
 from gateway.config.check import findings
 from gateway.config.compact import parse_backend
-from gateway.config.hosts import is_address
 from gateway.config.model import BackendSettings, Gateway, HttpListener, Match, Member, Pool, Probe, Rule
+from gateway.config.texts import is_address
 from gateway.config.tree import show
 from gateway.errors import ConfigurationError, Problem
 

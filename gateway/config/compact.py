@@ -6,6 +6,7 @@ certificate, one word where a list of words is meant, names and settings left ou
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args, get_origin
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from gateway.config import model
 from gateway.config.draft import Draft
 from gateway.config.problems import unwrap
+from gateway.config.texts import host_problem
 from gateway.config.tree import Map, Place, line_of, plain, show
 from gateway.errors import Problem
 
@@ -48,6 +50,8 @@ def parse_backend(text: str) -> tuple[str, str, int | None]:
         scheme, rest = "", text.strip()
     if mark and scheme.lower() not in ("http", "https"):
         raise ValueError(f"the scheme {scheme!r} is not http or https; WebSocket needs no scheme of its own")
+    if "@" in rest:
+        raise ValueError("a backend is asked without user name and password; leave them out")
     wanted = "expected host, host:port, [address]:port or http(s)://host:port"
     try:
         parts = urlsplit("//" + (rest if rest.count(":") < 2 or rest.startswith("[") else f"[{rest}]"))
@@ -55,13 +59,13 @@ def parse_backend(text: str) -> tuple[str, str, int | None]:
     except ValueError as error:
         raise ValueError(f"{error}; {wanted}") from None
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError("a backend is a host and a port; a path is given with the settings' 'path'")
-    if (
-        not parts.hostname
-        or parts.username is not None
-        or rest.rstrip("/").endswith(":")
-        or any(char.isspace() for char in rest)
-    ):
+        network = re.fullmatch(r"/[0-9]+", parts.path)
+        raise ValueError(
+            "a network is no backend; list its members one by one"
+            if network
+            else "a backend is a host and a port; a path is given with the settings' 'path'"
+        )
+    if not parts.hostname or rest.rstrip("/").endswith(":") or any(char.isspace() for char in rest):
         raise ValueError(wanted)
     if port == 0:
         raise ValueError("port 0 cannot be connected to")
@@ -70,6 +74,9 @@ def parse_backend(text: str) -> tuple[str, str, int | None]:
         if parts.netloc.startswith("[")
         else parts.netloc.rpartition(":")[0] or parts.netloc
     )
+    problem = host_problem(host)
+    if problem:
+        raise ValueError(problem)
     return scheme.lower(), host, port
 
 
@@ -145,7 +152,7 @@ class CompactReader:
         draft = Draft(place)
         if not isinstance(item, str):
             self._problems.append(place.problem(f"found {show(item)}, expected host:port or a mapping with 'host'"))
-            draft.put("host", "?", place)
+            draft.failed.add("host")
             return draft
         self._address(draft, item, place, place)
         return draft
@@ -155,7 +162,9 @@ class CompactReader:
             scheme, host, port = parse_backend(text)
         except ValueError as error:
             self._problems.append(where.problem(f"found {show(text)}: {error}"))
-            scheme, host, port = "", "?", None
+            draft.pop("host", None)
+            draft.failed.add("host")
+            return
         draft.put("host", host, where)
         if port is not None and "port" not in draft:
             draft.put("port", port, where)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.expressions import ExpressionError, Tree
 from gateway.config.functions import FUNCTIONS, integer, text, to_bool
 from gateway.config.lazy import Later, StandIn, Unavailable, View, full
+from gateway.config.parameters import definition_of, is_secure, parameter_problem
 from gateway.config.tree import Map, Seq, show
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ __all__ = ["FORMS", "arity", "ask_azure"]
 
 Form = Callable[["Scope", list[Tree]], Any]
 FORMS: dict[str, Form] = {}
-_SECURE = ("securestring", "secureobject")
 _LATER = 100  # what a member that is computed later weighs, in characters
 
 
@@ -59,7 +59,7 @@ def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
     name = _word(scope, arguments, "parameters")
     declared = _map(scope.template.value("parameters"))
     found = declared.find(name)
-    entry = _definition(scope, declared[found]) if found is not None else Map()
+    entry = definition_of(scope.template, declared[found]) if found is not None else Map()
     default = entry.find("defaultValue")
     if name.casefold() in scope.supplied:
         value = scope.supplied[name.casefold()]
@@ -69,8 +69,12 @@ def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
             raise ExpressionError(
                 f"the parameter {name!r} {value.reason}; give its value with overrides 'parameters: {{{name}: …}}'"
             )
-        value = value() if isinstance(value, Later) else value
-        if str(entry.value("type", "")).casefold() in _SECURE:
+        if isinstance(value, Later):  # given by a deployment; others have been looked at
+            value = value()
+            problem = parameter_problem(entry, name, value)
+            if problem:
+                raise ExpressionError(problem)
+        if is_secure(entry):
             scope.shared.keep_secret(value)
         if value is not None or default is None:
             return value  # null asks for the default, where there is one
@@ -91,28 +95,9 @@ def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
 
 def _default(scope: Scope, entry: Map, key: str) -> Any:
     value = scope.look(entry[key])
-    if str(entry.value("type", "")).casefold() in _SECURE:
+    if is_secure(entry):
         scope.shared.keep_secret(value)
     return value
-
-
-def _definition(scope: Scope, entry: Any) -> Map:
-    """What is declared of a parameter, with what the user-defined type it refers to says about null and secrecy."""
-    result = _map(entry)
-    kind: Any = result
-    for _ in range(20):
-        reference = kind.value("$ref") if isinstance(kind, Map) else None
-        if not isinstance(reference, str) or not reference.startswith("#/definitions/"):
-            return result
-        kind = _map(scope.template.value("definitions")).value(reference.rsplit("/", 1)[-1])
-        if isinstance(kind, Map):
-            merged = Map(result.line)
-            for source in (kind, result):
-                for key, value in source.items():
-                    if source is result or key.casefold() in ("nullable", "type"):
-                        merged.put(key, value, source.lines.get(key))
-            result = merged
-    return result
 
 
 @_form("variables")

@@ -1,28 +1,18 @@
-"""Addresses and host names of listeners: which are valid, which clash, and which hide others."""
+"""Host names of listeners: which are valid, which clash, and which hide others."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from gateway.config.model import HttpListener
 from gateway.routing.hosts import HostMap, HostRule
 
-__all__ = ["Wide", "clash_of", "host_problem", "is_address"]
+__all__ = ["Wide", "clash_of", "host_problem"]
 
 _HOST = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z"
 )
 _WILDCARD_HOST = re.compile(r"[A-Za-z0-9.*?-]+\Z")
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is an IP address, of either version, without brackets."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def clash_of(a: HttpListener, b: HttpListener) -> tuple[str, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def load(
     `gateway.config.overrides.OverridesFile` describes.  ``map_ports`` (``80=8080``) and ``map_backends``
     (``10.0.0.4=127.0.0.1:9001``) win over it.  Warnings are added to ``warnings``.  ``checks`` are made after those of
     this package (`gateway.preflight` has the usual ones), and what they find is shown where it stands in the file.
-    Raises `ConfigurationError` with every error found; errors of the other files stop before the configuration is read.
+    Raises `ConfigurationError` with every error found; where a file cannot be read, with all that is wrong with any.
     """
     loader = _Loader(str(path), tuple(checks))
     try:
@@ -66,18 +67,12 @@ class _Loader:
         self._problems: list[Problem] = []
         self._overrides = Overrides()
         self._redact = Redactor()
+        self._given_at: dict[str, Place] = {}
         self.warnings: list[Problem] = []
 
     def run(self, parameters: Any, overrides: Any, map_ports: Sequence[str], map_backends: Sequence[str]) -> Gateway:
-        self._read_overrides(overrides)
-        for text in map_ports:
-            self._overrides.add_port(text, Place("--map-port"), self._problems)
-        for text in map_backends:
-            self._overrides.add_backend(text, Place("--map-backend"), self._problems)
-        self._stop("command line")
-        supplied = self._read_parameters(parameters)
-        tree = read_tree(self._path)
-        reader = DocumentReader(self._path, self._overrides.file, self._problems)
+        supplied, tree = self._read_files(parameters, overrides, map_ports, map_backends)
+        reader = DocumentReader(self._path, self._overrides.file, self._problems, self._given_at)
         self._redact = Redactor(reader.shared.secrets)
         try:
             gateway = self._finish(reader.read(tree, supplied), reader)
@@ -95,17 +90,48 @@ class _Loader:
         if errors:
             raise ConfigurationError(errors, source)
 
+    # files and options
+
+    def _read_files(
+        self, parameters: Any, overrides: Any, map_ports: Sequence[str], map_backends: Sequence[str]
+    ) -> tuple[dict[str, Any], Any]:
+        """The values of parameters and the tree of the document. What is wrong with any of the files is reported."""
+        failed: list[ConfigurationError] = []
+
+        def attempt(work: Callable[[], Any]) -> Any:
+            try:
+                return work()
+            except ConfigurationError as error:
+                failed.append(error)
+                return None
+
+        attempt(partial(self._read_overrides, overrides))
+        attempt(partial(self._read_options, map_ports, map_backends))
+        supplied: dict[str, Any] = {}
+        for path in [parameters] if isinstance(parameters, (str, os.PathLike)) else parameters or ():
+            supplied.update(attempt(partial(self._read_parameters, str(path))) or {})
+        supplied.update(self._overrides.file.parameters)
+        self._given_at |= {name: self._overrides.place("parameters", name) for name in self._overrides.file.parameters}
+        tree = attempt(partial(read_tree, self._path))
+        if failed:
+            raise _joined(failed)
+        return supplied, tree
+
     def _read_overrides(self, path: Any) -> None:
         if path is not None:
             self._overrides.read(read_tree(str(path)), Path(os.path.abspath(path)), self._problems)
             self._stop(str(path))
 
-    def _read_parameters(self, paths: Any) -> dict[str, Any]:
-        supplied: dict[str, Any] = {}
-        for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths or ():
-            supplied.update(supplied_parameters(read_tree(str(path)), Place(""), self._problems))
-            self._stop(str(path))
-        supplied.update(self._overrides.file.parameters)
+    def _read_options(self, map_ports: Sequence[str], map_backends: Sequence[str]) -> None:
+        for text in map_ports:
+            self._overrides.add_port(text, Place("--map-port"), self._problems)
+        for text in map_backends:
+            self._overrides.add_backend(text, Place("--map-backend"), self._problems)
+        self._stop("command line")
+
+    def _read_parameters(self, path: str) -> dict[str, Any]:
+        supplied = supplied_parameters(read_tree(path), Path(path).name, self._problems, self._given_at)
+        self._stop(path)
         return supplied
 
     # from the draft to the gateway
@@ -124,8 +150,6 @@ class _Loader:
                 self._problems.append(self._place(draft, finding.location).problem(message, finding.severity))
         if () not in broken:  # there is a model
             self._run_checks(gateway, draft, broken)
-        given = {name.casefold() for name in self._overrides.file.pools}
-        self._problems = [item for item in self._problems if not (item.severity == "warning" and _filled(item, given))]
         return gateway
 
     def _run_checks(self, gateway: Gateway, draft: Draft, broken: Sequence[Location]) -> None:
@@ -165,14 +189,23 @@ class _Loader:
         return gateway.model_copy(update=updates)
 
 
+def _joined(errors: Sequence[ConfigurationError]) -> ConfigurationError:
+    """The problems of several files as one error; each says which file it is in."""
+    if len(errors) == 1:
+        return errors[0]
+    return ConfigurationError(
+        [
+            problem._replace(path=": ".join(filter(None, (error.source, problem.path))))
+            for error in errors
+            for problem in error.problems
+        ],
+        "configuration",
+    )
+
+
 def _touched(at: Location, broken: Iterable[Location]) -> bool:
     """Whether a location has something in it, or is in something, that is known to be wrong."""
     return any(at[: len(bad)] == bad or bad[: len(at)] == at for bad in broken)
-
-
-def _filled(problem: Problem, pools: set[str]) -> bool:
-    """Whether a warning about an empty pool is settled by an override."""
-    return any(problem.message.casefold().startswith(f"pool {name!r} is empty") for name in pools)
 
 
 def _unique(problems: Any) -> list[Problem]:

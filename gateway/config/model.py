@@ -64,6 +64,7 @@ class Certificate(_Named):
     key_vault_secret_id: str | None = Field(default=None, description="Cannot be fetched here: an override gives the files.")
     certificate_file: str | None = Field(default=None, description="PEM file: the certificate, then its intermediates.")
     key_file: str | None = Field(default=None, description="PEM file of the private key; default: in `certificateFile`.")
+    unavailable: str | None = Field(default=None, description="Why there is none of all that: handshakes that need it fail.")
 
 
 class TrustedRoot(_Named):
@@ -72,6 +73,7 @@ class TrustedRoot(_Named):
     data: str | None = Field(default=None, description="Base64 of a DER or PEM certificate.")
     key_vault_secret_id: str | None = None
     file: str | None = Field(default=None, description="PEM file with one or more certificates.")
+    unavailable: str | None = Field(default=None, description="Why there is none: backends that are verified against it fail.")
 
 
 class SslPolicy(_Model):

@@ -291,25 +291,29 @@ def _pools(gateway: Gateway, overrides: Overrides, problems: list[Problem]) -> t
     ports = _settings_ports(gateway)
     given = {name.casefold(): (name, members) for name, members in overrides.file.pools.items()}
     result = []
-    for pool in gateway.pools:
+    for index, pool in enumerate(gateway.pools):
         members = pool.members
         if pool.name.casefold() in given:
             name, texts = given[pool.name.casefold()]
             overrides.used.add(f"pools {name}")
-            members = tuple(_added(name, text, problems) for text in texts)
+            members = tuple(
+                _added(name, text, ("pools", index, "members", number), overrides, problems)
+                for number, text in enumerate(texts)
+            )
         mapped = [_member(member, pool.name, ports.get(pool.name, set()), overrides, problems) for member in members]
         result.append(pool.model_copy(update={"members": tuple(mapped)}))
     return tuple(result)
 
 
-def _added(pool: str, text: str, problems: list[Problem]) -> Member:
+def _added(pool: str, text: str, location: Location, overrides: Overrides, problems: list[Problem]) -> Member:
     try:
         scheme, host, port = parse_backend(text)
         if scheme:
             raise ValueError("the scheme is that of the settings")
         return Member(host=host, port=port)
     except ValueError as error:
-        problems.append(Problem(f"pools.{pool}", f"found {show(text)}: {error}"))
+        problems.append(overrides.place("pools", pool).problem(f"found {show(text)}: {error}"))
+        overrides.broken.append(location)
         return Member(host="?")
 
 
@@ -357,14 +361,15 @@ def _certificate(
     if given.certificate_file is not None:
         keys |= {"certificate_file": "certificateFile", "key_file": "keyFile"}
         key_file = str(overrides.base / given.key_file) if given.key_file else None
-        update |= {"data": None, "certificate_file": str(overrides.base / given.certificate_file), "key_file": key_file}
+        path = str(overrides.base / given.certificate_file)
+        update |= {"data": None, "certificate_file": path, "key_file": key_file, "unavailable": None}
     elif given.pfx_file is not None:
         keys["data"] = "pfxFile"
         content = _content(overrides.base / given.pfx_file, overrides.place("certificates", name, "pfxFile"), problems)
         if content is None:
             overrides.broken.append(location)
             return certificate
-        update |= {"data": content, "certificate_file": None, "key_file": None}
+        update |= {"data": content, "certificate_file": None, "key_file": None, "unavailable": None}
     elif given.password is None:
         message = "the override gives neither certificateFile nor pfxFile nor password"
         problems.append(overrides.place("certificates", name).problem(message))
@@ -394,7 +399,8 @@ def _root(root: TrustedRoot, location: Location, overrides: Overrides) -> Truste
     if found is None or found[1].certificate_file is None:
         return root
     overrides.put(location, "certificates", found[0], {"file": "certificateFile"})
-    return root.model_copy(update={"data": None, "file": str(overrides.base / found[1].certificate_file)})
+    path = str(overrides.base / found[1].certificate_file)
+    return root.model_copy(update={"data": None, "file": path, "unavailable": None})
 
 
 def unmatched(used: Iterable[str], references: dict[str, Any]) -> list[Problem]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.config.check import Finding
 from gateway.config.draft import Draft
+from gateway.config.findings import Finding
 from gateway.config.model import Gateway
 
 __all__ = ["remedy"]

@@ -26,9 +26,10 @@ from gateway.config.cursor import Cursor
 from gateway.config.draft import Draft
 from gateway.config.tree import nearest, show
 
-__all__ = ["ResourceReader", "reference_name"]
+__all__ = ["ResourceReader", "is_placeholder", "reference_name"]
 
 _ADDRESSES = ("publicipaddress", "privateipaddress", "subnet")
+_PLACEHOLDER = 256
 _STRAY = "'\")]} \t\r\n"
 
 
@@ -123,9 +124,13 @@ class ResourceReader:
             elif member and member not in IGNORED:
                 self._skip(cursor, member, title, collection.fields)
         if key == "backendaddresspools":
-            self._note_pool(draft, members, title)
+            self._note_pool(members, title)
         if key == "httplisteners":
             self._listener(draft, members, title)
+        if key == "sslcertificates" and is_placeholder(draft.get("data")):
+            draft.pop("data")
+            draft.pop("password", None)
+            draft["unavailable"] = "its data is a placeholder and no certificate"
         return draft
 
     def _put(self, draft: Draft, field: Field, cursor: Cursor, title: str) -> None:
@@ -307,6 +312,7 @@ class ResourceReader:
         for item in cursor.items():
             members = _merged(item)
             draft = Draft(item.place)
+            before = len(item.problems)
             for key in ("fqdn", "ipaddress"):
                 if key in members and "host" not in draft:
                     value = members[key].value()
@@ -320,7 +326,17 @@ class ResourceReader:
             elif not any(not members[key].is_empty() for key in ("fqdn", "ipaddress") if key in members):
                 for member, child in members.items():
                     self._skip(child, member, "", {"fqdn": Field(""), "ipAddress": Field("")})
+                if len(item.problems) == before:
+                    self._nobody(item, [members[key] for key in ("fqdn", "ipaddress") if key in members])
         return result
+
+    def _nobody(self, item: Cursor, given: list[Cursor]) -> None:
+        """A member without an address: a slip, or a parameter that was left empty."""
+        computed = next((cursor for cursor in given if cursor.place.note), None)
+        if computed is not None:
+            computed.fail("found no text, expected an address or a host name; this member is left out", "warning")
+        else:
+            (given[0] if given else item).fail("found no address; give this member an 'fqdn' or an 'ipAddress'")
 
     def _path_rules(self, cursor: Cursor) -> list[Draft]:
         result = []
@@ -333,21 +349,9 @@ class ResourceReader:
             )
         return result
 
-    def _note_pool(self, draft: Draft, members: dict[str, Cursor], title: str) -> None:
-        from_cards = "backendipconfigurations" in members and not members["backendipconfigurations"].is_empty()
-        if draft.get("members"):
-            if from_cards:
-                self._name_skipped(SPELLING["backendipconfigurations"], CARDS, title)
-            return
-        why = "its members are network interfaces, which are known only in Azure" if from_cards else "it has no members"
-        place = draft.places.get("members", draft.place)
-        self._cursor.problems.append(
-            place.problem(
-                f"pool {title!r} is empty: {why}; requests to it get 502. Overrides 'pools: "
-                f"{{{title}: [host:port]}}' give it members",
-                "warning",
-            )
-        )
+    def _note_pool(self, members: dict[str, Cursor], title: str) -> None:
+        if "backendipconfigurations" in members and not members["backendipconfigurations"].is_empty():
+            self._name_skipped(SPELLING["backendipconfigurations"], CARDS, title)
 
     def _listener(self, draft: Draft, members: dict[str, Cursor], title: str) -> None:
         frontend = members.get("frontendipconfiguration")
@@ -356,6 +360,17 @@ class ResourceReader:
         if str(draft.get("protocol", "")).casefold() in ("tcp", "tls"):
             draft.pop("protocol")
             members[""].fail(f"listener {title!r} is for plain TCP or TLS; this gateway serves Http and Https")
+
+
+def is_placeholder(data: Any) -> bool:
+    """Whether what stands for a certificate is none at all, as in templates that get theirs when they are deployed.
+
+    A short text that neither is PEM nor begins as PKCS#12 in base64 does (``MI``).
+    """
+    if not isinstance(data, str):
+        return False
+    text = data.strip()
+    return len(text) <= _PLACEHOLDER and not text.startswith("MI") and "-----BEGIN" not in text
 
 
 def _merged(cursor: Cursor) -> dict[str, Cursor]:

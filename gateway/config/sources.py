@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +65,18 @@ def read_tree(path: str) -> Any:
 class DocumentReader:
     """Makes a draft of one document.
 
-    ``given``: the overrides file; ``problems``: what is wrong, and warnings.  After `read`: ``arm`` says whether the
-    document is in Azure's spelling, ``frontends`` maps listeners to the frontend addresses they name, and ``shared``
-    has the secrets that were met.
+    ``given``: the overrides file; ``problems``: what is wrong, and warnings; ``places``: where parameters are given.
+    After `read`: ``arm`` says whether the document is in Azure's spelling, ``frontends`` maps listeners to the frontend
+    addresses they name, and ``shared`` has the secrets that were met.
     """
 
-    def __init__(self, path: str, given: OverridesFile, problems: list[Problem]) -> None:
+    def __init__(
+        self, path: str, given: OverridesFile, problems: list[Problem], places: Mapping[str, Place] | None = None
+    ) -> None:
         self._path = path
         self._given = given
         self._problems = problems
+        self._places = places or {}
         self.shared = Shared(given.references)
         self.arm = True
         self.frontends: dict[str, str] = {}
@@ -114,20 +117,23 @@ class DocumentReader:
                     return cursor
             listed = ", ".join(dict.fromkeys(name for name in names if name)) or "none that has a name"
             raise self._no_gateway(f"the overrides choose the gateway {wanted!r}, but the document has: {listed}")
-        titles = [
-            f"{name!r} ({cursor.place.path})" if name else cursor.place.path
-            for name, cursor in zip(names, gateways, strict=True)
-        ]
         if len(gateways) > 1:
+            same = len({cursor.place.path for cursor in gateways}) == 1  # turns of one copy loop
+            titles = [
+                (repr(name) if name else "one without a name") if same else f"{name!r} ({path})" if name else path
+                for name, path in zip(names, (cursor.place.path for cursor in gateways), strict=True)
+            ]
             others = ", ".join(titles[1:6]) + (", …" if len(titles) > 6 else "")
             other = next((name for name in names if name and name != names[0]), "")
             how = f"; overrides 'gateway: {other}' choose another" if other else ""
-            message = f"the document holds {len(gateways)} gateways; {titles[0]} is read, not {others}{how}"
+            where = f" (copies of {gateways[0].place.path})" if same else ""
+            message = f"the document holds {len(gateways)} gateways{where}; {titles[0]} is read, not {others}{how}"
             self._problems.append(Problem("", message, None, "warning"))
         return gateways[0]
 
     def _template(self, tree: Map, supplied: dict[str, Any]) -> Draft:
         template = Template(tree, supplied, self.shared, self._problems, Place(""))
+        template.check_parameters(supplied, self._places)
         gateways = []
         for cursor in template.gateways():
             gateways.append(cursor)
@@ -145,12 +151,6 @@ class DocumentReader:
             raise self._no_gateway(
                 f"the template deploys no Application Gateway (Microsoft.Network/applicationGateways){why}"
             )
-        declared = template.parameter_names()
-        for name in supplied:
-            if name.casefold() not in {item.casefold() for item in declared}:
-                close = nearest(name, declared)
-                hint = f"; did you mean {close!r}?" if close else ""
-                self._problems.append(Problem("", f"the template has no parameter {name!r}{hint}", None, "warning"))
         return self._resource(self._chosen(gateways))
 
     def _resource(self, cursor: Cursor) -> Draft:

@@ -15,7 +15,8 @@ from gateway.config.expressions import ExpressionError, ExpressionLimit, is_expr
 from gateway.config.functions import to_bool
 from gateway.config.inventory import Entry, Inventory
 from gateway.config.lazy import Later, Unavailable, View
-from gateway.config.tree import Map, Place, Seq, line_of
+from gateway.config.parameters import definition_of, is_secure, parameter_problem
+from gateway.config.tree import Map, Place, Seq, line_of, nearest
 from gateway.errors import Problem
 
 __all__ = ["GATEWAY_TYPE", "Template", "supplied_parameters"]
@@ -46,9 +47,24 @@ class Template:
         self.scope = Scope(node, supplied, shared, self._find)
         self._inventory = Inventory(lambda: self._entries(self._node, self.scope, self._place))
 
-    def parameter_names(self) -> list[str]:
+    def check_parameters(self, supplied: Mapping[str, Any], places: Mapping[str, Place]) -> None:
+        """Report values that the template does not allow, and those that it has no parameter for."""
         declared = self._node.value("parameters")
-        return list(declared) if isinstance(declared, Map) else []
+        names = list(declared) if isinstance(declared, Map) else []
+        for name, value in supplied.items():
+            found = declared.find(name) if isinstance(declared, Map) else None
+            place = places.get(name, Place(""))
+            if found is None:
+                close = nearest(name, names)
+                hint = f"; did you mean {close!r}?" if close else ""
+                self._problems.append(Problem("", f"the template has no parameter {name!r}{hint}", None, "warning"))
+                continue
+            definition = definition_of(self._node, declared[found])
+            if is_secure(definition):
+                self._shared.keep_secret(value)
+            problem = parameter_problem(definition, name, value)
+            if problem:
+                self._problems.append(place.problem(problem))
 
     def left_out(self) -> list[str]:
         """Gateways, or if there are none deployments, that `gateways` did not give because their condition is false."""
@@ -237,23 +253,31 @@ def _given(name: str, scope: Scope, node: Any) -> Any:
     return next((value for key, value in entry.items() if key.casefold() == "value"), None) if entry else None
 
 
-def supplied_parameters(document: Any, place: Place, problems: list[Problem]) -> dict[str, Any]:
-    """The values of a parameter file. ``document`` is plain; a Key Vault reference becomes `Unavailable`."""
+def supplied_parameters(
+    document: Any, file: str, problems: list[Problem], places: dict[str, Place] | None = None
+) -> dict[str, Any]:
+    """The values of a parameter file. ``document`` is its tree; a Key Vault reference becomes `Unavailable`.
+
+    ``file``: its name; ``places`` gets where each value stands.
+    """
     if isinstance(document, Map) and isinstance(document.value("parameters"), Map):
         document = document.value("parameters")
     if not isinstance(document, Map):
-        problems.append(place.problem('this is not a parameter file: expected {"parameters": {name: {"value": …}}}'))
+        problems.append(Problem("", 'this is not a parameter file: expected {"parameters": {name: {"value": …}}}'))
         return {}
     supplied: dict[str, Any] = {}
     for name, entry in document.items():
         if name.startswith("$") or name.casefold() == "contentversion":
             continue
+        line = line_of(document, name)
+        if places is not None:
+            places[name] = Place(f"parameters.{name}", None, f" (in {file}, line {line})")
         if isinstance(entry, Map) and entry.find("value") is not None:
             supplied[name] = entry.value("value")
         elif isinstance(entry, Map) and entry.find("reference") is not None:
             supplied[name] = Unavailable(_FROM_VAULT)
         else:
             problems.append(
-                Place(f"parameters.{name}", line_of(document, name)).problem(f"the parameter {name!r} has no 'value'")
+                Place(f"parameters.{name}", line).problem(f"the parameter {name!r} has no 'value'")
             )
     return supplied

@@ -8,6 +8,7 @@ found much later still points into the user's file.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ MAX_DEPTH = 64
 """Levels of nesting that a document may have."""
 
 _MAX_KNOWN = 2000
+_USER = re.compile(r"(?<=//)[^/\s]*@|^[^/\s]*:[^/\s]*@")
+"""User name and password in front of a host."""
 _SECRET_WORDS = ("password", "data", "secret", "token")
 
 
@@ -142,8 +145,10 @@ def show(value: Any, key: str = "") -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, (list, tuple)):
         return f"a list of {len(value)}" if value else "an empty list"
-    text = repr(str(value)[:80]) if isinstance(value, str) else str(value)[:40]
-    return text[:-1] + "…" + text[-1] if isinstance(value, str) and len(value) > 80 else text
+    if not isinstance(value, str):
+        return str(value)[:40]
+    value = _USER.sub("(not shown)@", value[:1000])
+    return repr(value) if len(value) <= 80 else f"{repr(value[:80])[:-1]}…'"
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

@@ -31,14 +31,15 @@ def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> l
     """Load every certificate, key and trusted root of a configuration and say what is wrong with them.
 
     Paths are those of the model, ``certificates[0].password``.  What nothing refers to gives warnings only; what has
-    neither data nor files is reported by `gateway.config.check`.  ``now`` is aware; default: the present.
+    neither data nor files, or is unavailable, is reported by `gateway.config.check`.  ``now`` is aware; default: the
+    present.
     """
     now = now or datetime.now(UTC)
     problems: list[Problem] = []
     shown, trusted = _shown(gateway), _trusted(gateway)
     loaded: dict[str, ServerCertificate] = {}
     for number, certificate in enumerate(gateway.certificates):
-        if not certificate.certificate_file and not certificate.data:
+        if certificate.unavailable is not None or not (certificate.certificate_file or certificate.data):
             continue
         path, used = f"certificates[{number}]", certificate.name in shown
         found = _try(load_usable, certificate, path, problems, used)
@@ -47,7 +48,7 @@ def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> l
             problems.extend(lifetime_problems(_source(path, certificate), [found.leaf, *found.chain], now))
     for number, root in enumerate(gateway.trusted_roots):
         path = f"trustedRoots[{number}]"
-        if root.file or root.data:
+        if root.unavailable is None and (root.file or root.data):
             roots = _try(load_root, root, path, problems, root.name in trusted)
             problems.extend(lifetime_problems(f"{path}.{'file' if root.file else 'data'}", roots or (), now))
     for number, authority in enumerate(gateway.trusted_client_certificates):
@@ -64,19 +65,23 @@ def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> l
 def load_used(gateway: model.Gateway) -> tuple[dict[str, ServerCertificate], dict[str, tuple[x509.Certificate, ...]]]:
     """The certificates that HTTPS listeners show, and the trusted roots, by name.
 
-    What nothing uses is left out where it cannot be loaded.  Raises `ConfigurationError` with all other problems;
-    there are none where `check_certificates` has found no error.
+    What is unavailable is left out, and what nothing uses where it cannot be loaded; a root that is unavailable has no
+    certificates.  Raises `ConfigurationError` with all other problems; there are none where `check_certificates` has
+    found no error.
     """
     problems: list[Problem] = []
     shown, trusted = _shown(gateway), _trusted(gateway)
     certificates: dict[str, ServerCertificate] = {}
     roots: dict[str, tuple[x509.Certificate, ...]] = {}
     for number, certificate in enumerate(gateway.certificates):
-        if certificate.name in shown:
+        if certificate.name in shown and certificate.unavailable is None:
             found = _try(load_usable, certificate, f"certificates[{number}]", problems, True)
             if found is not None:
                 certificates[certificate.name] = found
     for number, root in enumerate(gateway.trusted_roots):
+        if root.unavailable is not None:
+            roots[root.name] = ()
+            continue
         read = _try(load_root, root, f"trustedRoots[{number}]", problems, root.name in trusted)
         if read is not None:
             roots[root.name] = read

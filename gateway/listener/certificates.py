@@ -82,10 +82,6 @@ class _Unusable(Exception):
         self.key = key
 
 
-class _Placeholder(_Unusable):
-    """What stands in ``data`` is no certificate at all, as in templates that get theirs when they are deployed."""
-
-
 class _Material(NamedTuple):
     """What one file or one string holds."""
 
@@ -96,10 +92,9 @@ class _Material(NamedTuple):
 def load(certificate: model.Certificate, path: str = "") -> ServerCertificate:
     """Load a server certificate with its key.
 
-    ``path``: where it stands, ``certificates[0]``; default: its name is in the brackets.  Raises `ConfigurationError`;
-    the problem is only a warning where ``data`` is a placeholder, not a damaged certificate.
+    ``path``: where it stands, ``certificates[0]``; default: its name is in the brackets.  Raises `ConfigurationError`.
     """
-    with _reported(path or f"certificates[{certificate.name}]", certificate.name):
+    with _reported(path or f"certificates[{certificate.name}]"):
         return _read(certificate)
 
 
@@ -138,21 +133,12 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 
 @contextmanager
-def _reported(path: str, name: str = "") -> Iterator[None]:
-    """Turn what goes wrong into a `ConfigurationError` with one problem; ``name`` is a server certificate's."""
+def _reported(path: str) -> Iterator[None]:
+    """Turn what goes wrong into a `ConfigurationError` with one problem."""
     try:
         yield
     except _Unusable as error:
-        message, severity = str(error), "error"
-        if name and isinstance(error, _Placeholder):
-            message += (
-                "; until it has one, HTTPS handshakes that need it fail; give it with overrides "
-                f"'certificates: {{{name}: {{certificateFile: …, keyFile: …}}}}'"
-            )
-            severity = "warning"
-        raise ConfigurationError(
-            [Problem(f"{path}.{error.key}" if error.key else path, message, severity=severity)]
-        ) from None
+        raise ConfigurationError([Problem(f"{path}.{error.key}" if error.key else path, str(error))]) from None
 
 
 @contextmanager
@@ -217,7 +203,7 @@ def _decode(data: str, wanted: str = "a PFX file") -> bytes:
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise _Placeholder(f"`data` is not base64 ({len(text)} characters): it takes {wanted} in base64") from None
+        raise _Unusable(f"`data` is not base64 ({len(text)} characters): it takes {wanted} in base64") from None
     if not content:
         raise _Unusable(f"`data` is empty: it takes {wanted} in base64")
     return content
@@ -285,8 +271,9 @@ def _parse_der(content: bytes, password: str | None, source: str) -> _Material:
     try:
         return _Material([], cast(PrivateKey, load_der_private_key(content, password.encode() if password else None)))
     except (ValueError, TypeError):
-        kind = _Placeholder if source == "`data`" else _Unusable
-        raise kind(f"{source} holds neither PKCS#12 (PFX) nor PEM") from None
+        raise _Unusable(
+            f"{source} holds neither PKCS#12 (PFX) nor PEM, or only a part of it: export the certificate again"
+        ) from None
 
 
 def _root_certificates(content: bytes) -> list[x509.Certificate]:

@@ -67,7 +67,7 @@ def forget() -> None:
 
 def _client_tls(settings: model.BackendSettings, name: str, roots: Roots) -> ClientTLS:
     trusted = tuple(root for key in settings.trusted_root_certificates for root in roots[key])
-    context = _context(settings.validate_cert_chain_and_expiry, trusted)
+    context = _context(settings.validate_cert_chain_and_expiry, trusted, not settings.trusted_root_certificates)
     return _named(context, _bare(name), settings.validate_sni)
 
 
@@ -78,7 +78,7 @@ def _named(context: SSL.Context, name: str, check: bool) -> ClientTLS:
 
 
 @lru_cache(maxsize=64)
-def _context(verify: bool, trusted: tuple[x509.Certificate, ...]) -> SSL.Context:
+def _context(verify: bool, trusted: tuple[x509.Certificate, ...], platform: bool) -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
@@ -88,7 +88,7 @@ def _context(verify: bool, trusted: tuple[x509.Certificate, ...]) -> SSL.Context
         context.set_verify(SSL.VERIFY_NONE)
         return context
     context.set_verify(SSL.VERIFY_PEER, note_finding)
-    if not trusted:
+    if platform:  # not where roots are named and unavailable: nothing is trusted then
         context.set_default_verify_paths()
         return context
     store = context.get_cert_store()

@@ -134,7 +134,7 @@ class CheckTests(unittest.SynchronousTestCase):
     def test_addresses(self) -> None:
         self.says(gateway(host("l", address="::1")))
         self.says(
-            gateway(host("l", address="localhost")), "listeners[0].address: found 'localhost', expected an address"
+            gateway(host("l", address="localhost")), "listeners[0].address: found 'localhost'; expected an address"
         )
 
     def test_limits(self) -> None:
@@ -184,7 +184,8 @@ class CheckTests(unittest.SynchronousTestCase):
                 BackendSettings(name="s", protocol="Https", request_timeout=60, trusted_root_certificates=("t",)),
             )
         }
-        self.says(gateway(trusted_roots=(TrustedRoot(name="t"),), **roots), "trusted root 't' has no data")
+        found = gateway(trusted_roots=(TrustedRoot(name="t"),), **roots)
+        self.says(found, "trusted root 't' has neither data nor files")
 
     def test_path_maps(self) -> None:
         def mapped(*rules: PathRule, **members: Any) -> Gateway:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -12,9 +13,12 @@ from twisted.trial import unittest
 from gateway.config import load
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
+from gateway.preflight import checks
+from tests.certificates import TestCA
 from tests.config.support import ConfigurationTestCase, properties
 
-CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "arm"
+_AROUND = [parent / "shared" / "corpus" / "arm" for parent in Path(__file__).resolve().parents[3:]]
+CORPUS = next((path for path in _AROUND if path.exists()), _AROUND[0])
 
 _CERTIFICATE = {
     "certData": "AAAA",
@@ -22,6 +26,7 @@ _CERTIFICATE = {
     "backendIpAddress1": "10.0.0.1",
     "backendIpAddress2": "10.0.0.2",
 }
+_PFX = {"pfxFile": "x.pfx", "password": "x"}
 _PLACEHOLDERS = {"pools": {"xx": ["10.0.0.1"]}, "settings": {"yy": {}}}
 NEEDS: dict[str, dict[str, Any]] = {
     "046": {
@@ -50,12 +55,12 @@ NEEDS: dict[str, dict[str, Any]] = {
     "044": {"references": {"UNIQUESiteName00001": "app.test"}},
     "056": {
         "references": {"Services_NetworkInterface": "10.0.0.1"},
-        "certificates": {"appGatewayFrontendCertificate": {"pfxFile": "x.pfx"}},
+        "certificates": {"appGatewayFrontendCertificate": _PFX},
     },
     "084": {
         "pools": {"xx": "10.0.0.1"},
         "settings": {"yy": {"port": 80}},
-        "certificates": {"ssl-certificate": {"pfxFile": "x.pfx"}, "root-certificate": {"certificateFile": "x.pfx"}},
+        "certificates": {"ssl-certificate": _PFX, "root-certificate": {"certificateFile": "x.pem"}},
     },
     "088": _PLACEHOLDERS,
     "092": _PLACEHOLDERS,
@@ -67,7 +72,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "118": {"parameters": {"ingressApplicationGateway": True, "custom_vnet": True, "resourceName": "r"}},
     "128": {
         "parameters": {"mailFqdn": "mail.test", "autodiscoverFqdn": "auto.test", "backendServers": ["10.0.0.1"]},
-        "certificates": {"exchange-cert": {"pfxFile": "x.pfx"}},
+        "certificates": {"exchange-cert": _PFX},
     },
     "130": {"parameters": {"sslCertData": "AAAA"}},
     "132": {
@@ -109,6 +114,8 @@ class CorpusTests(ConfigurationTestCase):
     def setUp(self) -> None:
         if not (CORPUS / "SOURCES.tsv").exists():
             raise unittest.SkipTest(f"the corpus of templates is not at {CORPUS}")
+        issued = TestCA().issue(names=["site.test"])
+        self.pfx, self.pem = base64.b64decode(issued.pkcs12("x")), issued.cert_pem
         rows = [line.split("\t") for line in (CORPUS / "SOURCES.tsv").read_text(encoding="utf-8").splitlines()]
         self.names = [row[0] for row in rows if re.search(r"gateways:\d", "\t".join(row))]
 
@@ -117,13 +124,15 @@ class CorpusTests(ConfigurationTestCase):
         overrides = None
         if given is not None:
             overrides = Path(self.write(json.dumps(given), "overrides.json"))
-            (overrides.parent / "x.pfx").write_bytes(b"x")
+            (overrides.parent / "x.pfx").write_bytes(self.pfx)
+            (overrides.parent / "x.pem").write_bytes(self.pem)
         self.warnings: list[Problem] = []
         return load(
             CORPUS / name,
             parameters=parameters if parameters.exists() else None,
             overrides=overrides,
             warnings=self.warnings,
+            checks=checks(),
         )
 
     def test_as_they_stand(self) -> None:

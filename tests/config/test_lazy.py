@@ -34,7 +34,7 @@ class LazyTests(ConfigurationTestCase):
             "[variables('chain').host]": "c.test",
             "[variables('deep').a.host]": "d.test",
             "[if(contains(variables('both'), 'other'), 'a.test', 'x')]": "a.test",
-            "[string(length(variables('list')))]": "2",
+            "[concat('h', length(variables('list')))]": "h2",
             "[createArray(reference('nowhere').x, 'a.test')[1]]": "a.test",
             "[if(empty(createObject('a', reference('nowhere'))), 'x', 'a.test')]": "a.test",
         }.items():

@@ -144,10 +144,10 @@ class ResourceTests(ConfigurationTestCase):
         document = properties()
         document["backendAddressPools"][0] = {"name": "chat"}
         self.load(document)
-        self.warned("pool 'chat' is empty: it has no members; requests to it get 502")
+        self.warned("pool 'chat' has no members: requests that rule 'rule' sends to it get 502; list its backends")
         document["backendAddressPools"][0]["properties"] = {"backendIPConfigurations": [{"id": "/nic"}]}
-        self.load(document)
-        self.warned("its members are network interfaces")
+        gateway = self.load(document)
+        self.assertTrue(any("members that are network interfaces" in text for text in gateway.not_honoured))
 
     def test_frontends(self) -> None:
         """Listeners that differ only in their frontend address: one is bound, the other named."""
@@ -215,7 +215,7 @@ class ResourceTests(ConfigurationTestCase):
                 "found 'x', expected a whole number from 1 to 20000",
             ),
             (("requestRoutingRules", 0, "properties", "priority"), True, "found 'true', expected a whole number"),
-            (("backendAddressPools", 0, "properties", "backendAddresses"), [{"ipAddress": 5.5e9}], None),
+            (("backendAddressPools", 0, "properties", "backendAddresses"), [{"ipAddress": 5.5e9}], "not an IPv4"),
             (("frontendPorts", 0, "properties"), {}, "there is no frontend port 'p80' with a port"),
         ):
             document: Any = properties()
@@ -223,8 +223,5 @@ class ResourceTests(ConfigurationTestCase):
             for part in path[:-1]:
                 owner = owner[part]
             owner[path[-1]] = value
-            if message is None:
-                self.load(document)
-                continue
             found = self.refused(document)
             self.assertTrue(any(message in text for text in found), (message, found))

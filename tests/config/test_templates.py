@@ -70,8 +70,10 @@ class WrittenTests(ConfigurationTestCase):
         text = "/* a template\n */ " + text.replace('"port": 80\n', '"port": 80, // plain\n')
         self.assertEqual(self.load(text, "t.json").pools[0].members[0].host, "a.test")
 
-    def host_of(self, expression: str, **members: Any) -> str:
-        return self.host(template([gateway(fqdn=expression)], **members))
+    def text_of(self, expression: str, **members: Any) -> str | None:
+        """The value of an expression where any text may stand."""
+        probes = [child("p", protocol="Http", path="/", interval=30, timeout=30, match={"body": expression})]
+        return self.load(template([gateway(probes=probes)], **members)).probes[0].match.body
 
     def test_text(self) -> None:
         """Formats, escapes, and text that only looks like an expression."""
@@ -90,7 +92,7 @@ class WrittenTests(ConfigurationTestCase):
             "[coalesce(json('null'), null(), 'a.test')]": "a.test",
             "[dateTimeAdd('2024-01-31T00:00:00Z', 'P1D', 'yyyy-MM-dd')]": "2024-02-01",
         }.items():
-            self.assertEqual(self.host_of(expression), expected, expression)
+            self.assertEqual(self.text_of(expression), expected, expression)
 
     def test_null_members(self) -> None:
         """``json('null')`` is as if the member was not there."""
@@ -141,8 +143,8 @@ class WrittenTests(ConfigurationTestCase):
                 },
             }
         ]
-        self.assertEqual(self.host_of("[contoso.host('A')]", functions=functions), "a.test")
-        self.assertEqual(self.host_of("[contoso.entry('A').fqdn]", functions=functions), "a.test")
+        self.assertEqual(self.text_of("[contoso.host('A')]", functions=functions), "a.test")
+        self.assertEqual(self.text_of("[contoso.entry('A').fqdn]", functions=functions), "a.test")
 
 
 class LoopTests(ConfigurationTestCase):
@@ -203,7 +205,7 @@ class LoopTests(ConfigurationTestCase):
         }
         document = template([made], parameters={"n": {"type": "int", "defaultValue": 3}})
         self.assertEqual(self.load(document).name, "gw-01")
-        self.warned("'gw-01' (resources[0]) is read, not 'gw-02' (resources[0]), 'gw-03' (resources[0]); overrides")
+        self.warned("holds 3 gateways (copies of resources[0]); 'gw-01' is read, not 'gw-02', 'gw-03'; overrides")
         chosen = self.load(document, overrides=self.write("gateway: GW-02"))
         self.assertEqual((chosen.name, chosen.pools[0].members[0].host), ("gw-02", "h1.test"))
         problem = self.refused_once(document, overrides=self.write("gateway: nope"))

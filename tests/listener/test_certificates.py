@@ -28,7 +28,7 @@ from tests.certificates import Issued, TestCA, days
 class _CertificateTestCase(SynchronousTestCase):
     ca = TestCA()
 
-    def refusal(self, certificate: model.Certificate, key: str | None = None, severity: str = "error") -> str:
+    def refusal(self, certificate: model.Certificate, key: str | None = None) -> str:
         """What is wrong with it; ``key``: where."""
         problems = self.assertRaises(ConfigurationError, load, certificate).problems
         self.assertEqual(1, len(problems))
@@ -36,7 +36,7 @@ class _CertificateTestCase(SynchronousTestCase):
         self.assertEqual(f"certificates[{certificate.name}]", path)
         if key is not None:
             self.assertEqual(key, found)
-        self.assertEqual(severity, problems[0].severity)
+        self.assertEqual("error", problems[0].severity)
         return problems[0].message
 
     def write(self, content: bytes) -> str:
@@ -118,15 +118,19 @@ class PKCS12Tests(_CertificateTestCase):
         self.assertIn("no private key in `data`", self.refusal(model.Certificate(name="a", data=der)))
 
     def test_not_base64(self) -> None:
-        """As in templates that get the real one when they are deployed: no reason to refuse everything else."""
-        message = self.refusal(model.Certificate(name="a", data="****", password="****"), "data", "warning")
+        message = self.refusal(model.Certificate(name="a", data="****", password="****"), "data")
         self.assertIn("`data` is not base64", message)
-        self.assertIn("HTTPS handshakes that need it fail; give it with overrides 'certificates: {a: {", message)
 
     def test_not_a_certificate(self) -> None:
         data = base64.b64encode(b"hello, world").decode()
-        message = self.refusal(model.Certificate(name="a", data=data), "data", "warning")
-        self.assertTrue(message.startswith("`data` holds neither PKCS#12 (PFX) nor PEM; "), message)
+        message = self.refusal(model.Certificate(name="a", data=data), "data")
+        self.assertIn("`data` holds neither PKCS#12 (PFX) nor PEM, or only a part of it", message)
+
+    def test_truncated(self) -> None:
+        """A part of a real one."""
+        data = self.ca.issue(names=["a.example"]).pkcs12("x")
+        for length in (40, len(data) // 2, len(data) - 8):
+            self.refusal(model.Certificate(name="a", data=data[:length], password="x"))
 
     def test_empty(self) -> None:
         self.assertIn("is empty", self.refusal(model.Certificate(name="a", data=" \n")))
@@ -404,13 +408,13 @@ class CheckTests(_CertificateTestCase):
         self.assertEqual("listeners[0].hostNames", path)
         self.assertEqual("no certificate of this listener is valid for b.example: they are for a.example", message)
 
-    def test_placeholder(self) -> None:
+    def test_unavailable(self) -> None:
         """The gateway starts without it."""
-        gateway = self.gateway(model.Certificate(name="web", data="*"))
-        path, message = self.only(gateway, "warning")
-        self.assertEqual("certificates[0].data", path)
-        self.assertIn("not base64", message)
-        self.assertEqual(({}, {}), load_used(gateway))
+        gateway = self.gateway(model.Certificate(name="web", unavailable="it is in a vault"))
+        roots = (model.TrustedRoot(name="root", unavailable="it is in a vault"),)
+        gateway = gateway.model_copy(update={"trusted_roots": roots})
+        self.assertEqual([], check_certificates(gateway))
+        self.assertEqual(({}, {"root": ()}), load_used(gateway))
 
     def test_unusable(self) -> None:
         damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"

@@ -1,0 +1,90 @@
+"""What is legal and will hurt: warnings about a model that would start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.config.findings import Finding, warning
+from gateway.config.hosts import Wide
+from gateway.config.model import BackendSettings, Gateway, Pool, Rule
+from gateway.config.texts import is_address
+
+__all__ = ["lints", "targets"]
+
+
+def lints(gateway: Gateway) -> Iterator[Finding]:
+    """All warnings of this module."""
+    yield from _order(gateway)
+    yield from _empty_pools(gateway)
+    yield from _addresses(gateway)
+
+
+def targets(gateway: Gateway) -> Iterator[tuple[str, str | None, str | None]]:
+    """In words, what leads somewhere; the pool and the settings it names."""
+    for rule in gateway.rules:
+        yield f"rule {rule.name!r}", rule.pool, rule.settings
+    for path_map in gateway.path_maps:
+        yield f"path map {path_map.name!r}", path_map.default_pool, path_map.default_settings
+        for path_rule in path_map.path_rules:
+            yield f"path rule {path_rule.name!r}", path_rule.pool, path_rule.settings
+
+
+def _order(gateway: Gateway) -> Iterator[Finding]:
+    """A listener that is tried before another one on the same port and answers for its hosts takes its requests."""
+    listeners = {item.name: item for item in gateway.listeners}
+    earlier: dict[tuple[str, int], list[tuple[Rule, Wide]]] = {}
+    for index, rule in sorted(enumerate(gateway.rules), key=lambda item: item[1].priority or 0):
+        listener = listeners.get(rule.listener)
+        if listener is None or listener.port == 0 or rule.priority is None:
+            continue
+        before = earlier.setdefault((listener.address, listener.port), [])
+        other, hosts = next(((other, found) for other, wide in before if (found := wide.hides(listener))), (rule, ""))
+        if hosts:
+            yield warning(
+                ("rules", index),
+                f"rule {other.name!r} is tried first and answers for {hosts} on port {listener.port}; give "
+                f"{rule.name!r} a smaller priority number",
+            )
+        wide = Wide(listener)
+        if wide:
+            before.append((rule, wide))
+
+
+def _empty_pools(gateway: Gateway) -> Iterator[Finding]:
+    users: dict[str, str] = {}
+    for title, name, _ in targets(gateway):
+        if name is not None:
+            users.setdefault(name, title)
+    for index, pool in enumerate(gateway.pools):
+        if not pool.members and pool.discovery is None and pool.name in users:
+            yield warning(
+                ("pools", index),
+                f"pool {pool.name!r} has no members: requests that {users[pool.name]} sends to it get 502; list its "
+                f"backends, or give them with overrides 'pools: {{{pool.name}: ['host:port']}}'",
+            )
+
+
+def _addresses(gateway: Gateway) -> Iterator[Finding]:
+    """HTTPS to members that have no name, and nothing says what name their certificates have."""
+    pools = {pool.name: pool for pool in gateway.pools}
+    used: dict[str, list[Pool]] = {}
+    for _, pool_name, settings_name in targets(gateway):
+        if pool_name in pools and settings_name is not None:
+            used.setdefault(settings_name, []).append(pools[pool_name])
+    for index, settings in enumerate(gateway.settings):
+        if settings.protocol != "Https" or not settings.validate_sni or settings.sni_name or settings.host_name:
+            continue
+        found = [
+            member.host for pool in used.get(settings.name, ()) for member in pool.members if is_address(member.host)
+        ]
+        if found:
+            yield warning(("settings", index), _unnamed(settings, sorted(set(found))))
+
+
+def _unnamed(settings: BackendSettings, addresses: list[str]) -> str:
+    listed = ", ".join(addresses[:4]) + (", …" if len(addresses) > 4 else "")
+    requests = "requests" if settings.pick_host_name_from_backend_address else "probes"
+    return (
+        f"backends are asked over HTTPS by address ({listed}) and no name is given: {requests} fail unless the "
+        "certificates are valid for these addresses; give 'hostName' or 'sniName'"
+    )
