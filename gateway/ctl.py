@@ -1,8 +1,9 @@
 """``gatewayctl``: looks at configurations without starting anything.
 
 ``gatewayctl check FILE`` reads a configuration as ``twistd gateway --config FILE`` would and says everything that is
-wrong with it.  ``gatewayctl convert FILE`` prints the same configuration in the compact spelling; what is wrong, and
-warnings, go to standard error.  Exit status 0: it would start; 1: it would not; 2: the command line is wrong.
+wrong with it; with ``--strict`` warnings are errors.  ``gatewayctl convert FILE`` prints the same configuration in the
+compact spelling; what is wrong, and warnings, go to standard error.  Exit status 0: it would start; 1: it would not;
+2: the command line is wrong.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
         gateway = load(options.file, warnings=warnings, checks=checks(), **keywords)
     except ConfigurationError as error:
         errors, source = error.problems, error.source
+    if options.command == "check" and options.strict and warnings:
+        errors += tuple(problem._replace(severity="error") for problem in warnings)
+        gateway, warnings = None, []
     if options.command == "convert":
         if errors or warnings:
             err.write(_report(source, None, errors, warnings))
@@ -75,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
                 f"--{option.name}", dest=option.keyword, metavar=option.metavar, help=option.help, **extra
             )
     check.add_argument("--format", choices=("text", "json"), default="text", help="for people or for machines")
+    check.add_argument("--strict", action="store_true", help="take warnings for errors")
     return parser
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from gateway.config.check_texts import text_findings
@@ -42,14 +42,18 @@ def check(gateway: Gateway) -> list[Problem]:
     return [place_of(root, item.location).problem(item.message, item.severity) for item in findings(gateway)]
 
 
-def findings(gateway: Gateway) -> list[Finding]:
-    """All problems of a configuration, errors and warnings."""
-    return _Checker(gateway).run()
+def findings(gateway: Gateway, may_lack: Collection[str] = ()) -> list[Finding]:
+    """All problems of a configuration, errors and warnings.
+
+    ``may_lack``: ``listeners`` and ``rules``, where it is no error that there are none.
+    """
+    return _Checker(gateway, may_lack).run()
 
 
 class _Checker:
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, may_lack: Collection[str]) -> None:
         self._gateway = gateway
+        self._may_lack = may_lack
         self._found: list[Finding] = []
         self._used: set[tuple[str, str]] = set()
         self._names = {
@@ -391,10 +395,11 @@ class _Checker:
             for index, item in enumerate(getattr(self._gateway, kind)):
                 if (kind, item.name) not in self._used:
                     self._warn((kind, index), f"{_ONE[kind]} {item.name!r} is not used by anything")
-        if not self._gateway.listeners:
-            self._error((), "there are no listeners, so nothing would be served")
-        elif not self._gateway.rules:
-            self._error((), "there are no rules, so nothing would be served")
+        lacking = next((kind for kind in ("listeners", "rules") if not getattr(self._gateway, kind)), None)
+        if lacking in self._may_lack:
+            self._warn((), f"there are no {lacking}, so nothing is served")
+        elif lacking is not None:
+            self._error((), f"there are no {lacking}, so nothing would be served; say '{lacking}: []' if that is meant")
 
 
 _ONE = {

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from gateway.config.evaluator import Scope
-from gateway.config.expressions import ExpressionError, ExpressionLimit, is_expression, short
+from gateway.config.expressions import ExpressionError, ExpressionLimit, UnknownValue, is_expression, short
 from gateway.config.lazy import Later, Turns, View
 from gateway.config.tree import Place, is_secret, line_of, show
 from gateway.errors import Problem
@@ -23,13 +23,19 @@ _HARMLESS = re.compile(r"\[\s*(?:parameters|variables)\(\s*'[^']*'\s*\)\s*\]")
 
 
 class Cursor:
-    """One value of an ARM document. ``scope`` is ``None`` where everything has been evaluated."""
+    """One value of an ARM document. ``scope`` is ``None`` where everything has been evaluated.
 
-    __slots__ = ("_naming", "_opened", "_raw", "_scope", "place", "problems")
+    What is not known (`UnknownValue`) is reported with the severity ``unknown``, for the reader to decide what becomes
+    of it; ``unknown`` is then the name of what is not known.
+    """
+
+    __slots__ = ("_naming", "_opened", "_origin", "_raw", "_scope", "place", "problems", "unknown")
 
     def __init__(self, raw: Any, scope: Scope | None, place: Place, problems: list[Problem]) -> None:
         self._raw = raw
         self._scope = scope
+        self._origin = (raw, scope)
+        self.unknown = ""
         self._opened = False
         self._naming = False
         self.place = place
@@ -72,11 +78,11 @@ class Cursor:
         if isinstance(raw, str) and is_expression(raw):
             self.place = self.place._replace(note=f" (from {shown})")
         try:
-            value = self._within(partial(scope.name_of if self._naming else scope.look, raw))
+            value = self._within(partial(self._named if self._naming else scope.look, raw))
         except ExpressionError as error:
             at = f" (in {shown})" if shown else self.place.note.replace(" (from ", " (in ", 1)
             self.place = self.place._replace(note="")
-            self.fail(f"{error}{at}")
+            self._report(error, at)
             value = None
         if isinstance(value, View):
             self._raw = value.node
@@ -86,6 +92,26 @@ class Cursor:
             if self.place.path.rpartition(".")[2].casefold() in ("data", "password"):
                 scope.shared.keep_secret(value)
         return self._raw
+
+    def _named(self, raw: Any) -> Any:
+        assert self._scope is not None
+        try:
+            return self._scope.name_of(raw)
+        except ExpressionError:  # a stand-in does not fit there; what is wrong is said without
+            return self._scope.look(raw)
+
+    def _report(self, error: ExpressionError, at: str = "") -> None:
+        if isinstance(error, UnknownValue):
+            self.unknown = error.what
+        self.fail(f"{error}{at}", "unknown" if isinstance(error, UnknownValue) else "error")
+
+    def stand_in(self) -> str:
+        """A text that stands for this value, which is not known: always the same for the same expression."""
+        try:
+            made = self._origin[1].name_of(self._origin[0]) if self._origin[1] is not None else ""
+        except ExpressionError:
+            made = ""
+        return made if isinstance(made, str) and made else self.unknown
 
     def _shown(self, expression: str) -> str:
         """An expression for a message; for a secret only if there can be none in it."""
@@ -100,7 +126,7 @@ class Cursor:
                 return self._within(raw.resolve) if isinstance(raw, Turns) else raw
             return self._within(partial(self._scope.resolve, raw))
         except ExpressionError as error:
-            self.fail(str(error))
+            self._report(error)
             return None
 
     def is_empty(self) -> bool:
@@ -130,7 +156,7 @@ class Cursor:
                 else [(key, item, None) for key, item in raw.items()]
             )
         except ExpressionError as error:
-            self.fail(str(error))
+            self._report(error)
             return {}
         result = {}
         for key, item, scope in entries:

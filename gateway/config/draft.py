@@ -30,6 +30,7 @@ class Draft(dict[str, Any]):
     ``inner``: where values that are not there would stand, if not in the object itself (ARM: its ``properties``).
     ``trees``: mappings whose keys are not the model's (options), as they were read.
     ``failed``: attributes whose value could not be read; their errors have been reported.
+    ``unknown``: attributes whose value only a deployment has.
     """
 
     def __init__(self, place: Place) -> None:
@@ -39,6 +40,7 @@ class Draft(dict[str, Any]):
         self.places: dict[str | tuple[str, int], Place] = {}
         self.trees: dict[str, Any] = {}
         self.failed: set[str] = set()
+        self.unknown: set[str] = set()
 
     def put(self, key: str, value: Any, place: Place) -> None:
         self[key] = value

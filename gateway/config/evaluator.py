@@ -41,7 +41,8 @@ class Shared:
     """What all scopes of one document have in common.
 
     ``references``: overrides for what only Azure knows.  ``naming``: only names are being made, so parameters without
-    a value may stand for themselves.  ``secrets``: values of secure parameters, never to be shown.
+    a value may stand for themselves.  ``every_condition``: resources are read whose condition is false.  ``secrets``:
+    values of secure parameters, never to be shown.
     """
 
     def __init__(self, references: Mapping[str, Any] | None = None) -> None:
@@ -49,6 +50,7 @@ class Shared:
         self.depth = 0
         self.used: set[str] = set()
         self.naming = False
+        self.every_condition = False
         self.secrets: set[str] = set()
         self._hints = _MAX_HINTS
         self._parsed: dict[str, Tree] = {}
@@ -291,8 +293,9 @@ class Scope:
         raise ExpressionError(f"{show(base)} has no member {show(key)}")
 
     def _in_view(self, view: View, key: Any, lenient: bool) -> Any:
-        if self.shared.naming and view.is_object and isinstance(key, str) and key.casefold() not in view.entries():
-            return None if lenient and not view.resource else StandIn(key.casefold())
+        made_up = self.shared.naming and view.is_object and not view.resource  # a resource makes its own
+        if made_up and isinstance(key, str) and key.casefold() not in view.entries():
+            return None if lenient else StandIn(key.casefold())
         return view.member(key, lenient)
 
     def _call(self, name: str, arguments: list[Tree], namespace: str) -> Any:

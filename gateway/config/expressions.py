@@ -15,7 +15,16 @@ from typing import Any
 
 from gateway.config.tree import Place
 
-__all__ = ["ExpressionError", "ExpressionLimit", "MAX_EXPRESSION", "is_expression", "parse", "short", "unescape"]
+__all__ = [
+    "MAX_EXPRESSION",
+    "ExpressionError",
+    "ExpressionLimit",
+    "UnknownValue",
+    "is_expression",
+    "parse",
+    "short",
+    "unescape",
+]
 
 MAX_EXPRESSION = 24576
 """Characters in one expression (Azure's own limit)."""
@@ -30,6 +39,14 @@ Tree = tuple[Any, ...]
 
 class ExpressionError(Exception):
     """An expression that cannot be parsed or evaluated; the text is for the person who wrote it."""
+
+
+class UnknownValue(ExpressionError):
+    """A value that only a deployment has: nothing is wrong with the expression. ``what``: the parameter or resource."""
+
+    def __init__(self, message: str, what: str) -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class ExpressionLimit(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.config.expressions import ExpressionError, Tree
+from gateway.config.expressions import ExpressionError, Tree, UnknownValue
 from gateway.config.functions import FUNCTIONS, integer, text, to_bool
 from gateway.config.lazy import Later, StandIn, Unavailable, View, full
 from gateway.config.parameters import definition_of, is_secure, parameter_problem
@@ -66,8 +66,9 @@ def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
         if isinstance(value, Unavailable):
             if scope.shared.naming:
                 return StandIn(name.casefold())
-            raise ExpressionError(
-                f"the parameter {name!r} {value.reason}; give its value with overrides 'parameters: {{{name}: …}}'"
+            raise UnknownValue(
+                f"the parameter {name!r} {value.reason}; give its value with overrides 'parameters: {{{name}: …}}'",
+                name,
             )
         if isinstance(value, Later):  # given by a deployment; others have been looked at
             value = value()
@@ -86,9 +87,10 @@ def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
             return None
         if scope.shared.naming:
             return StandIn(name.casefold())
-        raise ExpressionError(
+        raise UnknownValue(
             f"the parameter {name!r} has no value and no default; give it with --parameters FILE "
-            f"or with overrides 'parameters: {{{name}: …}}'"
+            f"or with overrides 'parameters: {{{name}: …}}'",
+            name,
         )
     return scope.once("parameter", name, lambda: _default(scope, entry, default))
 
@@ -414,10 +416,13 @@ def _runtime(scope: Scope, name: str, arguments: list[Tree], whole: bool = False
     found = scope.find_resource(resource, whole) if name == "reference" else None
     if found is not None:
         return found
+    if scope.shared.naming:
+        return StandIn(short)
     raise _unknown(name, short)
 
 
-def _unknown(name: str, short: str) -> ExpressionError:
-    return ExpressionError(
-        f"{name}() of {short!r} is known only in Azure; give the value with overrides 'references: {{{short}: …}}'"
+def _unknown(name: str, short: str) -> UnknownValue:
+    return UnknownValue(
+        f"{name}() of {short!r} is known only in Azure; give the value with overrides 'references: {{{short}: …}}'",
+        short,
     )

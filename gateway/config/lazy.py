@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gateway.config.expressions import ExpressionError
+from gateway.config.expressions import ExpressionError, UnknownValue
 from gateway.config.tree import Map, Seq, line_of, nearest, show
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Given(str):
 
 
 class StandIn(str):
-    """A parameter without a value, where only a name is made from it: any text does, if it is always the same."""
+    """What only a deployment knows, where only a name is made from it: any text does, if it is always the same."""
 
 
 class Later:
@@ -94,6 +94,8 @@ class View:
             return self._once(at, lambda: scope.look(node, self.resource))
         if lenient and not self.resource:
             return None
+        if self.resource and self.scope.shared.naming:
+            return StandIn(f"{self.resource}.{key}")
         raise self._missing(key)
 
     def _once(self, key: Any, compute: Callable[[], Any]) -> Any:
@@ -104,9 +106,10 @@ class View:
 
     def _missing(self, key: Any) -> ExpressionError:
         if self.resource:
-            return ExpressionError(
+            return UnknownValue(
                 f"{show(key)} of {self.resource!r} is known only in Azure; give the value with overrides 'references: "
-                f"{{{self.resource}: …}}'"
+                f"{{{self.resource}: …}}'",
+                self.resource,
             )
         if isinstance(self.node, Map) and isinstance(key, str):
             names = [name for name, _, _ in self.entries().values()]

@@ -16,7 +16,7 @@ from gateway.config.model import Gateway, HttpListener
 from gateway.config.overrides import Overrides, apply
 from gateway.config.problems import validate
 from gateway.config.redaction import Redactor
-from gateway.config.remedies import remedy
+from gateway.config.salvage import salvage
 from gateway.config.sources import DocumentReader, read_tree
 from gateway.config.template import supplied_parameters
 from gateway.config.tree import Place, is_secret
@@ -83,7 +83,10 @@ class _Loader:
 
     def _stop(self, source: str) -> None:
         """Give up if there are errors; keep the warnings."""
-        problems = list(map(self._redact, self._problems))
+        problems = [
+            problem._replace(severity="error") if problem.severity == "unknown" else problem
+            for problem in map(self._redact, self._problems)
+        ]
         errors = _unique(problem for problem in problems if problem.severity == "error")
         self.warnings.extend(_unique(problem for problem in problems if problem.severity != "error"))
         self._problems = []
@@ -144,13 +147,30 @@ class _Loader:
         gateway = gateway.model_copy(update={"not_honoured": (*gateway.not_honoured, *unserved(gateway))})
         gateway = _without_twins(gateway, draft, reader.frontends)
         gateway = self._with_files(gateway, draft, broken)
-        for finding in findings(gateway):
+        if reader.arm:
+            gateway = self._salvaged(gateway, draft, broken, reader.left_out)
+        for finding in findings(gateway, reader.may_lack):
             if (finding.kind,) not in broken and not _touched(finding.location, broken):
-                message = finding.message + (remedy(finding, gateway, draft) if reader.arm else "")
-                self._problems.append(self._place(draft, finding.location).problem(message, finding.severity))
+                problem = self._place(draft, finding.location).problem(finding.message, finding.severity)
+                self._problems.append(problem)
         if () not in broken:  # there is a model
             self._run_checks(gateway, draft, broken)
         return gateway
+
+    def _salvaged(
+        self, gateway: Gateway, draft: Draft, broken: list[Location], left_out: dict[str, set[str]]
+    ) -> Gateway:
+        """What can be served of a document with references that lead nowhere."""
+
+        def warn(location: Location, message: str) -> None:
+            if not _touched(location, broken):
+                self._problems.append(self._place(draft, location).problem(message, "warning"))
+
+        found = salvage(gateway, warn, left_out)
+        for kind, indices in found.removed.items():
+            draft[kind] = [item for index, item in enumerate(draft[kind]) if index not in indices]
+        broken.extend(("pools", index) for index in range(len(gateway.pools), len(found.gateway.pools)))
+        return found.gateway
 
     def _run_checks(self, gateway: Gateway, draft: Draft, broken: Sequence[Location]) -> None:
         for problem in chain.from_iterable(check(gateway) for check in self._checks):

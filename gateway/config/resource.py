@@ -25,6 +25,7 @@ from gateway.config.arm_tables import (
 from gateway.config.cursor import Cursor
 from gateway.config.draft import Draft
 from gateway.config.tree import nearest, show
+from gateway.config.unknown import HOSTS, UNUSABLE, Needed, stand_in_host
 
 __all__ = ["ResourceReader", "is_placeholder", "reference_name"]
 
@@ -42,8 +43,9 @@ class ResourceReader:
     """Reads one gateway.
 
     ``replaced``: folded names of certificates and pools that overrides give, so that their own values are not needed.
-    After `read`: ``frontends`` maps a listener's name to the frontend address it names (folded), ``not_honoured`` and
-    ``warnings`` hold sentences for the report, and errors are in the problems of the cursor.
+    After `read`: ``frontends`` maps a listener's name to the frontend address it names (folded), ``not_honoured`` holds
+    sentences for the report, ``left_out`` for each collection of the model the names of what cannot be used, and what
+    is wrong is in the problems of the cursor.
     """
 
     def __init__(self, cursor: Cursor, replaced: frozenset[str] = frozenset()) -> None:
@@ -54,12 +56,14 @@ class ResourceReader:
         self._skipped: dict[tuple[str, str], tuple[str, list[str]]] = {}
         self.frontends: dict[str, str] = {}
         self.not_honoured: list[str] = []
+        self.left_out: dict[str, set[str]] = {}
 
     def read(self) -> Draft:
         draft = Draft(self._cursor.place)
-        errors = len(self._cursor.problems)
+        start = len(self._cursor.problems)
         members = _merged(self._cursor)
-        if len(self._cursor.problems) > errors:
+        self._settle(start, "nothing of it is read")
+        if self._failed(start):
             draft.failed |= {"listeners", "rules"}  # there may be some
         name = members.get("name")
         if name is not None and isinstance(name.name(), str):
@@ -67,18 +71,31 @@ class ResourceReader:
         objects = self._objects(draft, members)
         for key, collection in COLLECTIONS.items():
             if key in objects and key != "pathrules":
-                drafts = [self._child(key, collection, item, title) for item, title in objects[key]]
-                draft.put(collection.target, drafts, members[key].place)
+                made = [self._child(key, collection, item, title) for item, title in objects[key]]
+                draft.put(collection.target, [item for item in made if item is not None], members[key].place)
         if "sslpolicy" in members:
+            start = len(self._cursor.problems)
             policy = self._nested(members["sslpolicy"], SSL_POLICY)
+            self._settle(start, "the default policy is used")
             if policy:
                 draft.put("ssl_policy", policy, members["sslpolicy"].place)
+        self._priorities(draft)
         self._top(members)
         for (_, reason), (what, names) in self._skipped.items():
             where = f" ({', '.join(names[:6])}{', …' if len(names) > 6 else ''})" if names else ""
             self.not_honoured.append(f"{what}{where}: {reason}.")
         draft["not_honoured"] = list(self.not_honoured)
         return draft
+
+    def _priorities(self, draft: Draft) -> None:
+        """A rule whose priority is not known comes last."""
+        rules = draft.get("rules") or []
+        given = [rule["priority"] for rule in rules if isinstance(rule.get("priority"), int)]
+        for rule in rules if given else ():
+            if "priority" in rule.unknown:
+                last = (*range(max(given) + 1, 20001), *range(20000, 0, -1))
+                rule["priority"] = next(number for number in last if number not in given)
+                given.append(rule["priority"])
 
     # names first, so that references can be spelled as their targets are
 
@@ -88,9 +105,11 @@ class ResourceReader:
             if key not in members:
                 continue
             listed: list[tuple[dict[str, Cursor], str]] = []
-            errors = len(members[key].problems)
+            start = len(members[key].problems)
             for item in members[key].items():
+                begin = len(item.problems)
                 merged = _merged(item)
+                self._settle(begin, "it is left out")
                 if not merged:
                     continue
                 title = merged["name"].name() if "name" in merged else None
@@ -101,7 +120,8 @@ class ResourceReader:
                     title = f"?{len(listed)}"
                 merged[""] = item
                 listed.append((merged, str(title)))
-            if not listed and len(members[key].problems) > errors and key in COLLECTIONS:
+            self._settle(start, "nothing of it is read")
+            if not listed and self._failed(start) and key in COLLECTIONS:
                 draft.failed.add(COLLECTIONS[key].target)
             self._names[key] = {title.casefold(): title for _, title in listed}
             result[key] = listed
@@ -109,39 +129,81 @@ class ResourceReader:
                 self._ports = {title.casefold(): merged["port"] for merged, title in listed if "port" in merged}
         return result
 
-    def _child(self, key: str, collection: Collection, members: dict[str, Cursor], title: str) -> Draft:
+    def _child(self, key: str, collection: Collection, members: dict[str, Cursor], title: str) -> Draft | None:
+        """One object; ``None`` where it cannot be used, because something of it is not known."""
         draft = Draft(members[""].place)
         draft.inner = members["properties"].place if "properties" in members else None
         draft.put("name", title, members["name"].place if "name" in members else draft.place)
         if key == "requestroutingrules":
+            start = len(self._cursor.problems)
             members = _without_other_targets(members)
+            self._settle(start, "everything that the rule leads to is read")
         if key == "redirectconfigurations":
             draft["include_path"] = draft["include_query_string"] = False
         for member, cursor in members.items():
             field = collection.fields.get(member)
             if field is not None:
-                self._put(draft, field, cursor, title)
+                needed = UNUSABLE.get(collection.target)
+                if not self._put(draft, field, cursor, title, needed):
+                    self.left_out.setdefault(collection.target, set()).add(title)
+                    return None
             elif member and member not in IGNORED:
                 self._skip(cursor, member, title, collection.fields)
         if key == "backendaddresspools":
             self._note_pool(members, title)
         if key == "httplisteners":
             self._listener(draft, members, title)
-        if key == "sslcertificates" and is_placeholder(draft.get("data")):
-            draft.pop("data")
-            draft.pop("password", None)
-            draft["unavailable"] = "its data is a placeholder and no certificate"
+        if key in ("sslcertificates", "trustedrootcertificates"):
+            _note_absence(draft)
         return draft
 
-    def _put(self, draft: Draft, field: Field, cursor: Cursor, title: str) -> None:
+    def _put(
+        self,
+        draft: Draft,
+        field: Field,
+        cursor: Cursor,
+        title: str,
+        needed: Needed | None = None,
+    ) -> bool:
+        """Read one member; false where it is not known, and nothing can be done without it."""
         if field.target in ("data", "password", "members") and title.casefold() in self._replaced:
-            return
-        errors = len(cursor.problems)
+            return True
+        start = len(cursor.problems)
         value = self._read(draft, field, cursor)
+        if value is None and cursor.unknown and field.target in HOSTS:
+            value = stand_in_host(cursor.stand_in())
+            self._settle(start, f"{value!r} stands for it")
         if value is not None:
             draft.put(field.target, value, cursor.place)
-        elif len(cursor.problems) > errors:
+        elif self._failed(start):
             draft.failed.add(field.target)
+        if cursor.unknown and value is None:
+            draft.unknown.add(field.target)
+        if needed is not None and field.target in needed.attributes:
+            if self._settle(start, f"{needed.word} {title!r} is left out{needed.and_then}"):
+                return False
+        self._settle(start, "it is as if it was not given")
+        return True
+
+    # what is not known, and what is wrong
+
+    def _settle(self, start: int, words: str) -> bool:
+        """Make warnings of what is not known, from a problem on. Whether there is any.
+
+        ``words``: what happens instead.
+        """
+        problems = self._cursor.problems
+        found = [index for index in range(start, len(problems)) if problems[index].severity == "unknown"]
+        for index in found:
+            message = f"{problems[index].message}; until then {words}"
+            problems[index] = problems[index]._replace(message=message, severity="warning")
+        return bool(found)
+
+    def _failed(self, start: int) -> bool:
+        """Whether there are errors from a problem on."""
+        return any(problem.severity == "error" for problem in self._cursor.problems[start:])
+
+    # members
 
     def _read(self, draft: Draft, field: Field, cursor: Cursor) -> Any:
         value: Any
@@ -276,25 +338,34 @@ class ResourceReader:
         port = self._ports.get(name.casefold())
         if port is None:
             known = ", ".join(self._names.get("frontendports", {}).values()) or "none"
-            cursor.fail(f"there is no frontend port {name!r} with a port; frontendPorts has: {known}")
-            return 0
+            cursor.fail(f"there is no frontend port {name!r} with a port; frontendPorts has: {known}", "unknown")
+            return None
         value = port.value()
         cursor.place = port.place
         return value
 
     def _hosts(self, draft: Draft, cursor: Cursor) -> list[Any] | None:
-        value = cursor.value()
-        names = [value] if isinstance(value, (str, int)) else value
-        if names is not None and not isinstance(names, list):
-            cursor.fail(f"found {show(names)}, expected host names")
+        before = len(cursor.problems)
+        listed = cursor.peek()
+        if listed is not None and not isinstance(listed, (str, int, list)):
+            cursor.fail(f"found {show(listed)}, expected host names")
             return None
-        names = [name for name in names or [] if name not in (None, "")]
+        names: list[Any] = []
+        for item in cursor.items() if isinstance(listed, list) else (cursor,):
+            start = before if item is cursor else len(item.problems)
+            name = item.value()
+            if item.unknown:
+                name = stand_in_host(item.stand_in())
+                self._settle(start, f"{name!r} stands for it")
+            if name not in (None, ""):
+                draft.places[("host_names", len(names))] = item.place
+                names.append(name)
         if not names:
             return None
         if draft.get("host_names"):
             cursor.fail("'hostName' and 'hostNames' are both there; give only one of them")
             return None
-        return list(names)
+        return names
 
     def _nested(self, cursor: Cursor, fields: dict[str, Field]) -> Draft | None:
         draft = Draft(cursor.place)
@@ -310,17 +381,20 @@ class ResourceReader:
     def _pool_members(self, cursor: Cursor) -> list[Draft]:
         result = []
         for item in cursor.items():
-            members = _merged(item)
-            draft = Draft(item.place)
             before = len(item.problems)
+            members = _merged(item)
+            self._settle(before, "this member is left out")
+            draft = Draft(item.place)
             for key in ("fqdn", "ipaddress"):
                 if key in members and "host" not in draft:
                     value = members[key].value()
                     if value not in (None, ""):
                         draft.put("host", value.strip() if isinstance(value, str) else value, members[key].place)
+            self._stand_in(draft, [members[key] for key in ("fqdn", "ipaddress") if key in members], before)
             for key in ("port", "weight"):
                 if key in members:
                     draft.put(key, members[key].value(), members[key].place)
+            self._settle(before, "it is as if it was not given")
             if "host" in draft:
                 result.append(draft)
             elif not any(not members[key].is_empty() for key in ("fqdn", "ipaddress") if key in members):
@@ -329,6 +403,17 @@ class ResourceReader:
                 if len(item.problems) == before:
                     self._nobody(item, [members[key] for key in ("fqdn", "ipaddress") if key in members])
         return result
+
+    def _stand_in(self, draft: Draft, given: list[Cursor], start: int) -> None:
+        """A host for a member whose address is not known: it is out, and says why."""
+        unknown = next((cursor for cursor in given if cursor.unknown), None)
+        if unknown is not None and "host" not in draft:
+            draft.put("host", stand_in_host(unknown.stand_in()), unknown.place)
+            self._settle(
+                start,
+                f"the member is {draft['host']!r}, which is down (--map-backend {draft['host']}=HOST:PORT also tells "
+                "where it is)",
+            )
 
     def _nobody(self, item: Cursor, given: list[Cursor]) -> None:
         """A member without an address: a slip, or a parameter that was left empty."""
@@ -341,12 +426,15 @@ class ResourceReader:
     def _path_rules(self, cursor: Cursor) -> list[Draft]:
         result = []
         for index, item in enumerate(cursor.items()):
+            start = len(item.problems)
             members = _merged(item)
+            if self._settle(start, "this path rule is left out"):
+                continue
             members[""] = item
             title = members["name"].name() if "name" in members else None
-            result.append(
-                self._child("pathrules", COLLECTIONS["pathrules"], members, str(title or f"pathRule{index + 1}"))
-            )
+            made = self._child("pathrules", COLLECTIONS["pathrules"], members, str(title or f"pathRule{index + 1}"))
+            if made is not None:
+                result.append(made)
         return result
 
     def _note_pool(self, members: dict[str, Cursor], title: str) -> None:
@@ -360,6 +448,26 @@ class ResourceReader:
         if str(draft.get("protocol", "")).casefold() in ("tcp", "tls"):
             draft.pop("protocol")
             members[""].fail(f"listener {title!r} is for plain TCP or TLS; this gateway serves Http and Https")
+
+
+def _note_absence(draft: Draft) -> None:
+    """Say why a certificate or trusted root is not there, if it is not."""
+    unknown = sorted(draft.unknown & {"data", "password"})
+    if draft.get("certificate_file") or draft.get("file") or draft.failed:
+        return
+    if is_placeholder(draft.get("data")):
+        reason = "its data is a placeholder and no certificate"
+    elif unknown:
+        reason = f"its {' and '.join(unknown)} {'are' if len(unknown) > 1 else 'is'} not known here"
+    elif draft.get("data"):
+        return
+    elif draft.get("key_vault_secret_id"):
+        reason = "it is in a Key Vault, which cannot be asked here"
+    else:
+        reason = "it has no data"
+    draft.pop("data", None)
+    draft.pop("password", None)
+    draft["unavailable"] = reason
 
 
 def is_placeholder(data: Any) -> bool:

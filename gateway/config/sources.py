@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ class DocumentReader:
 
     ``given``: the overrides file; ``problems``: what is wrong, and warnings; ``places``: where parameters are given.
     After `read`: ``arm`` says whether the document is in Azure's spelling, ``frontends`` maps listeners to the frontend
-    addresses they name, and ``shared`` has the secrets that were met.
+    addresses they name, ``left_out`` has names of what could not be used, ``may_lack`` says of what there may be none,
+    and ``shared`` has the secrets that were met.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class DocumentReader:
         self.shared = Shared(given.references)
         self.arm = True
         self.frontends: dict[str, str] = {}
+        self.left_out: dict[str, set[str]] = {}
+        self.may_lack: tuple[str, ...] = ("listeners", "rules")
 
     def read(self, tree: Any, supplied: dict[str, Any]) -> Draft:
         """``supplied``: values for the parameters of a template. Raises `ConfigurationError` if there is no gateway."""
@@ -97,6 +101,7 @@ class DocumentReader:
             raise self._no_gateway("this is a parameter file; give the template, and this file with --parameters")
         if isinstance(tree, Map) and (keys & COMPACT_KEYS or any(nearest(key, COMPACT_KEYS, 0.75) for key in tree)):
             self.arm = False
+            self.may_lack = tuple(kind for kind in self.may_lack if tree.value(kind) == [])
             return CompactReader(tree, self._problems).read()
         raise self._no_gateway(f"no gateway found in this document; {_FORMS}")
 
@@ -134,24 +139,28 @@ class DocumentReader:
     def _template(self, tree: Map, supplied: dict[str, Any]) -> Draft:
         template = Template(tree, supplied, self.shared, self._problems, Place(""))
         template.check_parameters(supplied, self._places)
-        gateways = []
-        for cursor in template.gateways():
-            gateways.append(cursor)
-            if len(gateways) >= _MAX_GATEWAYS:
-                break
+        gateways = list(islice(template.gateways(), _MAX_GATEWAYS)) or self._left_out(template)
         if not gateways:
-            left_out = template.left_out()
-            why = (
-                f"; with these parameters the condition is false of {', '.join(left_out[:5])}; give parameters with "
-                "which it is true (--parameters FILE, or overrides 'parameters: {…}'), or say that it is with "
-                "overrides 'references: {\"CONDITION\": true}'"
-                if left_out
-                else ""
-            )
             raise self._no_gateway(
-                f"the template deploys no Application Gateway (Microsoft.Network/applicationGateways){why}"
+                "the template deploys no Application Gateway (Microsoft.Network/applicationGateways)"
             )
         return self._resource(self._chosen(gateways))
+
+    def _left_out(self, template: Template) -> list[Cursor]:
+        """Gateways that would not be deployed, for lack of others."""
+        left_out = template.left_out()
+        if not left_out:
+            return []
+        self.shared.every_condition = True
+        message = (
+            f"with these parameters no gateway is deployed, for the condition is false of {', '.join(left_out[:5])}; "
+            "the gateway is read all the same; give parameters with which it is true (--parameters FILE, or overrides "
+            "'parameters: {…}'), or say that it is with overrides 'references: {\"CONDITION\": true}'"
+        )
+        gateways = list(islice(template.gateways(), _MAX_GATEWAYS))
+        if gateways:
+            self._problems.append(Problem("", message, None, "warning"))
+        return gateways
 
     def _resource(self, cursor: Cursor) -> Draft:
         given = self._given
@@ -159,7 +168,7 @@ class DocumentReader:
         replaced = frozenset(name.casefold() for name in (*files, *given.pools))
         reader = ResourceReader(cursor, replaced)
         draft = reader.read()
-        self.frontends = reader.frontends
+        self.frontends, self.left_out = reader.frontends, reader.left_out
         self._problems.extend(unmatched(self.shared.used, given.references))
         return draft
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from gateway.config.cursor import Cursor
 from gateway.config.evaluator import Scope, Shared
-from gateway.config.expressions import ExpressionError, ExpressionLimit, is_expression, short
+from gateway.config.expressions import ExpressionError, ExpressionLimit, UnknownValue, is_expression, short
 from gateway.config.functions import to_bool
 from gateway.config.inventory import Entry, Inventory
-from gateway.config.lazy import Later, Unavailable, View
+from gateway.config.lazy import Later, Unavailable, View, full
 from gateway.config.parameters import definition_of, is_secure, parameter_problem
 from gateway.config.tree import Map, Place, Seq, line_of, nearest
 from gateway.errors import Problem
@@ -163,7 +163,7 @@ class Template:
             if not wanted:
                 is_gateway = str(node.value("type")).casefold() == GATEWAY_TYPE
                 self._left_out.append((is_gateway, f"{place.path} ({short(str(node[key]))})"))
-            return wanted
+            return wanted or self._shared.every_condition
         except ExpressionError as error:
             self._problems.append(where.problem(f"{error}; the condition is taken as true", "warning"))
             return True
@@ -178,8 +178,12 @@ class Template:
             return [scope]
         where = (place or self._place).child("copy", line_of(node, node.find("copy")))
         try:
-            name = str(scope.resolve(loop.value("name", "")))
+            name = str(full(scope.name_of(loop.value("name", ""))))
             return [scope.copy_of(name, index) for index in range(scope.count(loop))]
+        except UnknownValue as error:
+            if place is not None:
+                self._problems.append(where.problem(f"{error}; one turn of this loop is read until then", "warning"))
+            return [scope.copy_of(name, 0)]
         except ExpressionError as error:
             if place is not None:
                 self._problems.append(where.problem(str(error)))
@@ -245,8 +249,8 @@ def _given(name: str, scope: Scope, node: Any) -> Any:
     entry = scope.look(node)
     members = set(entry.entries()) if isinstance(entry, View) else {str(key).casefold() for key in entry or ()}
     if "value" not in members and "reference" in members:
-        raise ExpressionError(
-            f"the parameter {name!r} {_FROM_VAULT}; give the value that is made from it by an override"
+        raise UnknownValue(
+            f"the parameter {name!r} {_FROM_VAULT}; give the value that is made from it by an override", name
         )
     if isinstance(entry, View):
         return entry.member("value", True)

@@ -55,7 +55,8 @@ def _plain(item: BaseModel) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, field in type(item).model_fields.items():
         value = getattr(item, name)
-        if not field.is_required() and value == field.get_default(call_default_factory=True):
+        stated = isinstance(item, model.Gateway) and name in ("listeners", "rules")  # none is said, not left out
+        if not field.is_required() and not stated and value == field.get_default(call_default_factory=True):
             continue
         key = field.alias or name
         if isinstance(item, model.Pool) and name == "members":

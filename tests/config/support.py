@@ -89,6 +89,13 @@ class ConfigurationTestCase(unittest.SynchronousTestCase):
         self.assertEqual(len(problems), 1, problems)
         return problems[0]
 
+    def noted(self, document: Any, words: str, name: str = "", **keywords: Any) -> Gateway:
+        """The gateway of a document that loads, with one warning that has these words."""
+        gateway = self.load(document, name, **keywords)
+        found = [text for text in map(str, self.warnings) if words in text]
+        self.assertEqual(len(found), 1, (words, [*map(str, self.warnings)]))
+        return gateway
+
     def warned(self, words: str) -> None:
         """There is a warning with these words."""
         self.assertTrue(any(words in str(problem) for problem in self.warnings), [*map(str, self.warnings)])

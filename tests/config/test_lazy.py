@@ -55,9 +55,8 @@ class LazyTests(ConfigurationTestCase):
             "[createArray(createObject('name', 'chat', 'properties', createObject('backendAddresses', "
             "createArray(createObject('fqdn', reference('site').host)))))]"
         )
-        problem = self.refused_once(template([made]))
-        self.assertIn("backendAddressPools[0].properties.backendAddresses[0].fqdn: reference() of 'site' is", problem)
-        self.assertIn("overrides 'references: {site: …}' (in [createArray(createObject('name', 'chat'", problem)
+        self.noted(template([made]), "properties.backendAddresses[0].fqdn: reference() of 'site' is known only in")
+        self.warned("overrides 'references: {site: …}' (in [createArray(createObject('name', 'chat'")
         overrides = self.write("references: {site: {host: a.test}}")
         self.assertEqual(self.load(template([made]), overrides=overrides).pools[0].members[0].host, "a.test")
 
@@ -72,7 +71,7 @@ class LazyTests(ConfigurationTestCase):
             [gateway(fqdn="[reference(parameters('ip')).dnsSettings.fqdn]"), address],
             parameters={"ip": {"type": "string", "defaultValue": "ip1"}},
         )
-        self.assertIn("'fqdn' of 'ip1' is known only in Azure", self.refused_once(document))
+        self.noted(document, "'fqdn' of 'ip1' is known only in Azure")
         overrides = self.write("references: {ip1: {dnsSettings: {fqdn: a.test}}}")
         self.assertEqual(self.load(document, overrides=overrides).pools[0].members[0].host, "a.test")
         document["resources"][0] = gateway(fqdn="[reference(parameters('ip')).dnsSettings.domainNameLabel]")
@@ -107,7 +106,7 @@ class LazyTests(ConfigurationTestCase):
         document = template(
             [gateway(fqdn="[concat(parameters('p'), reference('x').y)]")], parameters={"p": {"type": "string"}}
         )
-        self.assertIn("the parameter 'p' has no value", self.refused_once(document))
+        self.noted(document, "the parameter 'p' has no value")
 
     def test_cycles(self) -> None:
         """What needs itself is refused at its place."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.config.overrides import parse_map_backend, parse_map_port
 from gateway.errors import Problem
 from tests.config.support import ConfigurationTestCase, properties, reference
+from tests.config.test_compact import SIX_LINES
 
 
 class OverridesTests(ConfigurationTestCase):
@@ -89,10 +90,13 @@ class OverridesTests(ConfigurationTestCase):
         return document
 
     def test_key_vault(self) -> None:
-        """An error without an override, which it names."""
-        problem = self.refused_once(self.secured())
-        self.assertIn("sslCertificates[0]: certificate 'site' is in a Key Vault", problem)
-        self.assertIn("overrides 'certificates: {site: {certificateFile: …, keyFile: …}}'", problem)
+        """Not there without an override, which the warning names; in the compact spelling an error."""
+        gateway = self.noted(self.secured(), "overrides 'certificates: {site: {certificateFile: …, keyFile: …}}'")
+        self.warned("sslCertificates[0]: certificate 'site' is not there: it is in a Key Vault")
+        self.assertEqual(gateway.certificates[0].unavailable, "it is in a Key Vault, which cannot be asked here")
+        text = SIX_LINES.replace("port: 8080", "port: 1, protocol: Https, certificate: site")
+        text += "certificates: [{name: site, keyVaultSecretId: 'https://v.test/secrets/s'}]"
+        self.assertIn("certificates[0]: certificate 'site' is in a Key Vault", self.refused_once(text))
 
     def test_certificates(self) -> None:
         """By name or secret id; PEM files or PKCS#12, relative to the overrides file."""

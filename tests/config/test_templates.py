@@ -292,7 +292,7 @@ class BicepTests(ConfigurationTestCase):
         for given in (vault, "[createObject('reference', createObject('keyVault', 'x'))]"):
             module = deployment("m", inner)
             module["properties"]["parameters"]["host"] = given
-            self.assertIn("the parameter 'host' comes from a Key Vault", self.refused_once(template([module])))
+            self.noted(template([module]), "the parameter 'host' comes from a Key Vault")
 
     def test_module_outputs(self) -> None:
         """Outputs of one module are parameters of another, by name, id, symbol, and through copies."""

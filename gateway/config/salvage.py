@@ -1,0 +1,246 @@
+"""What is done with an ARM document that leads to things which are not there, instead of refusing all of it.
+
+Templates are read as they stand in repositories: parts are in other files, parameters have no values, ids are
+placeholders.  What cannot work is named and answers 502, or is left out; everything else works.  Nothing is put in the
+place of what is missing but what says so: a pool without members, a certificate that is unavailable.  For one's own
+compact YAML all of this is an error (`gateway.config.check`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, NamedTuple
+
+from gateway.config.draft import Location
+from gateway.config.hosts import clash_of
+from gateway.config.model import (
+    BackendSettings,
+    Certificate,
+    Gateway,
+    HttpListener,
+    PathMap,
+    PathRule,
+    Pool,
+    Redirect,
+    Rule,
+    TrustedRoot,
+)
+from gateway.config.tree import nearest
+
+__all__ = ["NOTHING", "Salvaged", "salvage"]
+
+NOTHING = "unavailable"
+"""Name of the pool, and the settings, of what leads nowhere."""
+
+_OVERRIDE = {
+    "pools": "pools: {{{name}: ['host:port']}}",
+    "settings": "settings: {{{name}: {{port: 80}}}}",
+    "probes": "probes: {{{name}: {{path: /}}}}",
+}
+_Warn = Callable[[Location, str], None]
+
+
+class Salvaged(NamedTuple):
+    """``removed``: for each collection, the indices of what is left out."""
+
+    gateway: Gateway
+    removed: dict[str, set[int]]
+
+
+def salvage(gateway: Gateway, warn: _Warn, left_out: Mapping[str, Set[str]] | None = None) -> Salvaged:
+    """The gateway without references that lead nowhere.
+
+    ``warn`` is told where each was, and what is done; ``left_out``: for each collection, names of what was in the
+    document and could not be used, which has been reported.
+    """
+    return _Salvage(gateway, warn, left_out or {}).run()
+
+
+class _Salvage:
+    def __init__(self, gateway: Gateway, warn: _Warn, left_out: Mapping[str, Set[str]]) -> None:
+        self._gateway = gateway
+        self._left_out = {kind: set(names) for kind, names in left_out.items()}
+        self._warn = warn
+        self._removed: dict[str, set[int]] = {}
+        self._names: dict[str, set[str]] = {
+            kind: {item.name for item in getattr(gateway, kind)}
+            for kind in ("listeners", "pools", "settings", "probes", "path_maps", "redirects")
+        }
+        self._nothing = NOTHING
+        while self._nothing in self._names["pools"] | self._names["settings"]:
+            self._nothing += "-"
+        self._needs_nothing = False
+
+    def run(self) -> Salvaged:
+        listeners = self._listeners()
+        self._names["listeners"] = {listener.name for listener in listeners}
+        redirects = self._redirects()
+        self._names["redirects"] = {redirect.name for redirect in redirects}
+        update: dict[str, Any] = {
+            "listeners": listeners,
+            "redirects": redirects,
+            "settings": tuple(self._settings(index, item) for index, item in enumerate(self._gateway.settings)),
+            "rules": self._rules(),
+            "path_maps": tuple(self._path_map(index, item) for index, item in enumerate(self._gateway.path_maps)),
+            "certificates": self._certificates(listeners),
+            "trusted_roots": self._roots(),
+            "pools": self._gateway.pools,
+        }
+        if self._needs_nothing:
+            update["pools"] += (Pool(name=self._nothing),)
+            update["settings"] += (BackendSettings(name=self._nothing),)
+        return Salvaged(self._gateway.model_copy(update=update), self._removed)
+
+    def _missing(self, kind: str, name: str | None) -> str:
+        """What is to be said of a name that is not there; empty where there is no name, or it is there."""
+        if name is None or name in self._names[kind]:
+            return ""
+        if name in self._left_out.get(kind, ()):
+            return f"{_ONE[kind]} {name!r} is left out"
+        known = sorted(self._names[kind])
+        close = nearest(name, known)
+        listed = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+        hint = f"; did you mean {close!r}?" if close else f" (there are: {listed})" if known else " (there are none)"
+        override = _OVERRIDE.get(kind)
+        settle = f" or let overrides '{override.format(name=name)}' make it" if override and not close else ""
+        return f"there is no {_ONE[kind]} {name!r}{hint}; correct the id, add what it names{settle}"
+
+    # listeners and redirects
+
+    def _listeners(self) -> tuple[HttpListener, ...]:
+        kept: list[HttpListener] = []
+        for index, listener in enumerate(self._gateway.listeners):
+            clash = next((other for other in kept if self._same_requests(other, listener)), None)
+            if clash is not None:
+                hosts = "the same hosts" if listener.host_names else "every host"
+                self._leave_out(
+                    "listeners",
+                    index,
+                    f"listener {listener.name!r} is left out: listener {clash.name!r} has port {clash.port} too and "
+                    f"answers for {hosts}; give it a host name, or a port of its own with "
+                    f"--map-port {listener.name}=PORT",
+                )
+            elif listener.protocol == "Https" and not listener.certificates:
+                kept.append(listener.model_copy(update={"certificates": (self._nothing,)}))
+            else:
+                kept.append(listener)
+        return tuple(kept)
+
+    @staticmethod
+    def _same_requests(a: HttpListener, b: HttpListener) -> bool:
+        if a.name == b.name or a.port != b.port or b.port == 0 or a.protocol != b.protocol:
+            return False
+        clash = clash_of(a, b)
+        return clash is not None and not clash[0]
+
+    def _redirects(self) -> tuple[Redirect, ...]:
+        kept: list[Redirect] = []
+        for index, redirect in enumerate(self._gateway.redirects):
+            missing = self._missing("listeners", redirect.target_listener)
+            if not missing and redirect.target_listener is None and redirect.target_url is None:
+                missing = "it has neither 'targetListener' nor 'targetUrl'"
+            if missing:
+                what = f"redirect {redirect.name!r} is left out, and what leads to it answers 502: {missing}"
+                self._leave_out("redirects", index, what, "target_listener")
+            else:
+                kept.append(redirect)
+        return tuple(kept)
+
+    def _leave_out(self, kind: str, index: int, message: str, attribute: str = "") -> None:
+        self._removed.setdefault(kind, set()).add(index)
+        self._left_out.setdefault(kind, set()).add(getattr(self._gateway, kind)[index].name)
+        self._warn((kind, index, attribute) if attribute else (kind, index), message)
+
+    # what leads somewhere
+
+    def _rules(self) -> tuple[Rule, ...]:
+        kept: list[Rule] = []
+        for index, rule in enumerate(self._gateway.rules):
+            missing = self._missing("listeners", rule.listener)
+            if missing:
+                self._leave_out("rules", index, f"rule {rule.name!r} is left out: {missing}", "listener")
+                continue
+            update = self._target(
+                ("rules", index), f"rule {rule.name!r}", rule, ("pool", "settings", "redirect", "path_map")
+            )
+            kept.append(rule.model_copy(update=update))
+        return tuple(kept)
+
+    def _path_map(self, index: int, path_map: PathMap) -> PathMap:
+        at = ("path_maps", index)
+        title = f"the default of path map {path_map.name!r}"
+        update = self._target(at, title, path_map, ("default_pool", "default_settings", "default_redirect"))
+        rules = tuple(
+            rule.model_copy(
+                update=self._target(
+                    (*at, "path_rules", number), f"path rule {rule.name!r}", rule, ("pool", "settings", "redirect")
+                )
+            )
+            for number, rule in enumerate(path_map.path_rules)
+        )
+        return path_map.model_copy(update={**update, "path_rules": rules})
+
+    def _target(
+        self, at: Location, title: str, owner: Rule | PathRule | PathMap, attributes: Sequence[str]
+    ) -> dict[str, Any]:
+        """What is to be changed of a rule, path rule or default, so that it leads to something."""
+        words = dict(zip(attributes, ("pools", "settings", "redirects", "path_maps"), strict=False))
+        found = [
+            (attribute, text)
+            for attribute, kind in words.items()
+            if (text := self._missing(kind, getattr(owner, attribute)))
+        ]
+        router = getattr(owner, "router", None)
+        given = {attribute for attribute in attributes if getattr(owner, attribute) is not None}
+        if not found and not router:
+            pool, settings = attributes[0], attributes[1]
+            if not given - {settings}:
+                found.append(("", "it leads nowhere"))
+            elif pool in given and settings not in given:
+                found.append(("", "it has a pool but no settings"))
+        if not found:
+            return {}
+        for attribute, text in found:
+            self._warn((*at, attribute) if attribute else at, f"{title} answers 502: {text}")
+        self._needs_nothing = True
+        result: dict[str, Any] = dict.fromkeys(attributes)
+        return result | {attributes[0]: self._nothing, attributes[1]: self._nothing}
+
+    def _settings(self, index: int, settings: BackendSettings) -> BackendSettings:
+        missing = self._missing("probes", settings.probe)
+        if not missing:
+            return settings
+        self._warn(("settings", index, "probe"), f"the default probe is used: {missing}")
+        return settings.model_copy(update={"probe": None})
+
+    # certificates
+
+    def _certificates(self, listeners: Sequence[HttpListener]) -> tuple[Certificate, ...]:
+        known = {item.name for item in self._gateway.certificates}
+        named = (name for listener in listeners if listener.protocol == "Https" for name in listener.certificates)
+        made = [
+            Certificate(name=name, unavailable="the document has none of that name")
+            for name in dict.fromkeys(named)
+            if name not in known
+        ]
+        return (*self._gateway.certificates, *made)
+
+    def _roots(self) -> tuple[TrustedRoot, ...]:
+        known = {item.name for item in self._gateway.trusted_roots}
+        named = (name for item in self._gateway.settings for name in item.trusted_root_certificates)
+        made = [
+            TrustedRoot(name=name, unavailable="the document has none of that name")
+            for name in dict.fromkeys(named)
+            if name not in known
+        ]
+        return (*self._gateway.trusted_roots, *made)
+
+
+_ONE = {
+    "listeners": "listener",
+    "pools": "pool",
+    "settings": "settings",
+    "probes": "probe",
+    "path_maps": "path map",
+    "redirects": "redirect",
+}
