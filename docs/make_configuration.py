@@ -121,29 +121,30 @@ ARM = """## ARM templates
 `resources` are searched for an Application Gateway: conditions, copy loops, symbolic names and nested deployments are
 followed, linked templates are not. Only what the gateway uses is evaluated, in objects only the members that are asked
 for. `reference()` is answered where the template itself says it: outputs of a deployment in the same file, a property
-that a resource sets. `uniqueString()`, `guid()` and `utcNow()` give stand-ins that never change. Of several gateways the
-first is read; the others are named, and overrides `gateway: NAME` choose one. One whose `condition` is false is read where
-there is no other. Values of secure parameters are never shown, values of parameters are held against what the template
-allows. Expressions that ask for too much work or room are refused, with the place.
+that a resource sets. `uniqueString()`, `guid()` and `utcNow()` give stand-ins that never change. Of several gateways
+the first is read; the others are named, and overrides `gateway: NAME` choose one. One whose `condition` is false is
+read where there is no other. Values of secure parameters are never shown, values of parameters are held against what
+the template allows. Expressions that ask for too much work or room are refused, with the place.
 
-Templates are read as they stand in repositories, so what is missing does not stop the start. Each is a warning that names
-the place, what is done instead, and the override that settles it; `gatewayctl check --strict` takes warnings for errors.
+Templates are read as they stand in repositories, so what is missing does not stop the start. Each is a warning that
+names the place, what is done instead, and the override that settles it; `gatewayctl check --strict` takes warnings for
+errors. In one's own compact YAML all of this is an error.
 
-| Missing | What is done |
-|---|---|
-| a value that only a deployment has: `reference()`, `listKeys()`, a parameter without value | where only a name or an id is made from it, nothing is needed; else as below |
-| address of a member | the member is a name under `.invalid` that says what it is; it is down, and `--map-backend` can map it |
-| host name of a listener, of settings or of a probe | such a name |
-| port or protocol of a listener; paths of a path rule | the listener with its rule, or the path rule, is left out |
-| port, protocol or path of settings; target of a redirect | what leads to it answers 502 |
-| protocol, path or port of a probe | the default probe is used |
-| data or password of a certificate, a placeholder for it, a Key Vault secret | handshakes that need it fail; backends that are verified against such a root are down |
-| other values | as if they were not given |
-| what an id names: pool, settings, redirect, path map | what leads to it answers 502; overrides for a pool or settings of that name make it |
-| what an id names: listener, probe, certificate, trusted root | the rule is left out; the default probe is used; as for a certificate without data |
-| all listeners or rules | nothing is served but the admin port |
-
-In one's own compact YAML all of this is an error.
+* A value that only a deployment has (`reference()`, `listKeys()`, a parameter without value): where only a name or an
+  id is made from it, nothing is needed. Else:
+    * the address of a member, the host name of a listener, of settings or of a probe is a name under `.invalid` that
+      says what it stands for; such a member is down, and `--map-backend` can map it;
+    * a listener whose port or protocol is not known is left out with its rule, and so is a path rule whose paths are
+      not known;
+    * what leads to settings whose port, protocol or path is not known answers 502, and so does a redirect whose target
+      is not known; instead of a probe whose protocol, path or port is not known there is the default probe;
+    * other values are as if they were not given.
+* A certificate in a Key Vault, or with a placeholder instead of data: HTTPS handshakes that need it fail, and backends
+  that are verified against such a root are down.
+* An id that names nothing: what leads to that pool, settings, redirect or path map answers 502, a rule without its
+  listener is left out, settings without their probe have the default one, a certificate or root is as above. Overrides
+  for a pool, settings, a probe, a certificate or a trusted root of that name make it.
+* No listeners or no rules: nothing is served but the admin port.
 
 Two listeners that differ only in their frontend address (public and private) cannot both be bound on one machine: the
 first is kept, the other is named in the report. `--map-port LISTENER=PORT` gives the second a port of its own.

@@ -15,6 +15,7 @@ from gateway.config.expressions import (
     ExpressionError,
     ExpressionLimit,
     Tree,
+    UnknownValue,
     is_expression,
     parse,
     unescape,
@@ -209,10 +210,17 @@ class Scope:
                 and isinstance(item, list)
                 and all(isinstance(loop, Map) and loop.find("count") for loop in item)
             ):
-                result.extend((str(self.resolve(loop.value("name"))), self.loop(loop), self) for loop in item)
+                result.extend((str(self.resolve(loop.value("name"))), self._loop_later(loop), self) for loop in item)
             else:
                 result.append((str(self.evaluate(key)) if is_expression(key) else key, item, self))
         return result
+
+    def _loop_later(self, loop: Map) -> Turns | Later:
+        """The turns of a loop, or what raises when it is asked for, where nobody knows how many there are."""
+        try:
+            return self.loop(loop)
+        except UnknownValue:
+            return Later(self.shared, lambda: View(self.loop(loop), self))
 
     def loop(self, loop: Map) -> Turns:
         """One property copy loop, as a list of (input, scope) pairs that `Turns` stands for."""

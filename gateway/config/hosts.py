@@ -50,7 +50,12 @@ class Wide:
         if self._all:
             return "every host" if later.host_names else ""
         find = self._hosts.find if self._hosts is not None else lambda host: None
-        return ", ".join(repr(host) for host in later.host_names if not _is_wildcard(host) and find(host))
+        return ", ".join(repr(host) for host in later.host_names if find(_example(host)))
+
+
+def _example(host: str) -> str:
+    """A host that a pattern stands for and hardly any other pattern does."""
+    return host.replace("*", "q7zk9").replace("?", "q")
 
 
 def _is_wildcard(host: str) -> bool:

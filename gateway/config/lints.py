@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gateway.config.findings import Finding, warning
@@ -11,12 +12,16 @@ from gateway.config.texts import is_address
 
 __all__ = ["lints", "targets"]
 
+_SOCKETS = re.compile(r"/(?:wss?|web-?sockets?|sockets?|socket\.io|signalr|hubs?)(?:/|\*|\Z)", re.IGNORECASE)
+"""Paths that servers which speak WebSocket are usually at."""
+
 
 def lints(gateway: Gateway) -> Iterator[Finding]:
     """All warnings of this module."""
     yield from _order(gateway)
     yield from _empty_pools(gateway)
     yield from _addresses(gateway)
+    yield from _probes(gateway)
 
 
 def targets(gateway: Gateway) -> Iterator[tuple[str, str | None, str | None]]:
@@ -79,6 +84,30 @@ def _addresses(gateway: Gateway) -> Iterator[Finding]:
         ]
         if found:
             yield warning(("settings", index), _unnamed(settings, sorted(set(found))))
+
+
+def _probes(gateway: Gateway) -> Iterator[Finding]:
+    """The default probe of backends that look as if they spoke WebSocket only: they answer 400 or 426, and are down."""
+    signs: dict[str, str] = {}
+    for rule in gateway.rules:
+        if rule.filters and rule.settings is not None:
+            signs.setdefault(rule.settings, f"rule {rule.name!r} has message filters")
+    for path_map in gateway.path_maps:
+        for path_rule in path_map.path_rules:
+            path = next(filter(_SOCKETS.match, path_rule.paths), None)
+            if path_rule.settings is not None and (path or path_rule.filters):
+                what = f"the path {path!r}" if path else "message filters"
+                signs.setdefault(path_rule.settings, f"path rule {path_rule.name!r} has {what}")
+    for index, settings in enumerate(gateway.settings):
+        if settings.web_socket_idle_timeout is not None:
+            signs.setdefault(settings.name, "they have 'webSocketIdleTimeout'")
+        if settings.probe is None and settings.name in signs:
+            yield warning(
+                ("settings", index),
+                f"settings {settings.name!r} seem to be for WebSocket ({signs[settings.name]}) and have no probe: the "
+                "default one asks for '/' and takes 200-399, a server that speaks WebSocket only answers 400 or 426 "
+                "and would be down; give a probe with a path that is answered, or with statusCodes [200-499]",
+            )
 
 
 def _unnamed(settings: BackendSettings, addresses: list[str]) -> str:

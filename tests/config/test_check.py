@@ -289,7 +289,7 @@ class CheckTests(unittest.SynchronousTestCase):
         """A pattern that is tried first takes exact hosts on its port; other ports, addresses and orders are fine."""
         names = ("www.x.test", "y.test", "*.w.x.test", "a.b.x.test")
         for wide, narrow, expected in (
-            ({}, {}, "answers for 'www.x.test', 'a.b.x.test' on port 80; give 'r1' a smaller priority number"),
+            ({}, {}, "answers for 'www.x.test', '*.w.x.test', 'a.b.x.test' on port 80; give 'r1' a smaller"),
             ({"port": 81}, {}, ""),
             ({"address": "127.0.0.1"}, {"address": "127.0.0.2"}, ""),
             ({"address": "127.0.0.1"}, {"address": "127.0.0.1"}, "answers for 'www.x.test'"),

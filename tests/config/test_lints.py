@@ -38,3 +38,40 @@ class LintTests(ConfigurationTestCase):
         self.assertIn("requests fail unless", found)
         for more in ("hostName: b.test", "sniName: b.test", "validateSNI: false"):
             self.assertEqual(self.lints(YAML.replace("Https", f"Https, {more}")), [])
+
+    def test_probe_of_websocket_servers(self) -> None:
+        """The default probe would find them down."""
+        path_map = """\
+pathMaps:
+  - name: m
+    defaultPool: chat
+    defaultSettings: d
+    pathRules: [{paths: [/x, /WS/*], pool: chat, settings: s}]
+"""
+        paths = YAML.replace("10.0.0.4, ", "").replace("protocol: Https", "port: 80")
+        paths = paths.replace("pool: chat, settings: s}", "pathMap: m}").replace("rules:", "  - {name: d}\nrules:")
+        paths += path_map
+        (found,) = self.lints(paths)
+        self.assertIn("line 6: settings[0]: settings 's' seem to be for WebSocket (path rule 'pathRule1' has", found)
+        self.assertIn("answers 400 or 426 and would be down; give a probe", found)
+        self.assertEqual(self.lints(paths.replace("/WS/", "/news/")), [])
+        idle = YAML.replace("10.0.0.4, ", "").replace("protocol: Https", "webSocketIdleTimeout: 600")
+        (found,) = self.lints(idle)
+        self.assertIn("they have 'webSocketIdleTimeout'", found)
+        probed = idle.replace("600", "600, probe: p") + "probes: [{name: p, path: /health}]"
+        self.assertEqual(self.lints(probed), [])
+
+    def test_unreachable_rules(self) -> None:
+        """A rule that another one takes all requests from, hosts and patterns."""
+        text = """\
+listeners:
+  - {name: wide, port: 80, hostName: "*.a.test"}
+  - {name: narrow, port: 80, hostNames: [b.a.test, "*.c.a.test", other.test]}
+pools: [{name: chat, backends: [a.test]}]
+rules:
+  - {name: first, listener: wide, pool: chat, priority: 1}
+  - {name: second, listener: narrow, pool: chat, priority: 2}
+"""
+        (found,) = self.lints(text)
+        self.assertIn("rule 'first' is tried first and answers for 'b.a.test', '*.c.a.test' on port 80", found)
+        self.assertEqual(self.lints(text.replace("priority: 1}", "priority: 3}")), [])

@@ -148,6 +148,14 @@ class UnknownTests(ConfigurationTestCase):
         )
         self.assertEqual(self.noted(document, "one turn of this loop is read until then").name, "g0")
 
+    def test_property_copies(self) -> None:
+        """Only the collection that such a loop makes is not known."""
+        loop = {"name": "probes", "count": "[length(parameters('x'))]", "input": child("p", path="/")}
+        document = template([gateway(copy=[loop])], parameters={"x": {"type": "array"}})
+        made = self.noted(document, "resources[0].properties.probes: the parameter 'x' has no value")
+        self.warned("until then nothing of it is read")
+        self.assertEqual(len(made.rules), 1)
+
     def test_mistakes(self) -> None:
         """What is wrong stays wrong: names that are not declared, functions that are not there, types."""
         for expression, words in {

@@ -30,6 +30,8 @@ VALUES = st.recursive(
     max_leaves=3,
 )
 OPTIONS = st.dictionaries(NAMES, VALUES, max_size=2)
+STRATEGY = st.builds(model.Strategy, strategy=NAMES, options=OPTIONS)
+STRATEGIES = st.lists(STRATEGY, max_size=2).map(tuple)
 SECONDS = st.one_of(st.integers(1, 300), st.floats(0.001, 300))
 
 
@@ -49,7 +51,10 @@ def gateways(draw: Any) -> model.Gateway:
         connect_host=some(HOSTS), connect_port=some(st.integers(1, 65535)),
     )  # fmt: skip
     pools = tuple(
-        model.Pool(name=name, members=tuple(draw(st.lists(members, max_size=3))), selector_options=draw(OPTIONS))
+        model.Pool(
+            name=name, members=tuple(draw(st.lists(members, max_size=3))), selector=draw(NAMES),
+            selector_options=draw(OPTIONS), discovery=draw(some(STRATEGY)),
+        )
         for name in unique(draw, 3)
     )
     probes = tuple(
@@ -70,15 +75,23 @@ def gateways(draw: Any) -> model.Gateway:
                 request_timeout=st.integers(1, 86400), probe=some(st.sampled_from([item.name for item in probes])),
                 cookie_based_affinity=st.sampled_from(["Enabled", "Disabled"]), host_name=some(HOSTS),
                 path=some(st.just("/p")), validate_sni=st.booleans(),
+                affinity_cookie_name=some(st.just("c")), web_socket_idle_timeout=some(st.integers(1, 86400)),
+                trusted_root_certificates=st.sampled_from([(), ("root",), ("root", "gone")]),
+                dedicated_backend_connection=st.booleans(), sni_name=some(st.just("s.test")),
                 connection_draining=st.builds(model.ConnectionDraining, enabled=st.booleans()),
             )
         )
         for name in unique(draw, 3)
     )  # fmt: skip
-    certificates = (model.Certificate(name="site", data="AAAA", password=draw(some(WORDS))),)
+    certificates = (
+        model.Certificate(name="site", data="AAAA", password=draw(some(WORDS))),
+        model.Certificate(name="gone", key_vault_secret_id=draw(some(NAMES)), unavailable=draw(NAMES)),
+    )
+    roots = (model.TrustedRoot(name="root", data="AAAA"), model.TrustedRoot(name="gone", unavailable=draw(NAMES)))
     listeners = tuple(
         model.HttpListener(
-            name=name, port=8000 + index, protocol="Https" if draw(st.booleans()) else "Http", certificates=("site",),
+            name=name, port=8000 + index, protocol="Https" if draw(st.booleans()) else "Http",
+            certificates=draw(st.sampled_from([("site",), ("gone",), ("gone", "site")])), middleware=draw(STRATEGIES),
             host_names=draw(st.sampled_from([(), ("a.test",), ("*.b.test", "c.test")])),
         )
         for index, name in enumerate(unique(draw, 3))
@@ -87,7 +100,10 @@ def gateways(draw: Any) -> model.Gateway:
     redirect = model.Redirect(name="away", target_url="https://x.test/", include_path=draw(st.booleans()))
     pool, chosen = draw(target)
     path_rules = (
-        model.PathRule(name="1", paths=("/a/*", "/b"), pool=pool, settings=chosen),
+        model.PathRule(
+            name="1", paths=("/a/*", "/b"), pool=pool, settings=chosen, middleware=draw(STRATEGIES),
+            filters=draw(STRATEGIES),
+        ),
         model.PathRule(name="two", paths=("/c/*",), redirect="away"),
     )
     path_map = model.PathMap(name="map", default_pool=pool, default_settings=chosen, path_rules=path_rules)
@@ -97,11 +113,13 @@ def gateways(draw: Any) -> model.Gateway:
         where = draw(
             st.sampled_from([{"pool": pool, "settings": chosen}, {"path_map": "map"}, {"redirect": "away"}])
         )
-        rules.append(model.Rule(name=f"r{index}", listener=listener.name, priority=index + 1, **where))
+        added = {"middleware": draw(STRATEGIES), "filters": draw(STRATEGIES), "router": draw(some(STRATEGY))}
+        rules.append(model.Rule(name=f"r{index}", listener=listener.name, priority=index + 1, **where, **added))
     limits = draw(st.builds(model.Limits, head_timeout=SECONDS, max_body_bytes=some(st.integers(0, 1 << 40))))
     made = model.Gateway(
         name=draw(NAMES), listeners=listeners, rules=tuple(rules), pools=pools, settings=backend_settings,
         probes=probes, path_maps=(path_map,), redirects=(redirect,), certificates=certificates, limits=limits,
+        trusted_roots=roots, middleware=draw(STRATEGIES), observers=draw(STRATEGIES),
     )  # fmt: skip
     return made.model_copy(update={"not_honoured": tuple(unserved(made))})
 
@@ -115,6 +133,15 @@ class RoundTripTests(unittest.SynchronousTestCase):
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory, "c.yaml")
             path.write_text(write_compact(gateway, "a\nb"), encoding="utf-8")
+            self.assertEqual(load(path), gateway)
+
+
+    def test_nothing(self) -> None:
+        """That there is nothing to serve is said."""
+        gateway = model.Gateway()
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory, "c.yaml")
+            path.write_text(write_compact(gateway), encoding="utf-8")
             self.assertEqual(load(path), gateway)
 
 
