@@ -68,6 +68,7 @@ class ResourceReader:
         name = members.get("name")
         if name is not None and isinstance(name.name(), str):
             draft.put("name", str(name.name()), name.place)
+        self._settle(start, "it is called 'gateway'")
         objects = self._objects(draft, members)
         for key, collection in COLLECTIONS.items():
             if key in objects and key != "pathrules":
@@ -113,6 +114,9 @@ class ResourceReader:
                 if not merged:
                     continue
                 title = merged["name"].name() if "name" in merged else None
+                if title is None and "name" in merged and merged["name"].unknown:
+                    title = f"{merged['name'].unknown}-{len(listed) + 1}"
+                    self._settle(begin, f"it is called {title!r}")
                 if title is None and "id" in merged and isinstance(merged["id"].name(), str):
                     title = reference_name(merged["id"].name())
                 if not isinstance(title, (str, int)) or title == "":

@@ -68,6 +68,16 @@ class LoadTests(ConfigurationTestCase):
             load(path)
         self.assertIn("the file has more than 16 MiB", str(caught.exception))
 
+    def test_several_unreadable(self) -> None:
+        """Each is named, with what is wrong in the files that can be read."""
+        overrides = self.write("prots: {}", "o.yaml")
+        with self.assertRaises(ConfigurationError) as caught:
+            load("/nonexistent/c", parameters=["/nonexistent/p", "/nonexistent/q"], overrides=overrides, map_ports=["x"])
+        found = [str(problem) for problem in caught.exception.problems]
+        for words in ("o.yaml: prots: unknown key; did you mean 'ports'?", "command line: --map-port: found 'x'",
+                      "/nonexistent/p: cannot read", "/nonexistent/q: cannot read", "/nonexistent/c: cannot read"):
+            self.assertEqual(sum(words in text for text in found), 1, (words, found))
+
     def test_not_a_configuration(self) -> None:
         """Documents of another kind are told what was expected."""
         for document, message in (

@@ -148,6 +148,14 @@ class UnknownTests(ConfigurationTestCase):
         )
         self.assertEqual(self.noted(document, "one turn of this loop is read until then").name, "g0")
 
+    def test_names(self) -> None:
+        """Names of which not even a stand-in can be made."""
+        odd = "[split(parameters('x'), '-')[3]]"
+        made = self.unknown("until then it is called 'x-1'", probes=[child(odd, protocol="Http", path="/")])
+        self.assertEqual(made.probes[0].name, "x-1")
+        document = template([gateway("literal") | {"name": odd}], parameters={"x": {"type": "string"}})
+        self.assertEqual(self.noted(document, "until then it is called 'gateway'").name, "gateway")
+
     def test_property_copies(self) -> None:
         """Only the collection that such a loop makes is not known."""
         loop = {"name": "probes", "count": "[length(parameters('x'))]", "input": child("p", path="/")}

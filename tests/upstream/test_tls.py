@@ -209,6 +209,9 @@ class AcceptedTests(SynchronousTestCase):
         self.addCleanup(forget)
         tls = backend_tls(settings(trusted_root_certificates=()), "m", "api.example", {})
         self.assertAccepted(tls, server_context(CA.issue(names=["api.example"])))
+        # where a root is named and unavailable nothing is trusted, also not what the platform trusts
+        tls = backend_tls(settings(), "m", "api.example", {"ours": ()})
+        self.assertIsNotNone(shake(tls, server_context(CA.issue(names=["api.example"]))).client_error)
 
 
 class RefusedTests(SynchronousTestCase):
