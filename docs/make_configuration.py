@@ -140,9 +140,10 @@ errors. In one's own compact YAML all of this is an error.
       is not known; instead of a probe whose protocol, path or port is not known there is the default probe;
     * other values are as if they were not given.
 * A certificate in a Key Vault, or with a placeholder instead of data: HTTPS handshakes that need it fail, and backends
-  that are verified against such a root are down.
+  that are verified against such a root are down; clients with certificates of such an authority get 400.
 * An id that names nothing: what leads to that pool, settings, redirect or path map answers 502, a rule without its
-  listener is left out, settings without their probe have the default one, a certificate or root is as above. Overrides
+  listener is left out, settings without their probe have the default one, a certificate or root is as above; a profile
+  trusts no client. Overrides
   for a pool, settings, a probe, a certificate or a trusted root of that name make it.
 * No listeners or no rules: nothing is served but the admin port.
 

@@ -38,7 +38,14 @@ def tls_findings(gateway: Gateway, refer: _Refer) -> Iterator[tuple[Location, st
         if refer(at, "ssl_profiles", listener.ssl_profile) and listener.protocol != "Https":
             yield at, f"listener {listener.name!r} is not Https, so that the profile has no effect", "warning"
     for index, authority in enumerate(gateway.trusted_client_certificates):
-        if not authority.data and not authority.file:
+        if authority.unavailable is not None:
+            sentence = f"trusted client certificate {authority.name!r} is not there: {authority.unavailable}"
+            yield (
+                ("trusted_client_certificates", index),
+                f"{sentence}; until it is, clients with its certificates get 400",
+                "warning",
+            )
+        elif not authority.data and not authority.file:
             yield ("trusted_client_certificates", index), "it has neither 'data' nor 'file'", "error"
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from gateway.config import model
 from gateway.config.tree import Map, Place, Seq, line_of
 
-__all__ = ["Draft", "Location", "attribute_of", "location_of", "place_of"]
+__all__ = ["MODEL_KEYS", "Draft", "Location", "attribute_of", "location_of", "place_of"]
 
 Location = tuple[str | int, ...]
 
@@ -59,6 +59,8 @@ def _classes(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
 _FIELDS = [entry for cls in _classes(model.Gateway) for entry in cls.model_fields.items()]
 _SNAKE = {field.alias or name: name for name, field in _FIELDS}
 _CAMEL = {name: alias for alias, name in _SNAKE.items()}
+MODEL_KEYS = frozenset(name.casefold() for name in _SNAKE)
+"""All keys of the compact spelling, folded."""
 _FREE = {name for name, field in _FIELDS if get_origin(field.annotation) is dict}
 """Attributes whose keys are the user's, not the model's."""
 

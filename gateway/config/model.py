@@ -99,6 +99,7 @@ class TrustedClientCertificate(_Named):
 
     data: str | None = Field(default=None, description="PEM, or that in base64.")
     file: str | None = Field(default=None, description="PEM file.")
+    unavailable: str | None = Field(default=None, description="Why there is none: clients cannot be verified against it.")
 
 
 class SslProfile(_Named):

@@ -25,7 +25,7 @@ from gateway.config.arm_tables import (
 from gateway.config.cursor import Cursor
 from gateway.config.draft import Draft
 from gateway.config.tree import nearest, show
-from gateway.config.unknown import HOSTS, UNUSABLE, Needed, stand_in_host
+from gateway.config.unknown import HOSTS, TRUSTED, UNUSABLE, Needed, stand_in_host
 
 __all__ = ["ResourceReader", "is_placeholder", "reference_name"]
 
@@ -157,7 +157,7 @@ class ResourceReader:
             self._note_pool(members, title)
         if key == "httplisteners":
             self._listener(draft, members, title)
-        if key in ("sslcertificates", "trustedrootcertificates"):
+        if key in ("sslcertificates", "trustedrootcertificates", "trustedclientcertificates"):
             _note_absence(draft)
         return draft
 
@@ -177,6 +177,9 @@ class ResourceReader:
         if value is None and cursor.unknown and field.target in HOSTS:
             value = stand_in_host(cursor.stand_in())
             self._settle(start, f"{value!r} stands for it")
+        if value is None and cursor.unknown and field.target in TRUSTED:
+            value = [cursor.unknown] if field.kind == "refs" else cursor.unknown
+            self._settle(start, "nothing is trusted in its place")
         if value is not None:
             draft.put(field.target, value, cursor.place)
         elif self._failed(start):
@@ -315,6 +318,7 @@ class ResourceReader:
                 return None
             holder = found["id"]
             identifier = holder.name()
+            cursor.unknown = cursor.unknown or holder.unknown
         cursor.place = holder.place
         if identifier is None or identifier == "":
             return None
@@ -330,6 +334,7 @@ class ResourceReader:
         names: list[str] = []
         for item in cursor.items() if isinstance(cursor.peek(), list) else (cursor,):
             name = self._reference(item, field.collection)
+            cursor.unknown = cursor.unknown or item.unknown
             if name:
                 draft.places[(field.target, len(names))] = item.place
                 names.append(name)

@@ -23,8 +23,12 @@ from gateway.config.model import (
     Pool,
     Redirect,
     Rule,
+    SslPolicy,
+    SslProfile,
+    TrustedClientCertificate,
     TrustedRoot,
 )
+from gateway.config.tls_policies import TLS13, policy_problems
 from gateway.config.tree import nearest
 
 __all__ = ["NOTHING", "Salvaged", "salvage"]
@@ -84,6 +88,8 @@ class _Salvage:
             "path_maps": tuple(self._path_map(index, item) for index, item in enumerate(self._gateway.path_maps)),
             "certificates": self._certificates(listeners),
             "trusted_roots": self._roots(),
+            **self._client_certificates(),
+            "ssl_policy": self._policy(("ssl_policy",), self._gateway.ssl_policy),
             "pools": self._gateway.pools,
         }
         if self._needs_nothing:
@@ -224,6 +230,49 @@ class _Salvage:
             if name not in known
         ]
         return (*self._gateway.certificates, *made)
+
+    def _client_certificates(self) -> dict[str, Any]:
+        """Profiles, and who is trusted by them: a profile that is not there trusts nobody."""
+        profiles = {item.name: item for item in self._gateway.ssl_profiles}
+        for index, listener in enumerate(self._gateway.listeners):
+            name = listener.ssl_profile
+            if name is not None and name not in profiles and index not in self._removed.get("listeners", ()):
+                profiles[name] = SslProfile(name=name, trusted_client_certificates=(self._nothing,))
+                self._warn(
+                    ("listeners", index, "ssl_profile"),
+                    f"listener {listener.name!r} answers 400: there is no profile {name!r}, which says who is trusted; "
+                    "correct the id or add what it names",
+                )
+        made = tuple(
+            item.model_copy(update={"ssl_policy": self._policy(("ssl_profiles", index, "ssl_policy"), item.ssl_policy)})
+            for index, item in enumerate(profiles.values())
+        )
+        known = {item.name for item in self._gateway.trusted_client_certificates}
+        named = dict.fromkeys(name for item in made for name in item.trusted_client_certificates)
+        missing = tuple(
+            TrustedClientCertificate(name=name, unavailable="the document has none of that name")
+            for name in named
+            if name not in known
+        )
+        return {
+            "ssl_profiles": made,
+            "trusted_client_certificates": (*self._gateway.trusted_client_certificates, *missing),
+        }
+
+    def _policy(self, at: Location, policy: SslPolicy | None) -> SslPolicy | None:
+        """A policy as Azure understands it: without a name it is the usual one, suites that cannot be used are not."""
+        if policy is None:
+            return None
+        wrong = {attribute for attribute, _ in policy_problems(policy)}
+        if wrong == {"policy_name"} and not policy.policy_name and "TLSv1_2" not in policy.disabled_ssl_protocols:
+            self._warn(at, "no policy is named: the gateway's own applies (TLS 1.2 and 1.3)")
+            return None
+        left = tuple(suite for suite in policy.cipher_suites if suite not in TLS13)
+        if policy.policy_type == "Custom" and len(left) < len(policy.cipher_suites):
+            others = ", ".join(suite for suite in policy.cipher_suites if suite in TLS13)
+            self._warn((*at, "cipher_suites"), f"{others}: left out, for TLS 1.3 needs policyType CustomV2")
+            return policy.model_copy(update={"cipher_suites": left})
+        return policy
 
     def _roots(self) -> tuple[TrustedRoot, ...]:
         known = {item.name for item in self._gateway.trusted_roots}

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.config import arm_tables
 from gateway.config.compact import COMPACT_KEYS, CompactReader
 from gateway.config.cursor import Cursor
-from gateway.config.draft import Draft
+from gateway.config.draft import MODEL_KEYS, Draft
 from gateway.config.evaluator import Scope, Shared
 from gateway.config.lenient_json import read_json
 from gateway.config.overrides import OverridesFile, unmatched
@@ -28,7 +28,8 @@ _MAX_YAML = 4 << 20
 _MAX_SEARCH = 12
 _MAX_GATEWAYS = 200
 _ARM_KEYS = frozenset(arm_tables.COLLECTIONS) | {"frontendports", "gatewayipconfigurations", "frontendipconfigurations"}
-_SHARED_KEYS = {"probes", "pathrules", "trustedrootcertificates"}  # also in compact objects
+_AZURES_KEYS = _ARM_KEYS - MODEL_KEYS
+"""Those that no object of a compact document has."""
 _FORMS = (
     "expected an ARM template, an exported Application Gateway, its 'properties' (httpListeners, …) "
     "or a compact configuration (listeners, pools, rules)"
@@ -183,8 +184,7 @@ def _name(cursor: Cursor) -> str:
 def _is_gateway(node: Map) -> bool:
     inner = node.value("properties")
     for candidate in (node, inner if isinstance(inner, Map) else Map()):
-        found = {key.casefold() for key in candidate} & _ARM_KEYS - _SHARED_KEYS
-        if found:
+        if {key.casefold() for key in candidate} & _AZURES_KEYS:
             return True
     return False
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["HOSTS", "UNUSABLE", "Needed", "stand_in_host"]
+__all__ = ["HOSTS", "TRUSTED", "UNUSABLE", "Needed", "stand_in_host"]
 
 
 class Needed(NamedTuple):
@@ -36,6 +36,9 @@ UNUSABLE = {
 
 HOSTS = frozenset({"host_name", "sni_name", "host"})
 """Attributes that hold the name of one host."""
+
+TRUSTED = frozenset({"ssl_profile", "trusted_client_certificates", "trusted_root_certificates"})
+"""Attributes that name who is trusted: a name that is not known is one that nothing has, not the lack of a name."""
 
 _ODD = re.compile(r"[^a-z0-9.-]+")
 _LABEL = 63

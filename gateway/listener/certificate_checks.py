@@ -53,7 +53,7 @@ def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> l
             problems.extend(lifetime_problems(f"{path}.{'file' if root.file else 'data'}", roots or (), now))
     for number, authority in enumerate(gateway.trusted_client_certificates):
         path = f"trustedClientCertificates[{number}]"
-        if authority.file or authority.data:
+        if authority.unavailable is None and (authority.file or authority.data):
             found_there = _try(load_authorities, authority, path, problems, authority.name in _asked(gateway))
             problems.extend(lifetime_problems(f"{path}.{'file' if authority.file else 'data'}", found_there or (), now))
     for number, listener in enumerate(gateway.listeners):
@@ -97,7 +97,7 @@ def load_terms(gateway: model.Gateway) -> dict[str, Terms]:
     uploads = {
         authority.name: load_authorities(authority, f"trustedClientCertificates[{number}]")
         for number, authority in enumerate(gateway.trusted_client_certificates)
-        if authority.name in asked
+        if authority.name in asked and authority.unavailable is None
     }
     return terms_of(
         gateway,

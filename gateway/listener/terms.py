@@ -108,7 +108,8 @@ def terms_of(
 ) -> dict[str, Terms]:
     """The terms of each listener by its name; listeners with the same policy and profile have the same object.
 
-    ``authorities``: for each profile with client certificates what each upload holds, its root and intermediates.
+    ``authorities``: for each profile with client certificates what each upload holds, its root and intermediates;
+    those that are unavailable are not among them.
     """
     profiles = {profile.name: profile for profile in gateway.ssl_profiles}
     made: dict[str | None, Terms] = {None: _terms(gateway.ssl_policy, None)}
@@ -133,8 +134,8 @@ def _terms(policy: model.SslPolicy | None, authorities: Authorities | None) -> T
 def _authorities(
     profile: model.SslProfile, uploads: Sequence[Sequence[x509.Certificate]]
 ) -> Authorities | None:
-    if not uploads:
-        return None
+    if not profile.trusted_client_certificates:
+        return None  # but where some are named and none is there, nobody is trusted
     wanted = profile.client_auth_configuration
     issuers = [lowest(upload).subject for upload in uploads] if wanted.verify_client_cert_issuer_dn else []
     every = [certificate for upload in uploads for certificate in upload]

@@ -72,7 +72,8 @@ class LoadTests(ConfigurationTestCase):
         """Each is named, with what is wrong in the files that can be read."""
         overrides = self.write("prots: {}", "o.yaml")
         with self.assertRaises(ConfigurationError) as caught:
-            load("/nonexistent/c", parameters=["/nonexistent/p", "/nonexistent/q"], overrides=overrides, map_ports=["x"])
+            files = ["/nonexistent/p", "/nonexistent/q"]
+            load("/nonexistent/c", parameters=files, overrides=overrides, map_ports=["x"])
         found = [str(problem) for problem in caught.exception.problems]
         for words in ("o.yaml: prots: unknown key; did you mean 'ports'?", "command line: --map-port: found 'x'",
                       "/nonexistent/p: cannot read", "/nonexistent/q: cannot read", "/nonexistent/c: cannot read"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.config.model import Gateway
+from gateway.listener.certificate_checks import load_terms
+from gateway.preflight import checks
 from tests.config.arm import child
 from tests.config.support import ConfigurationTestCase, properties
 
@@ -91,6 +93,43 @@ class SalvageTests(ConfigurationTestCase):
         gateway = self.noted(document, "trusted root 'root' is not there: the document has none of that name")
         self.warned("until it is, backends that are verified against it are down")
         self.assertEqual(gateway.settings[0].trusted_root_certificates, ("root",))
+
+    def secure(self, **members: Any) -> dict[str, Any]:
+        document = properties() | members
+        document["httpListeners"][0]["properties"] |= {"protocol": "Https", "sslProfile": {"id": "profile"}}
+        return document
+
+    def test_profiles(self) -> None:
+        """A profile that is not there trusts nobody, rather than everybody; so does one whose authorities are not."""
+        gateway = self.noted(self.secure(), "listener 'web' answers 400: there is no profile 'profile'")
+        (profile,), (authority,) = gateway.ssl_profiles, gateway.trusted_client_certificates
+        self.assertEqual(profile.trusted_client_certificates, (authority.name,))
+        self.assertIsNotNone(authority.unavailable)
+        profiles = [child("profile", trustedClientCertificates=[{"id": "ca"}])]
+        gateway = self.noted(
+            self.secure(sslProfiles=profiles),
+            "trusted client certificate 'ca' is not there: the document has none of that name; until it is, clients",
+        )
+        self.assertEqual(gateway.ssl_profiles[0].trusted_client_certificates, ("ca",))
+        self.assertIsNotNone(load_terms(gateway)["web"].authorities)
+        placeholder = [child("ca", data="****")]
+        gateway = self.load(self.secure(sslProfiles=profiles, trustedClientCertificates=placeholder), checks=checks())
+        reason = gateway.trusted_client_certificates[0].unavailable
+        self.assertEqual(reason, "its data is a placeholder and no certificate")
+
+    def test_policies(self) -> None:
+        """Without a name the policy is the usual one; suites that cannot be agreed on are left out."""
+        document = properties() | {"sslPolicy": {"disabledSslProtocols": ["TLSv1_0"]}}
+        self.assertIsNone(self.noted(document, "sslPolicy: no policy is named: the gateway's own applies").ssl_policy)
+        document["sslPolicy"]["disabledSslProtocols"] = ["TLSv1_0", "TLSv1_1", "TLSv1_2"]
+        self.assertIn("sslPolicy.policyName: it is missing", self.refused_once(document))
+        suites = ["TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
+        custom = {"policyType": "Custom", "minProtocolVersion": "TLSv1_2", "cipherSuites": suites}
+        document["sslPolicy"] = custom
+        gateway = self.noted(document, "sslPolicy.cipherSuites: TLS_AES_128_GCM_SHA256: left out, for TLS 1.3 needs")
+        self.assertEqual(gateway.ssl_policy and gateway.ssl_policy.cipher_suites, (suites[1],))
+        document["sslPolicy"] = {"policyName": "AppGwSslPolicy2022"}
+        self.assertIn("did you mean 'AppGwSslPolicy20220101'?", self.refused_once(document))
 
     def test_same_requests(self) -> None:
         """Of two listeners that would get the same requests the first is kept, with its rule."""

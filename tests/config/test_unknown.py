@@ -103,6 +103,17 @@ class UnknownTests(ConfigurationTestCase):
         made = self.unknown("its data is not known here", httpListeners=listener, sslCertificates=certificates)
         self.assertEqual((made.certificates[0].data, made.certificates[0].password), (None, None))
 
+    def test_trust(self) -> None:
+        """Who is trusted is not made up: nobody is."""
+        odd = "[createObject('id', split(parameters('x'), '-')[3])]"
+        settings = [child("plain", port=80, protocol="Https", trustedRootCertificates=[odd])]
+        made = self.unknown("nothing is trusted in its place", backendHttpSettingsCollection=settings)
+        self.assertEqual(made.settings[0].trusted_root_certificates, ("x",))
+        self.assertIsNotNone(made.trusted_roots[0].unavailable)
+        listener = self.listener(protocol="Https", sslProfile=odd)
+        made = self.unknown("nothing is trusted in its place", httpListeners=listener)
+        self.assertEqual((made.listeners[0].ssl_profile, made.ssl_profiles[0].name), ("x", "x"))
+
     def test_rules(self) -> None:
         """Priority comes last; what the rule is for is read."""
         twice = [*self.listener(), child("tls", frontendPort={"id": "p81"}, protocol="Http")]

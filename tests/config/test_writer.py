@@ -88,10 +88,31 @@ def gateways(draw: Any) -> model.Gateway:
         model.Certificate(name="gone", key_vault_secret_id=draw(some(NAMES)), unavailable=draw(NAMES)),
     )
     roots = (model.TrustedRoot(name="root", data="AAAA"), model.TrustedRoot(name="gone", unavailable=draw(NAMES)))
+    policies = st.sampled_from(
+        [
+            None,
+            model.SslPolicy(policy_name="AppGwSslPolicy20220101S"),
+            model.SslPolicy(
+                policy_type="Custom", min_protocol_version="TLSv1_2",
+                cipher_suites=("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",),
+            ),
+        ]
+    )  # fmt: skip
+    clients = (
+        model.TrustedClientCertificate(name="ca", data="AAAA"),
+        model.TrustedClientCertificate(name="gone", unavailable=draw(NAMES)),
+    )
+    profiles = (
+        model.SslProfile(
+            name="profile", ssl_policy=draw(policies), trusted_client_certificates=("ca", "gone"),
+            client_auth_configuration=model.ClientAuthentication(verify_client_cert_issuer_dn=draw(st.booleans())),
+        ),
+    )  # fmt: skip
     listeners = tuple(
         model.HttpListener(
             name=name, port=8000 + index, protocol="Https" if draw(st.booleans()) else "Http",
             certificates=draw(st.sampled_from([("site",), ("gone",), ("gone", "site")])), middleware=draw(STRATEGIES),
+            ssl_profile=draw(st.sampled_from([None, "profile"])),
             host_names=draw(st.sampled_from([(), ("a.test",), ("*.b.test", "c.test")])),
         )
         for index, name in enumerate(unique(draw, 3))
@@ -119,6 +140,7 @@ def gateways(draw: Any) -> model.Gateway:
     made = model.Gateway(
         name=draw(NAMES), listeners=listeners, rules=tuple(rules), pools=pools, settings=backend_settings,
         probes=probes, path_maps=(path_map,), redirects=(redirect,), certificates=certificates, limits=limits,
+        ssl_policy=draw(policies), ssl_profiles=profiles, trusted_client_certificates=clients,
         trusted_roots=roots, middleware=draw(STRATEGIES), observers=draw(STRATEGIES),
     )  # fmt: skip
     return made.model_copy(update={"not_honoured": tuple(unserved(made))})

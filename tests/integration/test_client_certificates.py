@@ -27,7 +27,7 @@ class _Shower(Client):
 class StrictTests(GatewayTestCase):
     """``one.example`` wants certificates; ``two.example``, on the same port, does not."""
 
-    async def start(self) -> Running:
+    async def start(self, authority: dict[str, str] | None = None) -> Running:
         answers = await self.backend(Answers())
         with socket.socket() as sock:  # they share a port, which therefore needs a number
             sock.bind(("127.0.0.1", 0))
@@ -41,7 +41,7 @@ class StrictTests(GatewayTestCase):
             ],
             certificates=[CA.issue(names=[f"{name}.example"]).certificate(name) for name in ("one", "two")],
             ssl_profiles=[{"name": "strict", "trusted_client_certificates": ["clients"]}],
-            trusted_client_certificates=[{"name": "clients", "data": CLIENTS.pem.decode()}],
+            trusted_client_certificates=[{"name": "clients", **(authority or {"data": CLIENTS.pem.decode()})}],
             rules=[
                 {"name": f"rule-{name}", "listener": name, "pool": "pool", "settings": "settings"}
                 for name in ("one", "two")
@@ -63,6 +63,14 @@ class StrictTests(GatewayTestCase):
         self.assertEqual(400, await self.status(gateway, _Shower("one.example", CA.issue(common_name="me"))))
         outcome = await gateway.outcome(1)
         self.assertEqual("client_certificate", outcome.cause)
+
+    async def test_unavailable(self) -> None:
+        """Where the authorities are not there nobody is trusted, rather than everybody."""
+        gateway = await self.start({"unavailable": "a placeholder"})
+        mine = CLIENTS.issue(common_name="me")
+        for tls in (Client("one.example"), _Shower("one.example", mine)):
+            self.assertEqual(400, await self.status(gateway, tls))
+        self.assertEqual(200, await self.status(gateway, Client("two.example"), "two.example"))
 
     async def test_websocket(self) -> None:
         gateway = await self.start()
