@@ -143,8 +143,7 @@ errors. In one's own compact YAML all of this is an error.
   that are verified against such a root are down; clients with certificates of such an authority get 400.
 * An id that names nothing: what leads to that pool, settings, redirect or path map answers 502, a rule without its
   listener is left out, settings without their probe have the default one, a certificate or root is as above; a profile
-  trusts no client. Overrides
-  for a pool, settings, a probe, a certificate or a trusted root of that name make it.
+  trusts no client. Overrides for a pool, settings, a probe, a certificate or a trusted root of that name make it.
 * No listeners or no rules: nothing is served but the admin port.
 
 Two listeners that differ only in their frontend address (public and private) cannot both be bound on one machine: the
