@@ -46,7 +46,7 @@ rules:
 
 
 class Point(NamedTuple):
-    """``curve``: ``connections``, ``rules`` or ``backends``; ``micros``: processor time per GET; ``memory`` in bytes."""
+    """``curve``: ``connections``, ``rules`` or ``backends``; ``micros`` per GET; ``memory`` in bytes."""
 
     curve: str
     number: int
