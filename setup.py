@@ -98,12 +98,25 @@ setup(
         ],
         "gateway.selectors": [
             "round-robin = gateway.pools.round_robin:factory",
+            "weighted = gateway.pools.weighted:factory",
             "least-connections = gateway.pools.least_connections:factory",
+            "random-of-two = gateway.pools.random_of_two:factory",
+            "least-latency = gateway.pools.least_latency:factory",
+            "hash = gateway.pools.hashing:factory",
+            "address-hash = gateway.pools.address_hash:factory",
+            "sticky = gateway.pools.sticky:factory",
+            "priority = gateway.pools.priority:factory",
+            "slow-start = gateway.pools.slow_start:factory",
         ],
         "gateway.probes": [
             "http = gateway.health.http_probe:factory",
             "tcp = gateway.health.tcp_probe:factory",
             "websocket = gateway.health.websocket_probe:factory",
+        ],
+        "gateway.discovery": [
+            "static = gateway.discovery.static:factory",
+            "dns = gateway.discovery.dns:factory",
+            "file = gateway.discovery.file:factory",
         ],
     },
 )

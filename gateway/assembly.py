@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gateway.errors import ConfigurationError, Problem
 from gateway.health.defaults import probe_for
 from gateway.pools.pool import Pool
+from gateway.pools.sticky import application_gateway
 from gateway.routing.table import needed_pools
+from gateway.transport.deadlines import steady
 from gateway.upstream.tls import probe_tls
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, Strategy
+    from gateway.config.model import Pool as PoolModel
     from gateway.config.model import Probe as ProbeModel
     from gateway.health.monitor import HealthMonitor
-    from gateway.interfaces import IMiddleware, IRoad
+    from gateway.interfaces import IDiscovery, IMiddleware, IRoad
     from gateway.pools.backend import Loads
     from gateway.registry import Registry
     from gateway.services import Services
     from gateway.upstream.tls import Roots
 
-__all__ = ["Place", "check_strategies", "make_middleware", "make_pools", "uses", "watch_pools"]
+__all__ = [
+    "Place", "check_strategies", "make_discoveries", "make_middleware", "make_pools", "uses", "watch_pools",
+]  # fmt: skip
 
 Place = tuple[str, ...]
 """Where strategies are listed: ``()`` gateway, ``("listener", name)``, ``("rule", name)``, ``("path", map, "0")``."""
@@ -47,17 +52,44 @@ def make_pools(registry: Registry, model: Gateway, services: Services, loads: Lo
             "gateway.selectors",
             pool.selector,
             pool.selector_options,
-            services._replace(settings=settings),
+            services._replace(model=model, pool=name, settings=settings),
             f"{path}.selector",
             f"{path}.selectorOptions",
         )
+        if settings.cookie_based_affinity == "Enabled":
+            selector = application_gateway(selector, name, settings, services.secret)
         least = probe_for(model, settings).min_servers
         return Pool(
-            name, settings, pool.members, selector, loads=loads, min_servers=least, strategy=pool.selector,
-            passive=pool.passive_health,
+            name, settings, pool.members, selector,
+            loads=loads, min_servers=least, strategy=pool.selector, passive=pool.passive_health,
+            seconds=steady(services.clock),
         )  # fmt: skip
 
     return _all({pair: partial(make, *pair) for pair in needed_pools(model)})
+
+
+def make_discoveries(registry: Registry, model: Gateway, services: Services) -> dict[str, IDiscovery]:
+    """The discoveries of the pools that rules use, by pool name. Raises `ConfigurationError`."""
+    used = {name for name, _ in needed_pools(model)}
+
+    def make(number: int, pool: PoolModel, strategy: Strategy) -> IDiscovery:
+        path = f"pools[{number}].discovery"
+        given = services._replace(model=model, pool=pool.name)
+        made: IDiscovery = registry.build(
+            "gateway.discovery", strategy.strategy, strategy.options, given, path, f"{path}.options"
+        )
+        return made
+
+    return {
+        name: discovery
+        for (name, _), discovery in _all(
+            {
+                (pool.name, ""): partial(make, number, pool, pool.discovery)
+                for number, pool in enumerate(model.pools)
+                if pool.discovery is not None and pool.name in used
+            }
+        ).items()
+    }
 
 
 def watch_pools(
@@ -145,6 +177,11 @@ def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
         + [
             partial(check, "gateway.probes", probe.strategy, probe.options, f"probes[{number}]", "strategy")
             for number, probe in enumerate(model.probes)
+        ]
+        + [
+            partial(check, "gateway.discovery", found.strategy, found.options, f"pools[{number}].discovery", "")
+            for number, pool in enumerate(model.pools)
+            if (found := pool.discovery) is not None
         ]
         + [
             partial(check, "gateway.middleware", each.strategy, each.options, f"{path}[{number}]", "")

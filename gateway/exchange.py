@@ -318,7 +318,7 @@ class Exchange:
         lease = self._lease
         if lease is None:
             try:
-                lease = self._lease = route.pool.lease(self._head, self._tried)
+                lease = self._lease = route.pool.lease(self._head, self._tried, outcome)
             except GatewayError as error:
                 self._fail(outcome.error or error)
                 return

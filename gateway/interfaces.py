@@ -11,7 +11,8 @@ from __future__ import annotations
 from zope.interface import Attribute, Interface
 
 __all__ = [
-    "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "IClosing", "ILease", "IMiddleware", "IOutcomeObserver", "IPool",
+    "IAffinity", "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "IClosing", "IDiscovery", "ILatencyAware",
+    "ILease", "IMiddleware", "IOutcomeObserver", "IPeerSelector", "IPool",
     "IProbe", "IRoad", "IRouter", "ISelector", "ISession", "IStrategyFactory", "ITunnel", "IUpstreamListener",
 ]  # fmt: skip
 
@@ -122,6 +123,34 @@ class ISelector(Interface):
         """
 
 
+class IPeerSelector(ISelector):
+    """A selector that also wants to know who asks.
+
+    The head does not say it, and most selectors do not care; so it is a capability of its own, and the others do not
+    pay for it.  `select` is still there, for callers that do not know the peer.
+    """
+
+    def select_for(candidates, head, peer):
+        """As `select`, which the pool then does not call. ``peer`` is the client's `Peer`, as its connection says."""
+
+
+class IAffinity(ISelector):
+    """A selector that leaves a mark with the client, so that its next request comes to the same backend."""
+
+    def mark(backend, head, secure):
+        """Return field lines to add to the response, or ``()``.
+
+        Called for each final response and for the 101 of an upgrade that ``backend`` has sent to the request ``head``;
+        never for replies that the gateway makes itself.  ``secure`` says that the client came over TLS.
+        """
+
+
+class ILatencyAware(Interface):
+    """A capability of selectors: the pool measures response times, which `IBackend.latency` shows. Else it does not."""
+
+    decay = Attribute("Seconds after which an old response time counts for a third (``float``).")
+
+
 class IBackend(Interface):
     """One member of a pool, as selectors and observers see it."""
 
@@ -131,12 +160,15 @@ class IBackend(Interface):
     connect_host = Attribute("Where to connect to: ``host`` unless an override maps it (``str``).")
     connect_port = Attribute("Where to connect to (``int``).")
     weight = Attribute("Relative share, 1 or more (``int``).")
+    priority = Attribute("Group for failover, 0 is used first (``int``).")
     active = Attribute("Leases that are out: exchanges and sessions in progress (``int``).")
     healthy = Attribute("Its probes find it healthy, and its traffic has not ejected it (``bool``).")
     state = Attribute("``unknown``, ``up``, ``down`` or ``draining`` (``str``).")
     reason = Attribute("Why it is in that state, a sentence for the operator (``str``).")
     ejected = Attribute("Why traffic keeps it out for a while, see `PassiveHealth`; empty if it does not (``str``).")
     ejections = Attribute("How often traffic has ejected it (``int``).")
+    since = Attribute("When it came into that state, in monotonic seconds (``float``).")
+    latency = Attribute("`gateway.pools.latency.Latency` where the selector is `ILatencyAware`, else ``None``.")
 
 
 class ILease(Interface):
@@ -157,13 +189,35 @@ class IPool(Interface):
     name = Attribute("The pool's name (``str``).")
     settings = Attribute("`gateway.config.model.BackendSettings`.")
     backends = Attribute("All members, a tuple of `IBackend`.")
+    middleware = Attribute("`IMiddleware` that every request to it passes through, after that of its route (a tuple).")
 
-    def lease(head, tried=()):
+    def lease(head, tried=(), outcome=None):
         """Choose a backend and count it; return an `ILease`.
 
-        ``tried`` are backends that this exchange has tried already.  Raises
+        ``tried`` are backends that this exchange has tried already; ``outcome`` is what is known of the exchange, for
+        a selector that is an `IPeerSelector`.  Raises
         `gateway.errors.NoHealthyBackend` where none is left, and `gateway.errors.PluginFailed` where the selector fails.
         """
+
+
+class IDiscovery(Interface):
+    """Tells a pool who its members are, and when that changes."""
+
+    def start(found):
+        """Begin. Called once, when the gateway starts.
+
+        Call ``found(members)`` whenever the members have changed, with all of them (`gateway.config.model.Member`); those
+        that the configuration lists belong to the pool in any case and need not be among them.  It may be called
+        within `start`, never raises, and compares for itself.  Members that stay keep their connections, sessions and
+        health; those that are gone get no new requests.  Where nothing can be found out, do not call it: the last good
+        members stay.
+
+        Return ``None``, or a Deferred that fires after the first attempt, whatever came of it: the gateway is not
+        ready before.
+        """
+
+    def stop():
+        """End, and let go of timers and connections. May return a Deferred. ``found`` does nothing from now on."""
 
 
 class IProbe(Interface):

@@ -129,6 +129,7 @@ class Passage:
         if head.status < 200:
             client.respond(head, data, end)
             return
+        self.context.backend = self._exchange.outcome.backend
         try:
             head = self._outward(head)
             self._find_encoders(head)
@@ -157,6 +158,7 @@ class Passage:
 
     def switching(self, head: ResponseHead) -> ResponseHead:
         """The 101 of an upgrade. Raises a `GatewayError` where it cannot be passed on."""
+        self.context.backend = self._exchange.outcome.backend
         try:
             return self._outward(head)
         except GatewayError:

@@ -18,14 +18,15 @@ from pydantic import BaseModel, ValidationError
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import Interface
+from zope.interface import Interface, providedBy
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
-from gateway.assembly import check_strategies, make_middleware, make_pools, watch_pools
+from gateway.assembly import check_strategies, make_discoveries, make_middleware, make_pools, watch_pools
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import (
     IClosing,
+    IDiscovery,
     IMiddleware,
     IOutcomeObserver,
     IProbe,
@@ -37,7 +38,7 @@ from gateway.services import Services
 
 if TYPE_CHECKING:
     from gateway.assembly import Place
-    from gateway.config.model import Gateway
+    from gateway.config.model import Gateway, Strategy
     from gateway.health.monitor import HealthMonitor
     from gateway.interfaces import IRoad
     from gateway.pools.backend import Loads
@@ -63,6 +64,7 @@ GROUPS: Mapping[str, Group] = {
     "gateway.middleware": Group("middleware", IMiddleware),
     "gateway.selectors": Group("selector", ISelector),
     "gateway.probes": Group("probe strategy", IProbe),
+    "gateway.discovery": Group("discovery", IDiscovery),
     "gateway.observers": Group("observer", IOutcomeObserver),
 }
 
@@ -82,12 +84,25 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     },
     "gateway.selectors": {
         "round-robin": "gateway.pools.round_robin:factory",
+        "weighted": "gateway.pools.weighted:factory",
         "least-connections": "gateway.pools.least_connections:factory",
+        "random-of-two": "gateway.pools.random_of_two:factory",
+        "least-latency": "gateway.pools.least_latency:factory",
+        "hash": "gateway.pools.hashing:factory",
+        "address-hash": "gateway.pools.address_hash:factory",
+        "sticky": "gateway.pools.sticky:factory",
+        "priority": "gateway.pools.priority:factory",
+        "slow-start": "gateway.pools.slow_start:factory",
     },
     "gateway.probes": {
         "http": "gateway.health.http_probe:factory",
         "tcp": "gateway.health.tcp_probe:factory",
         "websocket": "gateway.health.websocket_probe:factory",
+    },
+    "gateway.discovery": {
+        "static": "gateway.discovery.static:factory",
+        "dns": "gateway.discovery.dns:factory",
+        "file": "gateway.discovery.file:factory",
     },
 }
 
@@ -109,7 +124,8 @@ class _Claim(NamedTuple):
 class Registry:
     """All strategies of this installation; what it has found it remembers.
 
-    ``reactor`` and ``random`` are what strategies get as services; without them nothing can be built, only checked.
+    ``reactor``, ``random`` and ``secret`` are what strategies get as services; without them nothing can be built, only
+    checked.
     ``entry_points(group=...)`` and ``drop_ins()`` are replaced in tests.  Methods raise `ConfigurationError` whose
     problems carry ``path``, the place in the configuration that asked.
     """
@@ -119,12 +135,13 @@ class Registry:
         reactor: Any = None,
         random: Random | None = None,
         *,
+        secret: bytes = b"",
         entry_points: Callable[..., Iterable[metadata.EntryPoint]] = metadata.entry_points,
         drop_ins: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
         self._entry_points = entry_points
         self._drop_ins = _installed_drop_ins if drop_ins is None else drop_ins
-        self._services = Services(reactor, reactor, Random() if random is None else random)
+        self._services = Services(reactor, reactor, Random() if random is None else random, secret)
         self._claims: dict[str, dict[str, list[_Claim]]] = {}
         self._found: dict[tuple[str, str], Found] = {}
         self._dropped: list[Any] | None = None
@@ -157,6 +174,10 @@ class Registry:
         except Exception as error:  # its text may quote a value
             blame = f"{word} {found.factory.name!r} ({found.source})"
             raise _wrong(path, f"{blame}: its options cannot be checked: {type(error).__name__}") from error
+        for field, group in _nested(accepted).items():
+            inner = getattr(checked, field)
+            for place, strategy in _strategies(inner, _place(accepted, field, path)):
+                self.options(self.find(group, strategy.strategy, place), strategy.options, f"{place}.options")
         return checked
 
     def build(
@@ -176,17 +197,28 @@ class Registry:
         checked = self.options(found, options, options_path or path)
         word, interface = GROUPS[group]
         blame = f"{word} {name!r} ({found.source})"
+
+        def make(field: str, inner: Strategy) -> Any:
+            place = _place(found.factory.options, field, options_path or path)
+            wanted = _nested(found.factory.options)[field]
+            return self.build(wanted, inner.strategy, inner.options, services, place, f"{place}.options")
+
         try:
-            strategy = found.factory.build(checked, services)
+            strategy = found.factory.build(checked, services._replace(make=make))
+        except ConfigurationError:
+            raise  # of a strategy within this one
         except ValueError as error:
             raise _wrong(options_path or path, f"{blame}: {error}") from error
         except Exception as error:
             raise _wrong(path, f"{blame}: build() failed: {_brief(error)}") from error
-        try:
-            verifyObject(interface, strategy)
-        except Invalid as error:
-            wanted = interface.__name__
-            raise _wrong(path, f"{blame}: build() did not return an {wanted}: {_sentence(error)}") from error
+        # What it says it provides beyond that (IAffinity, say) must be true as well: the gateway calls it.
+        more = [also for also in providedBy(strategy) if also.__module__ == interface.__module__]
+        for wanted in dict.fromkeys((interface, *more)):
+            try:
+                verifyObject(wanted, strategy)
+            except Invalid as error:
+                wrong = f"{blame}: build() did not return an {wanted.__name__}: {_sentence(error)}"
+                raise _wrong(path, wrong) from error
         return strategy
 
     def pools(self, model: Gateway, loads: Loads) -> dict[tuple[str, str], Pool]:
@@ -196,6 +228,10 @@ class Registry:
     def middleware(self, model: Gateway) -> Mapping[Place, tuple[IMiddleware, ...]]:
         """See `gateway.assembly.make_middleware`."""
         return make_middleware(self, model, self._services)
+
+    def discoveries(self, model: Gateway) -> dict[str, IDiscovery]:
+        """See `gateway.assembly.make_discoveries`."""
+        return make_discoveries(self, model, self._services)
 
     def watch(
         self, model: Gateway, pools: Mapping[tuple[str, str], Pool], monitor: HealthMonitor, road: IRoad, roots: Roots
@@ -308,6 +344,29 @@ def _verified(claim: _Claim, group: str, path: str, named: bool) -> Found:
     if options is not None and not (isinstance(options, type) and issubclass(options, BaseModel)):
         raise _wrong(path, f"{blame}: options must be a pydantic model class or None")
     return Found(factory, claim.source, group)
+
+
+def _nested(options: type[BaseModel]) -> dict[str, str]:
+    """The options that name strategies themselves, ``Annotated[Strategy, group]``, with the group."""
+    found = {}
+    for name, field in options.model_fields.items():
+        group = next((word for word in field.metadata if isinstance(word, str) and word in GROUPS), None)
+        if group is not None:
+            found[name] = group
+    return found
+
+
+def _strategies(value: Any, place: str) -> Iterator[tuple[str, Strategy]]:
+    """The strategies of such an option, with their places: one, none or several."""
+    if isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield f"{place}[{number}]", item
+    elif value is not None:
+        yield place, value
+
+
+def _place(options: type[BaseModel], field: str, path: str) -> str:
+    return f"{path}.{options.model_fields[field].alias or field}"
 
 
 def _problems(error: ValidationError, path: str) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +14,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from gateway.assembly import Place
-from gateway.config.model import Gateway
+from gateway.config.model import Gateway, Member
+from gateway.discovery.membership import Membership
 from gateway.errors import SessionEnded
 from gateway.exchange import Surroundings
 from gateway.health.monitor import HealthMonitor
@@ -31,6 +33,7 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.reports import first_round, session_reports
 from gateway.observe.sessions import Sessions
 from gateway.pools.backend import Loads
+from gateway.pools.changes import Changes
 from gateway.registry import Registry, close_all
 from gateway.routing.bindings import bindings
 from gateway.routing.table import RoutingTable
@@ -52,7 +55,8 @@ class GatewayService(Service):
 
     ``model``: a checked configuration.  ``reactor``: the global one if ``None``.  ``transport``: ``auto``, ``pump`` or
     ``twisted``.  ``access_log``: a path, ``-`` or ``off``.  ``admin``: ``HOST:PORT`` or ``None``.  ``notices``: what to
-    log at start.  ``observers``: further `IOutcomeObserver`.
+    log at start.  ``observers``: further `IOutcomeObserver`.  ``secret``: see `gateway.services.Services`; random if
+    ``None``.
 
     ``ports``: bound port by listener name, once started.  ``admin_port``: that of the admin site, if any.
     Subclass it for a deployment of one's own: `listener_factory`, `make_router` and `make_observers` are meant to be
@@ -71,6 +75,7 @@ class GatewayService(Service):
         admin: str | None = None,
         notices: Sequence[str] = (),
         observers: Sequence[IOutcomeObserver] = (),
+        secret: bytes | None = None,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
@@ -79,6 +84,7 @@ class GatewayService(Service):
         self.notices = tuple(notices)
         self.ports: dict[str, int] = {}
         self.admin_port: int | None = None
+        self._secret = os.urandom(32) if secret is None else secret
         self._transport = transport
         self._access_log = access_log
         self._admin = admin
@@ -100,13 +106,17 @@ class GatewayService(Service):
         self.deadlines = Deadlines(reactor)
         self.sessions = Sessions(reactor, chance)
         self.loads = Loads()
-        self.registry = Registry(reactor=reactor, random=chance)
+        self.registry = Registry(reactor=reactor, random=chance, secret=self._secret)
         self._certificates, self._roots = load_used(model)
         self._terms = load_terms(model)
         self.pools: dict[tuple[str, str], Any] = self.registry.pools(model, self.loads)
         self.middleware = self.registry.middleware(model)
         self.monitor = HealthMonitor(reactor, chance)
         self.registry.watch(model, self.pools, self.monitor, self.road, self._roots)
+        self.changes = Changes(self.monitor, self.sessions, self._forget, reactor)
+        listed = {pool.name: pool.members for pool in model.pools}
+        discoveries = self.registry.discoveries(model)
+        self.membership = Membership(discoveries, listed, self.pools.values, self.change_members)
         self.metrics = Metrics(self.pools.values, self.sessions)
         self.access_log = open_access_log(self._access_log, reactor)
         self.shared = Surroundings(
@@ -149,8 +159,21 @@ class GatewayService(Service):
     def _upstream_for(self, route: Route, backend: IBackend) -> Upstream:
         upstream = self._upstreams.get(backend)
         if upstream is None:
-            upstream = self._upstreams[backend] = self._make_upstream(route, backend)
+            upstream = self._make_upstream(route, backend)
+            if backend in route.pool.backends:
+                self._upstreams[backend] = upstream
+            else:
+                upstream.close()  # it has left since it was leased: its connections are not kept
         return upstream
+
+    def _forget(self, backend: IBackend) -> None:
+        upstream = self._upstreams.pop(backend, None)
+        if upstream is not None:
+            upstream.close()
+
+    def change_members(self, pool: Any, members: Sequence[Member]) -> None:
+        """Let ``members`` be those of ``pool`` while traffic flows; see `gateway.pools.changes.Changes`."""
+        self.changes.apply(pool, members)
 
     def _make_upstream(self, route: Route, backend: IBackend) -> Upstream:
         settings = route.settings
@@ -196,8 +219,9 @@ class GatewayService(Service):
         self._renewal.start()
 
     def begin_probes(self) -> None:
-        """Probe from now on."""
+        """Probe, and look for members, from now on."""
         self.monitor.start()
+        self.membership.start()
 
     def _bind(self) -> None:
         if self._bound:
@@ -258,11 +282,13 @@ class GatewayService(Service):
             return False, "the gateway is not running"
         if self.shared.stopping:
             return False, "the gateway is stopping"
+        if self.membership.waiting:
+            return False, f"the members of pool {self.membership.waiting[0]} are not known yet"
         return first_round(self.pools.values())
 
     def when_ready(self) -> Deferred[None]:
-        """Fires when every backend has been probed once."""
-        return self.monitor.when_ready()
+        """Fires when the members are known and every backend has been probed once."""
+        return self.membership.when_ready().addCallback(lambda _: self.monitor.when_ready())
 
     @property
     def has_log_file(self) -> bool:
@@ -291,7 +317,9 @@ class GatewayService(Service):
             limit=limit,
         )
         ended: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self._bound]
+        ended.append(self.membership.stop())
         self.monitor.stop()
+        self.changes.stop()
         ended.append(self.sessions.end_all(SessionEnded(1001, "the gateway is shutting down", "shutdown")))
         for connection in self._connections():
             connection.stop()

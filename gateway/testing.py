@@ -86,12 +86,15 @@ class FakeBackend:
         self.port = self.connect_port = port
         self.name = f"{host}:{port}"
         self.weight = 1
+        self.priority = 0
         self.active = 0
         self.healthy = True
         self.state = "up"
         self.reason = "the answer was 200"
         self.ejected = ""
         self.ejections = 0
+        self.since = 0.0
+        self.latency: Any = None
         self.__dict__.update(others)
 
     def __repr__(self) -> str:
@@ -124,9 +127,12 @@ class FakePool:
         self.name = name
         self.settings = BackendSettings(name="settings") if settings is None else settings
         self.backends = tuple(backends)
+        self.middleware: tuple[Any, ...] = ()
         self.leases: list[FakeLease] = []
 
-    def lease(self, head: RequestHead, tried: Sequence[IBackend] = ()) -> FakeLease:
+    def lease(
+        self, head: RequestHead, tried: Sequence[IBackend] = (), outcome: Outcome | None = None
+    ) -> FakeLease:
         """See `IPool.lease`."""
         for backend in self.backends:
             if backend not in tried:

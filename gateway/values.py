@@ -144,6 +144,7 @@ class Context:
     ``peer``, ``scheme`` (``http`` or ``https``), ``listener``, ``trace_id``: of the connection and the request.
     ``address``: the client's address, as text; behind a trusted proxy the one that the proxy names.
     ``route``: the `Route`, or ``None`` where the gateway answers itself (a redirect).
+    ``backend``: the `IBackend` whose response this is; ``None`` for an answer of the gateway's own.
     ``user``: who the client is, for the log; empty until a middleware knows and sets it.
     ``ends_at``: when a session opened by this request has to end, in seconds of ``clock()``, with ``end_code`` and
     ``end_reason``; `end_session` sets all three.
@@ -151,7 +152,9 @@ class Context:
     ``clock``: gives monotonic seconds.
     """
 
-    __slots__ = ("_outcome", "address", "clock", "concealed", "end_code", "end_reason", "ends_at", "notes", "route")
+    __slots__ = (
+        "_outcome", "address", "backend", "clock", "concealed", "end_code", "end_reason", "ends_at", "notes", "route",
+    )  # fmt: skip
 
     def __init__(
         self, outcome: Outcome, route: Route | None, clock: Callable[[], float], address: str | None = None
@@ -160,6 +163,7 @@ class Context:
         self.route = route
         self.clock = clock
         self.address = outcome.peer.host if address is None else address
+        self.backend: IBackend | None = None
         self.notes: dict[Any, Any] = {}
         self.concealed: list[str] = []
         self.ends_at: float | None = None

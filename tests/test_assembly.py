@@ -15,6 +15,9 @@ from gateway.errors import ConfigurationError
 from gateway.health.monitor import HealthMonitor
 from gateway.interfaces import IMiddleware, IStrategyFactory
 from gateway.pools.backend import Loads
+from gateway.pools.least_connections import LeastConnections
+from gateway.pools.random_of_two import RandomOfTwo
+from gateway.pools.sticky import Sticky
 from gateway.registry import Registry
 from gateway.testing import FakeRoad
 
@@ -52,6 +55,27 @@ class AssemblyTests(SynchronousTestCase):
         self.assertEqual((one.strategy, one.min_servers, two.min_servers), ("least-connections", 0, 1))
         self.assertIs(one.backends[0].load, two.backends[0].load)
         self.assertEqual(len(two.candidates), 1)
+
+    def test_affinity(self) -> None:
+        """``cookieBasedAffinity`` makes the pool's own selector sticky, under these settings only."""
+        model = gateway()
+        plain, slow = model.settings
+        tied = plain.model_copy(update={"cookie_based_affinity": "Enabled"})
+        one, two = self.registry.pools(model.model_copy(update={"settings": (tied, slow)}), Loads()).values()
+        self.assertIsInstance(one.selector, Sticky)
+        self.assertIsInstance(one.selector.inner, LeastConnections)
+        self.assertIsInstance(two.selector, LeastConnections)
+
+    def test_selectors(self) -> None:
+        """Every one that there is can be built by name, over others where it is made for that."""
+        options: dict[str, dict[str, object]] = {"hash": {"by": "address"}}
+        for name in self.registry.names("gateway.selectors"):
+            for pool in self.registry.pools(gateway(name, **options.get(name, {})), Loads()).values():
+                self.assertEqual(pool.strategy, name)
+        within = {"strategy": "slow-start", "options": {"seconds": 5, "over": "random-of-two"}}
+        nested = {"strategy": "priority", "options": {"over": within}}
+        pool, _ = self.registry.pools(gateway("sticky", over=nested), Loads()).values()
+        self.assertIsInstance(pool.selector.inner.inner.inner, RandomOfTwo)
 
     def test_watch(self) -> None:
         model, road = gateway(), FakeRoad()

@@ -6,20 +6,22 @@ import sys
 from importlib import metadata
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
+from gateway.config.model import Strategy
 from gateway.errors import ConfigurationError
-from gateway.interfaces import ISelector, IStrategyFactory
+from gateway.interfaces import IAffinity, ISelector, IStrategyFactory
 from gateway.pools.round_robin import RoundRobin
 from gateway.registry import BUILT_IN, GROUPS, Registry
 from gateway.services import Services
 
 MODULE = "gateway_test_strategies"
+WITHIN = "pools[0].selectorOptions"
 SELECTORS = "gateway.selectors"
 
 
@@ -101,7 +103,7 @@ class FindTests(RegistryCase):
         found = registry.find(SELECTORS, "pick")
         self.assertEqual((found.factory, found.source), (vars(self.module)["pick"], "distribution acme 1.2"))
         self.assertIs(registry.find(SELECTORS, "pick"), found)
-        self.assertEqual(registry.names(SELECTORS), ["least-connections", "pick", "round-robin"])
+        self.assertEqual(registry.names(SELECTORS), sorted([*BUILT_IN[SELECTORS], "pick"]))
 
     def test_loaded_when_used(self) -> None:
         """A broken strategy that nobody names harms nobody."""
@@ -139,8 +141,8 @@ class FindTests(RegistryCase):
         text = self.problem(self.registry().find, SELECTORS, "least-connection", "pools[0].selector")
         self.assertEqual(
             text,
-            "pools[0].selector: there is no selector 'least-connection', there are: least-connections, round-robin; "
-            "did you mean 'least-connections'?",
+            "pools[0].selector: there is no selector 'least-connection', there are: "
+            f"{', '.join(sorted(BUILT_IN[SELECTORS]))}; did you mean 'least-connections'?",
         )
 
     def test_claimed_twice(self) -> None:
@@ -292,6 +294,82 @@ class BuildTests(RegistryCase):
         text = self.problem(self.build, Factory(product=lambda options: {}["x"]))
         self.assertIn("selector 'pick' (distribution acme 1.2): build() failed: KeyError: 'x'", text)
 
+    def test_more_than_it_can(self) -> None:
+        """What a product says of itself is checked as well: the pool would call it."""
+        alsoProvides(product := Pick(None), IAffinity)
+        text = self.problem(self.build, Factory(product=lambda options: product))
+        self.assertIn("(distribution acme 1.2): build() did not return an IAffinity", text)
+
     def test_wrong_product(self) -> None:
         text = self.problem(self.build, Factory(product=lambda options: object()))
         self.assertIn("(distribution acme 1.2): build() did not return an ISelector", text)
+
+
+class Within(Options):
+    """Options that name selectors themselves."""
+
+    header: str = "xx"
+    over: Annotated[Strategy, "gateway.selectors"] = Strategy(strategy="round-robin")
+    others: Annotated[tuple[Strategy, ...], "gateway.selectors"] = ()
+
+
+@implementer(IStrategyFactory)
+class Outer:
+    """Makes a selector that knows the ones its options name."""
+
+    name = "outer"
+    options = Within
+
+    def build(self, options: Any, services: Any) -> Any:
+        made = Pick(options)
+        vars(made).update(
+            over=services.make("over", options.over), others=[services.make("others", one) for one in options.others]
+        )
+        return made
+
+
+class NestedTests(RegistryCase):
+    """Strategies that are made of others."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.provide(outer=Outer(), pick=Factory(options=Options))
+        self.found = self.registry(point("outer", "outer"), point("pick", "pick"))
+
+    def build(self, **options: Any) -> Any:
+        return self.found.build(SELECTORS, "outer", options, self.services, "pools[0].selector", WITHIN)
+
+    def test_default(self) -> None:
+        self.assertIsInstance(self.build().over, RoundRobin)
+
+    def test_options(self) -> None:
+        made = self.build(
+            over={"strategy": "outer", "options": {"over": {"strategy": "pick", "options": {"header": "abc"}}}},
+            others=["round-robin", "round-robin"],
+        )
+        self.assertEqual(made.over.over.options.header, "abc")
+        self.assertEqual([type(one) for one in made.others], [RoundRobin, RoundRobin])
+
+    def paths(self, **options: Any) -> list[str]:
+        """Where the problem is; the same whether it is looked for or run into."""
+        checked = self.assertRaises(
+            ConfigurationError, self.found.options, self.found.find(SELECTORS, "outer"), options, WITHIN
+        )
+        built = self.assertRaises(ConfigurationError, lambda: self.build(**options))
+        self.assertEqual(checked.problems, built.problems)
+        return [problem.path for problem in checked.problems]
+
+    def test_wrong_name(self) -> None:
+        self.assertEqual(self.paths(over="nope"), [f"{WITHIN}.over"])
+        self.assertEqual(self.paths(others=["round-robin", "nope"]), [f"{WITHIN}.others[1]"])
+
+    def test_wrong_options(self) -> None:
+        self.assertEqual(
+            sorted(self.paths(over={"strategy": "pick", "options": {"header": "x", "size": "big"}})),
+            [f"{WITHIN}.over.options.header", f"{WITHIN}.over.options.size"],
+        )
+        deep = {"strategy": "outer", "options": {"over": {"strategy": "pick", "options": {}}}}
+        self.assertEqual(self.paths(over=deep), [f"{WITHIN}.over.options.over.options.header"])
+
+    def test_wrong_shape(self) -> None:
+        self.assertEqual(self.paths(over=7), [f"{WITHIN}.over"])

@@ -129,6 +129,7 @@ class Member(_Model):
     host: str = Field(min_length=1, description="Address or name.")
     port: int | None = Field(default=None, ge=1, le=65535, description="Default: the port of the settings.")
     weight: int = Field(default=1, ge=1, le=1000)
+    priority: int = Field(default=0, ge=0, le=65535, description="0 is used first; for the selector `priority`.")
     connect_host: str | None = Field(default=None, description="Where to connect instead of `host` (`--map-backend`).")
     connect_port: int | None = Field(default=None, ge=1, le=65535)
 

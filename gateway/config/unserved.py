@@ -12,18 +12,6 @@ __all__ = ["ENTRIES", "unserved"]
 ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     (
         "settings",
-        "cookieBasedAffinity",
-        lambda item: item.cookie_based_affinity == "Enabled",
-        "clients are not tied to a backend by a cookie",
-    ),
-    (
-        "settings",
-        "connectionDraining",
-        lambda item: item.connection_draining.enabled,
-        "a member that leaves its pool is not drained for a set time",
-    ),
-    (
-        "settings",
         "dedicatedBackendConnection",
         lambda item: item.dedicated_backend_connection,
         "backend connections are shared between clients",
@@ -36,7 +24,6 @@ ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ),
     ("rules", "filters", lambda item: bool(item.filters), "messages do not pass through them yet"),
     ("rules", "router", lambda item: item.router is not None, "it is not asked yet"),
-    ("pools", "discovery", lambda item: item.discovery is not None, "members are those listed"),
 )
 
 

@@ -77,6 +77,12 @@ class HealthMonitor:
                 self._passives[pool] = Passive(pool, pool.passive, self._clock)
             self._passives[pool].watch()
 
+    def follow(self, pool: Pool) -> None:
+        """The members of ``pool``, which is watched, have changed: those that came are checked, those that went not."""
+        watched = self._pools.get(pool)
+        if watched is not None:
+            self.watch(pool, watched.strategy, watched.probe)
+
     def unwatch(self, pool: Pool) -> None:
         """Check the members of ``pool`` no more. Their state stays as it is, but ejections end."""
         passive = self._passives.pop(pool, None)

@@ -18,6 +18,7 @@ from gateway.interfaces import IBackend
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings, Member
     from gateway.health.passive import Witness
+    from gateway.pools.latency import Latency
 
 __all__ = ["DOWN", "DRAINING", "UNKNOWN", "UP", "Backend", "Load", "Loads"]
 
@@ -56,12 +57,14 @@ class Backend:
     The attributes are those of `IBackend`; only the `Pool` writes them.  ``verdict`` is what the probes say
     (``unknown``, ``up`` or ``down``), which ``state`` shows unless the member is draining or ejected, and ``found`` the
     latest reason they gave.  ``leases`` counts all leases since this object was made, ``failures`` those whose outcome
-    was the backend's fault.  ``witness``, if any, is told every outcome (`gateway.health.passive`).
+    was the backend's fault.  ``witness``, if any, is told every outcome (`gateway.health.passive`).  ``latency`` is
+    there only where a selector asks for it.
     """
 
     __slots__ = (
         "active", "connect_host", "connect_port", "draining", "ejected", "ejections", "failures", "found", "healthy",
-        "host", "leases", "load", "name", "port", "reason", "state", "verdict", "weight", "witness",
+        "host", "latency", "leases", "load", "name", "port", "priority", "reason", "since", "state", "verdict",
+        "weight", "witness",
     )  # fmt: skip
 
     def __init__(self, member: Member, settings: BackendSettings, load: Load | None = None) -> None:
@@ -71,6 +74,7 @@ class Backend:
         self.connect_host = self.host if member.connect_host is None else member.connect_host
         self.connect_port = self.port if member.connect_port is None else member.connect_port
         self.weight = member.weight
+        self.priority = member.priority
         self.load = Load() if load is None else load
         self.active = self.load.active
         self.leases = 0
@@ -82,6 +86,8 @@ class Backend:
         self.witness: Witness | None = None
         self.verdict = UNKNOWN
         self.state = UNKNOWN
+        self.since = 0.0
+        self.latency: Latency | None = None
         self.reason = self.found = "no probe has succeeded yet"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
     from gateway.pools.backend import Backend, Load
     from gateway.values import Outcome
 
-__all__ = ["Lease"]
+__all__ = ["Lease", "TimedLease"]
 
 _log = Logger()
+
+_NOT_SERVED = frozenset([502, 503, 504])
+"""Statuses of a backend that has not done the work: its haste is no merit."""
 
 
 @implementer(ILease)
@@ -47,6 +51,28 @@ class Lease:
             self.backend.failures += 1
         if self.backend.witness is not None:
             self.backend.witness.ended(outcome)
+
+
+class TimedLease(Lease):
+    """A lease that tells `IBackend.latency` how long the backend took to answer."""
+
+    __slots__ = ("_seconds", "_since")
+
+    def __init__(self, seconds: Callable[[], float], backend: Backend, load: Load) -> None:
+        super().__init__(backend, load)
+        self._seconds = seconds
+        self._since = seconds()
+
+    def release(self, outcome: Outcome) -> None:
+        """Give the backend back."""
+        latency, responded = self.backend.latency, outcome.responded
+        if latency is not None and self._load is not None:
+            answered = responded is not None and responded >= self._since
+            if isinstance(outcome.error, BackendError) if not answered else outcome.upstream_status in _NOT_SERVED:
+                latency.failed(self._since, self._seconds())
+            elif answered and responded is not None:
+                latency.add(responded - self._since, responded)
+        super().release(outcome)
 
 
 def _released_twice(backend: Backend) -> None:

@@ -6,22 +6,26 @@ be chosen, which is made anew when one of these changes and never per request.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from gateway.errors import NoHealthyBackend, PluginFailed
-from gateway.interfaces import IPool
+from gateway.interfaces import IAffinity, ILatencyAware, IMiddleware, IPeerSelector, IPool
+from gateway.pools.affinity import Affinity
 from gateway.pools.backend import DOWN, DRAINING, UP, Backend, Loads
 from gateway.pools.contain import Containment
-from gateway.pools.lease import Lease
+from gateway.pools.latency import Latency
+from gateway.pools.lease import Lease, TimedLease
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings, Member, PassiveHealth
     from gateway.interfaces import IBackend, ISelector
-    from gateway.values import RequestHead
+    from gateway.values import Outcome, RequestHead
 
 __all__ = ["Pool", "TransitionListener"]
 
@@ -39,7 +43,7 @@ class Pool:
     ``members`` are `gateway.config.model.Member`; the first of two with the same host and port counts.
     ``loads`` is shared by all pools of the process; ``min_servers`` members are candidates whatever their probes
     say (a probe's ``minServers``); ``strategy`` is the selector's name for messages; ``passive`` is how traffic judges
-    its members, for the health monitor.
+    its members, for the health monitor; ``seconds`` is the time that outcomes are in.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Pool:
         min_servers: int = 0,
         strategy: str = "",
         passive: PassiveHealth | None = None,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -61,10 +66,16 @@ class Pool:
         self.candidates: tuple[Backend, ...] = ()
         self.min_servers = min_servers
         self.passive = passive
+        self.selector = selector
         self.strategy = strategy or type(selector).__name__
         self._log = Logger() if log is None else log
         self._loads = Loads() if loads is None else loads
+        self._seconds = seconds
         self._select = selector.select
+        self._select_for = selector.select_for if IPeerSelector.providedBy(selector) else None
+        self._decay = selector.decay if ILatencyAware.providedBy(selector) else None
+        self._leased: Callable[..., Lease] = Lease if self._decay is None else partial(TimedLease, seconds)
+        self.middleware: tuple[IMiddleware, ...] = (Affinity(selector),) if IAffinity.providedBy(selector) else ()
         self._selecting = False
         self._choosable: frozenset[Backend] = frozenset()
         self._why: str | None = None
@@ -77,7 +88,7 @@ class Pool:
 
     # -- per request ---------------------------------------------------------------------------------------
 
-    def lease(self, head: RequestHead, tried: Sequence[IBackend] = ()) -> Lease:
+    def lease(self, head: RequestHead, tried: Sequence[IBackend] = (), outcome: Outcome | None = None) -> Lease:
         """See `IPool.lease`. HOT."""
         candidates = self.candidates
         if tried:
@@ -88,7 +99,10 @@ class Pool:
             raise PluginFailed(f"selector {self.strategy!r} called back into pool {self.name!r} while it was choosing")
         self._selecting = True
         try:
-            backend = self._select(candidates, head)
+            if self._select_for is None or outcome is None:
+                backend = self._select(candidates, head)
+            else:
+                backend = self._select_for(candidates, head, outcome.peer)
             chosen = backend in self._choosable and backend not in tried
         except Exception as error:
             raise self._contained.failed(error) from error
@@ -101,7 +115,7 @@ class Pool:
         for shown in load.backends:
             shown.active = active
         backend.leases += 1
-        return Lease(backend, load)
+        return self._leased(backend, load)
 
     # -- health, draining, membership ----------------------------------------------------------------------
 
@@ -150,13 +164,16 @@ class Pool:
             backend = Backend(member, self.settings)
             known = before.get(backend.name)
             if known is not None and known.place == backend.place and backend.name not in after:
-                known.weight = backend.weight
+                known.weight, known.priority = backend.weight, backend.priority
                 backend = known
             after.setdefault(backend.name, backend)
         came = tuple(backend for name, backend in after.items() if before.get(name) is not backend)
         went = tuple(backend for name, backend in before.items() if after.get(name) is not backend)
         for backend in came:
             self._loads.join(self.name, backend)
+            backend.since = self._seconds()
+            if self._decay is not None:
+                backend.latency = Latency(self._decay)
         self._loads.leave(went)
         self.backends = tuple(after.values())
         self._rebuild()
@@ -199,6 +216,7 @@ class Pool:
         self._why = None
         if old == new:
             return
+        backend.since = self._seconds()
         self._rebuild()
         report = self._log.warn if new == DOWN else self._log.info
         report(

@@ -156,6 +156,7 @@ class _Builder:
             listener = self._listeners[wanted.target_listener] if wanted.target_listener else None
             return Redirection(wanted, listener, chain)
         found = self._pools[pool or "", settings or ""]
+        chain = (*chain, *found.middleware)
         return Route(rule.listener, rule.name, found, found.settings, name, matched, is_verbatim(found.settings), chain)
 
 

@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from gateway.interfaces import IRoad
 from gateway.transport.connect import Attempt
+from gateway.transport.names import Names, Reactor
 from gateway.transport.ports import Port
 from gateway.transport.pump import Pump
 from gateway.transport.secure import client_prelude, server_welcome
@@ -33,6 +34,8 @@ class PumpRoad:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self.pump = Pump(reactor)
+        self.names = Names(lambda: reactor.nameResolver, reactor)
+        self._clients = Reactor(reactor, self.names)
 
     def server(
         self, host: str, port: int, tls: Any = None, backlog: int = 1024, sock: socket | None = None
@@ -42,10 +45,11 @@ class PumpRoad:
 
     def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
         """See `IRoad`."""
-        return _ClientEndpoint(self.pump, self._reactor, host, port, tls, timeout)
+        return _ClientEndpoint(self.pump, self._clients, host, port, tls, timeout)
 
     def stop(self) -> None:
         """Close the sockets of ended connections that linger; the epoll goes with its last socket."""
+        self.names.stop()
         self.pump.stop()
 
 

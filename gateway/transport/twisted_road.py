@@ -35,6 +35,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.interfaces import IRoad
+from gateway.transport.names import Names, Reactor
 from gateway.transport.tls import HANDSHAKE_TIMEOUT, ClientTLS, client_connection, failed, verify
 from gateway.transport.twisted_transport import Guest, SecureGuest
 
@@ -55,6 +56,8 @@ class TwistedRoad:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._greeting: set[Guest] = set()
+        self.names = Names(lambda: reactor.nameResolver, reactor)
+        self._clients = Reactor(reactor, self.names)
 
     def server(
         self, host: str, port: int, tls: Any = None, backlog: int = 1024, sock: socket | None = None
@@ -64,10 +67,11 @@ class TwistedRoad:
 
     def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
         """See `IRoad`."""
-        return _ClientEndpoint(self._reactor, host, port, tls, timeout)
+        return _ClientEndpoint(self._clients, host, port, tls, timeout)
 
     def stop(self) -> None:
         """End the handshakes of servers that are still in progress."""
+        self.names.stop()
         for guest in tuple(self._greeting):
             guest.abort()
 

@@ -19,7 +19,7 @@ from gateway.workers.worker import WorkerService
 
 __all__ = ["main"]
 
-_SAID_BY_PARENT = frozenset({"gateway.pools.pool"})
+_SAID_BY_PARENT = frozenset({"gateway.pools", "gateway.pools.pool"})
 """What these modules report below an error, the parent reports for all."""
 
 
@@ -50,11 +50,13 @@ class _Child:
                 reactor=self._reactor,
                 transport=message["transport"],
                 access_log=message["accessLog"],
+                secret=bytes.fromhex(message["secret"]),
             )
         except (ConfigurationError, OSError) as error:
             self.link.send("log", level="error", text=f"cannot start: {error}")
             self.stop()
             return
+        service.told({"kind": "members", "pools": message["members"]})
         service.told({"kind": "health", "backends": message["backends"]})
         service.privilegedStartService()
         service.startService()

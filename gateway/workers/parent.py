@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from gateway.workers.link import Message
 from gateway.workers.merge import counters_of, merged
 
 if TYPE_CHECKING:
-    from gateway.config.model import Gateway
+    from gateway.config.model import Gateway, Member
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
@@ -42,6 +43,7 @@ class ParentService(GatewayService):
         self._count = workers
         self._workers_log = access_log
         self._held: dict[str, _HeldPort] = {}
+        self._found: dict[str, Sequence[Member]] = {}
         self._answers: dict[int, Message] = {}
         self._retired = ""
         self._asked = 0
@@ -96,6 +98,8 @@ class ParentService(GatewayService):
             transport=self._transport,
             accessLog=self._workers_log,
             backends=self._standings(),
+            members=[(name, _dumped(members)) for name, members in self._found.items()],
+            secret=self._secret.hex(),
         )
 
     def _standings(self) -> list[_Standing]:
@@ -104,6 +108,14 @@ class ParentService(GatewayService):
     def _changed(self, pool: Pool, backend: Backend, old: str, new: str, reason: str) -> None:
         if self.crew is not None:
             self.crew.tell("health", backends=[_standing(pool, backend)])
+
+    def change_members(self, pool: Any, members: Sequence[Member]) -> None:
+        """See `GatewayService.change_members`. Workers hear of members first, and then of their health."""
+        if self._found.get(pool.name) != members:
+            self._found[pool.name] = members
+            if self.crew is not None:
+                self.crew.tell("members", pools=[(pool.name, _dumped(members))])
+        super().change_members(pool, members)
 
     def _share_loads(self, key: tuple[str, str]) -> None:
         """Tell the workers how many leases of a member the others hold, and show the sum here."""
@@ -121,7 +133,9 @@ class ParentService(GatewayService):
     def _received(self, worker: Worker, message: Message) -> None:
         kind = message["kind"]
         if kind == "ready":
-            worker.link.send("health", backends=self._standings())  # what has changed while it started
+            # What has changed while it started.
+            worker.link.send("members", pools=[(name, _dumped(members)) for name, members in self._found.items()])
+            worker.link.send("health", backends=self._standings())
         elif kind == "loads":
             counts = self._leases.setdefault(worker.number, {})
             for pool, backend, count in message["held"]:
@@ -191,6 +205,10 @@ class ParentService(GatewayService):
             reports += [{"worker": number, **report} for report in answer["sessions"]]
         reports.sort(key=lambda report: report["age"])
         return sum(answer["count"] for answer in self._answers.values()), by_pool, reports[:limit]
+
+
+def _dumped(members: Sequence[Member]) -> list[dict[str, Any]]:
+    return [member.model_dump(exclude_defaults=True) for member in members]
 
 
 def _standing(pool: Pool, backend: Backend) -> _Standing:

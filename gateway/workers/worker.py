@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
+from gateway.config.model import Member
 from gateway.service import GatewayService
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class WorkerService(GatewayService):
         return self.road.server(address, port, tls, sock=socket.socket(fileno=self._sockets[listener]))
 
     def begin_probes(self) -> None:
-        """The parent probes."""
+        """The parent probes, and looks for members."""
 
     def startService(self) -> None:
         """Serve, and say so."""
@@ -71,6 +72,12 @@ class WorkerService(GatewayService):
             if draining != backend.draining:
                 pool.set_draining(backend, draining, reason)
 
+    def _members(self, message: Message) -> None:
+        for name, given in message["pools"]:
+            members = [Member.model_validate(member) for member in given]
+            for pool in [pool for pool in self.pools.values() if pool.name == name]:
+                self.change_members(pool, members)
+
     def _loads(self, message: Message) -> None:
         for pool, backend, count in message["elsewhere"]:
             load = self.loads.find(pool, backend)
@@ -102,6 +109,7 @@ class WorkerService(GatewayService):
 
 
 _HANDLERS = {
+    "members": WorkerService._members,
     "health": WorkerService._health,
     "loads": WorkerService._loads,
     "ask": WorkerService._ask,

@@ -40,8 +40,6 @@ INSIDE: dict[str, dict[str, Any]] = {
     },
     "backendHttpSettingsCollection": {
         "authenticationCertificates": [_ID],
-        "cookieBasedAffinity": "Enabled",
-        "connectionDraining": {"enabled": True, "drainTimeoutInSec": 30},
         "dedicatedBackendConnection": True,
     },
     "requestRoutingRules": {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.http.heads import parse_request
-from gateway.listener.forwarded import ForwardedFields, TrustedProxies
+from gateway.listener.forwarded import ForwardedFields, TrustedProxies, client_address
+from gateway.testing import request_head
 from gateway.values import Peer, RequestHead
 from tests.dialogue import OK, DialogueCase
 
@@ -86,6 +87,28 @@ class ForwardedFieldsTests(SynchronousTestCase):
         head = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         lines = ForwardedFields(Peer("2001:db8::7", 443), "https", 443, False).lines(head, "t")
         self.assertTrue(lines.startswith("X-Forwarded-For: [2001:db8::7]:443\r\nX-Forwarded-Proto: https\r\n"), lines)
+
+
+class ClientAddressTests(SynchronousTestCase):
+    """`client_address`."""
+
+    def address(self, chain: str | None, peer: str = "10.0.0.9") -> str:
+        head = request_head(fields=[] if chain is None else [("X-Forwarded-For", chain)])
+        return client_address(Peer(peer, 1), head, TrustedProxies(["10.0.0.0/8", "fd00::/8"]))
+
+    def test_a_stranger_is_who_it_is(self) -> None:
+        self.assertEqual("203.0.113.7", self.address("198.51.100.1", "203.0.113.7"))
+
+    def test_behind_proxies_it_is_the_last_that_is_none(self) -> None:
+        for chain in ("198.51.100.1", "198.51.100.1:4711", "1.1.1.1, 198.51.100.1, 10.0.0.7", "x,198.51.100.1,fd00::1"):
+            self.assertEqual("198.51.100.1", self.address(chain), chain)
+        self.assertEqual("2001:db8::7", self.address("[2001:db8::7]:443, [fd00::1]:80"))
+        self.assertEqual("2001:db8::7", self.address("2001:DB8::7"))
+
+    def test_what_is_no_address_ends_the_way(self) -> None:
+        for chain in (None, "", "unknown", "198.51.100.1, nonsense", "_hidden:1"):
+            self.assertEqual("10.0.0.9", self.address(chain), chain)
+        self.assertEqual("10.0.0.7", self.address("nonsense, 10.0.0.7"))
 
 
 class PassedOnTests(DialogueCase):

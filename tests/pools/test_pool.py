@@ -8,17 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from gateway.config.model import BackendSettings, Member
 from gateway.errors import BackendClosed, ClientGone, NoHealthyBackend, PluginFailed
-from gateway.interfaces import ILease, IPool
+from gateway.interfaces import ILease, IPeerSelector, IPool
 from gateway.pools.backend import Backend, Loads
 from gateway.pools.least_connections import LeastConnections
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
 from gateway.testing import request_head
-from gateway.values import Outcome
+from gateway.values import Outcome, Peer
 
 HEAD = request_head()
 SETTINGS = BackendSettings(name="settings")
@@ -91,6 +92,22 @@ class LeaseTests(SynchronousTestCase):
         """A selector that remembers backends cannot bring one back that this exchange has tried."""
         pool = make(2, Choose(lambda candidates: pool.backends[0]))
         self.assertRaises(PluginFailed, pool.lease, HEAD, (pool.backends[0],))
+
+    def test_peer(self) -> None:
+        """Told to those that ask for it, where it is known."""
+
+        @implementer(IPeerSelector)
+        class Asks(Choose):
+            def select_for(self, candidates: Any, head: Any, peer: Peer) -> Any:
+                self.seen.append(peer)
+                return candidates[0]
+
+        selector = Asks(first)
+        pool = make(2, selector)
+        pool.lease(HEAD, (), Outcome(peer=Peer("192.0.2.1", 4711)))
+        self.assertEqual(selector.seen, [Peer("192.0.2.1", 4711)])
+        pool.lease(HEAD)
+        self.assertEqual(selector.seen[1:], [pool.candidates])
 
     def test_same_tuple(self) -> None:
         """Candidates are the same object until something changes."""

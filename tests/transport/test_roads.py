@@ -9,6 +9,7 @@ from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone, ConnectionLost, TimeoutError
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
@@ -285,7 +286,7 @@ class ChoiceTests(SynchronousTestCase):
         self.assertEqual("pump", self.choose("pump", variable="twisted"))
 
     def test_reactor_without_descriptors(self) -> None:
-        self.assertEqual("twisted", road(object()).name)
+        self.assertEqual("twisted", road(Clock()).name)
 
     def test_protocols_are_plain_twisted(self) -> None:
         self.assertTrue(issubclass(Recorder, Protocol))

@@ -1,0 +1,100 @@
+"""Who belongs to which pool, while traffic flows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.config.model import Member
+
+if TYPE_CHECKING:
+    from gateway.interfaces import IDiscovery
+    from gateway.pools.pool import Pool
+
+__all__ = ["MOST_MEMBERS", "Membership"]
+
+MOST_MEMBERS = 5000
+"""Of one pool. A discovery that finds more is not believed."""
+
+_log = Logger("gateway.discovery")
+
+
+class Membership:
+    """Starts the discoveries and passes on what they find.
+
+    ``discoveries`` by pool name; ``listed``: the members that the configuration lists, which belong to the pool
+    whatever is found; ``pools`` are asked for at each change, and ``change(pool, members)`` makes it.
+    """
+
+    def __init__(
+        self,
+        discoveries: Mapping[str, IDiscovery],
+        listed: Mapping[str, Iterable[Member]],
+        pools: Callable[[], Iterable[Pool]],
+        change: Callable[[Pool, tuple[Member, ...]], None],
+    ) -> None:
+        self._discoveries = discoveries
+        self._listed = {name: tuple(members) for name, members in listed.items()}
+        self._pools = pools
+        self._change = change
+        self._waiting: dict[str, Deferred[Any]] = {}
+        self._running = False
+
+    def start(self) -> None:
+        """Start them all. One that fails to start is logged; its pool keeps the members that are listed."""
+        self._running = True
+        for name, discovery in self._discoveries.items():
+            first: Deferred[Any] = maybeDeferred(discovery.start, partial(self._found, name))
+            self._waiting[name] = first
+            first.addErrback(self._failed, name)
+            first.addBoth(self._attempted, name)
+
+    def stop(self) -> Deferred[None]:
+        """Stop them all; nothing changes any more. Fires when they have stopped."""
+        self._running = False
+        stopping = [maybeDeferred(discovery.stop) for discovery in self._discoveries.values()]
+        for stopped in stopping:
+            stopped.addErrback(lambda failure: _log.failure("a discovery could not be stopped", failure))
+        return DeferredList(stopping).addCallback(lambda _: None)
+
+    @property
+    def waiting(self) -> list[str]:
+        """Names of the pools whose discovery has not made its first attempt yet."""
+        return sorted(self._waiting)
+
+    def when_ready(self) -> Deferred[None]:
+        """Fires when every discovery has made its first attempt, whatever came of it."""
+        waiting = []
+        for first in self._waiting.values():
+            seen: Deferred[None] = Deferred()
+            first.addBoth(seen.callback)
+            waiting.append(seen)
+        return DeferredList(waiting).addCallback(lambda _: None)
+
+    def _attempted(self, _: Any, name: str) -> None:
+        self._waiting.pop(name, None)
+
+    def _failed(self, failure: Failure, name: str) -> None:
+        if self._running:
+            _log.failure("the discovery of pool {pool} failed to start", failure, pool=name)
+
+    def _found(self, name: str, members: Iterable[Member]) -> None:
+        """Called by a discovery. What it raises goes to nobody: it would break the discovery's own timer."""
+        if not self._running:
+            return
+        try:
+            found = tuple(members)
+            wrong = next((type(member).__name__ for member in found if not isinstance(member, Member)), None)
+            if wrong is not None:
+                raise TypeError(f"found {wrong}, not a Member")
+            if len(found) > MOST_MEMBERS:
+                raise ValueError(f"found {len(found)} members; at most {MOST_MEMBERS} are believed")
+            for pool in [pool for pool in self._pools() if pool.name == name]:
+                self._change(pool, (*self._listed.get(name, ()), *found))
+        except Exception:
+            _log.failure("the discovery of pool {pool} failed; its members stay as they are", pool=name)

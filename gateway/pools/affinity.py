@@ -1,0 +1,45 @@
+"""The middleware that a pool brings along where its selector leaves marks with clients (`IAffinity`).
+
+Only requests to such a pool pass through it; for all others nothing changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from gateway.http.changes import with_fields
+from gateway.interfaces import IMiddleware
+
+if TYPE_CHECKING:
+    from gateway.interfaces import IAffinity
+    from gateway.values import Context, RequestHead, ResponseHead
+
+__all__ = ["Affinity"]
+
+_NOTE = "gateway.affinity"
+
+
+@implementer(IMiddleware)
+class Affinity:
+    """Adds what ``selector.mark`` says to each response of a backend, and to the 101 of an upgrade."""
+
+    traffic = frozenset({"http", "upgrade"})
+
+    def __init__(self, selector: IAffinity) -> None:
+        self._mark = selector.mark
+
+    def request(self, head: RequestHead, context: Context) -> None:
+        """Remember the request as the selector sees it: this is the last one in the chain."""
+        context.notes[_NOTE] = head
+
+    def response(self, head: ResponseHead, context: Context) -> ResponseHead | None:
+        """See `IMiddleware.response`."""
+        if context.backend is None:
+            return None
+        fields = self._mark(context.backend, context.notes[_NOTE], context.scheme == "https")
+        return with_fields(head, add=fields) if fields else None
+
+    def body(self, head: ResponseHead, context: Context) -> None:
+        """Bodies pass as they are."""

@@ -1,0 +1,121 @@
+"""What follows when members come and go while traffic flows: probes, connections, draining."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from gateway.errors import SessionEnded
+
+if TYPE_CHECKING:
+    from gateway.config.model import Member
+    from gateway.health.monitor import HealthMonitor
+    from gateway.interfaces import IBackend, ISession
+    from gateway.observe.sessions import Sessions
+    from gateway.pools.backend import Backend
+    from gateway.pools.pool import Pool
+
+__all__ = ["Changes"]
+
+_PACE_SECONDS = 10.0
+_LEAST_RATE = 20.0
+_MOST_NAMED = 8
+_log = Logger("gateway.pools")
+_draining_log = Logger("gateway.draining")  # said by whoever has the sessions; the other by one process for all
+
+_Key = tuple[str, str, str, tuple[str, int]]
+
+
+class Changes:
+    """Changes the members of pools.
+
+    A member that goes gets no new leases from then on, is probed no more, and its idle connections are closed
+    (``forget(backend)``).  Exchanges in progress end as they would.  Sessions stay; where ``connectionDraining`` of the
+    settings is enabled, those that are left after its time get close code 1001, a few at a time.
+    """
+
+    def __init__(
+        self, monitor: HealthMonitor, sessions: Sessions, forget: Callable[[IBackend], None], clock: Any
+    ) -> None:
+        self._monitor = monitor
+        self._sessions = sessions
+        self._forget = forget
+        self._clock = clock
+        self._timers: dict[_Key, Any] = {}
+        self._endings: dict[_Key, Deferred[int]] = {}
+
+    def apply(self, pool: Pool, members: Iterable[Member]) -> None:
+        """Let ``members`` be those of ``pool``."""
+        came, went = pool.set_members(members)
+        if not came and not went:
+            return
+        self._monitor.follow(pool)
+        for backend in came:
+            self._keep(_key(pool, backend))
+        for backend in went:
+            self._forget(backend)
+            self._drain(pool, backend)
+        _log.info(
+            "pool {pool} (settings {settings}) has {count} members: came {came}, went {went}",
+            pool=pool.name, settings=pool.settings.name, count=len(pool.backends), came=_names(came), went=_names(went),
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """Drain no more: the sessions that are left are somebody else's concern now."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for ending in list(self._endings.values()):
+            ending.cancel()
+
+    @property
+    def draining(self) -> int:
+        """Members that have gone and whose sessions will be ended."""
+        return len(self._timers) + len(self._endings)
+
+    # -- draining ------------------------------------------------------------------------------------------
+
+    def _drain(self, pool: Pool, backend: Backend) -> None:
+        draining = pool.settings.connection_draining
+        key = _key(pool, backend)
+        if draining.enabled and backend.load.active and key not in self._timers:
+            self._timers[key] = self._clock.callLater(draining.drain_timeout_in_sec, self._end, key)
+
+    def _keep(self, key: _Key) -> None:
+        """It is back: its old sessions may stay as well."""
+        timer, ending = self._timers.pop(key, None), self._endings.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if ending is not None:
+            ending.cancel()
+
+    def _end(self, key: _Key) -> None:
+        del self._timers[key]
+        count = sum(_belongs(session, key) for session in self._sessions)
+        if not count:
+            return
+        _draining_log.info("{count} sessions of backend {backend}, which has left, end", count=count, backend=key[2])
+        error = SessionEnded(1001, "the backend is going away", "drained")
+        rate = max(_LEAST_RATE, count / _PACE_SECONDS)
+        ending = self._sessions.end_all(error, rate=rate, where=lambda session: _belongs(session, key))
+        self._endings[key] = ending
+        ending.addErrback(lambda failure: failure.trap(CancelledError))
+        ending.addBoth(lambda _: self._endings.pop(key, None))
+
+
+def _key(pool: Pool, backend: IBackend) -> _Key:
+    return pool.name, pool.settings.name, backend.name, (backend.connect_host, backend.connect_port)
+
+
+def _belongs(session: ISession, key: _Key) -> bool:
+    route, backend = session.outcome.route, session.outcome.backend
+    return route is not None and backend is not None and _key(route.pool, backend) == key
+
+
+def _names(backends: Iterable[Backend]) -> str:
+    names = [backend.name for backend in backends]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return (", ".join(names[:_MOST_NAMED]) or "nobody") + more

@@ -1,0 +1,115 @@
+"""`gateway.discovery.membership`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from gateway.config.model import Member
+from gateway.discovery.membership import MOST_MEMBERS, Membership
+from gateway.discovery.static import Static
+from gateway.interfaces import IDiscovery
+from gateway.testing import FakePool
+
+
+@implementer(IDiscovery)
+class Told:
+    """Finds what the test tells it."""
+
+    def __init__(self) -> None:
+        self.first: Deferred[None] = Deferred()
+        self.stopping: Deferred[None] = Deferred()
+        self.stopped = False
+
+    def start(self, found: Any) -> Deferred[None]:
+        self.found = found
+        return self.first
+
+    def stop(self) -> Deferred[None]:
+        self.stopped = True
+        return self.stopping
+
+
+class Broken(Static):
+    """Cannot start, and cannot stop either."""
+
+    def start(self, found: Any) -> None:
+        raise RuntimeError("no network")
+
+    def stop(self) -> None:
+        raise RuntimeError("no network")
+
+
+class MembershipTests(SynchronousTestCase):
+    """From discoveries to pools."""
+
+    def setUp(self) -> None:
+        self.changes: list[tuple[str, list[str]]] = []
+        self.told = Told()
+
+    def make(self, *discoveries: Any, names: str = "ab") -> Membership:
+        pools = [FakePool(name) for name in names]
+        self.membership = Membership(
+            dict(zip("ab", discoveries, strict=False)), {"a": [Member(host="listed")]}, lambda: pools, self.change
+        )
+        self.membership.start()
+        return self.membership
+
+    def change(self, pool: Any, members: Any) -> None:
+        self.changes.append((pool.name, [member.host for member in members]))
+
+    def test_listed_and_found(self) -> None:
+        self.make(self.told, Static())
+        self.assertEqual(self.changes, [("b", [])])
+        self.told.found(iter([Member(host="x"), Member(host="y")]))
+        self.assertEqual(self.changes[1:], [("a", ["listed", "x", "y"])])
+        self.told.found(())
+        self.assertEqual(self.changes[2:], [("a", ["listed"])])
+
+    def test_all_settings(self) -> None:
+        """One discovery for all pools of that name, each of which has settings of its own."""
+        self.make(self.told, names="aab")
+        self.told.found([Member(host="x")])
+        self.assertEqual(self.changes, [("a", ["listed", "x"])] * 2)
+
+    def test_ready(self) -> None:
+        membership = self.make(self.told, Static())
+        self.assertEqual(membership.waiting, ["a"])
+        ready = membership.when_ready()
+        self.assertNoResult(ready)
+        self.told.first.callback(None)
+        self.successResultOf(ready)
+        self.assertEqual(membership.waiting, [])
+        self.successResultOf(membership.when_ready())
+
+    def test_nonsense(self) -> None:
+        """Is logged, and the members stay as they are; it does not come back to the discovery."""
+        self.make(self.told)
+        many = [Member(host=f"h{number}") for number in range(MOST_MEMBERS + 1)]
+        for nonsense in (None, 7, ["10.0.0.1:80"], [Member(host="x"), None], many):
+            self.told.found(nonsense)
+        self.assertEqual(self.changes, [])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 4)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_broken(self) -> None:
+        """One that fails does not stop the others, nor the gateway."""
+        membership = self.make(Broken(), Static())
+        self.assertEqual(self.changes, [("b", [])])
+        self.assertEqual(membership.waiting, [])
+        self.successResultOf(membership.stop())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+
+    def test_stop(self) -> None:
+        membership = self.make(self.told)
+        stopped = membership.stop()
+        self.assertTrue(self.told.stopped)
+        self.assertNoResult(stopped)
+        self.told.found([Member(host="x")])
+        self.told.first.errback(RuntimeError("cancelled"))
+        self.assertEqual(self.changes, [])
+        self.told.stopping.callback(None)
+        self.successResultOf(stopped)
