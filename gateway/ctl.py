@@ -116,6 +116,8 @@ def summary(gateway: Gateway) -> list[str]:
                 )
                 name += f" (at {target})"
             members.append(name)
+        if pool.discovery is not None:
+            members.append(f"what {pool.discovery.strategy} finds")
         lines.append(f"pool {pool.name}: {', '.join(members) or 'no members'}")
     return lines
 

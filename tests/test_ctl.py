@@ -125,6 +125,15 @@ rules: [{listener: a, redirect: r}, {listener: b, pathMap: m}]
             ],
         )
 
+    def test_discovery(self) -> None:
+        """Members that are only known when it runs."""
+        text = """
+listeners: [{name: a, port: 1}]
+pools: [{name: p, backends: ['a.test:1'], discovery: {strategy: file, options: {path: /members}}}]
+rules: [{listener: a, pool: p}]
+"""
+        self.assertEqual(summary(self.load(text))[1:], ["pool p: a.test:1, what file finds"])
+
     def test_as_module(self) -> None:
         """``python -m gateway.ctl`` and its exit status."""
         done = subprocess.run(

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.names import dns
 from twisted.names.error import DNSServerError
+from zope.interface import implementer
 
+from gateway.config.model import Member
+from gateway.interfaces import IDiscovery, IStrategyFactory
+from gateway.service import GatewayService
 from tests.discovery.test_lookup import NameServer
 from tests.integration.harness import PROBE_PATH, GatewayTestCase, RawBackend, Running, both_roads, model_for
 from tests.integration.messages import Message, read_request, read_response
@@ -23,6 +28,19 @@ MASK = b"\x12\x34\x56\x78"
 
 class DiscoveryCase(GatewayTestCase):
     """A pool whose members something else knows."""
+
+    services: list[GatewayService]
+
+    def setUp(self) -> None:
+        """Keep every service that is made, also before it is ready."""
+        self.services = services = []
+        began = GatewayService.startService
+
+        def start(service: GatewayService) -> None:
+            services.append(service)
+            began(service)
+
+        self.patch(GatewayService, "startService", start)
 
     def model(self, discovery: Any, settings: dict[str, Any] | None = None, members: Any = ()) -> Any:
         pool = {"name": "pool", "members": members, "discovery": discovery}
@@ -190,6 +208,50 @@ class DnsTests(DiscoveryCase):
         gateway = await self.gateway(self.model({"strategy": "dns", "options": options}))
         self.assertEqual((await self.ask(gateway)).status, 502)
         self.assertIn("the pool is empty", str((await gateway.outcome()).error))
+
+
+@implementer(IDiscovery)
+class Slow:
+    """Takes its time for the first attempt."""
+
+    def start(self, found: Any) -> Deferred[None]:
+        self.first: Deferred[None] = Deferred()
+        self.found = found
+        return self.first
+
+    def stop(self) -> None:
+        """Nothing to let go of."""
+
+
+@implementer(IStrategyFactory)
+class SlowFactory:
+    """Named ``module:object`` in the configuration."""
+
+    name = "slow"
+    options = None
+
+    def build(self, options: None, services: Any) -> Slow:
+        self.made = Slow()
+        return self.made
+
+
+slow = SlowFactory()
+
+
+class ReadyTests(DiscoveryCase):
+    """When the gateway may be sent traffic."""
+
+    async def test_not_before_the_first_attempt(self) -> None:
+        backend = await self.backend(Named("a"))
+        starting = ensureDeferred(self.gateway(self.model(f"{__name__}:slow")))
+        members = slow.made
+        service = self.services[-1]
+        self.assertEqual(service.readiness(), (False, "the members of pool pool are not known yet"))
+        members.found([Member(host="127.0.0.1", port=backend.port)])
+        members.first.callback(None)
+        gateway = await starting
+        self.assertEqual(service.readiness(), (True, "all backends have been probed"))
+        self.assertEqual(await self.served(gateway), "a")
 
 
 class NameTests(DiscoveryCase):

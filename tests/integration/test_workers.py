@@ -10,7 +10,9 @@ from typing import Any
 from gateway.config import model
 from gateway.workers.parent import ParentService
 from tests.integration.harness import GatewayTestCase, Recorder, Running, both_roads, model_for
-from tests.integration.messages import read_request, read_response
+from tests.integration.messages import Message, read_request, read_response
+from tests.integration.test_discovery import Written
+from tests.integration.test_selectors import Named
 from tests.integration.websocket import agree, frame, handshake, read_close, read_frame
 from tests.integration.wire import Wire
 
@@ -119,6 +121,38 @@ class WorkersTests(GatewayTestCase):
             client.write(_GET)
             status = (await read_response(client)).status
         self.assertEqual(200, status)
+
+    async def test_members(self) -> None:
+        """The parent finds the members, and the workers have them; a sticky cookie is good in each of them."""
+        backends = [await self.backend(Named(name)) for name in "ab"]
+        listed = Written(self.mktemp())
+        listed.write(backends[0])
+        pool = {"name": "pool", "discovery": listed.discovery, "selector": "sticky"}
+        gateway = await self.workers(model_for(pools=[pool]))
+
+        async def served(cookie: str = "") -> Message:
+            client = await self.client(gateway)
+            client.write(_GET[:-2] + (f"Cookie: {cookie}\r\n\r\n" if cookie else "\r\n").encode())
+            return await read_response(client)
+
+        self.assertEqual({(await served()).get("X-Served-By") for _ in range(8)}, {"a"})
+        listed.write(*backends)
+        names: set[str | None] = set()
+        while names != {"a", "b"}:
+            response = await served()
+            names.add(response.get("X-Served-By"))
+        cookie = response.all("Set-Cookie")[1].partition(";")[0]
+        self.assertEqual(
+            {(await served(cookie)).get("X-Served-By") for _ in range(12)}, {response.get("X-Served-By")}
+        )
+        listed.write(backends[1])
+        while (await served()).get("X-Served-By") != "b":
+            pass
+        crew: Any = gateway.service.crew
+        gone = crew.workers[0].pid
+        os.kill(gone, signal.SIGKILL)
+        await gateway.until(lambda: crew.workers[0].pid not in (0, gone) and crew.workers[0].ready, "a new worker", 30)
+        self.assertEqual({(await served()).get("X-Served-By") for _ in range(8)}, {"b"})
 
 
 both_roads(globals())
