@@ -39,8 +39,9 @@ factory = Factory()
 
 ASK = """
 from gateway.registry import Registry
+from gateway.services import Services
 registry = Registry()
-selector = registry.build("gateway.selectors", "last", {}, None)
+selector = registry.build("gateway.selectors", "last", {}, Services(None, None, None))
 print(registry.find("gateway.selectors", "last").source, selector.select("abc", None))
 """
 
