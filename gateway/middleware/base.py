@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel
 from zope.interface import implementer
 
 from gateway.http.forwarding import error_reply
 from gateway.interfaces import IMiddleware, IStrategyFactory
+from gateway.services import Options
 from gateway.values import Context, Fields, Reply, RequestHead, ResponseHead
 
 __all__ = ["BOTH", "HTTP", "UPGRADE", "Factory", "Middleware", "Options", "refusal"]
@@ -18,12 +18,6 @@ __all__ = ["BOTH", "HTTP", "UPGRADE", "Factory", "Middleware", "Options", "refus
 HTTP: Final = frozenset({"http"})
 UPGRADE: Final = frozenset({"upgrade"})
 BOTH: Final = HTTP | UPGRADE
-
-
-class Options(BaseModel):
-    """Options of a middleware: frozen, names in camel case in documents, unknown ones refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
 
 
 @implementer(IMiddleware)
