@@ -5,6 +5,7 @@
     GatewayError
     ├── RequestError            the client's fault; nothing was sent to a backend
     │   ├── BadRequest              400
+    │   │   └── PlainHTTP               400  HTTP without TLS on an HTTPS port
     │   ├── RequestTimeout          408
     │   ├── ContentTooLarge         413
     │   ├── TargetTooLong           414
@@ -41,7 +42,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = [
-    "GatewayError", "RequestError", "BadRequest", "RequestTimeout", "ContentTooLarge", "TargetTooLong",
+    "GatewayError", "RequestError", "BadRequest", "PlainHTTP", "RequestTimeout", "ContentTooLarge", "TargetTooLong",
     "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere", "VersionNotSupported",
     "NoRoute", "ClientGone",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
@@ -56,12 +57,14 @@ class GatewayError(Exception):
     ``status``: the HTTP status a client gets if no response has begun (RFC 9110 §15).
     ``cause``: one lower-case word for the access log, which says who ended it and in which phase.
     ``info``: the ``error_info`` value of an Application Gateway's access log.
+    ``advice``: a sentence for the client, shown on the page; never about internals.
     ``retryable``: nothing reached the application, another backend may be tried.
     """
 
     status = 500
     cause = "gateway_error"
     info = "ERRORINFO_NO_ERROR"
+    advice = ""
     retryable = False
 
 
@@ -75,6 +78,14 @@ class RequestError(GatewayError):
 
 class BadRequest(RequestError):
     """A head or a body that breaks RFC 9110 or RFC 9112."""
+
+
+class PlainHTTP(BadRequest):
+    """A request without TLS on a port that speaks HTTPS."""
+
+    cause = "http_to_https_port"
+    info = "ERRORINFO_HTTP_TO_HTTPS_PORT"
+    advice = "This port speaks HTTPS. Use https:// in the address."
 
 
 class RequestTimeout(RequestError):

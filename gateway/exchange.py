@@ -294,6 +294,11 @@ class Exchange:
         """The client broke the framing of its request body, or sent too much."""
         self._fail(error)
 
+    @property
+    def patience(self) -> float:
+        """Seconds that the backend has for its next byte."""
+        return float(self._route.settings.request_timeout) if self._route is not None else 0.0
+
     def expired(self) -> None:
         """The deadline of the exchange has passed."""
         client, settings = self._client, self._route.settings if self._route else None
@@ -502,7 +507,7 @@ class Exchange:
         outcome.responded = shared.seconds()
         self.phase = TUNNEL
         kind: Any = Watch if request.upgrade == "websocket" else Splice
-        tunnel = kind(shared, client, upstream, outcome, self._lease, self._route.settings)
+        tunnel = kind(shared, client, upstream, outcome, self._lease, self._route.settings, head)
         self._upstream = self._lease = None
         if passage is not None and passage.context.ends_at is not None:
             context = passage.context

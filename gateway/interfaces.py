@@ -12,8 +12,8 @@ from zope.interface import Attribute, Interface
 
 __all__ = [
     "IAffinity", "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "IClosing", "IDiscovery", "ILatencyAware",
-    "ILease", "IMiddleware", "IOutcomeObserver", "IPeerSelector", "IPool",
-    "IProbe", "IRoad", "IRouter", "ISelector", "ISession", "IStrategyFactory", "ITunnel", "IUpstreamListener",
+    "ILease", "IMiddleware", "IOutcomeObserver", "IPeerSelector", "IPool", "IProbe", "IRoad", "IRouter",
+    "ISecureFactory", "ISelector", "ISession", "IStrategyFactory", "ITunnel", "IUpstreamListener",
 ]  # fmt: skip
 
 
@@ -190,6 +190,7 @@ class IPool(Interface):
     settings = Attribute("`gateway.config.model.BackendSettings`.")
     backends = Attribute("All members, a tuple of `IBackend`.")
     middleware = Attribute("`IMiddleware` that every request to it passes through, after that of its route (a tuple).")
+    candidates = Attribute("Those that may be chosen now, also those that ``minServers`` keeps in (tuple).")
 
     def lease(head, tried=(), outcome=None):
         """Choose a backend and count it; return an `ILease`.
@@ -251,7 +252,7 @@ class IRoad(Interface):
 
         ``host`` is an address (``""`` for all), ``port`` 0 for any; ``sock`` a socket that listens there already.  ``tls`` is ``None`` or an object
         with ``getContext() -> OpenSSL.SSL.Context`` (``twisted.internet.ssl.CertificateOptions``).
-        ``listen(factory)`` fails with ``CannotListenError``.
+        ``listen(factory)`` fails with ``CannotListenError``.  With ``tls`` the factory may provide `ISecureFactory`.
         """
 
     def client(host, port, tls=None, timeout=5.0):
@@ -265,6 +266,22 @@ class IRoad(Interface):
 
     def stop():
         """Release what the road holds and cut what is still on it: handshakes, connections that linger. Called last."""
+
+
+class ISecureFactory(Interface):
+    """What a factory behind a TLS port may provide besides ``IProtocolFactory``."""
+
+    plain = Attribute(
+        "``IProtocolFactory`` for connections whose first byte is not TLS; they are not encrypted. "
+        "Without it such connections are closed."
+    )
+
+    def handshake_failed(peer, error):
+        """A handshake has failed and there will be no protocol for it.
+
+        ``peer`` is an ``IAddress``; ``error`` what OpenSSL or the transport raised, ``TimeoutError`` if the client took too
+        long.  Not called for connections that the road itself gives up when it stops.
+        """
 
 
 class IClientStream(Interface):

@@ -30,8 +30,9 @@ from gateway.listener.tls import ServerTLS
 from gateway.observe.access_log import open_access_log
 from gateway.observe.admin import AdminSite
 from gateway.observe.metrics import Metrics
-from gateway.observe.reports import first_round, session_reports
+from gateway.observe.reports import readiness, session_reports
 from gateway.observe.sessions import Sessions
+from gateway.observe.troubles import Troubles
 from gateway.pools.backend import Loads
 from gateway.pools.changes import Changes
 from gateway.registry import Registry, close_all
@@ -47,6 +48,9 @@ from gateway.values import Route
 __all__ = ["GatewayService"]
 
 _SWEEP_SECONDS = 5.0
+_LAST_WORDS = 1.0
+"""Seconds in which clients may take the 503 that they get at the end of the time to stop."""
+
 _log = Logger("gateway")
 
 
@@ -94,6 +98,7 @@ class GatewayService(Service):
         self._emptied: list[Deferred[None]] = []
         self._upstreams: dict[IBackend, Upstream] = {}
         self._tls: dict[str, ServerTLS] = {}
+        self._cutting: Any = None
         self._build()
 
     # -- parts
@@ -117,7 +122,8 @@ class GatewayService(Service):
         listed = {pool.name: pool.members for pool in model.pools}
         discoveries = self.registry.discoveries(model)
         self.membership = Membership(discoveries, listed, self.pools.values, self.change_members)
-        self.metrics = Metrics(self.pools.values, self.sessions)
+        self.troubles = Troubles(self.deadlines.now)
+        self.metrics = Metrics(self.pools.values, self.sessions, self.troubles)
         self.access_log = open_access_log(self._access_log, reactor)
         self.shared = Surroundings(
             router=self.make_router(),
@@ -149,8 +155,9 @@ class GatewayService(Service):
     def listener_factory(self, listener: str, port: int, tls: bool) -> ListenerFactory:
         """The factory behind a bound port."""
         return ListenerFactory(
-            listener, port, self.shared, self.shared.trusted, tls=tls, admits=self._admits, lost=self._lost
-        )
+            listener, port, self.shared, self.shared.trusted,
+            tls=tls, admits=self._admits, lost=self._lost, troubles=self.troubles,
+        )  # fmt: skip
 
     def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None) -> Any:
         """The ``IStreamServerEndpoint`` of a bound port; ``listener`` is the first that shares it."""
@@ -284,7 +291,7 @@ class GatewayService(Service):
             return False, "the gateway is stopping"
         if self.membership.waiting:
             return False, f"the members of pool {self.membership.waiting[0]} are not known yet"
-        return first_round(self.pools.values())
+        return readiness(self.pools.values())
 
     def when_ready(self) -> Deferred[None]:
         """Fires when the members are known and every backend has been probed once."""
@@ -324,8 +331,8 @@ class GatewayService(Service):
         for connection in self._connections():
             connection.stop()
         ended.append(self._when_empty())
-        timer = self.reactor.callLater(limit, self._cut)
-        return DeferredList(ended).addCallback(self._stopped, timer)
+        self._cutting = self.reactor.callLater(limit, self._cut)
+        return DeferredList(ended).addCallback(self._stopped)
 
     def _connections(self) -> list[ClientConnection]:
         return [connection for factory in self._factories for connection in factory.connections]
@@ -348,6 +355,11 @@ class GatewayService(Service):
             session.cut()
         for connection in left:
             connection.cut()
+        self._cutting = self.reactor.callLater(_LAST_WORDS, self._abort)
+
+    def _abort(self) -> None:
+        for connection in self._connections():
+            connection.transport.abortConnection()
 
     def _lost(self, connection: ClientConnection) -> None:
         if self._emptied and not self._connections():
@@ -359,9 +371,12 @@ class GatewayService(Service):
         most = self.model.limits.max_connections
         return not self.shared.stopping and (most is None or sum(len(f.connections) for f in self._factories) < most)
 
-    def _stopped(self, result: Any, timer: Any) -> Deferred[None]:
-        if timer.active():
-            timer.cancel()
+    def _stopped(self, result: Any) -> Deferred[None]:
+        if self._cutting.active():
+            self._cutting.cancel()
+        for factory in self._factories:
+            for refused in tuple(factory.refused):
+                refused.transport.abortConnection()
         self._renewal.stop()
         if self._sweeping.running:
             self._sweeping.stop()

@@ -51,7 +51,7 @@ class Options(usage.Options):
         ["config", "c", None, "The configuration: compact YAML, an ARM template, an exported resource, or properties."],
         ["overrides", None, None, "A file with what differs on this machine: ports, backends, certificates, values."],
         ["admin", None, None, "Where to serve /pools and /ready: HOST:PORT, or tcp:PORT for 127.0.0.1."],
-        ["access-log", None, "-", "Where to write one JSON line per exchange: a file, - for standard output, or off."],
+        ["access-log", None, "-", "A JSON line per exchange: a file, - (standard output; in a daemon its log) or off."],
         ["workers", "w", "1", "How many processes share the ports: a number, or auto for one per core."],
         ["transport", None, "auto", "What carries the bytes: pump (Linux), twisted, or auto."],
     ]

@@ -126,7 +126,7 @@ class FakePool:
     ) -> None:
         self.name = name
         self.settings = BackendSettings(name="settings") if settings is None else settings
-        self.backends = tuple(backends)
+        self.backends = self.candidates = tuple(backends)
         self.middleware: tuple[Any, ...] = ()
         self.leases: list[FakeLease] = []
 

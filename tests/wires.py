@@ -69,8 +69,8 @@ class Wire:
 
     For the test that plays the peer: ``taken`` is what it has received and not looked at yet, ``written`` how many
     bytes the gateway wrote that were not dropped, ``late`` how many it wrote when the connection was lost and it had
-    not been told yet, ``queued`` how many the peer has not taken, ``ending`` how the gateway ended it
-    (``half-closed``, ``closed``, ``reset``, or empty), ``paused`` whether the gateway reads.
+    not been told yet, ``unsent`` how many the peer never got, ``queued`` how many it has not taken, ``ending`` how the
+    gateway ended it (``half-closed``, ``closed``, ``reset``, or empty), ``paused`` whether the gateway reads.
     """
 
     def __init__(self, turn: Turn, peer: tuple[str, int], local: tuple[str, int]) -> None:
@@ -78,7 +78,7 @@ class Wire:
         self._peer, self._local = IPv4Address("TCP", *peer), IPv4Address("TCP", *local)
         self.protocol: Any = None
         self.taken = bytearray()
-        self.written = self.late = 0
+        self.written = self.late = self.unsent = 0
         self.ending = ""
         self.connected = True
         self.disconnecting = self.paused = self.stalled = self.peer_gone = False
@@ -157,9 +157,11 @@ class Wire:
         """Ignored once the connection is lost or closed in this direction."""
         assert isinstance(data, bytes) and data, f"an odd thing to write: {data!r}"
         if self._closing_write or self.disconnecting:
+            self.unsent += len(data)
             return
         if not self.connected:
             self.late += len(data)
+            self.unsent += len(data)
             return
         self.written += len(data)
         self._gathered += data
@@ -226,6 +228,7 @@ class Wire:
         if not self.connected:
             return
         self.connected = False
+        self.unsent += len(self._gathered) + len(self._queue)
         self.ending = "reset" if isinstance(reason, ConnectionAborted) else "closed"
         self._gathered = b""
         self._queue.clear()

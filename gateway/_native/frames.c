@@ -25,6 +25,7 @@ typedef struct {
     uint64_t length;         /* that frame's payload */
     uint64_t size;           /* payload so far of the message in fragments */
     uint64_t over;           /* a message must be shorter than this */
+    unsigned long long after; /* bytes of the last chunk that follow a close frame */
     unsigned long long frames, messages, pings, pongs, payload_bytes;
     PyObject *close_reason;
     uint8_t *close;          /* masking key and payload of a close frame in progress */
@@ -197,8 +198,11 @@ static int
 scan(Scanner *self, const Chunk *chunk, uint64_t position)
 {
     const uint64_t total = chunk->total, before = chunk->before;
-    if (self->closed)
+    self->after = 0;
+    if (self->closed) {
+        self->after = total - position;
         return 0;
+    }
     while (position < total) {
         const uint64_t first = position;
         const uint8_t opening = byte_at(chunk, position), kind = kind_of(opening);
@@ -262,8 +266,10 @@ scan(Scanner *self, const Chunk *chunk, uint64_t position)
         position = end;
         if (complete(self, first, before) < 0)
             return -1;
-        if (kind == CLOSE)
+        if (kind == CLOSE) {
+            self->after = total - position;
             return 0;
+        }
     }
     return 0;
 }
@@ -444,6 +450,7 @@ static PyGetSetDef properties[] = {
 };
 
 static PyMemberDef members[] = {
+    {"after", T_ULONGLONG, offsetof(Scanner, after), READONLY, NULL},
     {"frames", T_ULONGLONG, offsetof(Scanner, frames), READONLY, NULL},
     {"messages", T_ULONGLONG, offsetof(Scanner, messages), READONLY, NULL},
     {"pings", T_ULONGLONG, offsetof(Scanner, pings), READONLY, NULL},

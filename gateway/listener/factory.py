@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
+from zope.interface import implementer
 
 from gateway.http.heads import HeadLimits
+from gateway.interfaces import ISecureFactory
+from gateway.listener.handshakes import finding
 from gateway.listener.http1 import ClientConnection
+from gateway.listener.refusals import MOST_REFUSED, PlainFactory, RefusedConnection
+from gateway.observe.troubles import Troubles
 
 if TYPE_CHECKING:
     from gateway.exchange import Surroundings
     from gateway.listener.forwarded import TrustedProxies
+    from gateway.relay.flow import FlowProtocol
 
 __all__ = ["ListenerFactory"]
 
 
+@implementer(ISecureFactory)
 class ListenerFactory(Factory):
     """Makes a `ClientConnection` for each client and knows those that are open.
 
     ``listener`` is the name of the first listener on the port, ``port`` the port clients see.  ``admits`` is asked
-    before each connection; where it says no the connection is closed at once.
+    before each connection; where it says no the client gets a 503.  ``connections`` are those that were let in,
+    ``refused`` those that were not and are still there.  ``plain`` makes the protocols of clients that forget the TLS.
+    ``troubles`` counts those that never make a request.
     """
 
     noisy = False
@@ -38,6 +47,7 @@ class ListenerFactory(Factory):
         tls: bool = False,
         admits: Callable[[], bool] = lambda: True,
         lost: Callable[[ClientConnection], None] = lambda connection: None,
+        troubles: Troubles | None = None,
     ) -> None:
         limits = shared.limits
         self.listener = listener
@@ -48,10 +58,24 @@ class ListenerFactory(Factory):
         self.scheme = "https" if tls else "http"
         self.head_limits = HeadLimits(limits.max_head_bytes, limits.max_fields, limits.max_target_bytes)
         self.connections: set[ClientConnection] = set()
+        self.refused: set[RefusedConnection] = set()
         self.lost = lost
+        self.plain = PlainFactory(self)
         self._admits = admits
+        self.troubles = troubles or Troubles(shared.seconds)
 
-    def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:  # type: ignore[override]
-        if not self._admits():
-            return None
-        return self.protocol(self)
+    def buildProtocol(self, addr: IAddress | None) -> FlowProtocol | None:
+        return self.admit(self.protocol)
+
+    def admit(self, kind: Callable[[ListenerFactory], ClientConnection]) -> FlowProtocol | None:
+        """A protocol of this kind, or one that refuses the client; ``None`` if there are too many of those too."""
+        if self._admits():
+            return kind(self)
+        shared = self.shared
+        self.troubles.refused_connection(self.listener, None if shared.stopping else shared.limits.max_connections)
+        return RefusedConnection(self) if len(self.refused) < MOST_REFUSED else None
+
+    def handshake_failed(self, peer: Any, error: BaseException) -> None:
+        """See `ISecureFactory`."""
+        reason, sentence = finding(error)
+        self.troubles.failed_handshake(self.listener, getattr(peer, "host", "?"), reason, sentence)

@@ -16,6 +16,8 @@ from gateway.values import Peer, RequestHead
 __all__ = ["ForwardedFields", "TrustedProxies", "client_address"]
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
+_SCHEMES = frozenset({"http", "https"})
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 class TrustedProxies:
@@ -81,16 +83,21 @@ class ForwardedFields:
         return f"X-Forwarded-For: {chain}\r\nX-Forwarded-Proto: {proto}\r\nX-Forwarded-Port: {port}\r\n"
 
     def lines(self, head: RequestHead, trace_id: str) -> str:
-        """All of them as ``name: value`` lines, each ended by CRLF."""
+        """All of them as ``name: value`` lines, each ended by CRLF.
+
+        What a trusted proxy says of scheme and port counts only if it is ``http`` or ``https``, and 1 to 65535.
+        """
         known = self._ready
         host, url = head.host, head.target
         if self.trusted:
             index = head.index
             chain = index.get("x-forwarded-for")
+            proto = index.get("x-forwarded-proto", "").lower()
+            port = index.get("x-forwarded-port", "")
             known = self._lines(
                 f"{chain}, {self._peer}" if chain else self._peer,
-                index.get("x-forwarded-proto", self._proto),
-                index.get("x-forwarded-port", self._port),
+                proto if proto in _SCHEMES else self._proto,
+                port if _PORT.fullmatch(port) and int(port) < 65536 else self._port,
             )
             host = index.get("x-original-host", host)
             url = index.get("x-original-url", url)

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.errors import BadRequest, ContentTooLarge, GatewayError, RequestError, RequestTimeout, ShuttingDown
+from gateway.errors import (
+    BadRequest,
+    ContentTooLarge,
+    GatewayError,
+    PluginFailed,
+    RequestError,
+    RequestTimeout,
+    ShuttingDown,
+)
 from gateway.exchange import Exchange
 from gateway.http.bodies import FramingError, chunk, decoder, last_chunk
 from gateway.http.forwarding import error_reply, reply_bytes, response_bytes
@@ -26,6 +35,8 @@ if TYPE_CHECKING:
     from gateway.listener.factory import ListenerFactory
 
 __all__ = ["ClientConnection"]
+
+_log = Logger("gateway.listener")
 
 _LINGER_SECONDS = 5.0
 _MOST_LINGER_SECONDS = 30.0
@@ -63,11 +74,13 @@ class ClientConnection(FlowProtocol):
     _sent = 0
     _payload = 0
     _taken = -_NEVER
+    _since = 0.0
     _linger_until = 0.0
 
     def __init__(self, factory: ListenerFactory) -> None:
         self.factory: ListenerFactory = factory
         self.listener = factory.listener
+        self.scheme = factory.scheme
         self._shared = factory.shared
         self.dataReceived = self._read_head  # type: ignore[method-assign]
 
@@ -77,17 +90,35 @@ class ClientConnection(FlowProtocol):
         address = transport.getPeer()
         self.peer = peer = Peer(getattr(address, "host", ""), getattr(address, "port", 0))
         self._certificate = getattr(transport, "client_certificate", None)
-        self._forwarded = ForwardedFields(peer, factory.scheme, factory.port, factory.trusted.trusts(peer.host))
+        self._forwarded = ForwardedFields(peer, self.scheme, factory.port, factory.trusted.trusts(peer.host))
         factory.connections.add(self)
         shared.deadlines.set(self, shared.seconds() + shared.limits.keep_alive_timeout)
 
     def feeder(self) -> FlowProtocol | None:
         return self._source
 
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        self._taken = self._sent - self.undelivered
+        if self._is_served():
+            shared = self._shared
+            shared.deadlines.set(self, shared.seconds() + shared.limits.send_timeout)
+
     def resumeProducing(self) -> None:
         super().resumeProducing()
+        if self._is_served():
+            shared, exchange = self._shared, self._exchange
+            limit: float = shared.limits.keep_alive_timeout if exchange is None else exchange.patience
+            shared.deadlines.set(self, shared.seconds() + limit)
         if self._ahead and self._exchange is None:
             self._run()
+
+    def _is_served(self) -> bool:
+        """A response is on its way, or has gone out: while the client is stuck, it is the client that is waited for."""
+        head, outcome = self._head, self._outcome
+        if self._closing or self._tunnel is not None or (head is not None and head.started):
+            return False
+        return outcome is None or outcome.responded is not None
 
     # -- reading requests
 
@@ -116,7 +147,7 @@ class ClientConnection(FlowProtocol):
         try:
             request = parse_request(raw, self.factory.head_limits)
         except RequestError as error:
-            self._bad_head(error, raw)
+            self._bad_head(error, len(raw))
             return
         self._begin(request, len(raw), data, end)
 
@@ -125,16 +156,20 @@ class ClientConnection(FlowProtocol):
         buffer = self._head
         if buffer is None:
             buffer = self._head = HeadBuffer(self.factory.head_limits)
+            self._received = 0
+            self._since = self._shared.seconds()
         was_started = buffer.started
+        self._received += len(data)
         try:
             raw = buffer.feed(data)
         except RequestError as error:
-            self._bad_head(error, data)
+            self._bad_head(error, self._received)
             return None
         if raw is None:
             if buffer.started and not was_started:
                 shared = self._shared
-                shared.deadlines.set(self, shared.seconds() + shared.limits.head_timeout)
+                self._since = now = shared.seconds()
+                shared.deadlines.set(self, now + shared.limits.head_timeout)
             return None
         self._head = None
         return raw, buffer.rest
@@ -149,7 +184,7 @@ class ClientConnection(FlowProtocol):
         self._outcome = outcome = Outcome()
         outcome.head = request
         outcome.peer = self.peer
-        outcome.scheme = factory.scheme
+        outcome.scheme = self.scheme
         outcome.local_port = factory.port
         outcome.listener = self.listener
         outcome.trace_id = trace_id
@@ -248,20 +283,21 @@ class ClientConnection(FlowProtocol):
         self._resting = False
         self._run()
 
-    def _bad_head(self, error: RequestError, raw: bytes) -> None:
-        """Something that is not a request: answer and close; nothing after it can be trusted."""
+    def _bad_head(self, error: RequestError, size: int, request: RequestHead | None = None) -> None:
+        """Something that is not a request, or is none for here: answer and close; nothing after it can be trusted."""
         shared = self._shared
+        since = shared.seconds() if self._head is None else self._since
         self._head = None
-        self._request = None
-        self._received = len(raw)
+        self._request = request
+        self._received = size
         self._sent = 0
         self._taken = -_NEVER
         self._outcome = Outcome(
-            peer=self.peer, scheme=self.factory.scheme, local_port=self.factory.port, listener=self.listener,
-            trace_id=shared.trace_id(), started=shared.seconds(), status=error.status, cause=error.cause, error=error,
+            head=request, peer=self.peer, scheme=self.scheme, local_port=self.factory.port, listener=self.listener,
+            trace_id=shared.trace_id(), started=since, status=error.status, cause=error.cause, error=error,
         )  # fmt: skip
         self._close = True
-        self.reply(error_reply(error.status))
+        self.reply(error_reply(error.status, error.advice))
 
     # -- writing responses: IClientStream
 
@@ -319,16 +355,29 @@ class ClientConnection(FlowProtocol):
         if self._decoder is not None or self._shared.stopping or self._eof:
             self._close = True
         method, version = (request.method, request.version) if request is not None else ("GET", "1.1")
-        self._write(reply_bytes(reply, method, version, self._close))
+        try:
+            data = reply_bytes(reply, method, version, self._close)
+        except ValueError as error:
+            data = reply_bytes(self._unwritable(error), method, version, self._close)
+        self._write(data)
         self._finished()
+
+    def _unwritable(self, error: ValueError) -> Reply:
+        """What to say instead of a reply that a router or a plugin has made and that cannot be sent."""
+        outcome = self._outcome
+        assert outcome is not None
+        outcome.error = failed = PluginFailed(f"the reply of a plugin cannot be sent: {error}")
+        outcome.status, outcome.cause = failed.status, failed.cause
+        _log.error("{reason}", reason=str(failed))
+        return error_reply(failed.status)
 
     def abort(self) -> None:
         """Cut the connection: a response that has begun cannot be completed."""
         self._closing = True
-        self._record()
-        self._forget_exchange()
         if not self.lost:
             self.transport.abortConnection()
+        self._record(cut=True)
+        self._forget_exchange()
 
     def _write(self, data: bytes) -> None:
         self._sent += len(data)
@@ -345,8 +394,8 @@ class ClientConnection(FlowProtocol):
             self._shut(unread or bool(self._ahead))
             return
         self.dataReceived = self._read_head  # type: ignore[method-assign]
-        shared = self._shared
-        shared.deadlines.set(self, now + shared.limits.keep_alive_timeout)
+        shared, limits = self._shared, self._shared.limits
+        shared.deadlines.set(self, now + (limits.send_timeout if self.stuck else limits.keep_alive_timeout))
         if self._ahead and not self._running:
             self._run()
 
@@ -360,20 +409,23 @@ class ClientConnection(FlowProtocol):
         self._trailers = ()
         self._chunked = False
 
-    def _record(self) -> float:
-        """Complete the outcome and tell the observers, once; the time."""
+    def _record(self, cut: bool = False) -> float:
+        """Complete the outcome and tell the observers, once; the time. ``cut``: what is queued will not be sent."""
         now = self._shared.seconds()
         outcome, self._outcome = self._outcome, None
         if outcome is None:
             return now
         outcome.ended = now
         outcome.received_bytes = self._received
-        outcome.sent_bytes = self._sent
+        outcome.sent_bytes = max(self._sent - self.undelivered, 0) if cut else self._sent
         if self.factory.tls:
-            outcome.tls_version = getattr(self.transport, "tls_version", "") or ""
-            outcome.tls_cipher = getattr(self.transport, "tls_cipher", "") or ""
+            self._note_tls(outcome)
         self._shared.ended(outcome)
         return now
+
+    def _note_tls(self, outcome: Outcome) -> None:
+        outcome.tls_version = getattr(self.transport, "tls_version", "") or ""
+        outcome.tls_cipher = getattr(self.transport, "tls_cipher", "") or ""
 
     # -- the end of the connection
 
@@ -413,7 +465,8 @@ class ClientConnection(FlowProtocol):
                 self._exchange.expired()
         elif self._head is not None and self._head.started:
             seconds = shared.limits.head_timeout
-            self._bad_head(RequestTimeout(f"the request's head was not complete within {seconds:g} s"), b"")
+            error = RequestTimeout(f"the request's head was not complete within {seconds:g} s")
+            self._bad_head(error, self._received)
         elif self.stuck and self._made_progress():
             shared.deadlines.set(self, now + shared.limits.send_timeout)
         elif self.stuck:
@@ -439,19 +492,22 @@ class ClientConnection(FlowProtocol):
             self._close = True
 
     def cut(self) -> None:
-        """The time to stop is over."""
+        """The time to stop is over: who waits for a response gets a 503 and is closed, everybody else is cut."""
         exchange = self._exchange
         if exchange is not None:
+            self._close = True
             exchange.client_failed(ShuttingDown("the gateway stops and this exchange did not finish in time"))
-        if not self.lost:
+        elif not self.lost:
             self.transport.abortConnection()
 
     def enter(self, tunnel: ITunnel) -> bytes:
         """After a 101: ``tunnel`` gets all bytes and the outcome. Returns what the client sent ahead."""
+        outcome, self._outcome = self._outcome, None
+        if outcome is not None and self.factory.tls:
+            self._note_tls(outcome)
         self._tunnel = tunnel
         self.dataReceived = tunnel.from_client  # type: ignore[method-assign]
         self._forget_exchange()
-        self._outcome = None
         self._shared.deadlines.clear(self)
         ahead, self._ahead = self._ahead[self._at :], b""
         return ahead
@@ -490,7 +546,7 @@ class ClientConnection(FlowProtocol):
             tunnel.client_lost(reason)
         elif self._exchange is not None:
             self._exchange.client_gone()
-            self._record()
+            self._record(cut=True)
             self._forget_exchange()
         self.dataReceived = _ignore  # type: ignore[method-assign]
         self.factory.lost(self)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zope.interface import implementer
 
 from gateway.interfaces import IOutcomeObserver
-from gateway.observe.sinks import FileSink, StreamSink
+from gateway.observe.sinks import FileSink, LogSink, OutputSink
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from gateway.values import Outcome, RequestHead, Route
 
 __all__ = ["AccessLog", "Sink", "open_access_log"]
+
+_SINKS: dict[str, Callable[[], Sink]] = {"-": OutputSink, "log": LogSink}
 
 _LONGEST = 4096
 """Characters of one client-made value that are logged; what is longer ends in ``...``."""
@@ -52,11 +54,15 @@ class Sink(Protocol):
 def open_access_log(where: str, clock: Any, **options: Any) -> AccessLog | None:
     """The access log for ``where``: a path, ``-`` for standard output, ``off`` or an empty string for ``None``.
 
+    In a daemon, which has no standard output, ``-`` is what ``log`` is always: the log of the process, which ``twistd``
+    writes.
+
     ``clock`` is an ``IReactorTime``; ``options`` go to `AccessLog`.  Raises ``OSError`` if a file cannot be opened.
     """
     if where in ("", "off"):
         return None
-    return AccessLog(StreamSink() if where == "-" else FileSink(where), clock, **options)
+    make = _SINKS.get(where)
+    return AccessLog(FileSink(where) if make is None else make(), clock, **options)
 
 
 @implementer(IOutcomeObserver)

@@ -18,9 +18,12 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from gateway.http.forwarding import SERVER, reply_bytes
+from gateway.http.pages import REASONS
 from gateway.observe.host_guard import may_ask
 from gateway.observe.metrics import CONTENT_TYPE
-from gateway.observe.reports import config_report, pool_report
+from gateway.observe.reports import config_report, pool_counts, pool_report
+from gateway.values import Reply
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway
@@ -34,9 +37,11 @@ _log = Logger()
 _JSON = "application/json; charset=utf-8"
 _SESSIONS = 100
 _MOST_SESSIONS = 10_000
+_METHODS = "GET, HEAD"
+_MOST_DROPPED = 1 << 20
+"""Bytes of a body that nobody wants, before the connection is cut."""
 
 _HEADERS = {
-    "Server": "gateway",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -51,6 +56,39 @@ _Answer = tuple[int, str, bytes]
 SessionReports = Callable[[int], tuple[int, dict[str, int], list[dict[str, Any]]]]
 
 
+class _Request(Request):
+    """A request whose body nobody wants: it is refused by its head, and the body is dropped, not kept."""
+
+    _refused = False
+    _dropped = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """The head is here; ``length`` is ``None`` for a chunked body."""
+        super().gotLength(0)
+        if length == 0:
+            return
+        self._refused = True
+        self.requestHeaders.removeHeader(b"expect")
+        method = getattr(self.channel, "_command", b"")
+        status, content_type, body = _NO_BODY if method in (b"GET", b"HEAD") else _NO_METHOD
+        fields = [("Allow", _METHODS), ("Content-Type", content_type), *_HEADERS.items()]
+        reply = Reply(status, fields, body)
+        self.channel.write(reply_bytes(reply, method.decode("latin-1"), "1.1", True))
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Bytes of a body. They are read, because unread ones would make a reset of the end."""
+        self._dropped += len(data)
+        if self._dropped > _MOST_DROPPED:
+            self.channel.loseConnection()
+
+    def process(self) -> None:
+        """The request is complete."""
+        if self._refused:
+            self.channel.loseConnection()
+        else:
+            super().process()
+
+
 class AdminSite(Site):
     """The ``IProtocolFactory`` to listen with.
 
@@ -62,6 +100,7 @@ class AdminSite(Site):
     """
 
     displayTracebacks = False
+    requestFactory = _Request
 
     def __init__(
         self,
@@ -104,6 +143,7 @@ class _Root(Resource):
     def _respond(self, request: Request) -> None:
         if request._disconnected:
             return
+        request.setHeader("Server", SERVER)
         for name, value in _HEADERS.items():
             request.setHeader(name, value)
         try:
@@ -111,7 +151,7 @@ class _Root(Resource):
         except Exception:
             _log.failure("the admin page {path!r} failed", path=request.path)
             status, content_type, body = _error(500, "this page failed; the gateway's log says why")
-        request.setResponseCode(status)
+        request.setResponseCode(status, REASONS[status].encode())
         request.setHeader("Content-Type", content_type)
         request.setHeader("Content-Length", str(len(body)))
         if request.method != b"HEAD":
@@ -123,8 +163,8 @@ class _Root(Resource):
         if len(host) != 1 or not may_ask(host[0].decode("latin-1"), self._hosts):
             return _error(421, "use an IP address or localhost for the admin port, or bind it to the name")
         if request.method not in (b"GET", b"HEAD"):
-            request.setHeader("Allow", "GET, HEAD")
-            return _error(405, "only GET and HEAD; nothing can be changed here")
+            request.setHeader("Allow", _METHODS)
+            return _NO_METHOD
         page = self._pages.table.get(request.path)
         if page is None:
             paths = ", ".join(path.decode() for path in self._pages.table)
@@ -186,15 +226,7 @@ class _Pages:
 
     def _show_ready(self, request: Request) -> _Answer:
         ready, reason = self._ready()
-        pools = [
-            {
-                "pool": pool.name,
-                "settings": pool.settings.name,
-                "healthy": sum(backend.healthy for backend in pool.backends),
-                "total": len(pool.backends),
-            }
-            for pool in self._pools()
-        ]
+        pools = [pool_counts(pool) for pool in self._pools()]
         return _json(200 if ready else 503, {"ready": ready, "reason": reason, "pools": pools})
 
     def _show_health(self, request: Request) -> _Answer:
@@ -210,3 +242,7 @@ def _json(status: int, value: Any) -> _Answer:
 
 def _error(status: int, message: str) -> _Answer:
     return _json(status, {"error": message})
+
+
+_NO_METHOD = _error(405, "only GET and HEAD; nothing can be changed here")
+_NO_BODY = _error(413, "a request to this site has no body")

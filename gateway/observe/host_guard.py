@@ -2,7 +2,8 @@
 
 A web page anywhere may make its own name resolve to 127.0.0.1 and then read what listens there (DNS rebinding).  Its
 requests carry that name as ``Host``, so only names that cannot be a stranger's are let in: addresses and
-``localhost``, and those that the operator lists.
+``localhost``, and those that the operator lists.  Not the address that stands for none (0.0.0.0, ``::``): browsers
+connect to this machine for it, also from pages that they keep away from 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -25,10 +26,8 @@ def host_name(host: str) -> str:
 def may_ask(host: str, allowed: Collection[str] = ()) -> bool:
     """Whether a request with this ``Host`` may be answered. ``allowed``: further names, lower case."""
     name = host_name(host)
-    if name == "localhost" or name.endswith(".localhost") or (name and name in allowed):
-        return True
     try:
-        ip_address(name)
+        address = ip_address(name)
+        return not (getattr(address, "ipv4_mapped", None) or address).is_unspecified
     except ValueError:
-        return False
-    return True
+        return name == "localhost" or name.endswith(".localhost") or (name != "" and name in allowed)

@@ -18,6 +18,7 @@ from gateway.interfaces import IOutcomeObserver
 if TYPE_CHECKING:
     from gateway.interfaces import IPool
     from gateway.observe.sessions import Sessions
+    from gateway.observe.troubles import Troubles
     from gateway.values import Outcome
 
 __all__ = ["BUCKETS", "CONTENT_TYPE", "Metrics"]
@@ -57,13 +58,19 @@ class _Series:
 class Metrics:
     """Counts outcomes and writes the exposition.
 
-    ``pools`` gives the pools of the running configuration, ``sessions`` the open sessions; both are asked only when
-    `exposition` is called.
+    ``pools`` gives the pools of the running configuration, ``sessions`` the open sessions, ``troubles`` what went wrong
+    before there was a request; they are asked only when `exposition` is called.
     """
 
-    def __init__(self, pools: Callable[[], Iterable[IPool]] = tuple, sessions: Sessions | None = None) -> None:
+    def __init__(
+        self,
+        pools: Callable[[], Iterable[IPool]] = tuple,
+        sessions: Sessions | None = None,
+        troubles: Troubles | None = None,
+    ) -> None:
         self._pools = pools
         self._sessions = sessions
+        self._troubles = troubles
         self._series: dict[tuple[str, str, str, str], _Series] = {}
         self._causes: dict[str, int] = {}
         self._closes: dict[tuple[str, str], int] = {}
@@ -121,6 +128,8 @@ class Metrics:
         """The page for ``GET /metrics``."""
         page = _Page()
         self._write_traffic(page)
+        if self._troubles is not None:
+            self._write_troubles(page, self._troubles)
         self._write_sessions(page)
         self._write_pools(page)
         return page.text()
@@ -147,6 +156,15 @@ class Metrics:
                 count = getattr(self._series.get(key, _NOTHING), part) + getattr(live.get(key, _NOTHING), part)
                 page.sample(_labels(zip(("listener", "rule", "pool", "backend"), key, strict=True)), count)
         self._write_latency(page)
+
+    @staticmethod
+    def _write_troubles(page: _Page, troubles: Troubles) -> None:
+        page.family("gateway_connections_refused_total", "counter", "Client connections above limits.maxConnections.")
+        for listener, count in troubles.refused.items():
+            page.sample(_labels([("listener", listener)]), count)
+        page.family("gateway_tls_handshake_failures_total", "counter", "TLS handshakes of clients that failed.")
+        for (listener, reason), count in troubles.handshakes.items():
+            page.sample(_labels([("listener", listener), ("reason", reason)]), count)
 
     def _write_latency(self, page: _Page) -> None:
         """One histogram per listener, rule and pool: per backend it would be too many lines."""
@@ -213,6 +231,10 @@ class Metrics:
         for pool in self._pools():
             labels = _labels([("pool", pool.name), ("settings", pool.settings.name)])
             page.sample(labels, sum(backend.healthy for backend in pool.backends))
+        page.family("gateway_pool_serving_backends", "gauge", "Backends that may be chosen, also those of minServers.")
+        for pool in self._pools():
+            labels = _labels([("pool", pool.name), ("settings", pool.settings.name)])
+            page.sample(labels, len(pool.candidates))
 
 
 class _Page:

@@ -18,8 +18,9 @@ __all__ = [
     "ProbeHistory",
     "backend_report",
     "config_report",
-    "first_round",
+    "pool_counts",
     "pool_report",
+    "readiness",
     "session_report",
     "session_reports",
 ]
@@ -40,11 +41,23 @@ class ProbeHistory(Protocol):
 def pool_report(pool: IPool, probes: ProbeHistory | None = None) -> dict[str, Any]:
     """One pool under one group of settings, with its backends."""
     return {
+        **pool_counts(pool),
+        "backends": [backend_report(pool, backend, probes) for backend in pool.backends],
+    }
+
+
+def pool_counts(pool: IPool) -> dict[str, Any]:
+    """How many backends of a pool are healthy, may be chosen, and there are.
+
+    ``serving`` may be more than ``healthy``, where a probe's ``minServers`` keeps backends in that have failed it, and
+    less, where backends are being drained.
+    """
+    return {
         "pool": pool.name,
         "settings": pool.settings.name,
         "healthy": sum(backend.healthy for backend in pool.backends),
+        "serving": len(pool.candidates),
         "total": len(pool.backends),
-        "backends": [backend_report(pool, backend, probes) for backend in pool.backends],
     }
 
 
@@ -56,6 +69,7 @@ def backend_report(pool: IPool, backend: IBackend, probes: ProbeHistory | None =
         "weight": backend.weight,
         "state": backend.state,
         "healthy": backend.healthy,
+        "serving": backend in pool.candidates,
         "reason": backend.reason,
         "ejected": bool(backend.ejected),
         "ejections": backend.ejections,
@@ -73,15 +87,29 @@ def backend_report(pool: IPool, backend: IBackend, probes: ProbeHistory | None =
     }
 
 
-def first_round(pools: Iterable[IPool]) -> tuple[bool, str]:
-    """Whether every backend has been probed at least once, and a sentence. For ``ready`` of `gateway.observe.admin`."""
+def readiness(pools: Iterable[IPool]) -> tuple[bool, str]:
+    """Whether traffic may be sent to this gateway, and a sentence. For ``ready`` of `gateway.observe.admin`.
+
+    Every backend has been probed once, and at least one pool has a backend that may be chosen: a gateway that can only
+    answer 502 is to be passed by, one of whose pools some are down is not, for the others would go down with it.
+    """
+    pools = tuple(pools)
     waiting = [
         f"{backend.name} of {pool.name}" for pool in pools for backend in pool.backends if backend.state == "unknown"
     ]
     if waiting:
-        more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
-        return False, f"the first probe has not come back from {', '.join(waiting[:3])}{more}"
-    return True, "all backends have been probed"
+        return False, f"the first probe has not come back from {_listed(waiting)}"
+    without = [f"{pool.name} (settings {pool.settings.name})" for pool in pools if not pool.candidates]
+    if not without:
+        return True, "all backends have been probed, and every pool has one that may be chosen"
+    if len(without) == len(pools):
+        return False, f"no pool has a backend that may be chosen: {_listed(without)}"
+    return True, f"all backends have been probed; no backend may be chosen in {_listed(without)}"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
 
 
 def session_report(number: int, session: ISession, now: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where log lines go: a file that logrotate may move away, or standard output.
+"""Where log lines go: a file that logrotate may move away, standard output, or the log of ``twistd``.
 
 A sink never raises into traffic and never blocks on a reader that has stopped: what cannot be written is
 dropped in whole lines and counted, and the trouble is logged once until writing works again.
@@ -12,9 +12,10 @@ import stat
 
 from twisted.logger import Logger
 
-__all__ = ["FileSink", "StreamSink"]
+__all__ = ["FileSink", "LogSink", "OutputSink", "StreamSink"]
 
 _log = Logger()
+_access_log = Logger("gateway.access")
 
 _RETAINED = 1 << 20
 """Bytes kept for a pipe that is full at the moment; beyond it lines are dropped."""
@@ -154,3 +155,43 @@ class StreamSink(_Descriptor):
 
     def reopen(self) -> None:
         """Nothing to do: a stream has no path."""
+
+
+class LogSink:
+    """Writes to the log of the process: each line is an event of the namespace ``gateway.access``."""
+
+    def write(self, data: bytes) -> None:
+        """Write whole lines."""
+        for line in data.decode("ascii").splitlines():
+            _access_log.info("{line}", line=line)
+
+    def reopen(self) -> None:
+        """Nothing to do: the log rotates by itself."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class OutputSink:
+    """Standard output, or the log of the process if that has become a daemon since this was made.
+
+    A daemon has no standard output; what it inherited belongs to whoever started it, and is not held open.
+    """
+
+    def __init__(self) -> None:
+        self._made_by = os.getpid()
+        self._sink: StreamSink | LogSink | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write whole lines."""
+        if self._sink is None:
+            self._sink = StreamSink() if os.getpid() == self._made_by else LogSink()
+        self._sink.write(data)
+
+    def reopen(self) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Close it."""
+        if self._sink is not None:
+            self._sink.close()

@@ -49,6 +49,11 @@ class FlowProtocol(Protocol):
         """The leg whose bytes are written here now; ``None`` where there is none."""
         return None
 
+    @property
+    def undelivered(self) -> int:
+        """Bytes that were written here and are not with the kernel: they wait, or went down with the connection."""
+        return getattr(self.transport, "queued", 0) + getattr(self.transport, "unsent", 0)
+
     def hold(self, reason: int) -> None:
         """Stop reading until `let` is called with the same reason."""
         if not self.held and not self.lost:

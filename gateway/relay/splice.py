@@ -11,7 +11,7 @@ from zope.interface import implementer
 from gateway.errors import SessionEnded
 from gateway.interfaces import ISession, ITunnel
 from gateway.relay.flow import BUSY, CONNECTING, FlowProtocol
-from gateway.values import Outcome
+from gateway.values import Outcome, ResponseHead
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
@@ -32,7 +32,7 @@ OPEN, CLOSING, GONE = range(3)
 class Splice:
     """Opaque bytes, both ways, with backpressure, half-close and an idle limit.
 
-    ``deadline`` and ``review`` belong to `Deadlines`.
+    ``answer`` is the backend's 101.  ``deadline`` and ``review`` belong to `Deadlines`.
     """
 
     deadline = review = _ends_at = float("inf")
@@ -46,6 +46,7 @@ class Splice:
         outcome: Outcome,
         lease: ILease | None,
         settings: BackendSettings,
+        answer: ResponseHead,
     ) -> None:
         self.outcome = outcome
         self._shared = shared
@@ -56,7 +57,9 @@ class Splice:
         self._idle = float(settings.web_socket_idle_timeout or settings.request_timeout)
         self._last = shared.seconds()
         self._state = OPEN
-        self._received = self._sent = 0
+        self._received = self._sent = 0  # bytes of the client, and for it, with the handshake
+        self._before = (0, 0)
+        self._added_in = self._added_out = 0  # bytes that went on towards the backend, the client, less those that came
         self._client_write = client.transport.write
         self._upstream_write = upstream.transport.write
         self._client_ended = self._backend_ended = False
@@ -65,6 +68,7 @@ class Splice:
         """Take both connections over; ``early`` came from the backend right behind its 101."""
         client, upstream = self._client, self._upstream
         self._received, self._sent = client.counted()
+        self._before = (upstream.sent - self._received, upstream.received - len(early) - self._sent)
         ahead = client.enter(self)
         upstream.enter(self)
         client.fed_by(upstream)
@@ -173,7 +177,10 @@ class Splice:
     def _closing(self) -> None:
         if self._state == OPEN:
             self._state = CLOSING
-            self._shared.deadlines.set(self, self._seconds() + CLOSING_SECONDS)
+            self._wait()
+
+    def _wait(self) -> None:
+        self._shared.deadlines.set(self, self._seconds() + CLOSING_SECONDS)
 
     def _close_both(self) -> None:
         self._closing()
@@ -200,10 +207,15 @@ class Splice:
         shared.deadlines.clear(self)
         if lease is not None:
             lease.release(outcome)
-        shared.sessions.remove(self)
+        # In this order: who waits for the last session closes the access log then.
         shared.ended(outcome)
+        shared.sessions.remove(self)
 
     def snapshot(self) -> None:
         """Bring the outcome's counters up to date."""
         outcome = self.outcome
-        outcome.received_bytes, outcome.sent_bytes = self._received, self._sent
+        outcome.received_bytes = self._received
+        outcome.sent_bytes = self._sent + self._added_out - self._client.undelivered
+        sent_before, received_before = self._before
+        outcome.upstream_sent = self._received + sent_before + self._added_in - self._upstream.undelivered
+        outcome.upstream_received = self._sent + received_before

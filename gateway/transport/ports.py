@@ -130,12 +130,16 @@ class Port:
         self._pump.add(sock.fileno(), transport)
         self.join(transport)
 
-    def join(self, transport: TCPTransport) -> None:
-        """Start ``transport`` with a protocol of the factory; ``None`` or an exception from it closes the socket."""
+    def join(self, transport: TCPTransport, factory: IProtocolFactory | None = None) -> None:
+        """Start ``transport`` with a protocol of the port's factory, or another one.
+
+        ``None`` or an exception from it closes the socket.
+        """
+        factory = factory or self.factory
         try:
-            protocol = self.factory.buildProtocol(transport.getPeer())
+            protocol = factory.buildProtocol(transport.getPeer())
         except Exception:
-            _log.failure("{factory}.buildProtocol failed", factory=type(self.factory).__name__)
+            _log.failure("{factory}.buildProtocol failed", factory=type(factory).__name__)
             protocol = None
         transport.start(Protocol() if protocol is None else protocol)
         if protocol is None:

@@ -16,13 +16,17 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from gateway.interfaces import ISecureFactory
+from gateway.transport.sockets import lost
 from gateway.transport.tcp import TCPTransport
 from gateway.transport.tls import (
     HANDSHAKE_TIMEOUT,
     ClientTLS,
+    begins_tls,
     client_certificate,
     client_connection,
     failed,
+    late,
     reasons,
     verify,
 )
@@ -45,12 +49,6 @@ _READ = 128 * 1024
 """Bytes that are collected from several records before the protocol gets them."""
 
 _WANT = (SSL.WantReadError, SSL.WantWriteError)
-
-_PLAIN = b"This port speaks HTTPS. Use https:// in the address.\n"
-_PLAIN_REPLY = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-    % len(_PLAIN)
-) + _PLAIN
 
 
 @implementer(ISSLTransport)
@@ -140,6 +138,7 @@ class TLSTransport(TCPTransport):
                 self._enqueue(data, sent)
                 return
             except SSL.Error as error:
+                self.unsent += length - sent
                 self._write_failed(error)
                 return
 
@@ -256,10 +255,35 @@ class Handshake:
         self._connection = None
 
 
+class _Greeting(Handshake):
+    """The handshake of an accepted connection; ``plain()`` is called, once, if its first byte is not that of one."""
+
+    plain: Callable[[], None] | None = None
+
+    def again(self) -> None:
+        """Go on."""
+        if self.plain is not None:
+            try:
+                first = self._sock.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.fail(lost(error))
+                return
+            plain, self.plain = self.plain, None
+            if first and not begins_tls(first[0]):
+                self.cancel()
+                plain()
+                return
+        super().again()
+
+
 def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAKE_TIMEOUT) -> Welcome:
     """What a TLS port does with an accepted socket. ``tls.getContext()`` is asked for each connection."""
 
     def welcome(port: Port, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+        hooks = ISecureFactory(port.factory, None)
+
         def done(connection: SSL.Connection) -> None:
             timer.cancel()
             transport = TLSTransport(pump, sock, peer, connection)
@@ -268,12 +292,18 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
             port.join(transport)
             pump.soon(transport)
 
+        def plain() -> None:
+            timer.cancel()
+            transport = TCPTransport(pump, sock, peer)
+            pump.hand_over(sock.fileno(), transport)
+            port.join(transport, hooks.plain)
+            pump.soon(transport)
+
         def failed(error: Exception) -> None:
             if timer.active():
                 timer.cancel()
-            _log.debug("TLS handshake with {peer} failed: {reasons}", peer=peer.host, reasons=reasons(error))
-            if "http request" in reasons(error) or "https proxy request" in reasons(error):
-                _answer_plain(sock)
+            if hooks is not None and not pump.stopped:
+                hooks.handshake_failed(peer, error)
             pump.remove(sock.fileno())
             sock.close()
 
@@ -284,9 +314,11 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
             sock.close()
             return
         connection.set_accept_state()
-        handshake = Handshake(pump, sock, connection, done, failed, port.factory)
-        timer = reactor.callLater(timeout, handshake.fail, TimeoutError("no handshake in time"))
-        pump.add(sock.fileno(), handshake)
+        greeting = _Greeting(pump, sock, connection, done, failed, port.factory)
+        if hooks is not None:
+            greeting.plain = plain
+        timer = reactor.callLater(timeout, lambda: greeting.fail(late()))
+        pump.add(sock.fileno(), greeting)
 
     return welcome
 
@@ -323,16 +355,6 @@ def client_prelude(tls: ClientTLS) -> Prelude:
         pump.soon(handshake)
 
     return prelude
-
-
-def _answer_plain(sock: socket.socket) -> None:
-    """Somebody speaks HTTP to a TLS port: say so, and read what is there so that the answer is not lost in a reset."""
-    try:
-        sock.send(_PLAIN_REPLY)
-        sock.shutdown(socket.SHUT_WR)
-        sock.recv(65536)
-    except OSError:
-        pass  # it does not wait for an answer
 
 
 def _broken(error: Exception) -> ConnectionLost:

@@ -62,6 +62,7 @@ class TCPTransport(SocketFacts):
 
     ``protocol``: who gets the data; may be replaced at any time.
     ``queued``: bytes that were written and that the kernel has not accepted yet.
+    ``unsent``: bytes that were written and that the kernel will never get, for the connection was lost.
     ``connected``: false from the moment the connection is known to be lost, which is before ``connectionLost``.
     ``disconnecting``: ``loseConnection`` was called.  A peer that does not read can make the flush last for
     ever; whoever calls it must have a deadline and ``abortConnection``.
@@ -77,7 +78,7 @@ class TCPTransport(SocketFacts):
         "_closing_write", "_deaf", "_direct", "_end_seen", "_fd", "_gathered", "_more",
         "_on_lost", "_paused", "_producer", "_producer_paused", "_pump", "_queue", "_read_closed", "_reason",
         "_recv", "_send", "_size", "_streaming", "_write_closed", "_write_error", "connected",
-        "disconnecting", "protocol", "queued", "waiting",
+        "disconnecting", "protocol", "queued", "unsent", "waiting",
     )  # fmt: skip
 
     def __init__(self, pump: Pump, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
@@ -92,6 +93,7 @@ class TCPTransport(SocketFacts):
         self._queue: deque[Any] = deque()
         self._gathered = b""
         self.queued = 0
+        self.unsent = 0
         self.connected = True
         self.disconnecting = False
         self.waiting = False
@@ -213,6 +215,7 @@ class TCPTransport(SocketFacts):
         except BlockingIOError:
             sent = 0
         except OSError as error:
+            self.unsent += len(data)
             self._write_failed(error)
             return
         if sent != len(data):
@@ -368,10 +371,14 @@ class TCPTransport(SocketFacts):
 
     def _enqueue(self, data: Any, sent: int = 0) -> None:
         """Queue what follows the first ``sent`` bytes of ``data``, and pause who feeds this transport."""
-        if not self.connected or self._closing_write or self._write_error is not None:
-            return
         producer = self._producer
-        if self.disconnecting and (producer is None or self._streaming):
+        if (
+            not self.connected
+            or self._closing_write
+            or self._write_error is not None
+            or (self.disconnecting and (producer is None or self._streaming))
+        ):
+            self.unsent += len(data) - sent
             return
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))
@@ -462,6 +469,7 @@ class TCPTransport(SocketFacts):
     def _write_failed(self, error: Exception) -> None:
         """The peer takes no more. What it sent before may still wait to be read: an early response, for instance."""
         self._queue.clear()
+        self.unsent += self.queued
         self.queued = 0
         self._direct = False
         self._write_error = error
@@ -483,6 +491,7 @@ class TCPTransport(SocketFacts):
         self.connected = False
         self._direct = False
         self._deaf = True
+        self.unsent += self.queued + len(self._gathered)
         self._gathered = b""
         self._reason = reason
         self._queue.clear()

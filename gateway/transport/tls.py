@@ -12,8 +12,8 @@ from gateway.errors import BackendTLSFailed
 from gateway.transport.tls_reasons import explain, printable
 
 __all__ = [
-    "HANDSHAKE_TIMEOUT", "ClientCertificate", "ClientTLS", "client_certificate", "client_connection", "failed",
-    "reasons", "verify",
+    "HANDSHAKE_TIMEOUT", "ClientCertificate", "ClientTLS", "begins_tls", "client_certificate", "client_connection",
+    "failed", "late", "reasons", "verify",
 ]  # fmt: skip
 
 HANDSHAKE_TIMEOUT = 10.0
@@ -71,6 +71,16 @@ def verify(tls: ClientTLS, connection: SSL.Connection) -> None:
     except Exception as error:
         text = printable(str(error)) or type(error).__name__
         raise BackendTLSFailed(f"the backend's certificate was refused: {text}") from error
+
+
+def begins_tls(first: int) -> bool:
+    """Whether a client's first byte is that of a TLS handshake record, or of an SSL 2 one, which OpenSSL refuses."""
+    return first == 0x16 or first & 0x80 != 0
+
+
+def late() -> TimeoutError:
+    """The error of a client that has not finished its handshake."""
+    return TimeoutError(f"the handshake was not complete within {HANDSHAKE_TIMEOUT:g} s")
 
 
 def reasons(error: Exception) -> list[str]:

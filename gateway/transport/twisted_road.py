@@ -36,7 +36,8 @@ from zope.interface import implementer
 
 from gateway.interfaces import IRoad
 from gateway.transport.names import Names, Reactor
-from gateway.transport.tls import HANDSHAKE_TIMEOUT, ClientTLS, client_connection, failed, verify
+from gateway.transport.tls import ClientTLS, client_connection, failed, verify
+from gateway.transport.twisted_greeting import Greeting, GreetingFactory
 from gateway.transport.twisted_transport import Guest, SecureGuest
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class TwistedRoad:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._greeting: set[Guest] = set()
+        self._greeting: set[Greeting] = set()
         self.names = Names(lambda: reactor.nameResolver, reactor)
         self._clients = Reactor(reactor, self.names)
 
@@ -72,8 +73,8 @@ class TwistedRoad:
     def stop(self) -> None:
         """End the handshakes of servers that are still in progress."""
         self.names.stop()
-        for guest in tuple(self._greeting):
-            guest.abort()
+        for greeting in tuple(self._greeting):
+            greeting.give_up()
 
 
 class _GuestFactory(Factory):
@@ -106,7 +107,7 @@ class _GuestFactory(Factory):
 @implementer(IStreamServerEndpoint)
 class _ServerEndpoint:
     def __init__(
-        self, reactor: Any, host: str, port: int, tls: Any, backlog: int, greeting: set[Guest], sock: socket | None
+        self, reactor: Any, host: str, port: int, tls: Any, backlog: int, greeting: set[Greeting], sock: socket | None
     ) -> None:
         self._reactor = reactor
         self._host = host
@@ -123,8 +124,7 @@ class _ServerEndpoint:
             protocolFactory.doStart, protocolFactory.doStop,
         )  # fmt: skip
         if self._tls is not None:
-            factory = TLSMemoryBIOFactory(_Acceptor(self._tls), False, factory)
-            factory.noisy = False
+            factory = GreetingFactory(_Acceptor(self._tls), factory)
         try:
             return succeed(self._listen(factory))
         except Exception:
@@ -145,27 +145,21 @@ class _ServerEndpoint:
             return self._reactor.listenTCP(self._port, factory, backlog=self._backlog, interface="")
 
     def _guest(self, factory: IProtocolFactory) -> Guest:
-        tls = self._tls is not None
-        timer = self._reactor.callLater(HANDSHAKE_TIMEOUT, lambda: guest.abort()) if tls else None
+        if self._tls is not None:
+            return Greeting(self._reactor, factory, _build, self._greeting).guest
+        return Guest(self._reactor, False, lambda address, _: _build(factory, address), _drop, _drop, lambda: None)
 
-        def settled(_: Any = None) -> None:
-            self._greeting.discard(guest)
-            if timer is not None and timer.active():
-                timer.cancel()
 
-        def build(address: Any, connection: SSL.Connection | None) -> IProtocol | None:
-            settled()
-            try:
-                return factory.buildProtocol(address)
-            except Exception:
-                _log.failure("{factory}.buildProtocol failed", factory=type(factory).__name__)
-                return None
+def _build(factory: IProtocolFactory, address: Any) -> IProtocol | None:
+    try:
+        return factory.buildProtocol(address)
+    except Exception:
+        _log.failure("{factory}.buildProtocol failed", factory=type(factory).__name__)
+        return None
 
-        kind = SecureGuest if tls else Guest
-        guest: Guest = kind(self._reactor, tls, build, settled, settled, lambda: None)
-        if tls:
-            self._greeting.add(guest)
-        return guest
+
+def _drop(_: Any) -> None:
+    """Nothing to do when a connection of a server has its protocol, or never gets one."""
 
 
 @implementer(IStreamClientEndpoint)

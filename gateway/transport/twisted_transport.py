@@ -46,6 +46,7 @@ class TwistedTransport:
         self.write_closed = False
         self._write_closing = False
         self.disconnecting = False
+        self.unsent = 0
         self.tls_version = transport.getHandle().get_protocol_version_name() if tls else ""
         self.tls_cipher = (transport.getHandle().get_cipher_name() or "") if tls else ""
         self.client_certificate = client_certificate(transport.getHandle()) if tls else None
@@ -77,6 +78,8 @@ class TwistedTransport:
         """See ``ITransport``."""
         if not self._guest.lost and not self._write_closing and (not self.disconnecting or self._pulled()):
             self._inner.write(data)
+        else:
+            self.unsent += len(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """See ``ITransport``."""
@@ -202,6 +205,7 @@ class Guest(Protocol):
         self._ready = ready
         self._over = over
         self.inner: IProtocol = None  # type: ignore[assignment]
+        self.greeting: Any = None
         self.outer: TwistedTransport | None = None
         self.lost = False
         self.transport: Any = None

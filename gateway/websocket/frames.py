@@ -56,12 +56,13 @@ class FrameScanner:
 
     The counters ``frames``, ``messages``, ``pings``, ``pongs`` and ``payload_bytes`` count frames that have
     passed completely.  ``closed``: a close frame has; ``close_code`` (1005 if it had none) and ``close_reason`` are
-    what it said.  What follows a close frame is not looked at (RFC 6455 §5.5.1).
+    what it said.  What follows a close frame is not looked at and means nothing to anybody (RFC 6455 §5.5.1);
+    ``after`` is how many of the bytes fed last do.
     """
 
     __slots__ = (
         "_close", "_fragmented", "_header", "_kind", "_left", "_length", "_masked", "_max", "_overhead", "_size",
-        "_table", "_torn",
+        "_table", "_torn", "after",
         "close_code", "close_reason", "closed", "frames", "messages", "payload_bytes", "pings", "pongs",
     )  # fmt: skip
 
@@ -82,6 +83,7 @@ class FrameScanner:
         self.close_code: int | None = None
         self.close_reason = b""
         self.closed = False
+        self.after = 0
 
     @property
     def at_boundary(self) -> bool:
@@ -126,12 +128,15 @@ class FrameScanner:
             position = 0
         if position < size:
             self._scan(data, position, 0)
+        else:
+            self.after = 0
 
     def _scan(self, data: bytes, position: int, before: int) -> None:
         """Read frames from where a header begins; ``before`` bytes of ``data`` were fed earlier."""
-        if self.closed:
-            return
         size = len(data)
+        if self.closed:
+            self.after = size - position
+            return
         table, mask, overhead, most = self._table, self._masked, self._overhead, self._max
         while position < size:
             first = position
@@ -178,6 +183,7 @@ class FrameScanner:
             position = end
             self._complete(first, before)
             if kind == _CLOSE:
+                self.after = size - position
                 return
 
     def _begin(self, kind: int, length: int) -> None:
@@ -276,7 +282,12 @@ def _control(first: int, payload: bytes, mask: bool) -> bytes:
 
 
 def close_frame(code: int, reason: str = "", mask: bool = False) -> bytes:
-    """A close frame; ``mask`` when it goes to a backend. The reason is cut to 123 bytes at a character's end."""
+    """A close frame; ``mask`` when it goes to a backend. The reason is cut to 123 bytes at a character's end.
+
+    1005 makes one without a code, which is what it stands for (RFC 6455 §7.1.5).
+    """
+    if code == 1005:
+        return _control(0x88, b"", mask)
     text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode("utf-8")
     return _control(0x88, code.to_bytes(2, "big") + text, mask)
 

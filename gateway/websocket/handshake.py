@@ -16,7 +16,10 @@ from hashlib import sha1
 from gateway.errors import BackendProtocolError, UpgradeRefused
 from gateway.values import RequestHead, ResponseHead
 
-__all__ = ["accept_for", "check_request", "check_response"]
+__all__ = ["accept_for", "check_request", "check_response", "reserved_bits"]
+
+_RESERVED = {"permessage-deflate": 0x40, "x-webkit-deflate-frame": 0x40}
+_ANY = 0x70
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -90,6 +93,18 @@ def _refuse_nominated(
     for name in head.nominated:
         if name.startswith("sec-websocket-"):
             raise error(f"the handshake has a Connection that lists {name}, which is not the connection's")
+
+
+def reserved_bits(answer: ResponseHead) -> int:
+    """The RSV bits that frames may use after this 101: those of the extensions that were agreed on (RFC 6455 §5.2).
+
+    0 without extensions; all three (0x70) if there is one that is not known here.
+    """
+    agreed = answer.index.get("sec-websocket-extensions")
+    bits = 0
+    for name in _extensions(agreed) if agreed else ():
+        bits |= _RESERVED.get(name, _ANY)
+    return bits
 
 
 def _is_key(key: str) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 __all__ = ["OWN", "counters_of", "merged"]
 
-OWN = frozenset({"gateway_backend_up", "gateway_pool_healthy_backends", "gateway_backend_active"})
+OWN = frozenset(
+    {"gateway_backend_up", "gateway_pool_healthy_backends", "gateway_pool_serving_backends", "gateway_backend_active"}
+)
 """Families that one process knows for all, so that they must not be added up."""
 
 

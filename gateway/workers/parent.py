@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from socket import socket
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ class ParentService(GatewayService):
     def __init__(self, model: Gateway, *, workers: int, access_log: str = "-", **others: Any) -> None:
         self._count = workers
         self._workers_log = access_log
+        self._made_by = os.getpid()
         self._held: dict[str, _HeldPort] = {}
         self._found: dict[str, Sequence[Member]] = {}
         self._answers: dict[int, Message] = {}
@@ -96,7 +98,8 @@ class ParentService(GatewayService):
             model=self.model.model_dump_json(),
             listeners=list(self._held),
             transport=self._transport,
-            accessLog=self._workers_log,
+            # The workers of a daemon have no standard output either: `gateway.observe.sinks.OutputSink`.
+            accessLog="log" if self._workers_log == "-" and os.getpid() != self._made_by else self._workers_log,
             backends=self._standings(),
             members=[(name, _dumped(members)) for name, members in self._found.items()],
             secret=self._secret.hex(),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionLost
+from zope.interface.verify import verifyObject
+
 from gateway.http.heads import HeadLimits
+from gateway.interfaces import ISecureFactory
+from gateway.listener import factory as factory_module
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
 from gateway.listener.http1 import ClientConnection
-from tests.dialogue import GET, OK, DialogueCase
+from tests.dialogue import GET, OK, DialogueCase, Peer
 from tests.wires import Wire
 
 
@@ -31,15 +37,73 @@ class ListenerFactoryTests(DialogueCase):
         self.assertEqual([0], counts)
         gateway.lost.append(client.wire.protocol)
 
-    def test_above_the_limit_nobody_gets_a_protocol(self) -> None:
+    def test_above_the_limit_clients_get_a_503(self) -> None:
         connections: set[ClientConnection] = set()
         gateway = self.gateway(admits=lambda: len(connections) < 2)
         connections = gateway.factory.connections
         first, _ = gateway.client(), gateway.client()
-        self.assertIsNone(gateway.factory.buildProtocol(None))
+        refused = gateway.client()
+        refused.gets("HTTP/1.1 503 Service Unavailable", "Retry-After: 5", "Connection: close", "Content-Length: 0")
+        refused.finds("half-closed")
+        refused.sends(GET)
+        refused.closes()
+        refused.finds("closed")
+        self.assertEqual(set(), gateway.factory.refused)
+        self.assertEqual(2, len(connections))
+        stays = gateway.client()
+        stays.gets("HTTP/1.1 503")
+        gateway.advance(2.2)
+        stays.finds("reset")
         first.closes()
-        gateway.client()
+        gateway.client().finds("open")
+        self.assertEqual({"web": 2}, gateway.factory.troubles.refused)
+        self.assertEqual([], gateway.recorder.outcomes)
+        gateway.clients[:] = [client for client in gateway.clients if client not in (refused, stays)]
+
+    def test_who_is_refused_is_limited_too(self) -> None:
+        self.patch(factory_module, "MOST_REFUSED", 1)
+        gateway = self.gateway(admits=lambda: False)
+        refused = gateway.client()
         self.assertIsNone(gateway.factory.buildProtocol(None))
+        refused.gets("HTTP/1.1 503")
+        refused.closes()
+        self.assertIsNotNone(gateway.factory.buildProtocol(None))
+        gateway.clients.clear()
+
+    def test_a_client_that_forgets_the_tls_is_told(self) -> None:
+        for request, page in (
+            (GET, True),
+            (GET.replace(b"GET", b"HEAD"), False),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc", True),
+        ):
+            gateway = self.gateway()
+            factory = gateway.factory
+            factory.tls, factory.scheme = True, "https"
+            wire = Wire(gateway.turn, ("203.0.113.7", 50000), ("10.0.0.254", 8443))
+            wire.start(factory.plain.buildProtocol(None))
+            client = Peer(self, gateway.turn, wire, False)
+            gateway.clients.append(client)
+            client.sends(request)
+            if page:
+                self.assertIn(b"This port speaks HTTPS", wire.taken)
+                client.gets_page(400, "Connection: close", "Date: <date>")
+            else:
+                client.gets("HTTP/1.1 400", "Connection: close", "Date: <date>")
+            outcome = gateway.recorded("400 http_to_https_port")
+            self.assertEqual("ERRORINFO_HTTP_TO_HTTPS_PORT", outcome.error.info)
+            self.assertEqual(("http", "/", "203.0.113.7"), (outcome.scheme, outcome.head.target, outcome.peer.host))
+            client.sends(GET)
+            gateway.connections(0, 0)
+
+    def test_failed_handshakes_are_counted(self) -> None:
+        gateway = self.gateway()
+        verifyObject(ISecureFactory, gateway.factory)
+        peer = IPv4Address("TCP", "203.0.113.7", 50000)
+        gateway.factory.handshake_failed(peer, TimeoutError("too long"))
+        gateway.factory.handshake_failed(peer, ConnectionLost())
+        self.assertEqual(
+            {("web", "timeout"): 1, ("web", "closed_by_client"): 1}, gateway.factory.troubles.handshakes
+        )
 
     def test_limits_of_heads_come_from_the_configuration(self) -> None:
         gateway = self.gateway(limits={"max_head_bytes": 2048, "max_fields": 9, "max_target_bytes": 300})

@@ -47,6 +47,20 @@ class ForwardedFieldsTests(SynchronousTestCase):
         self.assertTrue(text.endswith("\r\n"))
         return dict(line.split(": ", 1) for line in text.split("\r\n")[:-1])
 
+    def test_a_proxy_is_not_believed_what_cannot_be(self) -> None:
+        for proto, port, expected in (
+            ("HTTPS", "443", ("https", "443")),
+            ("wss", "65535", ("http", "65535")),
+            ("https, http", "65536", ("http", "80")),
+            ("", "0", ("http", "80")),
+            ("javascript:", "080", ("http", "80")),
+            ("http", "-1", ("http", "80")),
+            ("http", "8 0", ("http", "80")),
+        ):
+            raw = f"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: {proto}\r\nX-Forwarded-Port: {port}\r\n\r\n"
+            lines = self.lines(parse_request(raw.encode()), True)
+            self.assertEqual(expected, (lines["X-Forwarded-Proto"], lines["X-Forwarded-Port"]))
+
     def test_a_stranger_is_not_believed(self) -> None:
         self.assertEqual(
             {

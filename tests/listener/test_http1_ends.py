@@ -49,12 +49,62 @@ class TimeLimitTests(DialogueCase):
     def test_a_client_that_does_not_read_is_cut(self) -> None:
         gateway = self.gateway(settings={"request_timeout": 30}, limits={"send_timeout": 60})
         client, backend = self.stalled(gateway)
-        gateway.advance(59)
+        before = client.wire.written
+        gateway.advance(59.9)
         client.finds("open")
-        gateway.advance(32)
+        gateway.advance(0.3)
         client.finds("reset")
         backend.finds("reset")
-        gateway.recorded("200 client_gone")
+        self.assertEqual(before - 999, gateway.recorded("200 client_gone").sent_bytes)
+
+    def test_a_client_that_reads_again_has_the_backends_time_limit(self) -> None:
+        gateway = self.gateway(settings={"request_timeout": 30}, limits={"send_timeout": 60})
+        client, backend = self.stalled(gateway)
+        gateway.advance(59)
+        client.takes()
+        client.gets(b"a" * 999)
+        gateway.advance(29.5)
+        client.finds("open")
+        gateway.advance(0.7)
+        client.finds("reset")
+        backend.finds("reset")
+        gateway.recorded("200 backend_timeout")
+
+    def test_a_client_that_does_not_take_a_whole_response_is_cut(self) -> None:
+        gateway = self.gateway(limits={"send_timeout": 60, "keep_alive_timeout": 75})
+        for taken in (False, True):
+            client = gateway.client()
+            client.stalls()
+            client.sends(MOVED)
+            gateway.advance(59)
+            if taken:
+                client.takes()
+                client.gets_page(301)
+                gateway.advance(74)
+            client.finds("open")
+            gateway.advance(1.2)
+            client.finds("closed" if taken else "reset")
+            gateway.recorded("301 redirect")
+
+    def test_a_head_that_is_cut_off_is_counted(self) -> None:
+        gateway = self.gateway(limits={"head_timeout": 10})
+        client = gateway.client()
+        gateway.advance(5)
+        client.sends(b"\r\n")
+        gateway.advance(5)
+        client.sends(b"GET / HT")
+        gateway.advance(3)
+        client.sends(b"TP")
+        gateway.advance(7.2)
+        client.gets_page(408)
+        outcome = gateway.recorded("408 request_timeout")
+        self.assertEqual(12, outcome.received_bytes)
+        self.assertApproximates(10, outcome.ended - outcome.started, 0.2)
+        client = gateway.client()
+        client.sends(b"GET / HTTP/1.1\r\nHost")
+        client.sends(b" : a\r\n\r\n")
+        client.gets_page(400)
+        self.assertEqual(28, gateway.recorded("400 bad_request").received_bytes)
 
     def test_a_client_that_reads_slowly_is_not_cut(self) -> None:
         gateway = self.gateway(settings={"request_timeout": 30}, limits={"send_timeout": 60})
@@ -82,8 +132,9 @@ class TimeLimitTests(DialogueCase):
         client = gateway.client()
         client.stalls()
         client.sends(MOVED[:-2] + b"Connection: close\r\n\r\n")
+        gateway.advance(19.9)
         client.finds("open")
-        gateway.advance(45)
+        gateway.advance(0.3)
         client.finds("reset")
         gateway.recorded("301 redirect")
 
@@ -160,7 +211,8 @@ class EndTests(DialogueCase):
         for client in (waits, reads, idle):
             gateway.run(client.wire.protocol.cut)
         waits.gets_page(503)
-        for client in (waits, reads, idle):
+        waits.finds("closed")
+        for client in (reads, idle):
             client.finds("reset")
         gateway.backend(0).finds("reset")
         gateway.backend(1).finds("reset")
@@ -185,9 +237,12 @@ class EndTests(DialogueCase):
         gateway = self.gateway(router=Router())
         client = gateway.client()
         client.sends(GET)
-        client.finds("closed")
-        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
-        gateway.recorded("302 reply")
+        client.gets_page(500)
+        outcome = gateway.recorded("500 plugin_failed")
+        self.assertIn("line break", str(outcome.error))
+        client.sends(GET)
+        client.gets_page(500)
+        gateway.recorded("500 plugin_failed")
 
     def test_early_bytes_of_a_refused_handshake_are_no_request(self) -> None:
         gateway = self.gateway()

@@ -23,7 +23,7 @@ OUTCOME_DECLINED = (str, repr(DECLINED))
 
 SCANNER_STATE = (
     "frames", "messages", "pings", "pongs", "payload_bytes", "closed", "close_code", "close_reason", "at_boundary",
-    "pending_header",
+    "after", "pending_header",
 )  # fmt: skip
 """All public attributes of a `FrameScanner`."""
 

@@ -38,6 +38,7 @@ class Pool:
         self.name = name
         self.settings = settings
         self.backends = backends or (Backend(),)
+        self.candidates = tuple(backend for backend in self.backends if backend.healthy)
 
 
 def route(pool: Pool | None = None, **changes: Any) -> Route:

@@ -81,7 +81,9 @@ class AdminTests(SynchronousTestCase):
         self.readiness = (False, "the first probe is out")
         answer = self.ask("/ready")
         self.assertEqual((answer.status, answer.json()["reason"]), (503, "the first probe is out"))
-        self.assertEqual(answer.json()["pools"], [{"pool": "chat", "settings": "fast", "healthy": 1, "total": 1}])
+        self.assertEqual(
+            answer.json()["pools"], [{"pool": "chat", "settings": "fast", "healthy": 1, "serving": 1, "total": 1}]
+        )
 
     def test_health(self) -> None:
         self.readiness = (False, "")

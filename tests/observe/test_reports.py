@@ -7,7 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import Gateway
-from gateway.observe.reports import config_report, first_round, pool_report, session_report
+from gateway.observe.reports import config_report, pool_report, readiness, session_report
 from gateway.values import ProbeResult
 from tests.observe.examples import SETTINGS, Backend, Pool, Session, head
 
@@ -40,10 +40,28 @@ class PoolTests(SynchronousTestCase):
     def test_without_probes(self) -> None:
         self.assertEqual(pool_report(Pool())["backends"][0]["probes"], [])  # type: ignore[arg-type]
 
-    def test_first_round(self) -> None:
-        self.assertTrue(first_round([Pool("p", SETTINGS, Backend(), Backend(state="down"))])[0])  # type: ignore[list-item]
+    def test_kept_by_min_servers(self) -> None:
+        pool = Pool("chat", SETTINGS, Backend(state="down"), Backend("10.0.0.5", state="down"))
+        pool.candidates = pool.backends[:1]
+        report = pool_report(pool)  # type: ignore[arg-type]
+        self.assertEqual((report["healthy"], report["serving"], report["total"]), (0, 1, 2))
+        self.assertEqual([backend["serving"] for backend in report["backends"]], [True, False])
+
+    def test_ready(self) -> None:
+        up, down = Pool("up", SETTINGS), Pool("down", SETTINGS, Backend(state="down"))
+        kept = Pool("kept", SETTINGS, Backend(state="down"))
+        kept.candidates = kept.backends
+        for pools, ready, said in (
+            ([Pool("p", SETTINGS, Backend(), Backend(state="down"))], True, "all backends have been probed, and"),
+            ([up, down], True, "all backends have been probed; no backend may be chosen in down (settings fast)"),
+            ([kept], True, "all backends have been probed, and every pool has one that may be chosen"),
+            ([down], False, "no pool has a backend that may be chosen: down (settings fast)"),
+            ([down] * 5, False, "no pool has a backend that may be chosen: down (settings fast), "),
+            ([], True, "all backends have been probed, and every pool has one that may be chosen"),
+        ):
+            self.assertEqual((ready, said), (readiness(pools)[0], readiness(pools)[1][: len(said)]))  # type: ignore[arg-type]
         waiting = [Pool("p", SETTINGS, Backend(), *(Backend("h", n, "unknown") for n in range(1, 6)))]
-        ready, reason = first_round(waiting)  # type: ignore[arg-type]
+        ready, reason = readiness(waiting)  # type: ignore[arg-type]
         self.assertFalse(ready)
         self.assertEqual(reason, "the first probe has not come back from h:1 of p, h:2 of p, h:3 of p and 2 more")
 

@@ -8,6 +8,7 @@ follows another.
 from __future__ import annotations
 
 from gateway.errors import SessionEnded
+from gateway.relay import watch
 from gateway.values import Outcome
 from tests.dialogue import HANDSHAKE, SWITCHING, Dialogue, DialogueCase, Peer, frame
 
@@ -156,17 +157,54 @@ class ClosingTests(_SessionCase):
         backend.finds("closed")
         self.ended(gateway, "ok", "backend", 1000)
 
-    def test_who_does_not_answer_is_cut_after_five_seconds(self) -> None:
+    def test_who_does_not_answer_is_cut_after_five_seconds_and_the_gateway_answers(self) -> None:
         gateway, client, backend = self.opens()
         client.sends(frame(8, mask=True))
         backend.gets(frame(8, mask=True))
         gateway.advance(4.9)
         backend.finds("open")
         gateway.advance(0.3)
-        client.finds("reset")
         backend.finds("reset")
-        client.gets_nothing()
+        client.gets(frame(8))
+        client.finds("closed")
         self.ended(gateway, "ok", "client", 1005)
+        gateway, client, backend = self.opens()
+        backend.sends(BYE_OUT)
+        client.gets(BYE_OUT)
+        gateway.advance(5.2)
+        client.finds("reset")
+        backend.gets_close(1000, "")
+        backend.finds("closed")
+        self.ended(gateway, "ok", "backend", 1000)
+
+    def test_who_does_not_take_that_answer_is_cut_too(self) -> None:
+        gateway, client, backend = self.opens()
+        client.sends(BYE_IN)
+        backend.gets(BYE_IN)
+        client.stalls()
+        gateway.advance(5.2)
+        backend.finds("reset")
+        client.finds("open")
+        gateway.advance(5.2)
+        client.finds("reset")
+        self.ended(gateway, "ok", "client", 1000)
+
+    def test_what_follows_a_close_frame_is_dropped(self) -> None:
+        """RFC 6455 §5.5.1: no data after a close frame, whether it comes in one piece or later."""
+        for late in ((BYE_IN + HELLO,), (BYE_IN, HELLO), (BYE_IN[:5], BYE_IN[5:] + HELLO[:2], HELLO[2:])):
+            gateway, client, backend = self.opens()
+            for piece in late:
+                client.sends(piece)
+            backend.gets(BYE_IN)
+            backend.gets_nothing()
+            backend.sends(ECHO + BYE_OUT + ECHO)
+            client.gets(ECHO + BYE_OUT)
+            client.gets_nothing()
+            client.finds("closed")
+            outcome = self.ended(gateway, "ok", "client", 1000)
+            self.assertEqual(client.wire.written, outcome.sent_bytes)
+            self.assertEqual(backend.wire.written, outcome.upstream_sent)
+            self.assertEqual(len(SWITCHING + ECHO + BYE_OUT + ECHO), outcome.upstream_received)
 
     def test_an_end_of_file_behind_a_close_frame_is_no_fault(self) -> None:
         gateway, client, backend = self.opens()
@@ -184,9 +222,30 @@ class ClosingTests(_SessionCase):
             client.sends(BYE_IN)
             backend.gets(BYE_IN)
             leave(backend)
-            client.gets_nothing()
+            client.gets_close(1000, "")
             client.finds("closed")
             self.ended(gateway, "ok", "client", 1000)
+
+    def test_a_client_that_closes_without_an_answer_is_answered_for(self) -> None:
+        for leave in (Peer.closes, Peer.resets):
+            gateway, client, backend = self.opens()
+            backend.sends(frame(8, b"\x0f\xa1go"))
+            client.gets(frame(8, b"\x0f\xa1go"))
+            leave(client)
+            backend.gets_close(4001, "")
+            backend.finds("closed")
+            self.ended(gateway, "ok", "backend", 4001)
+
+    def test_no_answer_is_put_into_the_middle_of_a_frame(self) -> None:
+        gateway, client, backend = self.opens()
+        backend.sends(ECHO[:4])
+        client.gets(ECHO[:4])
+        client.sends(BYE_IN)
+        backend.gets(BYE_IN)
+        backend.resets()
+        client.gets_nothing()
+        client.finds("closed")
+        self.ended(gateway, "ok", "client", 1000)
 
     def test_the_gateway_adds_nothing_behind_a_close_frame(self) -> None:
         gateway, client, backend = self.opens()
@@ -204,8 +263,9 @@ class ClosingTests(_SessionCase):
         gateway, client, backend = self.opens()
         client.sends(BYE_IN)
         backend.gets(BYE_IN)
-        backend.sends(HELLO)
-        client.gets_nothing()
+        backend.sends(ECHO + HELLO)
+        client.gets(ECHO)
+        client.gets_close(1000, "")
         client.finds("closed")
         backend.finds("closed")
         self.ended(gateway, "ok", "client", 1000)
@@ -250,7 +310,7 @@ class VanishedTests(_SessionCase):
             client.sends(frame(8, b"\x03\xf3", mask=True))
             client.finds("closed")
             backend.gets_something()
-            self.ended(gateway, "backend_lost", "backend", 1006)
+            self.ended(gateway, "backend_lost", "backend", 1011)
 
     def test_a_client_that_does_not_answer_is_cut(self) -> None:
         gateway, client, backend = self.opens()
@@ -261,7 +321,7 @@ class VanishedTests(_SessionCase):
         client.finds("open")
         gateway.advance(0.3)
         client.finds("reset")
-        self.ended(gateway, "backend_lost", "backend", 1006)
+        self.ended(gateway, "backend_lost", "backend", 1011)
 
     def test_nothing_is_put_into_the_middle_of_a_frame(self) -> None:
         """The other side can only be closed: half a frame is all it will get."""
@@ -289,7 +349,33 @@ class VanishedTests(_SessionCase):
         backend.resets()
         client.gets_close(1011)
         client.closes()
-        self.ended(gateway, "backend_lost", "backend", 1006)
+        self.ended(gateway, "backend_lost", "backend", 1011)
+
+    def test_what_is_sent_to_nobody_is_read_up_to_a_limit(self) -> None:
+        """A backend that pours on must not keep the gateway busy until its time is over."""
+        self.patch(watch, "_MOST_DROPPED", 1000)
+        gateway, client, backend = self.opens()
+        client.resets()
+        backend.gets_close(1001)
+        backend.sends(frame(2, b"x" * 900))
+        backend.finds("open")
+        backend.sends(frame(2, b"x" * 900))
+        backend.finds("reset")
+        outcome = self.ended(gateway, "client_gone", "client", 1006)
+        self.assertEqual(client.wire.written, outcome.sent_bytes)
+
+    def test_bytes_that_never_left_the_queue_are_not_counted(self) -> None:
+        gateway, client, backend = self.opens()
+        before = client.wire.written
+        client.stalls()
+        backend.sends(frame(2, b"x" * 900))
+        client.takes(100)
+        client.resets()
+        backend.gets_close(1001)
+        backend.closes()
+        outcome = self.ended(gateway, "client_gone", "client", 1006)
+        self.assertEqual(before + 100, outcome.sent_bytes)
+        client.gets_something()
 
     def test_both_at_once(self) -> None:
         gateway, client, backend = self.opens()
@@ -307,7 +393,7 @@ class VanishedTests(_SessionCase):
         client.is_read()
         client.sends(frame(8, b"\x03\xf3", mask=True))
         client.finds("closed")
-        self.ended(gateway, "backend_lost", "backend", 1006)
+        self.ended(gateway, "backend_lost", "backend", 1011)
 
 
 class EndedTests(_SessionCase):
@@ -424,7 +510,7 @@ class ViolationTests(_SessionCase):
             client.gets_nothing()
             client.finds("closed")
             backend.finds("closed")
-            outcome = self.ended(gateway, "protocol_error", "client", 1002)
+            outcome = self.ended(gateway, "client_protocol_error", "gateway", 1002)
             self.assertEqual(1, outcome.messages_in)
             self.assertEqual(0, gateway.pool.backends[0].failures)
 
@@ -437,7 +523,7 @@ class ViolationTests(_SessionCase):
             client.gets_close(1011, "the backend broke the protocol")
             client.sends(frame(8, b"\x03\xf3", mask=True))
             client.finds("closed")
-            self.ended(gateway, "protocol_error", "backend", 1002)
+            self.ended(gateway, "backend_protocol_error", "gateway", 1011)
 
     def test_a_message_above_the_limit_is_1009(self) -> None:
         pieces = frame(2, b"x" * 6, mask=True, fin=False) + frame(0, b"x" * 5, mask=True)
@@ -449,10 +535,50 @@ class ViolationTests(_SessionCase):
             backend.gets(frame(2, b"x" * 10, mask=True))
             if message is pieces:
                 backend.gets(message[:12])
-            backend.gets_close(1001)
+            backend.gets_close(1001, "the client sent a message that is too big")
             backend.sends(frame(8, b"\x03\xe9"))
             client.finds("closed")
-            self.ended(gateway, "message_too_big", "client", 1009)
+            outcome = self.ended(gateway, "client_message_too_big", "gateway", 1009)
+            self.assertEqual("the client sent a message that is too big: message too big", str(outcome.error))
+
+    def test_the_limit_holds_for_backends_too(self) -> None:
+        gateway, client, backend = self.opens(limits={"max_message_bytes": 10})
+        backend.sends(frame(2, b"x" * 11))
+        backend.gets_close(1009)
+        client.gets_close(1001, "the backend sent a message that is too big")
+        client.closes()
+        backend.closes()
+        self.ended(gateway, "backend_message_too_big", "gateway", 1001)
+
+    def test_reserved_bits_need_an_extension(self) -> None:
+        """RFC 6455 §5.2: RSV1 is for permessage-deflate, if that was agreed on; what is not known here may use all."""
+        compressed, other = b"\xc1\x80\0\0\0\0", b"\x91\x80\0\0\0\0"
+        for agreed, taken, refused in (
+            ("", HELLO, compressed),
+            ("permessage-deflate; client_no_context_takeover", compressed, other),
+            ("x-made-up", other, frame(3, mask=True)),
+        ):
+            gateway = self.gateway(1)
+            client = gateway.client()
+            offer = f"Sec-WebSocket-Extensions: {agreed}\r\n\r\n".encode() if agreed else b"\r\n"
+            client.sends(HANDSHAKE[:-2] + offer)
+            backend = gateway.backend(0)
+            backend.gets("GET /chat HTTP/1.1")
+            backend.sends(SWITCHING[:-2] + offer)
+            client.gets("HTTP/1.1 101")
+            client.sends(taken)
+            backend.gets(taken)
+            client.sends(refused)
+            client.gets_close(1002, "reserved bits or opcode")
+            backend.gets_close(1001)
+            self.ends_by_both(client, backend)
+            self.ended(gateway, "client_protocol_error", "gateway", 1002)
+
+    @staticmethod
+    def ends_by_both(client: Peer, backend: Peer) -> None:
+        """Both answer the close frame that they got."""
+        client.sends(frame(8, b"\x03\xea", mask=True))
+        backend.sends(frame(8, b"\x03\xe9"))
 
     def test_a_fault_behind_half_a_header_leaves_no_place_for_a_close_frame(self) -> None:
         """The first bytes of the frame at fault have gone already: the other side can only be closed."""
@@ -463,7 +589,7 @@ class ViolationTests(_SessionCase):
         client.gets_close(1002)
         backend.gets_nothing()
         backend.finds("closed")
-        self.ended(gateway, "protocol_error", "client", 1002)
+        self.ended(gateway, "client_protocol_error", "gateway", 1002)
 
     def test_a_fault_in_the_middle_of_the_other_sides_frame(self) -> None:
         gateway, client, backend = self.opens()
@@ -477,7 +603,7 @@ class ViolationTests(_SessionCase):
         client.gets_close(1002)
         backend.sends(frame(8))
         client.finds("closed")
-        self.ended(gateway, "protocol_error", "client", 1002)
+        self.ended(gateway, "client_protocol_error", "gateway", 1002)
 
     def test_who_went_mad_and_does_not_leave_is_cut(self) -> None:
         gateway, client, backend = self.opens()
@@ -486,5 +612,5 @@ class ViolationTests(_SessionCase):
         client.gets_close(1011)
         gateway.advance(5.2)
         client.finds("reset")
-        backend.finds("reset")
-        self.ended(gateway, "protocol_error", "backend", 1002)
+        backend.finds("closed")
+        self.ended(gateway, "backend_protocol_error", "gateway", 1011)

@@ -13,10 +13,13 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gateway.interfaces import ISecureFactory
 from gateway.transport.tls import ClientTLS
 from tests.certificates import Issued, TestCA
 
-__all__ = ["CA", "LEAF", "HalfCloser", "Pieces", "Recorder", "Serving", "Source", "client_tls", "server_tls"]
+__all__ = [
+    "CA", "LEAF", "HalfCloser", "Pieces", "Recorder", "SecureServing", "Serving", "Source", "client_tls", "server_tls",
+]  # fmt: skip
 
 CA = TestCA()
 LEAF = CA.issue(names=["localhost"], ips=["127.0.0.1"])
@@ -173,6 +176,20 @@ class Serving(Factory):
         else:
             self._awaited.append(waiting)
         return waiting
+
+
+@implementer(ISecureFactory)
+class SecureServing(Serving):
+    """A factory behind a TLS port that wants to know; ``make_plain`` is for connections without TLS."""
+
+    def __init__(self, make_plain: Callable[[], Any] = Recorder) -> None:
+        super().__init__()
+        self.plain = Serving(make_plain)
+        self.failures: list[tuple[Any, BaseException]] = []
+
+    def handshake_failed(self, peer: Any, error: BaseException) -> None:
+        """See `ISecureFactory`."""
+        self.failures.append((peer, error))
 
 
 class Source:

@@ -14,12 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from gateway.errors import BackendTLSFailed
+from gateway.listener.handshakes import finding
 from gateway.transport import VARIABLE, road
 from gateway.transport.pump_road import PumpRoad
 from gateway.transport.twisted_road import TwistedRoad
 from tests.certificates import TestCA
 from tests.transport.conformance import RoadConformance
-from tests.transport.peers import CA, LEAF, HalfCloser, Recorder, Serving, client_tls, server_tls
+from tests.transport.peers import CA, LEAF, HalfCloser, Recorder, SecureServing, Serving, client_tls, server_tls
 from tests.transport.plain import PlainConformance
 
 
@@ -55,6 +56,51 @@ class TLSConformance(RoadConformance):
         super().setUp()
         self.server_tls = server_tls(alpn=[b"http/1.1"])
         self.client_tls = client_tls(version=self.version, alpn=[b"http/1.1"])
+
+    async def test_http_on_the_tls_port(self) -> None:
+        serving = SecureServing()
+        port = await self.listen(serving)
+        raw = await _raw(self, port.getHost().port)
+        self.ends.append(raw)
+        raw.transport.write(b"GET / HTTP/1.1\r\n")
+        plain = await serving.plain.next()
+        await plain.received(16)
+        raw.transport.write(b"Host: x\r\n\r\n")
+        self.assertEqual(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", await plain.received(27))
+        self.assertEqual(raw.transport.getHost().port, plain.transport.getPeer().port)
+        self.assertEqual("", plain.transport.tls_version)
+        plain.transport.write(b"not here")
+        plain.transport.loseConnection()
+        await raw.received(8)
+        raw.transport.loseConnection()
+        await plain.lost
+        self.assertEqual(([], []), (serving.built, serving.failures))
+
+    async def test_http_on_the_tls_port_where_nobody_wants_it(self) -> None:
+        serving = SecureServing(lambda: None)
+        port = await self.listen(serving)
+        raw = await _raw(self, port.getHost().port)
+        raw.transport.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await raw.lost
+        self.assertEqual(b"", raw.data)
+
+    async def test_failed_handshakes_are_told(self) -> None:
+        serving = SecureServing()
+        port = await self.listen(serving)
+        for sent in (b"", b"\x16\x03\x01", b"\x16" * 100):
+            raw = await _raw(self, port.getHost().port)
+            if sent:
+                raw.transport.write(sent)
+            if len(sent) < 100:
+                raw.transport.loseConnection()
+            await raw.lost
+            while not serving.failures:
+                await self.turns()
+            ((peer, error),) = serving.failures
+            serving.failures.clear()
+            self.assertEqual("127.0.0.1", peer.host)
+            self.assertEqual("closed_by_client" if len(sent) < 100 else "not_tls", finding(error).reason)
+        self.assertEqual([], serving.built)
 
     async def test_what_was_agreed(self) -> None:
         mine, theirs = await self.pair()
@@ -193,14 +239,6 @@ class PumpTLSTests(OnPump, TLSConformance, TestCase):
         theirs.transport.loseConnection()
         self.assertIsInstance(await theirs.lost, ConnectionDone)
         await mine.lost
-
-    async def test_http_on_the_tls_port(self) -> None:
-        port = await self.listen(Serving())
-        raw = await _raw(self, port.getHost().port)
-        raw.transport.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        await raw.lost
-        self.assertTrue(raw.data.startswith(b"HTTP/1.1 400 Bad Request\r\n"), raw.data)
-        self.assertIn(b"HTTPS", raw.data)
 
     async def test_garbage_on_the_tls_port(self) -> None:
         serving = Serving()

@@ -1,0 +1,115 @@
+"""How a connection to a TLS port of Twisted's begins: with a handshake, or with a client that forgets the TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+
+from gateway.interfaces import ISecureFactory
+from gateway.transport.tls import HANDSHAKE_TIMEOUT, begins_tls, late
+from gateway.transport.twisted_transport import Guest, SecureGuest
+
+__all__ = ["Greeting", "GreetingFactory"]
+
+
+class Greeting:
+    """One accepted connection until it has its protocol.
+
+    ``build(factory, address)`` makes a protocol; ``factory`` is that of the road's user.  ``everybody`` are the
+    greetings in progress.
+    """
+
+    def __init__(
+        self, reactor: Any, factory: Any, build: Callable[[Any, Any], Any], everybody: set[Greeting]
+    ) -> None:
+        self._reactor = reactor
+        self._factory = factory
+        self._build = build
+        self._everybody = everybody
+        self._hooks: Any = ISecureFactory(factory, None)
+        self._late = False
+        self._timer = reactor.callLater(HANDSHAKE_TIMEOUT, self._timed_out)
+        everybody.add(self)
+        self.guest = SecureGuest(reactor, True, self._greeted, self._gone, _nothing, _nothing)
+        self.guest.greeting = self
+
+    def give_up(self) -> None:
+        """The road stops."""
+        self._hooks = None
+        self.guest.abort()
+
+    def speaks_plainly(self, secure: TLSMemoryBIOProtocol, data: bytes) -> bool:
+        """The client's first bytes are not TLS: put a protocol for that in place of ``secure``, if there is one."""
+        hooks = self._hooks
+        if hooks is None:
+            return False
+        self._settled()
+        self.guest.lost = True
+        transport: Any = secure.transport
+        guest = Guest(
+            self._reactor, False, lambda address, _: self._build(hooks.plain, address), _nothing, _nothing, _nothing
+        )
+        if guest.prepare(transport.getPeer()):
+            secure.factory.unregisterProtocol(secure)
+            transport.protocol = guest
+            guest.makeConnection(transport)
+            guest.dataReceived(data)
+        else:
+            transport.loseConnection()
+        return True
+
+    def _greeted(self, address: Any, connection: Any) -> Any:
+        self._settled()
+        return self._build(self._factory, address)
+
+    def _gone(self, reason: Failure) -> None:
+        if self not in self._everybody:
+            return  # it was the factory that did not want it
+        self._settled()
+        if self._hooks is not None:
+            error = reason.value
+            if self._late and isinstance(error, ConnectionAborted):
+                error = late()
+            self._hooks.handshake_failed(self.guest.transport.getPeer(), error)
+
+    def _settled(self) -> None:
+        self._everybody.discard(self)
+        if self._timer.active():
+            self._timer.cancel()
+
+    def _timed_out(self) -> None:
+        self._late = True
+        self.guest.abort()
+
+
+def _nothing(*_: Any) -> None:
+    """Nobody has to be told."""
+
+
+class _Listening(TLSMemoryBIOProtocol):
+    """TLS, if the client begins it."""
+
+    _heard = False
+    wrappedProtocol: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        """What the client sends; its first byte says what it speaks."""
+        if not self._heard:
+            self._heard = True
+            if not begins_tls(data[0]) and self.wrappedProtocol.greeting.speaks_plainly(self, data):
+                return
+        super().dataReceived(data)
+
+
+class GreetingFactory(TLSMemoryBIOFactory):
+    """As Twisted's, for servers, with protocols that listen before they speak."""
+
+    noisy = False
+    protocol = _Listening
+
+    def __init__(self, acceptor: Any, factory: Any) -> None:
+        super().__init__(acceptor, False, factory)
