@@ -29,8 +29,8 @@ class _Child:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._service: WorkerService | None = None
-        self._stopping = False
-        self.link = Link(self._told, self.stop)
+        self._stopping = self._finished = self._alone = False
+        self.link = Link(self._told, self._left_alone)
 
     def _told(self, message: Message) -> None:
         if message["kind"] == "config":
@@ -70,7 +70,24 @@ class _Child:
         service = self._service
         ended = maybeDeferred(service.stopService) if service is not None else maybeDeferred(lambda: None)
         ended.addErrback(lambda failure: self.link.send("log", level="error", text=failure.getTraceback()))
-        ended.addBoth(lambda _: self._reactor.stop())
+        ended.addBoth(lambda _: self._finish())
+
+    def _finish(self) -> None:
+        """End when all that was said has been sent: the last lines of a log may be among it."""
+        self._finished = True
+        if self._alone:
+            self._reactor.stop()
+        else:
+            transport: Any = self.link.transport
+            transport.loseConnection()
+
+    def _left_alone(self) -> None:
+        """The link has ended, here or at the parent's end."""
+        self._alone = True
+        if self._finished:
+            self._reactor.stop()
+        else:
+            self.stop()
 
     def log(self, event: LogEvent) -> None:
         """Send the parent what is to be logged."""

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from socket import socket
 from typing import Any
 
@@ -145,7 +146,8 @@ class _Pipe:
         self._process = process
 
     def write(self, data: bytes) -> None:
-        self._process.writeToChild(FROM_PARENT, data)
+        with suppress(KeyError):  # a process closes its end before it is gone
+            self._process.writeToChild(FROM_PARENT, data)
 
     def writeSequence(self, pieces: Sequence[bytes]) -> None:
         self.write(b"".join(pieces))

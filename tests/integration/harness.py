@@ -243,8 +243,9 @@ class GatewayTestCase(TestCase):
         from twisted.internet import reactor
 
         recorder = Recorder()
+        options.setdefault("access_log", "off")
         service = GatewayService(
-            configuration, reactor=reactor, transport=self.transport, access_log="off", observers=[recorder], **options
+            configuration, reactor=reactor, transport=self.transport, observers=[recorder], **options
         )
         service.privilegedStartService()
         service.startService()

@@ -29,20 +29,24 @@ class Opened:
 class SessionTestCase(GatewayTestCase):
     """For tests that begin with an open session."""
 
-    async def opened(self, **configuration: Any) -> Opened:
-        """A session between a raw client and a raw backend, both of which the test moves."""
+    async def opened(self, extensions: str = "", **configuration: Any) -> Opened:
+        """A session between a raw client and a raw backend, both of which the test moves.
+
+        ``extensions`` are those that the client offers and the backend takes.
+        """
+        extra = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
         arrived: list[tuple[Wire, Message]] = []
 
         async def serve(wire: Wire) -> None:
             request = await read_request(wire)
-            wire.write(agree(request))
+            wire.write(agree(request, extra))
             wire.patience = 10
             arrived.append((wire, request))
 
         backend = await self.backend(serve)
         gateway = await self.gateway(model_for(backend, **configuration))
         client = await self.client(gateway)
-        client.write(handshake())
+        client.write(handshake(extra))
         response = await read_response(client)
         self.assertEqual(101, response.status)
         self.assertEqual("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.get("Sec-WebSocket-Accept"))

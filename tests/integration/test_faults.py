@@ -358,6 +358,20 @@ class ShutdownTests(GatewayTestCase):
         client = await self.client(gateway)
         client.write(GET)
         await gateway.until(lambda: gateway.active == 1, "the request")
+        stopping = gateway.service.stopService()
+        response = await read_response(client)
+        self.assertEqual((503, "close"), (response.status, response.get("Connection")))
+        await client.gone()
+        await stopping
+        self.assertFalse(client.was_reset)
+        self.assertEqual(0, gateway.active)
+        self.assertEqual("shutting_down", (await gateway.outcome()).cause)
+
+    async def test_nobody_takes_the_last_words(self) -> None:
+        gateway = await self.gateway(model_for(await self.backend(say_nothing), limits={"shutdown_timeout": 0.1}))
+        client = await self.client(gateway)
+        client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        await gateway.until(lambda: gateway.active == 1, "the request")
         await gateway.service.stopService()
         await client.gone()
         self.assertEqual(0, gateway.active)

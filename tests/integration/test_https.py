@@ -181,13 +181,33 @@ class ListenerTests(GatewayTestCase):
         answers = Answers()
         gateway = await self.gateway(https_listener(await self.backend(answers)))
         client = await self.client(gateway, "one")
-        client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.write(b"GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n")
+        response = await read_response(client)
+        self.assertEqual((400, "close"), (response.status, response.get("Connection")))
+        self.assertIn(b"https://", response.body)
+        self.assertIsNotNone(response.get("Date"))
         await client.gone()
-        self.assertNotIn(b"200", bytes(client.buffer)[:15])
+        self.assertFalse(client.was_reset)
         self.assertEqual([], answers.requests)
+        outcome = await gateway.outcome()
+        self.assertEqual(("http_to_https_port", "http", "/a?b"), (outcome.cause, outcome.scheme, outcome.head.target))
+        self.assertEqual((30, ""), (outcome.received_bytes, outcome.tls_version))
         client = await self.client(gateway, "one", tls=Client())
         client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual(200, (await read_response(client)).status)
+
+    async def test_handshakes_that_fail_are_counted(self) -> None:
+        gateway = await self.gateway(https_listener(await self.backend(Answers())))
+        handshakes = gateway.service.troubles.handshakes
+        for count in (1, 2):
+            client = await self.client(gateway, "one")
+            client.write(b"\x16\x03\x01\x00\x05hello")
+            await client.gone()
+            await gateway.until(lambda count=count: sum(handshakes.values()) == count, "the count")
+        client = await self.client(gateway, "one")
+        client.close()
+        await gateway.until(lambda: handshakes.get(("one", "closed_by_client")) == 1, "the one that just closed")
+        self.assertIn('gateway_tls_handshake_failures_total{listener="one",reason=', gateway.service.exposition())
 
     async def test_stop_with_handshakes_in_progress(self) -> None:
         gateway = await self.gateway(https_listener(await self.backend(Answers())))

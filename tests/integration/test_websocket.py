@@ -24,6 +24,7 @@ from tests.integration.websocket import (
     close,
     frame,
     handshake,
+    read_close,
     read_frame,
 )
 from tests.integration.wire import Wire
@@ -276,9 +277,17 @@ class FrameTests(SessionTestCase):
             self.assertEqual(piece, await session.server.exactly(len(piece)))
 
     async def test_extension_bits(self) -> None:
-        # compressed frames are the business of the two ends
-        session = await self.opened()
+        # compressed frames are the business of the two ends, if they have agreed on them (RFC 6455 §5.2)
+        session = await self.opened("permessage-deflate")
         await self.passes(session, frame(TEXT, b"z", MASK, reserved=4), frame(TEXT, b"z", reserved=4))
+        session.client.write(frame(TEXT, b"z", MASK, reserved=2))
+        self.assertEqual(1002, (await read_close(session.client))[0])
+
+    async def test_extension_bits_without_an_extension(self) -> None:
+        session = await self.opened()
+        session.server.write(frame(TEXT, b"z", reserved=4))
+        self.assertEqual((1002, "reserved bits or opcode"), (await read_close(session.server))[:2])
+        self.assertEqual((1011, "the backend broke the protocol"), (await read_close(session.client))[:2])
 
     async def test_many_at_once(self) -> None:
         session = await self.opened()

@@ -61,12 +61,33 @@ class EndTests(SessionTestCase):
         await self.ended(session.gateway, "ok", "client", 1005)
 
     async def test_close_that_nobody_answers(self) -> None:
+        # who has closed properly is answered, if not by the other side
         session = await self.opened()
         session.client.write(close(1000, "", MASK))
         await read_close(session.server)
+        self.assertEqual((1000, "", False), await read_close(session.client))
         await session.client.gone()
+        self.assertFalse(session.client.was_reset)
         await session.server.gone()
         await self.ended(session.gateway, "ok", "client", 1000)
+
+    async def test_close_that_is_answered_with_an_end(self) -> None:
+        for how in ("reset", "close", "half_close"):
+            session = await self.opened()
+            session.client.write(close(4000, "bye", MASK))
+            await read_close(session.server)
+            getattr(session.server, how)()
+            self.assertEqual((4000, "", False), await read_close(session.client), how)
+            self.assertEqual(b"", await session.client.rest(), how)
+            self.assertFalse(session.client.was_reset, how)
+            await self.ended(session.gateway, "ok", "client", 4000)
+            session = await self.opened()
+            session.server.write(close(4000, "bye"))
+            await read_close(session.client)
+            getattr(session.client, how)()
+            self.assertEqual((4000, "", True), await read_close(session.server), how)
+            session.server.close()
+            await self.ended(session.gateway, "ok", "backend", 4000)
 
     async def test_answer_and_end_at_once(self) -> None:
         # close frame and FIN in one segment, as many servers do
@@ -100,7 +121,7 @@ class EndTests(SessionTestCase):
             session.client.write(close(1011, "", MASK))
             self.assertEqual(b"", await session.client.rest(), how)
             self.assertFalse(session.client.was_reset, how)
-            await self.ended(session.gateway, "backend_lost", "backend", 1006)
+            await self.ended(session.gateway, "backend_lost", "backend", 1011)
 
     async def test_backend_vanishes_within_a_frame(self) -> None:
         # a close frame would become part of the message: better none
@@ -263,7 +284,7 @@ class EndTests(SessionTestCase):
             session.server.write(close(1001))
             await session.client.gone()
             await session.server.gone()
-            await self.ended(session.gateway, "protocol_error", "client", 1002)
+            await self.ended(session.gateway, "client_protocol_error", "gateway", 1002)
 
     async def test_bad_frames_of_the_backend(self) -> None:
         for bad in (frame(TEXT, b"masked", MASK), frame(3, b""), frame(CONTINUATION, b"x")):
@@ -275,7 +296,7 @@ class EndTests(SessionTestCase):
             self.assertEqual((1002, True), (await read_close(session.server))[::2], bad)
             await session.client.gone()
             await session.server.gone()
-            await self.ended(session.gateway, "protocol_error", "backend", 1002)
+            await self.ended(session.gateway, "backend_protocol_error", "gateway", 1011)
 
     async def test_too_big(self) -> None:
         session = await self.opened(limits={"max_message_bytes": 1000})
@@ -283,18 +304,40 @@ class EndTests(SessionTestCase):
         self.assertEqual(1000, len((await read_frame(session.server)).payload))
         session.client.write(frame(BINARY, b"x" * 600, MASK, fin=False) + frame(CONTINUATION, b"x" * 600, MASK))
         self.assertEqual(1009, (await read_close(session.client))[0])
+        await session.server.exactly(608)
+        self.assertEqual((1001, "the client sent a message that is too big"), (await read_close(session.server))[:2])
         await session.client.gone()
-        await self.ended(session.gateway, "message_too_big", "client", 1009)
+        await self.ended(session.gateway, "client_message_too_big", "gateway", 1009)
 
     async def test_data_after_close(self) -> None:
         # what follows a close frame means nothing to anybody (RFC 6455 §5.5.1), and must not keep the session
+        for pause in (False, True):
+            session = await self.opened()
+            session.client.write(close(1000, "", MASK))
+            if pause:
+                self.assertEqual(1000, (await read_close(session.server))[0])
+            session.client.write(frame(TEXT, b"late", MASK) * 100)
+            if not pause:
+                self.assertEqual(1000, (await read_close(session.server))[0])
+            await session.gateway.settled(lambda server=session.server: server.total, 0.05)  # type: ignore[misc]
+            self.assertEqual(b"", bytes(session.server.buffer))
+            session.server.write(close(1000) + frame(TEXT, b"late"))
+            self.assertEqual(1000, (await read_close(session.client))[0])
+            self.assertEqual(b"", await session.client.rest())
+            session.server.close()
+            await self.ended(session.gateway, "ok", "client", 1000)
+
+    async def test_backend_that_pours_on_is_cut(self) -> None:
+        # its client has gone: what it sends is read for a while, to hear its close frame, but not without end
+        self.patch(splice, "CLOSING_SECONDS", 60.0)
         session = await self.opened()
-        session.client.write(close(1000, "", MASK) + frame(TEXT, b"late", MASK))
-        self.assertEqual(1000, (await read_close(session.server))[0])
-        session.server.write(close(1000))
-        session.server.close()
-        await session.client.gone()
-        await self.ended(session.gateway, "ok", "client", 1000)
+        session.server.write(frame(BINARY, b"", length=256 * MIB))
+        session.server.pour(256 * MIB)
+        await session.client.exactly(MIB)
+        session.client.reset()
+        await session.server.wait(lambda: session.server.reason is not None, "the end")
+        self.assertLess(session.server.poured, 200 * MIB)
+        await self.ended(session.gateway, "client_gone", "client", 1006)
 
     async def test_many(self) -> None:
         # half of them end properly, half do not; all are counted while they live and none afterwards

@@ -1,0 +1,91 @@
+"""``twistd gateway`` without ``-n``: a daemon has no standard output, and keeps nobody else's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.internet.task import deferLater
+from twisted.internet.utils import getProcessOutputAndValue
+
+from tests.integration.harness import GatewayTestCase
+from tests.integration.messages import Answers, read_response
+from tests.integration.shell import free_ports
+from tests.integration.wire import Late, Wire
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class DaemonTests(GatewayTestCase):
+    """A real daemon."""
+
+    async def test_access_log_goes_to_the_log_of_the_daemon(self) -> None:
+        for more in ((), ("--workers", "2")):
+            await self.daemon(*more)
+
+    async def daemon(self, *more: str) -> None:
+        """Start one, ask it something, end it, and look."""
+        from twisted.internet import reactor
+
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        backend = await self.backend(Answers())
+        (port,) = free_ports(1)
+        words = [
+            "-c", "from twisted.scripts.twistd import run; run()", "--pidfile=pid", "--logfile=log", "gateway",
+            "--listen", f"tcp:{port}", "--backend", f"http://127.0.0.1:{backend.port}", *more,
+        ]  # fmt: skip
+        # Fires when the launcher has ended and nobody holds its standard output any more.
+        launched = getProcessOutputAndValue(
+            sys.executable, words, env=dict(os.environ, PYTHONPATH=str(ROOT)), path=str(directory), reactor=reactor
+        )
+        out, err, code = await launched.addTimeout(40, reactor)
+        self.assertEqual((b"", 0), (out, code), err)
+        pid = int((directory / "pid").read_text())
+        self.addCleanup(_end, directory / "pid", pid)
+        self.assertEqual(200, await self.answer(port))
+        os.kill(pid, signal.SIGTERM)
+        await _until(lambda: not (directory / "pid").exists())
+        log = (directory / "log").read_text("utf-8")
+        found = [json.loads(line) for line in re.findall(r'(\{"timeStamp".*\})$', log, re.M)]
+        self.assertIn(("/hello", 200), [(line["requestUri"], line["httpStatus"]) for line in found], log)
+
+    async def answer(self, port: int) -> int:
+        """Ask until the gateway serves; the status."""
+        from twisted.internet import reactor
+        from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+        from twisted.internet.error import ConnectError
+
+        for _ in range(400):
+            try:
+                wire = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Wire("client", reactor))
+            except ConnectError:
+                await deferLater(reactor, 0.05)
+                continue
+            self.addCleanup(self._client_over, wire)
+            wire.write(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            status = (await read_response(wire)).status
+            if status != 502:
+                return status
+            await deferLater(reactor, 0.05)
+        raise Late("the daemon does not serve")
+
+
+async def _until(test: Callable[[], bool]) -> None:
+    from twisted.internet import reactor
+
+    for _ in range(400):
+        if test():
+            return
+        await deferLater(reactor, 0.05)
+    raise Late("the daemon did not end")
+
+
+def _end(file: Path, pid: int) -> None:
+    if file.exists():
+        os.kill(pid, signal.SIGKILL)
