@@ -262,7 +262,7 @@ class Limits(_Model):
     keep_alive_timeout: float = Field(default=75, gt=0, description="Seconds an idle client connection is kept.")
     shutdown_timeout: float = Field(default=30, ge=0, description="Seconds that exchanges get to finish at SIGTERM.")
     trusted_proxies: tuple[str, ...] = Field(default=(), description="Networks whose X-Forwarded-* are believed.")
-    max_connections: int | None = Field(default=None, ge=1, description="Client connections at a time, all listeners.")
+    max_connections: int | None = Field(default=None, ge=1, description="Client connections at a time, all listeners; further ones get 503.")
 
 
 class Gateway(_Model):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import provider
 from zope.interface.verify import verifyObject
 
 from gateway.config.model import BackendSettings
@@ -258,6 +261,45 @@ class OpenTests(SynchronousTestCase):
         log.close()
         with open(path) as written:
             self.assertEqual(json.loads(written.read())["requestQuery"], "-")
+
+    def test_standard_output(self) -> None:
+        reader, writer = os.pipe()
+        saved = os.dup(1)
+        self.addCleanup(os.close, reader)
+        log = open_access_log("-", Clock())
+        assert log is not None
+        os.dup2(writer, 1)
+        os.close(writer)
+        try:
+            log.ended(outcome())
+            log.reopen()
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)
+        self.assertEqual(json.loads(os.read(reader, 65536))["httpStatus"], 200)
+        log.close()
+        self.assertEqual(b"", os.read(reader, 1))
+
+    def test_log_of_the_process(self) -> None:
+        """Asked for, or because the process has become a daemon since."""
+        for word in ("log", "-"):
+            lines: list[str] = []
+
+            @provider(ILogObserver)
+            def observe(event: Any, lines: list[str] = lines) -> None:
+                if event["log_namespace"] == "gateway.access":
+                    lines.append(formatEvent(event))
+
+            globalLogPublisher.addObserver(observe)
+            self.addCleanup(globalLogPublisher.removeObserver, observe)
+            log = open_access_log(word, Clock())
+            assert log is not None
+            if word == "-":
+                self.patch(os, "getpid", lambda: -1)
+            log.ended(outcome(head=head("/{not a format}")))
+            log.ended(outcome())
+            log.close()
+            self.assertEqual(["/{not a format}", "/a"], [json.loads(line)["requestUri"] for line in lines])
 
     def test_unwritable(self) -> None:
         self.assertRaises(OSError, open_access_log, self.mktemp() + "/no/such/directory", Clock())

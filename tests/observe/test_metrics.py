@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from gateway.interfaces import IOutcomeObserver
 from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import Sessions
+from gateway.observe.troubles import Troubles
 from gateway.values import Outcome
 from tests.observe.examples import SETTINGS, Backend, Pool, Session, outcome, route, websocket
 
@@ -126,6 +127,22 @@ class MetricsTests(SynchronousTestCase):
         """The gauge of a pool's sessions appears once however many settings use the pool."""
         self.pools.append(Pool("chat", SETTINGS.model_copy(update={"name": "slow"})))
         self.assertIn('gateway_websocket_sessions{pool="chat"}', self.samples())
+
+    def test_troubles(self) -> None:
+        troubles = Troubles(lambda: 0.0)
+        troubles.refused_connection("web", None)
+        troubles.failed_handshake("web", "192.0.2.1", "closed_by_client", "")
+        samples = self.samples(Metrics(troubles=troubles))
+        self.assertEqual(samples['gateway_connections_refused_total{listener="web"}'], 1)
+        name = 'gateway_tls_handshake_failures_total{listener="web",reason="closed_by_client"}'
+        self.assertEqual(samples[name], 1)
+
+    def test_serving(self) -> None:
+        self.pools[0].candidates = self.pools[0].backends
+        samples = self.samples()
+        labels = '{pool="chat",settings="fast"}'
+        self.assertEqual(samples[f"gateway_pool_healthy_backends{labels}"], 1)
+        self.assertEqual(samples[f"gateway_pool_serving_backends{labels}"], 2)
 
     def test_escaping(self) -> None:
         self.metrics.ended(outcome(route=route(listener='a"b\\c\nd')))

@@ -125,6 +125,18 @@ class ScannerTests(SynchronousTestCase):
         scanner.feed(b"\xff")
         self.assertEqual((scanner.frames, scanner.at_boundary, scanner.cut(b"abc")), (1, True, 0))
 
+    def test_how_much_follows_a_close_frame(self) -> None:
+        for masked in (False, True):
+            whole = frame(0x81, b"x" * 10, masked) + frame(0x88, b"\x03\xe8bye", masked)
+            for split in range(len(whole) + 1):
+                scanner = FrameScanner(masked)
+                scanner.feed(whole[:split])
+                self.assertEqual(scanner.after, 0)
+                scanner.feed(whole[split:] + b"\xffab")
+                self.assertEqual(scanner.after, 3, split)
+                scanner.feed(b"12345")
+                self.assertEqual(scanner.after, 5)
+
     def test_close_codes(self) -> None:
         for code in (1000, 1001, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 4999):
             self.assertEqual(self.scan(frame(0x88, code.to_bytes(2, "big"))).close_code, code)
@@ -263,6 +275,7 @@ class ScannerTests(SynchronousTestCase):
 class MakerTests(SynchronousTestCase):
     def test_close_frame(self) -> None:
         self.assertEqual(close_frame(1001, "bye"), b"\x88\x05\x03\xe9bye")
+        self.assertEqual(close_frame(1005), b"\x88\x00")
         for mask in (False, True):
             scanner = FrameScanner(mask)
             scanner.feed(close_frame(1011, "über", mask))

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.errors import BackendProtocolError, UpgradeRefused
 from gateway.http.heads import parse_request, parse_response
 from gateway.values import RequestHead
-from gateway.websocket.handshake import accept_for, check_request, check_response
+from gateway.websocket.handshake import accept_for, check_request, check_response, reserved_bits
 
 try:
     from websockets.client import ClientProtocol
@@ -145,6 +145,22 @@ class ResponseTests(SynchronousTestCase):
         self.refused({"Sec-WebSocket-Protocol": "a, b"}, {"Sec-WebSocket-Protocol": "a, b"})
         self.refused({"Sec-WebSocket-Extensions": "permessage-deflate"})
         self.refused({"Sec-WebSocket-Extensions": "y"}, {"Sec-WebSocket-Extensions": 'x; a="b, y"'})
+
+
+class ReservedBitsTests(SynchronousTestCase):
+    """Which RSV bits the extensions of a 101 allow."""
+
+    def test_by_extension(self) -> None:
+        for agreed, bits in (
+            (None, 0),
+            ("", 0),
+            ("permessage-deflate", 0x40),
+            ("Permessage-Deflate; server_max_window_bits=10", 0x40),
+            ("permessage-deflate, x-other", 0x70),
+            ("x-other", 0x70),
+        ):
+            raw = head_of("HTTP/1.1 101 Switching Protocols", {"Sec-WebSocket-Extensions": agreed})
+            self.assertEqual(bits, reserved_bits(parse_response(raw, "GET")), agreed)
 
 
 class AcceptTests(SynchronousTestCase):
