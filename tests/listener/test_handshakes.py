@@ -72,6 +72,13 @@ class FindingTests(SynchronousTestCase):
             self.assertEqual("closed_by_client", finding(error).reason, error)
         self.assertEqual(("timeout", "too late"), finding(TimeoutError("too late")))
 
+    def test_certificates_of_clients(self) -> None:
+        for said, reason in (
+            ("peer did not return a certificate", "no_client_certificate"),
+            ("certificate verify failed", "client_certificate_refused"),
+        ):
+            self.assertEqual(reason, finding(SSL.Error([("SSL routines", "", said)])).reason)
+
     def test_unforeseen(self) -> None:
         self.assertEqual(("other", "made up"), finding(SSL.Error([("SSL routines", "", "made up")])))
         self.assertEqual(("other", "ValueError"), finding(ValueError()))
