@@ -101,7 +101,7 @@ def readiness(pools: Iterable[IPool]) -> tuple[bool, str]:
         return False, f"the first probe has not come back from {_listed(waiting)}"
     without = [f"{pool.name} (settings {pool.settings.name})" for pool in pools if not pool.candidates]
     if not without:
-        return True, "all backends have been probed, and every pool has one that may be chosen"
+        return True, "all backends have been probed"
     if len(without) == len(pools):
         return False, f"no pool has a backend that may be chosen: {_listed(without)}"
     return True, f"all backends have been probed; no backend may be chosen in {_listed(without)}"

@@ -52,14 +52,15 @@ class PoolTests(SynchronousTestCase):
         kept = Pool("kept", SETTINGS, Backend(state="down"))
         kept.candidates = kept.backends
         for pools, ready, said in (
-            ([Pool("p", SETTINGS, Backend(), Backend(state="down"))], True, "all backends have been probed, and"),
+            ([Pool("p", SETTINGS, Backend(), Backend(state="down"))], True, "all backends have been probed"),
             ([up, down], True, "all backends have been probed; no backend may be chosen in down (settings fast)"),
-            ([kept], True, "all backends have been probed, and every pool has one that may be chosen"),
+            ([kept], True, "all backends have been probed"),
             ([down], False, "no pool has a backend that may be chosen: down (settings fast)"),
             ([down] * 5, False, "no pool has a backend that may be chosen: down (settings fast), "),
-            ([], True, "all backends have been probed, and every pool has one that may be chosen"),
+            ([], True, "all backends have been probed"),
         ):
-            self.assertEqual((ready, said), (readiness(pools)[0], readiness(pools)[1][: len(said)]))  # type: ignore[arg-type]
+            found, reason = readiness(pools)
+            self.assertEqual((ready, said), (found, reason[: len(said)]))  # type: ignore[arg-type]
         waiting = [Pool("p", SETTINGS, Backend(), *(Backend("h", n, "unknown") for n in range(1, 6)))]
         ready, reason = readiness(waiting)  # type: ignore[arg-type]
         self.assertFalse(ready)
