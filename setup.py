@@ -13,17 +13,23 @@ assert VERSION is not None, "gateway/__init__.py has no __version__"
 # C twins of pure functions on the hot path (docs/internals.md, "Native code"). Optional: without a compiler the install
 # succeeds and the Python twins are used. The limited API costs nothing that can be measured here, and with it one build
 # serves 3.11 and everything later.
+_SOURCES = {
+    "heads": ["heads"],
+    "forwarding": ["forwarding"],
+    "frames": ["frames"],
+    "pump": ["pump", "loop", "stream", "bridge"],
+}
 NATIVE = [
     Extension(
         f"gateway._native.{name}",
-        [f"gateway/_native/{name}.c"],
-        depends=["gateway/_native/twin.h", "gateway/_native/reading.h"],
+        [f"gateway/_native/{source}.c" for source in sources],
+        depends=[f"gateway/_native/{header}.h" for header in ("frames", "pump", "reading", "twin")],
         define_macros=[("Py_LIMITED_API", "0x030b0000")],
         extra_compile_args=["-O3"],
         py_limited_api=True,
         optional=True,
     )
-    for name in ("heads", "forwarding", "frames")
+    for name, sources in _SOURCES.items()
 ]
 
 setup(

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway import _native
 from gateway.http import forwarding, heads
+from gateway.transport import bridge, loop, stream
 from gateway.websocket import frames
 
 __all__ = ["SKIP", "native", "of_each", "python"]
@@ -19,7 +20,8 @@ __all__ = ["SKIP", "native", "of_each", "python"]
 python = _native.twins
 """The Python twins by name; complete, for the modules that have some have been imported."""
 
-_chosen = {name: getattr(room, name) for room in (heads, forwarding, frames) for name in python if hasattr(room, name)}
+_ROOMS = (heads, forwarding, frames, loop, stream, bridge)
+_chosen = {name: getattr(room, name) for room in _ROOMS for name in python if hasattr(room, name)}
 native = {name: value for name, value in _chosen.items() if value is not python[name]}
 """The C twins by name; empty where they are absent."""
 
@@ -36,10 +38,10 @@ class _Replaced:
     implementation: dict[str, Any]
 
     def setUp(self) -> None:
-        super().setUp()  # type: ignore[misc]
         module = sys.modules[self.__module__]
         for name in self.implementation.keys() & vars(module).keys():
             self.patch(module, name, self.implementation[name])  # type: ignore[attr-defined]
+        super().setUp()  # type: ignore[misc]
 
 
 def of_each(namespace: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@
    Positions count from the first byte of a frame header of which some bytes came in earlier chunks (`held`); the
    others are read where they are, in the chunk. */
 
+#include "frames.h"
 #include "twin.h"
 
 #include <stdint.h>
@@ -477,13 +478,35 @@ static PyType_Spec scanner_spec = {
 };
 
 static int
+feed_for_others(PyObject *scanner, const uint8_t *data, uint64_t size)
+{
+    return take((Scanner *)scanner, data, size);
+}
+
+static int
+closed_for_others(PyObject *scanner)
+{
+    return ((Scanner *)scanner)->closed;
+}
+
+static FramesAPI api = {NULL, feed_for_others, closed_for_others};
+
+static int
 start(PyObject *module)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, &scanner_spec, NULL);
     if (type == NULL)
         return -1;
-    const int failed = PyModule_AddObjectRef(module, "FrameScanner", type);
-    Py_DECREF(type);
+    PyObject *capsule = NULL;
+    int failed = PyModule_AddObjectRef(module, "FrameScanner", type);
+    if (!failed) {
+        api.type = (PyTypeObject *)type; /* lives as long as the process: other modules keep the pointer */
+        capsule = PyCapsule_New(&api, FRAMES_API, NULL);
+        failed = capsule == NULL ? -1 : PyModule_AddObjectRef(module, "api", capsule);
+    }
+    Py_XDECREF(capsule);
+    if (failed)
+        Py_DECREF(type);
     return failed;
 }
 

@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* bind(name, object): keep an object under one of `names`, which ends with NULL; `kept` has a place for each. */
-static PyObject *
+static inline PyObject *
 twin_bind(PyObject *args, const char *const *names, PyObject **kept)
 {
     const char *name;

@@ -11,6 +11,7 @@ from zope.interface import implementer
 from gateway.errors import SessionEnded
 from gateway.interfaces import ISession, ITunnel
 from gateway.relay.flow import BUSY, CONNECTING, FlowProtocol
+from gateway.transport.bridge import Bridge, bridge
 from gateway.values import Outcome, ResponseHead
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Splice:
 
     deadline = review = _ends_at = float("inf")
     _ends_with: SessionEnded | None = None
+    _inward: Bridge | None = None
+    _outward: Bridge | None = None
 
     def __init__(
         self,
@@ -85,6 +88,27 @@ class Splice:
             client.let(BUSY | CONNECTING)
         if client.at_eof:
             self.client_eof()
+        if self._state == OPEN:
+            self._bridge()
+
+    def _bridge(self) -> None:
+        """Let bytes pass without this object, where that can be."""
+        client, upstream = self._client.transport, self._upstream.transport
+        self._inward = bridge(client, upstream, None, None)
+        self._outward = bridge(upstream, client, None, None)
+
+    def _unbridge(self) -> None:
+        """From now on every byte comes here."""
+        inward, outward = self._inward, self._outward
+        self._inward = self._outward = None
+        if inward is not None:
+            inward.stop()
+            self._received += inward.count
+            self._last = max(self._last, inward.last)
+        if outward is not None:
+            outward.stop()
+            self._sent += outward.count
+            self._last = max(self._last, outward.last)
 
     # -- bytes
 
@@ -105,6 +129,9 @@ class Splice:
     def expired(self, now: float) -> None:
         """No byte for the idle limit, or the time to close is over."""
         if self._state == OPEN:
+            for way in (self._inward, self._outward):
+                if way is not None:
+                    self._last = max(self._last, way.last)
             due = min(self._last + self._idle, self._ends_at)
             if due > now:
                 self._shared.deadlines.set(self, due)
@@ -176,6 +203,7 @@ class Splice:
 
     def _closing(self) -> None:
         if self._state == OPEN:
+            self._unbridge()
             self._state = CLOSING
             self._wait()
 
@@ -190,6 +218,7 @@ class Splice:
 
     def cut(self) -> None:
         """Let go of both connections whatever they still have to say."""
+        self._unbridge()
         self._state = CLOSING
         for leg in (self._client, self._upstream):
             if not leg.lost:
@@ -200,6 +229,7 @@ class Splice:
         if self._state == GONE:
             return
         self._state = GONE
+        self._unbridge()
         self.snapshot()
         outcome, shared, lease = self.outcome, self._shared, self._lease
         outcome.ended = shared.seconds()
@@ -214,8 +244,11 @@ class Splice:
     def snapshot(self) -> None:
         """Bring the outcome's counters up to date."""
         outcome = self.outcome
-        outcome.received_bytes = self._received
-        outcome.sent_bytes = self._sent + self._added_out - self._client.undelivered
+        inward, outward = self._inward, self._outward
+        received = self._received + (inward.count if inward is not None else 0)
+        sent = self._sent + (outward.count if outward is not None else 0)
         sent_before, received_before = self._before
-        outcome.upstream_sent = self._received + sent_before + self._added_in - self._upstream.undelivered
-        outcome.upstream_received = self._sent + received_before
+        outcome.received_bytes = received
+        outcome.sent_bytes = sent + self._added_out - self._client.undelivered
+        outcome.upstream_sent = received + sent_before + self._added_in - self._upstream.undelivered
+        outcome.upstream_received = sent + received_before

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from gateway.errors import SessionEnded
 from gateway.relay.splice import OPEN, Splice
+from gateway.transport.bridge import bridge
 from gateway.websocket.frames import FrameError, FrameScanner, close_frame
 from gateway.websocket.handshake import reserved_bits
 
@@ -143,6 +144,25 @@ class Watch(Splice):
         self._first: _Way | None = None
         self._scan_in = self._inbound.scanner.feed
         self._scan_out = self._outbound.scanner.feed
+
+    def _bridge(self) -> None:
+        client, upstream = self._client.transport, self._upstream.transport
+        self._inward = bridge(client, upstream, self._inbound.scanner, self._client_reported)
+        self._outward = bridge(upstream, client, self._outbound.scanner, self._backend_reported)
+
+    def _client_reported(self, data: bytes, error: FrameError | None) -> None:
+        """The bridge from the client has ended: as in `from_client`."""
+        if error is not None:
+            self._violated(self._inbound, self._outbound, data, error)
+        else:
+            self._close_passed(self._inbound)
+
+    def _backend_reported(self, data: bytes, error: FrameError | None) -> None:
+        """The bridge from the backend has ended: as in `from_backend`."""
+        if error is not None:
+            self._violated(self._outbound, self._inbound, data, error)
+        else:
+            self._close_passed(self._outbound)
 
     # -- bytes
 

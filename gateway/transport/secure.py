@@ -61,15 +61,18 @@ class TLSTransport(TCPTransport):
     reported as ``ConnectionLost``: it may be a truncation.
     """
 
-    __slots__ = ("_connection", "_notify", "client_certificate", "negotiatedProtocol", "tls_cipher", "tls_version")
+    __slots__ = (
+        "_connection", "_notify", "_ssl_recv", "_ssl_send", "client_certificate", "negotiatedProtocol", "tls_cipher",
+        "tls_version",
+    )  # fmt: skip
 
     def __init__(
         self, pump: Pump, sock: socket.socket, peer: IPv4Address | IPv6Address, connection: SSL.Connection
     ) -> None:
         super().__init__(pump, sock, peer)
         self._connection: SSL.Connection | None = connection
-        self._recv = connection.recv
-        self._send = connection.send
+        self._ssl_recv = connection.recv
+        self._ssl_send = connection.send
         self._notify = False
         self.negotiatedProtocol = connection.get_alpn_proto_negotiated() or None
         self.tls_version = connection.get_protocol_version_name()
@@ -95,7 +98,7 @@ class TLSTransport(TCPTransport):
 
     def _read(self) -> None:
         """Read what there is, up to a limit, and pass it on in one piece."""
-        recv = self._recv
+        recv = self._ssl_recv
         pieces: list[bytes] = []
         size = 0
         end: Exception | None = None
@@ -133,7 +136,7 @@ class TLSTransport(TCPTransport):
         sent = 0
         while sent < length:
             try:
-                sent += self._send(memoryview(data)[sent:] if sent else data)
+                sent += self._ssl_send(memoryview(data)[sent:] if sent else data)
             except _WANT:
                 self._enqueue(data, sent)
                 return
@@ -148,7 +151,7 @@ class TLSTransport(TCPTransport):
         while queue:
             head = queue[0]
             try:
-                sent = self._send(head)
+                sent = self._ssl_send(head)
             except _WANT:
                 break
             except SSL.Error as error:
@@ -187,8 +190,7 @@ class TLSTransport(TCPTransport):
     def _close_socket(self) -> None:
         # The protocol may be kept for a while; OpenSSL's 40 kB are not.
         self._connection = None
-        self._recv = self._sock.recv
-        self._send = self._sock.send
+        del self._ssl_recv, self._ssl_send
         super()._close_socket()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError, ConnectionLost
@@ -64,11 +64,13 @@ def listening_socket(host: str, port: int, backlog: int, shared: bool = False) -
 class SocketFacts:
     """Addresses and options of a transport's socket (part of ``ITCPTransport``)."""
 
-    __slots__ = ("__weakref__", "_local", "_peer", "_sock")
+    __slots__ = ()
 
-    _sock: socket.socket
-    _peer: IPv4Address | IPv6Address
-    _local: IPv4Address | IPv6Address | None
+    if TYPE_CHECKING:
+        # The slots are the subclass's: a class with slots cannot be joined to another that has some.
+        _sock: socket.socket
+        _peer: IPv4Address | IPv6Address
+        _local: IPv4Address | IPv6Address | None
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         """The other end."""
@@ -78,7 +80,7 @@ class SocketFacts:
         """This end. After the loss, whatever was asked before, else port 0."""
         if self._local is None:
             try:
-                self._local = address(self._sock.getsockname())
+                self._local = address(self._sock.getsockname())  # type: ignore[misc]
             except OSError:
                 return IPv4Address("TCP", "0.0.0.0", 0)
         return self._local

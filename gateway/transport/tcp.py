@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from gateway.transport.linger import close_gently
 from gateway.transport.sockets import SocketFacts, lost
+from gateway.transport.stream import END, Stream
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
@@ -36,34 +37,21 @@ __all__ = ["TCPTransport"]
 
 _log = Logger()
 
-_OUT = select.EPOLLOUT
-_END = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-_IN = select.EPOLLIN | _END
-
-_SMALL_READ = 16 * 1024
-_MEDIUM_READ = 64 * 1024
-_LARGE_READ = 256 * 1024
-"""A buffer above malloc's mmap threshold (128 KiB) costs 12 µs when it is not filled, so it is for bulk only."""
-
 _LOW_WATER = 32 * 1024
 _PIECES = 64
 """How many queued pieces one system call takes (the kernel's limit is 1024)."""
 
-_GATHERED = 32 * 1024
-"""Bytes that are put together in a round of the pump; more is sent at once."""
-
 _DISCARD = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
+_NOTHING: deque[Any] = deque(maxlen=0)
+"""The queue of those who have none; most never do."""
 
 
 @implementer(ITCPTransport, IPushProducer, IConsumer)
-class TCPTransport(SocketFacts):
+class TCPTransport(SocketFacts, Stream):
     """One connection, server or client side.
 
-    ``protocol``: who gets the data; may be replaced at any time.
-    ``queued``: bytes that were written and that the kernel has not accepted yet.
-    ``unsent``: bytes that were written and that the kernel will never get, for the connection was lost.
-    ``connected``: false from the moment the connection is known to be lost, which is before ``connectionLost``.
+    ``protocol``, ``queued``, ``unsent``, ``connected``: see `Stream`.
     ``disconnecting``: ``loseConnection`` was called.  A peer that does not read can make the flush last for
     ever; whoever calls it must have a deadline and ``abortConnection``.
     ``tls_version``, ``tls_cipher``: empty; here so that callers need not ask what carries them.
@@ -75,35 +63,20 @@ class TCPTransport(SocketFacts):
     negotiatedProtocol: bytes | None = None
 
     __slots__ = (
-        "_closing_write", "_deaf", "_direct", "_end_seen", "_fd", "_gathered", "_more",
-        "_on_lost", "_paused", "_producer", "_producer_paused", "_pump", "_queue", "_read_closed", "_reason",
-        "_recv", "_send", "_size", "_streaming", "_write_closed", "_write_error", "connected",
-        "disconnecting", "protocol", "queued", "unsent", "waiting",
+        "__weakref__", "_closing_write", "_local", "_more", "_on_lost", "_paused", "_peer", "_producer",
+        "_producer_paused", "_queue", "_read_closed", "_reason", "_streaming", "_write_closed", "_write_error",
+        "disconnecting",
     )  # fmt: skip
 
     def __init__(self, pump: Pump, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
-        self._pump = pump
-        self._sock = sock
-        self._fd = sock.fileno()
+        super().__init__(pump, sock)
         self._peer = peer
         self._local: IPv4Address | IPv6Address | None = None
-        self._recv: Callable[[int], bytes] = sock.recv
-        self._send: Callable[[Any], int] = sock.send
-        self._size = _SMALL_READ
-        self._queue: deque[Any] = deque()
-        self._gathered = b""
-        self.queued = 0
-        self.unsent = 0
-        self.connected = True
+        self._queue = _NOTHING
         self.disconnecting = False
-        self.waiting = False
-        self.protocol: IProtocol = None  # type: ignore[assignment]
-        self._direct = True
         self._paused = False
         self._read_closed = False
-        self._deaf = False
         self._more = False
-        self._end_seen = False
         self._closing_write = False
         self._write_closed = False
         self._write_error: Exception | None = None
@@ -127,99 +100,11 @@ class TCPTransport(SocketFacts):
 
     # Rider: what the pump calls
 
-    def event(self, events: int) -> None:
-        """HOT"""
-        if self._queue and events & _OUT:
-            self._flush()
-        if not events & _IN:
-            return
-        if self._deaf:
-            self._note_unread(events)
-            return
-        size = self._size
-        try:
-            data = self._recv(size)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._lose(lost(error))
-            return
-        if not data:
-            self._read_ended()
-            return
-        try:
-            self.protocol.dataReceived(data)
-        except Exception as error:
-            self._protocol_raised(error)
-            return
-        if len(data) == size:
-            if size < _LARGE_READ:
-                self._size = size * 4
-            self._pump.soon(self)
-        elif size == _LARGE_READ:
-            self._size = _MEDIUM_READ
-        if events & _END:
-            # The end was announced together with the data in front of it; there will be no other edge.
-            self._end_seen = True
-            self._pump.soon(self)
-
-    def again(self) -> None:
-        """Read what an edge announced earlier; serve a pull producer."""
-        if not self.connected:
-            return
-        producer = self._producer
-        if producer is not None and not self._streaming and not self._queue:
-            producer.resumeProducing()
-            if self._producer is not None and not self._queue:
-                self._pump.soon(self)
-        if self.connected:
-            self.event(_IN if self._end_seen else select.EPOLLIN)
-
     def dropped(self, reason: Failure) -> None:
         """The pump lets go of this connection."""
         self._lose(ConnectionLost(f"the pump gave it up: {reason.getErrorMessage()}"))
 
     # ITransport
-
-    def write(self, data: bytes) -> None:
-        """Send at the end of the pump's round, or at once outside of one; queue what the kernel refuses.
-
-        Ignored once the connection is lost or its write side closed.  HOT
-        """
-        if not self._direct:
-            self._enqueue(data)
-        elif self._pump.turning and len(data) <= _GATHERED:
-            if not self._gathered:
-                self._gathered = data
-                self._pump.outbox.append(self)
-            elif len(self._gathered) + len(data) <= _GATHERED:
-                self._gathered += data
-            else:
-                self.send_gathered()
-                self.write(data)
-        else:
-            self.send_gathered()
-            send = self._send_now if self._direct else self._enqueue
-            send(data)
-
-    def send_gathered(self) -> None:
-        """Send what was written in this round. HOT"""
-        data = self._gathered
-        if data:
-            self._gathered = b""
-            self._send_now(data)
-
-    def _send_now(self, data: bytes) -> None:
-        try:
-            sent = self._send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self.unsent += len(data)
-            self._write_failed(error)
-            return
-        if sent != len(data):
-            self._enqueue(data, sent)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """`write` of all pieces in one go."""
@@ -272,6 +157,7 @@ class TCPTransport(SocketFacts):
         self._streaming = bool(streaming)
         self._producer_paused = False
         if not streaming:
+            self._pulls = True
             self._pump.soon(self)
         elif self._queue:
             self._producer_paused = True
@@ -280,6 +166,7 @@ class TCPTransport(SocketFacts):
     def unregisterProducer(self) -> None:
         """Forget the producer."""
         self._producer = None
+        self._pulls = False
         if self.disconnecting or self._closing_write:
             self._finish_if_flushed()
 
@@ -301,6 +188,12 @@ class TCPTransport(SocketFacts):
         """As a producer: nobody wants the data any more."""
         self.loseConnection()
 
+    def _pull(self) -> None:
+        if not self._queue:
+            self._producer.resumeProducing()
+            if self._pulls and not self._queue:
+                self._pump.soon(self)
+
     # Reading
 
     def _note_unread(self, events: int) -> None:
@@ -313,7 +206,7 @@ class TCPTransport(SocketFacts):
                 self._check_error()
             return
         self._more = True
-        if events & _END:
+        if events & END:
             self._end_seen = True
         if events & select.EPOLLERR or self._write_error is not None:
             self._check_error()
@@ -364,7 +257,8 @@ class TCPTransport(SocketFacts):
 
     def _protocol_raised(self, error: Exception) -> None:
         """The protocol's fault: it costs this connection and a log entry."""
-        _log.failure("{protocol} failed, its connection is closed", protocol=type(self.protocol).__name__)
+        name = type(self.protocol).__name__
+        _log.failure("{protocol} failed, its connection is closed", protocol=name, failure=Failure(error))
         self._lose(error)
 
     # Writing
@@ -385,6 +279,8 @@ class TCPTransport(SocketFacts):
         rest: Any = memoryview(data)[sent:] if sent else data
         if not rest:
             return
+        if not self._queue:
+            self._queue = deque()
         self._queue.append(rest)
         self.queued += len(rest)
         if self._direct:
@@ -401,7 +297,7 @@ class TCPTransport(SocketFacts):
         queue = self._queue
         while queue:
             try:
-                sent = self._send(queue[0]) if len(queue) == 1 else self._sock.sendmsg(list(islice(queue, _PIECES)))
+                sent = self._sock.sendmsg(list(islice(queue, _PIECES)))
             except BlockingIOError:
                 break
             except OSError as error:
@@ -420,6 +316,7 @@ class TCPTransport(SocketFacts):
     def _flushed(self) -> None:
         """Some of the queue has gone: let the producer go on, do what was to be done at its end."""
         if not self._queue:
+            self._queue = _NOTHING
             if self.disconnecting or self._closing_write:
                 self._finish_if_flushed()
             elif self.connected:
@@ -468,7 +365,7 @@ class TCPTransport(SocketFacts):
 
     def _write_failed(self, error: Exception) -> None:
         """The peer takes no more. What it sent before may still wait to be read: an early response, for instance."""
-        self._queue.clear()
+        self._queue = _NOTHING
         self.unsent += self.queued
         self.queued = 0
         self._direct = False
@@ -491,10 +388,10 @@ class TCPTransport(SocketFacts):
         self.connected = False
         self._direct = False
         self._deaf = True
-        self.unsent += self.queued + len(self._gathered)
-        self._gathered = b""
+        self._forget_gathered()
+        self.unsent += self.queued
         self._reason = reason
-        self._queue.clear()
+        self._queue = _NOTHING
         self.queued = 0
         self._pump.remove(self._fd)
         self._pump.later(self._ended)
@@ -502,6 +399,7 @@ class TCPTransport(SocketFacts):
     def _ended(self) -> None:
         self._close_socket()
         producer, self._producer = self._producer, None
+        self._pulls = False
         reason, on_lost = self._reason, self._on_lost
         try:
             if producer is not None:

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway import _native, values
 from gateway.http import forwarding, heads
+from gateway.transport import bridge, loop, stream
 from gateway.websocket import frames
 from tests.native.cases import fresh
 from tests.packaging.environment import ROOT
@@ -20,9 +21,10 @@ _SHOW = """
 import types
 from gateway import _native
 from gateway.http import forwarding, heads
+from gateway.transport.tcp import TCPTransport
 from gateway.websocket import frames
 functions = heads.parse_request, heads.parse_response, forwarding.request_bytes, forwarding.response_bytes
-print(_native.heads, _native.forwarding, _native.frames)
+print(_native.heads, _native.forwarding, _native.frames, _native.pump, TCPTransport.__mro__[2].__module__)
 print(all(isinstance(function, types.FunctionType) for function in functions), frames.FrameScanner.__module__)
 head = heads.parse_request(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
 print(forwarding.request_bytes(head, "/", "b", "", 0))
@@ -46,7 +48,8 @@ class ChoiceTests(SynchronousTestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(
             done.stdout.splitlines(),
-            ["None None None", "True gateway.websocket.frames", r"b'GET / HTTP/1.1\r\nHost: b\r\n\r\n'"],
+            ["None None None None gateway.transport.stream", "True gateway.websocket.frames",
+             r"b'GET / HTTP/1.1\r\nHost: b\r\n\r\n'"],  # fmt: skip
         )
 
     def test_all_have_twins(self) -> None:
@@ -57,6 +60,9 @@ class ChoiceTests(SynchronousTestCase):
             "request_bytes": forwarding.request_bytes,
             "response_bytes": forwarding.response_bytes,
             "FrameScanner": frames.FrameScanner,
+            "Loop": loop.Loop,
+            "Stream": stream.Stream,
+            "bridge": bridge.bridge,
         }
         self.assertEqual(set(python), set(chosen))
         for name, value in chosen.items():

@@ -136,10 +136,11 @@ class TurnTests(PumpCase):
         protocol, client = await self.serve()
         other, other_client = await self.serve()
 
-        def fail(count: int) -> bytes:
+        def fail(transport: TCPTransport, events: int) -> None:
             raise ZeroDivisionError("inside the transport")
 
-        protocol.transport._recv = fail
+        self.patch(TCPTransport, "_note_unread", fail)
+        protocol.transport.pauseProducing()
         client.sendall(b"x")
         self.assertIsInstance(await protocol.lost, ConnectionLost)
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))

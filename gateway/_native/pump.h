@@ -1,0 +1,119 @@
+/* The pump in C: `Loop` (loop.c), `Stream` (stream.c) and `Bridge` (bridge.c), one extension module (pump.c).
+
+   Loop and Stream are twins of gateway/transport/loop.py and stream.py and do the same in the same order; what is rare
+   is a call of a method that a Python subclass has. A Bridge has no class in Python: it does what a tunnel's protocols
+   do between two transports, as long as nothing happens that Python must hear of.
+
+   The types are kept in globals: subclasses in Python cannot find their module under the limited API of 3.11, and there
+   is one interpreter. */
+
+#ifndef GATEWAY_PUMP_H
+#define GATEWAY_PUMP_H
+
+#include "frames.h"
+#include "twin.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <structmember.h>
+#include <sys/epoll.h>
+
+#pragma GCC visibility push(hidden)
+
+#define ARENA (512 * 1024) /* bytes that wait for the end of the round, of all streams together */
+#define GATHERED (32 * 1024) /* of one stream */
+#define SMALL_READ (16 * 1024)
+#define MEDIUM_READ (64 * 1024)
+#define LARGE_READ (256 * 1024)
+
+typedef struct Stream Stream;
+typedef struct Bridge Bridge;
+
+typedef struct {
+    PyObject *rider;
+    char is_stream; /* whose `event` is the one in C */
+} Seat;
+
+typedef struct {
+    PyObject_HEAD
+    int epoll;       /* -1 while there is none */
+    char turning;
+    double now;      /* monotonic seconds when this round began */
+    Seat *seats;     /* by descriptor */
+    int seat_count, riders;
+    PyObject **ready; /* a ring of those who want another look */
+    size_t ready_first, ready_count, ready_size;
+    PyObject *later; /* list of calls */
+    Stream **outbox;
+    size_t outbox_count, outbox_size;
+    char *arena;     /* what will be sent at the end of the round; its rest is where streams read to */
+    size_t used;
+} Loop;
+
+struct Stream {
+    PyObject_HEAD
+    Loop *loop;
+    PyObject *sock, *protocol;
+    Bridge *bridge;      /* where bytes go instead of the protocol */
+    size_t at, gathered; /* what waits in the arena */
+    Py_ssize_t queued;
+    Py_ssize_t unsent;
+    int fd, size;
+    char connected, direct, deaf, end_seen, pulls, waiting;
+    char own_event, own_send; /* a subclass in Python has other methods */
+};
+
+struct Bridge {
+    PyObject_HEAD
+    Stream *source, *target;
+    PyObject *scanner, *report;
+    unsigned long long count;
+    double last;
+};
+
+/* Names of methods, made once. */
+#define METHODS(_) \
+    _(again) _(dataReceived) _(event) _(waiting) _(_call_failed) _(_closed) _(_enqueue) _(_flush) _(_lose) \
+    _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read_ended) _(_rider_failed) _(_send_now) _(_wake) \
+    _(_write_failed)
+#define DECLARE(name) PyObject *name;
+typedef struct {
+    METHODS(DECLARE)
+} Names;
+extern Names names;
+
+extern PyTypeObject *loop_type, *stream_type, *bridge_type;
+extern PyType_Spec loop_spec, stream_spec, bridge_spec;
+extern PyObject *reason_of; /* gateway.transport.sockets.lost */
+extern const FramesAPI *frames_api; /* NULL where that module is not there */
+
+/* All return -1 with an exception set if one was raised that the caller must handle. */
+
+double monotonic(void);
+PyObject *caught(void);
+int tell(PyObject *object, PyObject *method, PyObject *argument);
+int soon(Loop *loop, PyObject *rider);
+int send_all(Loop *loop);
+int to_outbox(Loop *loop, Stream *stream);
+
+/* The end of the arena, where LARGE_READ bytes may be read to, to be written from there. */
+static inline char *
+free_space(Loop *loop)
+{
+    return loop->arena + loop->used;
+}
+
+int stream_event(Stream *self, int events);
+int stream_again(Stream *self);
+ssize_t stream_read(Stream *self);
+int stream_has_read(Stream *self, Py_ssize_t count, int end);
+int stream_send_gathered(Stream *self);
+int stream_write(Stream *self, const char *data, size_t size, PyObject *owner);
+int stream_lost(Stream *self, int number);
+int stream_protocol_raised(Stream *self);
+
+int bridge_move(Bridge *self, int end);
+PyObject *bridge_made(PyObject *args);
+
+#pragma GCC visibility pop
+#endif

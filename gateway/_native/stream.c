@@ -1,0 +1,423 @@
+/* The C twin of `Stream` in gateway/transport/stream.py. */
+
+#include "pump.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define END (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+#define IN (EPOLLIN | END)
+
+static PyObject *own_methods[2]; /* `event` and `_send_now` of the type itself */
+
+/* The connection broke with this errno. */
+int
+stream_lost(Stream *self, int number)
+{
+    errno = number;
+    PyErr_SetFromErrno(PyExc_OSError);
+    PyObject *error = caught();
+    if (error == NULL || reason_of == NULL)
+        return -1;
+    PyObject *reason = PyObject_CallFunctionObjArgs(reason_of, error, NULL);
+    Py_DECREF(error);
+    if (reason == NULL)
+        return -1;
+    const int failed = tell((PyObject *)self, names._lose, reason);
+    Py_DECREF(reason);
+    return failed;
+}
+
+/* What the protocol did raised what is set. */
+int
+stream_protocol_raised(Stream *self)
+{
+    PyObject *error = caught();
+    if (error == NULL)
+        return -1;
+    const int failed = tell((PyObject *)self, names._protocol_raised, error);
+    Py_DECREF(error);
+    return failed;
+}
+
+/* Read once, to the end of the arena: how many bytes, -1 with an exception set. 0: nothing there, or the end or an error,
+   which has been dealt with. */
+ssize_t
+stream_read(Stream *self)
+{
+    ssize_t count;
+    do
+        count = recv(self->fd, free_space(self->loop), (size_t)self->size, 0);
+    while (count < 0 && errno == EINTR);
+    if (count > 0)
+        return count;
+    if (count == 0)
+        return tell((PyObject *)self, names._read_ended, NULL);
+    return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : stream_lost(self, errno);
+}
+
+/* So much was read: is there more to come, and how much shall be read next time? */
+int
+stream_has_read(Stream *self, Py_ssize_t count, int end)
+{
+    int more = end;
+    if (end)
+        self->end_seen = 1; /* announced together with the data in front of it; there will be no other edge */
+    if (count == self->size) {
+        if (self->size < LARGE_READ)
+            self->size *= 4;
+        more = 1;
+    } else if (self->size == LARGE_READ) {
+        self->size = MEDIUM_READ;
+    }
+    return more ? soon(self->loop, (PyObject *)self) : 0;
+}
+
+int
+stream_event(Stream *self, int events)
+{
+    if (self->queued && events & EPOLLOUT && tell((PyObject *)self, names._flush, NULL) < 0)
+        return -1;
+    if (!(events & IN))
+        return 0;
+    if (self->deaf) {
+        PyObject *mask = PyLong_FromLong(events);
+        const int failed = mask == NULL ? -1 : tell((PyObject *)self, names._note_unread, mask);
+        Py_XDECREF(mask);
+        return failed;
+    }
+    if (self->bridge != NULL)
+        return bridge_move(self->bridge, events & END);
+    const ssize_t count = stream_read(self);
+    if (count <= 0)
+        return (int)count;
+    PyObject *data = PyBytes_FromStringAndSize(free_space(self->loop), count), *protocol = self->protocol;
+    if (data == NULL)
+        return -1;
+    if (protocol == NULL) {
+        Py_DECREF(data);
+        PyErr_SetString(PyExc_AttributeError, "protocol");
+        return -1;
+    }
+    Py_INCREF(protocol); /* it may be replaced meanwhile */
+    PyObject *result = PyObject_CallMethodObjArgs(protocol, names.dataReceived, data, NULL);
+    Py_DECREF(protocol);
+    Py_DECREF(data);
+    if (result == NULL)
+        return stream_protocol_raised(self);
+    Py_DECREF(result);
+    return stream_has_read(self, count, events & END);
+}
+
+int
+stream_again(Stream *self)
+{
+    if (self->connected && self->pulls && tell((PyObject *)self, names._pull, NULL) < 0)
+        return -1;
+    if (!self->connected)
+        return 0;
+    const int events = self->end_seen ? IN : EPOLLIN;
+    if (!self->own_event)
+        return stream_event(self, events);
+    PyObject *mask = PyLong_FromLong(events);
+    const int failed = mask == NULL ? -1 : tell((PyObject *)self, names.event, mask);
+    Py_XDECREF(mask);
+    return failed;
+}
+
+/* -- writing. `owner` is the bytes object that `data` is the whole of, or NULL. */
+
+static int
+call_with(Stream *self, PyObject *method, const char *data, size_t size, PyObject *owner)
+{
+    PyObject *bytes = owner;
+    if (bytes == NULL) {
+        bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+        if (bytes == NULL)
+            return -1;
+    } else {
+        Py_INCREF(bytes);
+    }
+    const int failed = tell((PyObject *)self, method, bytes);
+    Py_DECREF(bytes);
+    return failed;
+}
+
+static int
+send_now(Stream *self, const char *data, size_t size, PyObject *owner)
+{
+    if (self->own_send)
+        return call_with(self, names._send_now, data, size, owner);
+    ssize_t sent;
+    do
+        sent = send(self->fd, data, size, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            self->unsent += (Py_ssize_t)size;
+            PyObject *error = caught();
+            const int failed = error == NULL ? -1 : tell((PyObject *)self, names._write_failed, error);
+            Py_XDECREF(error);
+            return failed;
+        }
+        sent = 0;
+    }
+    if ((size_t)sent == size)
+        return 0;
+    return call_with(self, names._enqueue, data + sent, size - (size_t)sent, sent ? NULL : owner);
+}
+
+int
+stream_send_gathered(Stream *self)
+{
+    const size_t size = self->gathered;
+    if (!size)
+        return 0;
+    self->gathered = 0;
+    return send_now(self, self->loop->arena + self->at, size, NULL);
+}
+
+/* Put what is written behind what was in this round. 0 if there is no room, 1 if that is done. */
+static int
+gather(Stream *self, const char *data, size_t size)
+{
+    Loop *loop = self->loop;
+    char *end = free_space(loop);
+    const size_t before = self->gathered;
+    if (before + size > GATHERED)
+        return 0;
+    if (before && self->at + before != loop->used) {
+        /* Others have written meanwhile: move to the end. What is written may stand there already. */
+        if (loop->used + before + size > ARENA)
+            return 0;
+        memmove(end + before, data, size);
+        memcpy(end, loop->arena + self->at, before);
+        self->at = loop->used;
+        loop->used += before + size;
+    } else {
+        if (loop->used + size > ARENA)
+            return 0;
+        if (data != end)
+            memcpy(end, data, size);
+        if (!before) {
+            if (to_outbox(loop, self) < 0)
+                return -1;
+            self->at = loop->used;
+        }
+        loop->used += size;
+    }
+    self->gathered = before + size;
+    return 1;
+}
+
+int
+stream_write(Stream *self, const char *data, size_t size, PyObject *owner)
+{
+    if (!size)
+        return 0;
+    if (self->direct && self->loop->turning) {
+        const int done = gather(self, data, size);
+        if (done)
+            return done < 0 ? -1 : 0;
+    }
+    if (self->direct && stream_send_gathered(self) < 0)
+        return -1;
+    return self->direct ? send_now(self, data, size, owner) : call_with(self, names._enqueue, data, size, owner);
+}
+
+/* -- what Python sees */
+
+static int
+is_made(PyObject *object)
+{
+    if (((Stream *)object)->loop != NULL)
+        return 1;
+    PyErr_SetString(PyExc_RuntimeError, "Stream.__init__ has not been called");
+    return 0;
+}
+
+static PyObject *
+with_buffer(PyObject *object, PyObject *data, int (*act)(Stream *, const char *, size_t, PyObject *))
+{
+    int failed;
+    if (!is_made(object))
+        return NULL;
+    if (PyBytes_Check(data)) {
+        failed = act((Stream *)object, PyBytes_AsString(data), (size_t)PyBytes_Size(data), data);
+    } else {
+        Py_buffer view;
+        if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+            return NULL;
+        failed = act((Stream *)object, view.buf, (size_t)view.len, NULL);
+        PyBuffer_Release(&view);
+    }
+    if (failed)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+write_data(PyObject *object, PyObject *data)
+{
+    return with_buffer(object, data, stream_write);
+}
+
+static PyObject *
+send_data(PyObject *object, PyObject *data)
+{
+    return with_buffer(object, data, send_now);
+}
+
+static PyObject *
+send_gathered(PyObject *object, PyObject *none)
+{
+    if (stream_send_gathered((Stream *)object) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+forget_gathered(PyObject *object, PyObject *none)
+{
+    Stream *self = (Stream *)object;
+    self->unsent += (Py_ssize_t)self->gathered;
+    self->gathered = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+handle(PyObject *object, PyObject *events)
+{
+    const long mask = PyLong_AsLong(events);
+    if ((mask == -1 && PyErr_Occurred()) || !is_made(object) || stream_event((Stream *)object, (int)mask) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+look_again(PyObject *object, PyObject *none)
+{
+    if (!is_made(object) || stream_again((Stream *)object) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* -- life */
+
+/* Whether a type has another method than this one. */
+static int
+overrides(PyTypeObject *type, PyObject *name, PyObject *own)
+{
+    PyObject *found = PyObject_GetAttr((PyObject *)type, name);
+    Py_XDECREF(found);
+    return found == NULL ? -1 : found != own;
+}
+
+static int
+init(PyObject *object, PyObject *args, PyObject *named)
+{
+    Stream *self = (Stream *)object;
+    PyObject *pump, *sock;
+    if (!PyArg_ParseTuple(args, "O!O:Stream", loop_type, &pump, &sock))
+        return -1;
+    if (self->loop != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a stream is made once");
+        return -1;
+    }
+    if (own_methods[0] == NULL) {
+        own_methods[0] = PyObject_GetAttr((PyObject *)stream_type, names.event);
+        own_methods[1] = PyObject_GetAttr((PyObject *)stream_type, names._send_now);
+    }
+    const int fd = PyObject_AsFileDescriptor(sock), own_event = overrides(Py_TYPE(object), names.event, own_methods[0]),
+              own_send = overrides(Py_TYPE(object), names._send_now, own_methods[1]);
+    if (fd < 0 || own_event < 0 || own_send < 0)
+        return -1;
+    Py_INCREF(pump);
+    Py_INCREF(sock);
+    Py_INCREF(Py_None);
+    self->loop = (Loop *)pump;
+    self->sock = sock;
+    self->protocol = Py_None;
+    self->fd = fd;
+    self->size = SMALL_READ;
+    self->own_event = (char)own_event;
+    self->own_send = (char)own_send;
+    self->connected = self->direct = 1;
+    return 0;
+}
+
+static int
+traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Stream *self = (Stream *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->sock);
+    Py_VISIT(self->protocol);
+    Py_VISIT(self->bridge);
+    return 0;
+}
+
+static int
+clear(PyObject *object)
+{
+    Stream *self = (Stream *)object;
+    Py_CLEAR(self->sock);
+    Py_CLEAR(self->protocol);
+    Py_CLEAR(self->bridge);
+    return 0;
+}
+
+static void
+release(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    Py_CLEAR(((Stream *)object)->loop);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"event", handle, METH_O, "event(events)\n\nThe socket's state changed."},
+    {"again", look_again, METH_NOARGS, "again()\n\nRead what an edge announced earlier; serve a pull producer."},
+    {"write", write_data, METH_O, "write(data)\n\nSend at the end of the pump's round, or at once outside of one."},
+    {"send_gathered", send_gathered, METH_NOARGS, "send_gathered()\n\nSend what was written in this round."},
+    {"_send_now", send_data, METH_O, "_send_now(data)\n\nSend; queue what the kernel refuses."},
+    {"_forget_gathered", forget_gathered, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"_pump", T_OBJECT_EX, offsetof(Stream, loop), READONLY, NULL},
+    {"_sock", T_OBJECT_EX, offsetof(Stream, sock), 0, NULL},
+    {"_fd", T_INT, offsetof(Stream, fd), READONLY, NULL},
+    {"protocol", T_OBJECT_EX, offsetof(Stream, protocol), 0, NULL},
+    {"queued", T_PYSSIZET, offsetof(Stream, queued), 0, NULL},
+    {"unsent", T_PYSSIZET, offsetof(Stream, unsent), 0, NULL},
+    {"connected", T_BOOL, offsetof(Stream, connected), 0, NULL},
+    {"waiting", T_BOOL, offsetof(Stream, waiting), 0, NULL},
+    {"_direct", T_BOOL, offsetof(Stream, direct), 0, NULL},
+    {"_deaf", T_BOOL, offsetof(Stream, deaf), 0, NULL},
+    {"_end_seen", T_BOOL, offsetof(Stream, end_seen), 0, NULL},
+    {"_pulls", T_BOOL, offsetof(Stream, pulls), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "See gateway.transport.stream."},
+    {Py_tp_init, init},
+    {Py_tp_traverse, traverse},
+    {Py_tp_clear, clear},
+    {Py_tp_dealloc, release},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {0, NULL},
+};
+
+PyType_Spec stream_spec = {
+    "gateway._native.pump.Stream", sizeof(Stream), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    slots,
+};

@@ -1,0 +1,198 @@
+"""The hot part of a TCP transport: reading, and writing what the kernel takes at once.
+
+This is the Python twin; the C twin is in ``gateway/_native/stream.c``.  What is rare is in the subclass,
+`gateway.transport.tcp.TCPTransport`, and common to both.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gateway import _native
+from gateway.transport.sockets import lost
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
+    from twisted.python.failure import Failure
+
+    from gateway.transport.pump import Pump
+
+__all__ = ["END", "IN", "OUT", "Stream"]
+
+OUT = select.EPOLLOUT
+END = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+IN = select.EPOLLIN | END
+
+_SMALL_READ = 16 * 1024
+_MEDIUM_READ = 64 * 1024
+_LARGE_READ = 256 * 1024
+"""A buffer above malloc's mmap threshold (128 KiB) costs 12 µs when it is not filled, so it is for bulk only."""
+
+_GATHERED = 32 * 1024
+"""Bytes that are put together in a round of the pump; more is sent at once."""
+
+
+@_native.chosen(_native.pump, lost=lost)
+class Stream:
+    """One connected, non-blocking socket.
+
+    ``protocol``: who gets the data; may be replaced at any time.
+    ``queued``: bytes that were written and that the kernel has not accepted yet.
+    ``unsent``: bytes that were written and that the kernel will never get, for the connection was lost.
+    ``connected``: false from the moment the connection is known to be lost, which is before ``connectionLost``.
+
+    ``_direct``: writes may go to the kernel.  ``_deaf``: nobody wants to read.  ``_pulls``: a pull producer wants to be
+    asked.  ``_end_seen``: an edge has announced the end, there will be no other.
+    """
+
+    __slots__ = (
+        "_deaf", "_direct", "_end_seen", "_fd", "_gathered", "_pulls", "_pump", "_recv", "_send", "_size", "_sock",
+        "connected", "protocol", "queued", "unsent", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, pump: Pump, sock: socket.socket) -> None:
+        self._pump = pump
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._recv: Callable[[int], bytes] = sock.recv
+        self._send: Callable[[Any], int] = sock.send
+        self._size = _SMALL_READ
+        self._gathered = b""
+        self.queued = 0
+        self.unsent = 0
+        self.connected = self._direct = True
+        self.waiting = self._deaf = self._end_seen = self._pulls = False
+        self.protocol: IProtocol = None  # type: ignore[assignment]
+
+    # Rider: what the pump calls
+
+    def event(self, events: int) -> None:
+        """HOT"""
+        if self.queued and events & OUT:
+            self._flush()
+        if not events & IN:
+            return
+        if self._deaf:
+            self._note_unread(events)
+            return
+        size = self._size
+        try:
+            data = self._recv(size)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(lost(error))
+            return
+        if not data:
+            self._read_ended()
+            return
+        try:
+            self.protocol.dataReceived(data)
+        except Exception as error:
+            self._protocol_raised(error)
+            return
+        if len(data) == size:
+            if size < _LARGE_READ:
+                self._size = size * 4
+            self._pump.soon(self)
+        elif size == _LARGE_READ:
+            self._size = _MEDIUM_READ
+        if events & END:
+            # The end was announced together with the data in front of it; there will be no other edge.
+            self._end_seen = True
+            self._pump.soon(self)
+
+    def again(self) -> None:
+        """Read what an edge announced earlier; serve a pull producer."""
+        if self.connected and self._pulls:
+            self._pull()
+        if self.connected:
+            self.event(IN if self._end_seen else select.EPOLLIN)
+
+    # Writing
+
+    def write(self, data: bytes) -> None:
+        """Send at the end of the pump's round, or at once outside of one; queue what the kernel refuses.
+
+        Ignored once the connection is lost or its write side closed.  HOT
+        """
+        if not self._direct:
+            self._enqueue(data)
+        elif self._pump.turning and len(data) <= _GATHERED:
+            if not self._gathered:
+                self._gathered = data
+                self._pump.to_send(self)
+            elif len(self._gathered) + len(data) <= _GATHERED:
+                self._gathered += data
+            else:
+                self.send_gathered()
+                self.write(data)
+        else:
+            self.send_gathered()
+            send = self._send_now if self._direct else self._enqueue
+            send(data)
+
+    def send_gathered(self) -> None:
+        """Send what was written in this round. HOT"""
+        data = self._gathered
+        if data:
+            self._gathered = b""
+            self._send_now(data)
+
+    def _forget_gathered(self) -> None:
+        """What was written in this round will not be sent."""
+        self.unsent += len(self._gathered)
+        self._gathered = b""
+
+    def _send_now(self, data: bytes) -> None:
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self.unsent += len(data)
+            self._write_failed(error)
+            return
+        if sent != len(data):
+            self._enqueue(data, sent)
+
+    # What the subclass does
+
+    def dropped(self, reason: Failure) -> None:
+        """The pump gives this connection up."""
+        raise NotImplementedError
+
+    def _pull(self) -> None:
+        """Ask the pull producer."""
+        raise NotImplementedError
+
+    def _flush(self) -> None:
+        """Send what is queued."""
+        raise NotImplementedError
+
+    def _enqueue(self, data: Any, sent: int = 0) -> None:
+        """Queue what follows the first ``sent`` bytes of ``data``."""
+        raise NotImplementedError
+
+    def _note_unread(self, events: int) -> None:
+        """There is something to read, and nobody who wants it now."""
+        raise NotImplementedError
+
+    def _read_ended(self) -> None:
+        """The peer sent its end of file."""
+        raise NotImplementedError
+
+    def _protocol_raised(self, error: Exception) -> None:
+        """The protocol's fault."""
+        raise NotImplementedError
+
+    def _write_failed(self, error: Exception) -> None:
+        """The peer takes no more."""
+        raise NotImplementedError
+
+    def _lose(self, reason: Exception) -> None:
+        """The connection is over."""
+        raise NotImplementedError
