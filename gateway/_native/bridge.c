@@ -1,6 +1,6 @@
 /* One direction of a tunnel: what `source` reads is written to `target`, and where there is a scanner, its frame headers
-   are read. Python is called when there is something to decide: `report(data, error)` when the scanner refuses `data`,
-   `report(b"", None)` behind a close frame that has been passed on. The bridge is gone then, and what comes next goes to
+   are read. Python is called when there is something to decide, with what has not been passed on: `report(data, error)`
+   when the scanner refuses `data`, `report(data, None)` when there is a close frame in it. The bridge is gone then, and what comes next goes to
    the protocol again. Everything else (the end, errors, a target that is stuck) is the streams' own business. */
 
 #include "pump.h"
@@ -15,7 +15,7 @@ detach(Bridge *self)
     }
 }
 
-/* The bridge ends: tell why. `error` is NULL behind a close frame. */
+/* The bridge ends: tell why. `error` is NULL for a close frame. */
 static int
 report(Bridge *self, const char *data, ssize_t size, PyObject *error)
 {
@@ -49,9 +49,9 @@ pass_on(Bridge *self, const char *data, ssize_t size)
         return stream_write(self->target, data, (size_t)size, NULL);
     if (frames_api->feed(self->scanner, (const uint8_t *)data, (uint64_t)size) < 0)
         return refused(self, data, size);
-    if (stream_write(self->target, data, (size_t)size, NULL) < 0)
-        return -1;
-    return frames_api->closed(self->scanner) ? report(self, data, 0, NULL) : 0;
+    if (frames_api->closed(self->scanner))
+        return report(self, data, size, NULL);
+    return stream_write(self->target, data, (size_t)size, NULL);
 }
 
 /* Read once, and pass it on. The caller holds the source. */

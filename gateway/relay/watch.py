@@ -155,14 +155,14 @@ class Watch(Splice):
         if error is not None:
             self._violated(self._inbound, self._outbound, data, error)
         else:
-            self._close_passed(self._inbound)
+            self._close_passed(self._inbound, data)
 
     def _backend_reported(self, data: bytes, error: FrameError | None) -> None:
         """The bridge from the backend has ended: as in `from_backend`."""
         if error is not None:
             self._violated(self._outbound, self._inbound, data, error)
         else:
-            self._close_passed(self._outbound)
+            self._close_passed(self._outbound, data)
 
     # -- bytes
 

@@ -29,9 +29,9 @@ def bridge(
 ) -> Bridge | None:
     """Write what ``source`` reads to ``target``, both transports; ``None`` where only their protocols can do that.
 
-    ``scanner`` is a `FrameScanner` that is fed first, or ``None``.  When it refuses a chunk, that is not passed on and
-    ``report(chunk, error)`` is called; ``report(b"", None)`` behind the chunk in which it found a close frame.  The
-    bridge has ended then, and the protocol of ``source`` gets what comes next.  Ends and errors of the connections
+    ``scanner`` is a `FrameScanner` that is fed first, or ``None``.  When it refuses a chunk, or finds a close frame in
+    it, that is not passed on, and ``report(chunk, error)`` or ``report(chunk, None)`` is called.  The bridge has ended
+    then, and the protocol of ``source`` gets what comes next.  Ends and errors of the connections
     are told to their protocols as always, and so are pauses and their ends.
     """
     return None
