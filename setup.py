@@ -65,6 +65,7 @@ setup(
         "Twisted[tls]>=26.10",
         "autobahn>=26.10",
         "cryptography>=46",
+        "google-re2>=1.1.20251105",
         "idna>=3.7",
         "bcrypt>=4.1",
         "pydantic>=2.14",

@@ -34,12 +34,25 @@ EXAMPLES = {
     "settings": "settings:\n  - {name: chat, requestTimeout: 60, webSocketIdleTimeout: 3600, probe: health}",
     "probes": "probes:\n  - {name: health, path: /health, interval: 5, match: {statusCodes: [200-299]}}\n"
     "  - {name: chat, strategy: websocket, path: /chat, interval: 5, options: {subprotocol: chat, pongTimeout: 2}}",
-    "rules": "rules:\n  - {listener: web, pool: chat, settings: chat}\n  - {listener: shop, pathMap: by-path}",
+    "rules": "rules:\n  - {listener: web, pool: chat, settings: chat, rewrite: tidy}\n"
+    "  - {listener: shop, pathMap: by-path}",
     "path_maps": (
         "pathMaps:\n  - name: by-path\n    defaultPool: chat\n    defaultSettings: chat\n"
         "    pathRules:\n      - {paths: [/old/*], redirect: moved}"
     ),
     "redirects": "redirects:\n  - {name: moved, redirectType: Permanent, targetUrl: 'https://shop.test/'}",
+    "rewrites": (
+        "rewrites:\n  - name: tidy\n    rules:\n      - sequence: 100\n        conditions:\n"
+        "          - {variable: var_uri_path, pattern: '^/shop/([a-z]+)/([0-9]+)$'}\n"
+        "        requestHeaders:\n"
+        "          - {name: X-Forwarded-For, value: '{var_add_x_forwarded_for_proxy}'}\n"
+        "        url: {path: /item, query: 'kind={var_uri_path_1}&id={var_uri_path_2}'}\n"
+        "      - sequence: 200\n        responseHeaders:\n"
+        "          - {name: Server, value: ''}\n"
+        "          - name: Set-Cookie\n            value: '{capt_header_value_matcher_1}; Secure'\n"
+        "            matcher: {pattern: '^(session=.*)'}"
+    ),
+    "error_pages": "errorPages:\n  - {status: 502, file: sorry.html}",
     "certificates": "certificates:\n  - {name: site, certificateFile: site.pem, keyFile: site.key}",
     "trusted_roots": "trustedRoots:\n  - {name: internal, file: internal.pem}",
     "limits": "limits: {maxHeadBytes: 65536, maxMessageBytes: 1048576}",
@@ -76,6 +89,8 @@ MEANINGS = {
     "default_pool": "Name of the pool where no path rule matches.",
     "default_settings": "Name of its settings.",
     "default_redirect": "Name of a redirect, instead of a pool.",
+    "rewrite": "Name of a rewrite set.",
+    "default_rewrite": "Name of the rewrite set where no path rule matches.",
     "paths": "Patterns, tried in the order listed: `/exact`, or `/prefix*`.",
     "protocol": "`Http` or `Https`; WebSocket works over both.",
     "weight": "Relative share.",

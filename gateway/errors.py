@@ -24,6 +24,7 @@
     │   ├── BackendClosed           502  retryable where the method allows it
     │   ├── BackendProtocolError    502
     │   └── BackendTimeout          504
+    ├── RewriteFailed           500  rewrite rules that lead nowhere for this request
     ├── PluginFailed            500  a strategy raised or returned nonsense
     │   └── PluginTimeout           500  it took too long
     ├── ShuttingDown            503
@@ -46,7 +47,8 @@ __all__ = [
     "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere", "VersionNotSupported",
     "NoRoute", "ClientGone",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
-    "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginTimeout", "ShuttingDown", "SessionEnded",
+    "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginTimeout", "RewriteFailed", "ShuttingDown",
+    "SessionEnded",
     "Problem", "ConfigurationError",
 ]  # fmt: skip
 
@@ -232,6 +234,12 @@ class PluginTimeout(PluginFailed):
     """A strategy did not come back in time."""
 
     cause = "plugin_timeout"
+
+
+class RewriteFailed(GatewayError):
+    """Rewrite rules make something of this request that cannot be sent, or send it round in circles."""
+
+    cause = "rewrite_failed"
 
 
 class ShuttingDown(GatewayError):

@@ -1,7 +1,8 @@
 """What the members of an Application Gateway's ``properties`` become, as data.
 
 Keys are lower case.  `Field.kind` says how a value is read: ``value`` as it is, ``text`` with empty text meaning
-absent, ``ref`` and ``refs`` as names of objects in another collection.  What is in neither table is unknown.
+absent, ``ref`` and ``refs`` as names of objects in another collection, ``object`` and ``objects`` with a table of
+`OBJECTS`, ``inline`` the same as if its members were those of the object around it.  What is in no table is unknown.
 """
 
 from __future__ import annotations
@@ -14,14 +15,12 @@ __all__ = [
     "COLLECTIONS",
     "GLOBAL_NOT_HONOURED",
     "IGNORED",
-    "MATCH",
     "NOT_HONOURED",
     "OBJECTS",
-    "SSL_POLICY",
     "TOP_IGNORED",
     "TOP_NOT_HONOURED",
+    "TOP_READ",
     "Collection",
-    "DRAINING",
     "Field",
 ]
 
@@ -41,29 +40,50 @@ class Collection(NamedTuple):
     fields: dict[str, Field]
 
 
-MATCH = {"statuscodes": Field("status_codes"), "body": Field("body", "text")}
-DRAINING = {"enabled": Field("enabled"), "draintimeoutinsec": Field("drain_timeout_in_sec")}
-
-SSL_POLICY = {
-    "policytype": Field("policy_type"),
-    "policyname": Field("policy_name", "text"),
-    "minprotocolversion": Field("min_protocol_version", "text"),
-    "ciphersuites": Field("cipher_suites"),
-    "disabledsslprotocols": Field("disabled_ssl_protocols"),
-}
-CLIENT_AUTHENTICATION = {
-    "verifyclientauthmode": Field("verify_client_auth_mode"),
-    "verifyclientcertissuerdn": Field("verify_client_cert_issuer_dn"),
-    "verifyclientrevocation": Field("verify_client_revocation", "text"),
+_MATCHER = {"pattern": Field("pattern"), "ignorecase": Field("ignore_case"), "negate": Field("negate")}
+_HEADERS = {
+    "headername": Field("name"),
+    "headervalue": Field("value"),
+    "headervaluematcher": Field("matcher", "object", "matcher"),
 }
 
 OBJECTS = {
-    "match": MATCH,
-    "draining": DRAINING,
-    "sslpolicy": SSL_POLICY,
-    "clientauthentication": CLIENT_AUTHENTICATION,
+    "match": {"statuscodes": Field("status_codes"), "body": Field("body", "text")},
+    "draining": {"enabled": Field("enabled"), "draintimeoutinsec": Field("drain_timeout_in_sec")},
+    "sslpolicy": {
+        "policytype": Field("policy_type"),
+        "policyname": Field("policy_name", "text"),
+        "minprotocolversion": Field("min_protocol_version", "text"),
+        "ciphersuites": Field("cipher_suites"),
+        "disabledsslprotocols": Field("disabled_ssl_protocols"),
+    },
+    "clientauthentication": {
+        "verifyclientauthmode": Field("verify_client_auth_mode"),
+        "verifyclientcertissuerdn": Field("verify_client_cert_issuer_dn"),
+        "verifyclientrevocation": Field("verify_client_revocation", "text"),
+    },
+    "errorpage": {"statuscode": Field("status", "status"), "customerrorpageurl": Field("url", "text")},
+    "matcher": _MATCHER,
+    "condition": {"variable": Field("variable"), **_MATCHER},
+    "header": _HEADERS,
+    "url": {
+        "modifiedpath": Field("path"),
+        "modifiedquerystring": Field("query"),
+        "reroute": Field("reroute"),
+    },
+    "rewriterule": {
+        "name": Field("name"),
+        "rulesequence": Field("sequence"),
+        "conditions": Field("conditions", "objects", "condition"),
+        "actionset": Field("", "inline", "actionset"),
+    },
+    "actionset": {
+        "requestheaderconfigurations": Field("request_headers", "objects", "header"),
+        "responseheaderconfigurations": Field("response_headers", "objects", "header"),
+        "urlconfiguration": Field("url", "object", "url"),
+    },
 }
-"""Kinds of values that are objects, and their members."""
+"""Objects inside of others: ``object`` and ``objects`` are read with these tables."""
 
 _CERTIFICATE = {
     "data": Field("data", "text"),
@@ -85,7 +105,7 @@ _SETTINGS = {
     "hostname": Field("host_name", "text"),
     "pickhostnamefrombackendaddress": Field("pick_host_name_from_backend_address"),
     "path": Field("path", "text"),
-    "connectiondraining": Field("connection_draining", "draining"),
+    "connectiondraining": Field("connection_draining", "object", "draining"),
     "trustedrootcertificates": Field("trusted_root_certificates", "refs", "trustedrootcertificates"),
     "dedicatedbackendconnection": Field("dedicated_backend_connection"),
     "validatecertchainandexpiry": Field("validate_cert_chain_and_expiry"),
@@ -103,13 +123,14 @@ _PROBE = {
     "unhealthythreshold": Field("unhealthy_threshold"),
     "pickhostnamefrombackendhttpsettings": Field("pick_host_name_from_backend_http_settings"),
     "minservers": Field("min_servers"),
-    "match": Field("match", "match"),
+    "match": Field("match", "object", "match"),
 }
 
 _TARGETS = {
     "backendaddresspool": Field("pool", "ref", "backendaddresspools"),
     "backendhttpsettings": Field("settings", "ref", "backendhttpsettingscollection"),
     "redirectconfiguration": Field("redirect", "ref", "redirectconfigurations"),
+    "rewriteruleset": Field("rewrite", "ref", "rewriterulesets"),
 }
 
 COLLECTIONS = {
@@ -128,11 +149,11 @@ COLLECTIONS = {
     "sslprofiles": Collection(
         "ssl_profiles",
         {
-            "sslpolicy": Field("ssl_policy", "sslpolicy"),
+            "sslpolicy": Field("ssl_policy", "object", "sslpolicy"),
             "trustedclientcertificates": Field(
                 "trusted_client_certificates", "refs", "trustedclientcertificates"
             ),
-            "clientauthconfiguration": Field("client_auth_configuration", "clientauthentication"),
+            "clientauthconfiguration": Field("client_auth_configuration", "object", "clientauthentication"),
         },
     ),
     "probes": Collection("probes", _PROBE),
@@ -148,6 +169,7 @@ COLLECTIONS = {
             "sslcertificate": Field("certificates", "refs", "sslcertificates"),
             "sslprofile": Field("ssl_profile", "ref", "sslprofiles"),
             "requireservernameindication": Field("require_server_name_indication"),
+            "customerrorconfigurations": Field("error_pages", "objects", "errorpage"),
         },
     ),
     "redirectconfigurations": Collection(
@@ -160,6 +182,7 @@ COLLECTIONS = {
             "includequerystring": Field("include_query_string"),
         },
     ),
+    "rewriterulesets": Collection("rewrites", {"rewriterules": Field("rules", "objects", "rewriterule")}),
     "pathrules": Collection("path_rules", {"paths": Field("paths"), **_TARGETS}),
     "urlpathmaps": Collection(
         "path_maps",
@@ -167,6 +190,7 @@ COLLECTIONS = {
             "defaultbackendaddresspool": Field("default_pool", "ref", "backendaddresspools"),
             "defaultbackendhttpsettings": Field("default_settings", "ref", "backendhttpsettingscollection"),
             "defaultredirectconfiguration": Field("default_redirect", "ref", "redirectconfigurations"),
+            "defaultrewriteruleset": Field("default_rewrite", "ref", "rewriterulesets"),
             "pathrules": Field("path_rules", "pathrules"),
         },
     ),
@@ -202,7 +226,9 @@ SPELLING = {
         "enableResponseBuffering disableDefaultServerHeaderInResponse privateLinkConfigurations reservedCapacity "
         "privateLinkConfiguration backendIPConfigurations pickHostNameFromBackendSettings policyType policyName "
         "minProtocolVersion cipherSuites disabledSslProtocols verifyClientAuthMode verifyClientCertIssuerDN "
-        "verifyClientRevocation clientAuthConfiguration"
+        "verifyClientRevocation clientAuthConfiguration statusCode customErrorPageUrl "
+        "ignoreCase headerName headerValue headerValueMatcher modifiedPath modifiedQueryString rewriteRules "
+        "ruleSequence actionSet requestHeaderConfigurations responseHeaderConfigurations urlConfiguration"
     ).split()
 }
 """How the keys of the tables are spelled, for suggestions."""
@@ -219,10 +245,7 @@ IGNORED = frozenset(
 _LEAVES = "backends are verified against trusted roots, not against a list of leaf certificates"
 _WAF = "requests are not inspected by a web application firewall"
 NOT_HONOURED = {
-    "customerrorconfigurations": "error pages are the gateway's own",
     "firewallpolicy": _WAF,
-    "rewriteruleset": "headers and URLs are not rewritten",
-    "defaultrewriteruleset": "headers and URLs are not rewritten",
     "loaddistributionpolicy": "the pool's own selector is used",
     "defaultloaddistributionpolicy": "the pool's own selector is used",
     "advancedroutingmap": "conditions on headers, queries and methods are not evaluated",
@@ -245,8 +268,6 @@ TOP_NOT_HONOURED = {
     "firewallpolicy": _WAF,
     "forcefirewallpolicyassociation": _WAF,
     "authenticationcertificates": _LEAVES,
-    "rewriterulesets": "headers and URLs are not rewritten",
-    "customerrorconfigurations": "error pages are the gateway's own",
     "loaddistributionpolicies": "the pool's own selector is used",
     "enablehttp2": "clients are served HTTP/1.1",
     "enablefips": "the FIPS mode of OpenSSL is the machine's",
@@ -272,6 +293,12 @@ GLOBAL_NOT_HONOURED = {
 
 CARDS = "members that are network interfaces are known only in Azure; give them with overrides 'pools'"
 """What becomes of a pool's ``backendIPConfigurations``, where it has other members too."""
+
+TOP_READ = {
+    "customerrorconfigurations": (Field("error_pages", "objects", "errorpage"), "the gateway's own pages are sent"),
+    "sslpolicy": (Field("ssl_policy", "object", "sslpolicy"), "the default policy is used"),
+}
+"""Members of the gateway itself that are read and are no collections of named objects."""
 
 TOP_IGNORED = frozenset(
     "id name type etag location tags apiversion provisioningstate operationalstate resourceguid resourcegroup "

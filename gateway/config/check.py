@@ -14,6 +14,7 @@ from typing import Any
 from gateway.config.check_texts import text_findings
 from gateway.config.check_tls import tls_findings
 from gateway.config.draft import Draft, place_of
+from gateway.config.error_page_checks import error_page_findings
 from gateway.config.findings import Finding, warning
 from gateway.config.hosts import clash_of
 from gateway.config.lints import lints
@@ -27,6 +28,7 @@ from gateway.config.model import (
     Rule,
     TrustedRoot,
 )
+from gateway.config.rewrite_checks import rewrite_findings
 from gateway.config.tree import Place, nearest
 from gateway.errors import Problem
 
@@ -65,6 +67,7 @@ class _Checker:
                 "probes",
                 "path_maps",
                 "redirects",
+                "rewrites",
                 "certificates",
                 "trusted_roots",
                 "ssl_profiles",
@@ -93,6 +96,8 @@ class _Checker:
         self._certificates()
         for location, message, severity in tls_findings(self._gateway, self._refer):
             self._found.append(Finding(location, message, severity))
+        for find in (rewrite_findings, error_page_findings):
+            self._found.extend(find(self._gateway))
         self._limits()
         self._unused()
         self._found.extend(lints(self._gateway))
@@ -161,6 +166,7 @@ class _Checker:
                     )
                 priorities.setdefault(rule.priority, rule)
             self._target(at, rule, f"rule {rule.name!r}", rule.pool, rule.settings, rule.redirect, rule.path_map)
+            self._refer((*at, "rewrite"), "rewrites", rule.rewrite)
 
     def _target(
         self,
@@ -205,6 +211,7 @@ class _Checker:
             None,
             "default_",
         )
+        self._refer((*at, "default_rewrite"), "rewrites", path_map.default_rewrite)
         seen: list[tuple[str, str]] = []
         names: set[str] = set()
         for index, rule in enumerate(path_map.path_rules):
@@ -213,6 +220,7 @@ class _Checker:
                 self._error((*here, "name"), f"path rule {rule.name!r} is there twice in path map {path_map.name!r}")
             names.add(rule.name.casefold())
             self._target(here, rule, f"path rule {rule.name!r}", rule.pool, rule.settings, rule.redirect)
+            self._refer((*here, "rewrite"), "rewrites", rule.rewrite)
             self._paths(here, rule, seen)
 
     def _paths(self, at: tuple[str | int, ...], rule: PathRule, seen: list[tuple[str, str]]) -> None:
@@ -391,7 +399,7 @@ class _Checker:
                 )
         path_maps = {rule.path_map for rule in self._gateway.rules}
         self._used |= {("path_maps", name) for name in path_maps if name}
-        for kind in ("pools", "path_maps", "probes", "redirects", "settings"):
+        for kind in ("pools", "path_maps", "probes", "redirects", "rewrites", "settings"):
             for index, item in enumerate(getattr(self._gateway, kind)):
                 if (kind, item.name) not in self._used:
                     self._warn((kind, index), f"{_ONE[kind]} {item.name!r} is not used by anything")
@@ -409,6 +417,7 @@ _ONE = {
     "probes": "probe",
     "path_maps": "path map",
     "redirects": "redirect",
+    "rewrites": "rewrite set",
     "certificates": "certificate",
     "trusted_roots": "trusted root",
     "ssl_profiles": "profile",

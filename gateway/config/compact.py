@@ -179,6 +179,7 @@ class CompactReader:
             ("pools", "pool"),
             ("rules", "rule"),
             ("path_maps", "pathMap"),
+            ("rewrites", "rewrite"),
             ("settings", ""),
         ):
             objects = draft.get(key) or ()
@@ -188,9 +189,10 @@ class CompactReader:
                     if item.get("name") is None and (stem or len(objects) == 1):
                         name = f"{stem}{index + 1}" if stem else _DEFAULT
                         item["name"] = name if name.casefold() not in taken else f"{name}-{index + 1}"
-                    for number, rule in enumerate(item.get("path_rules") or ()):
-                        if isinstance(rule, Draft) and rule.get("name") is None:
-                            rule["name"] = f"pathRule{number + 1}"
+                    for inner, word in (("path_rules", "pathRule"), ("rules", "rewriteRule")):
+                        for number, rule in enumerate(item.get(inner) or ()):
+                            if isinstance(rule, Draft) and rule.get("name") is None:
+                                rule["name"] = f"{word}{number + 1}"
 
     def _settings(self, draft: Draft) -> None:
         """Give every use of a pool its settings, made if need be; and see that schemes and settings agree."""

@@ -16,10 +16,14 @@ __all__ = [
     "BackendSettings",
     "Certificate",
     "ClientAuthentication",
+    "Condition",
     "ConnectionDraining",
+    "ErrorPage",
     "Gateway",
+    "HeaderAction",
     "HttpListener",
     "Match",
+    "Matcher",
     "Member",
     "PassiveHealth",
     "PathMap",
@@ -27,12 +31,15 @@ __all__ = [
     "Pool",
     "Probe",
     "Redirect",
+    "RewriteRule",
+    "RewriteSet",
     "Rule",
     "SslPolicy",
     "SslProfile",
     "Strategy",
     "TrustedClientCertificate",
     "TrustedRoot",
+    "UrlAction",
 ]
 
 
@@ -110,6 +117,18 @@ class SslProfile(_Named):
     client_auth_configuration: ClientAuthentication = ClientAuthentication()
 
 
+class ErrorPage(_Model):
+    """A page that is sent instead of the gateway's own, with the same status.
+
+    Only for errors that the gateway itself makes; what backends answer goes through as it is. Pages are loaded when the
+    gateway starts, at most 1 MiB each; where one cannot be fetched, the gateway's own page is sent and the log says so.
+    """
+
+    status: Literal["400", "403", "404", "405", "408", "500", "502", "503", "504"] = Field(description="Of the errors it is for.")
+    url: str | None = Field(default=None, description="Fetched once at the start, `http://` or `https://`.")
+    file: str | None = Field(default=None, description="HTML file, instead of `url`; relative to the configuration.")
+
+
 class HttpListener(_Named):
     """A port, a protocol and perhaps host names."""
 
@@ -121,6 +140,7 @@ class HttpListener(_Named):
     ssl_profile: str | None = Field(default=None, description="Name of a profile.")
     require_server_name_indication: bool = False
     middleware: tuple[Strategy, ...] = Field(default=(), description="Looks at the requests of this listener.")
+    error_pages: tuple[ErrorPage, ...] = Field(default=(), description="For errors of this listener, before those of the gateway.")
 
 
 class Member(_Model):
@@ -217,11 +237,64 @@ class Redirect(_Named):
     include_query_string: bool = True
 
 
+class Matcher(_Model):
+    """Which values of a field are meant, where it is there several times."""
+
+    pattern: str = Field(description="Regular expression (RE2), anywhere in the value.")
+    ignore_case: bool = Field(default=False, description="Upper and lower case are the same.")
+    negate: bool = Field(default=False, description="Those are meant in which the pattern is not found.")
+
+
+class Condition(_Model):
+    """What a request or response must be like."""
+
+    variable: str = Field(min_length=1, description="`http_req_NAME`, `http_resp_NAME` or `var_NAME`.")
+    pattern: str = Field(description="Regular expression (RE2), anywhere in the value; groups can be used as `{VARIABLE_1}`.")
+    ignore_case: bool = Field(default=False, description="Upper and lower case are the same.")
+    negate: bool = Field(default=False, description="It holds where the pattern is not found.")
+
+
+class HeaderAction(_Model):
+    """A header field that is set or deleted. Fields of the same name become one."""
+
+    name: str = Field(min_length=1, max_length=256, description="Name of the field.")
+    value: str = Field(default="", max_length=8192, description="Text with `{variables}` in it; empty: the field is deleted.")
+    matcher: Matcher | None = Field(default=None, description="Only for `Set-Cookie` of responses: which of them; groups are `{capt_header_value_matcher_1}`.")
+
+
+class UrlAction(_Model):
+    """What the backend is asked for instead."""
+
+    path: str | None = Field(default=None, max_length=8192, description="Text with `{variables}` in it; default: as it was.")
+    query: str | None = Field(default=None, max_length=8192, description="The same for what follows the `?`; empty: no query.")
+    reroute: bool = Field(default=False, description="Look for the path rule again, with the new path.")
+
+
+class RewriteRule(_Named):
+    """Changes requests and responses where all its conditions hold."""
+
+    sequence: int = Field(default=100, ge=0, le=2147483647, description="Smaller ones come first, equal ones in the order listed.")
+    conditions: tuple[Condition, ...] = Field(default=(), description="All have to hold; none: always.")
+    request_headers: tuple[HeaderAction, ...] = Field(default=(), description="What changes in requests.")
+    response_headers: tuple[HeaderAction, ...] = Field(default=(), description="What changes in responses of backends.")
+    url: UrlAction | None = Field(default=None, description="What changes in the URL.")
+
+
+class RewriteSet(_Named):
+    """Rewrite rules that go together; a rule, a path rule or a path map names the set.
+
+    Neither redirects nor the gateway's own error pages are rewritten.
+    """
+
+    rules: tuple[RewriteRule, ...] = Field(default=(), description="In the order of their `sequence`.")
+
+
 class PathRule(_Named):
     paths: tuple[str, ...]
     pool: str | None = None
     settings: str | None = None
     redirect: str | None = None
+    rewrite: str | None = None
     middleware: tuple[Strategy, ...] = Field(default=(), description="Comes after that of the rule.")
     filters: tuple[Strategy, ...] = Field(default=(), description="See and change WebSocket messages, in this order.")
 
@@ -230,6 +303,7 @@ class PathMap(_Named):
     default_pool: str | None = None
     default_settings: str | None = None
     default_redirect: str | None = None
+    default_rewrite: str | None = None
     path_rules: tuple[PathRule, ...] = ()
 
 
@@ -242,6 +316,7 @@ class Rule(_Named):
     settings: str | None = None
     path_map: str | None = None
     redirect: str | None = None
+    rewrite: str | None = None
     router: Strategy | None = Field(default=None, description="Decides instead of `pool`, `pathMap` or `redirect`.")
     middleware: tuple[Strategy, ...] = Field(default=(), description="Comes after that of the listener.")
     filters: tuple[Strategy, ...] = Field(default=(), description="See and change WebSocket messages, in this order.")
@@ -276,6 +351,8 @@ class Gateway(_Model):
     probes: tuple[Probe, ...] = ()
     path_maps: tuple[PathMap, ...] = ()
     redirects: tuple[Redirect, ...] = ()
+    rewrites: tuple[RewriteSet, ...] = ()
+    error_pages: tuple[ErrorPage, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     trusted_roots: tuple[TrustedRoot, ...] = ()
     ssl_policy: SslPolicy | None = Field(default=None, description="Default: TLS 1.2 and 1.3 with forward secrecy.")

@@ -79,9 +79,8 @@ def _coerce(annotation: Any, value: Any) -> Any:
     annotation = unwrap(annotation)
     origin = get_origin(annotation)
     if origin is Literal:
-        if isinstance(value, str):
-            return next((word for word in get_args(annotation) if word.casefold() == value.strip().casefold()), value)
-        return value
+        text = str(value).strip().casefold() if isinstance(value, (str, int)) else None
+        return next((word for word in get_args(annotation) if word.casefold() == text), value)
     if origin is tuple:
         inner = get_args(annotation)[0]
         items = value if isinstance(value, list) else [value] if isinstance(value, (str, int, float)) else value

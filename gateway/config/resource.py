@@ -16,9 +16,9 @@ from gateway.config.arm_tables import (
     NOT_HONOURED,
     OBJECTS,
     SPELLING,
-    SSL_POLICY,
     TOP_IGNORED,
     TOP_NOT_HONOURED,
+    TOP_READ,
     Collection,
     Field,
 )
@@ -31,6 +31,7 @@ __all__ = ["ResourceReader", "is_placeholder", "reference_name"]
 
 _ADDRESSES = ("publicipaddress", "privateipaddress", "subnet")
 _PLACEHOLDER = 256
+_TOP_SEEN = TOP_IGNORED | set(COLLECTIONS) | set(TOP_READ)
 _STRAY = "'\")]} \t\r\n"
 
 
@@ -74,12 +75,9 @@ class ResourceReader:
             if key in objects and key != "pathrules":
                 made = [self._child(key, collection, item, title) for item, title in objects[key]]
                 draft.put(collection.target, [item for item in made if item is not None], members[key].place)
-        if "sslpolicy" in members:
-            start = len(self._cursor.problems)
-            policy = self._nested(members["sslpolicy"], SSL_POLICY)
-            self._settle(start, "the default policy is used")
-            if policy:
-                draft.put("ssl_policy", policy, members["sslpolicy"].place)
+        for key, (field, otherwise) in TOP_READ.items():
+            if key in members:
+                self._put(draft, field, members[key], "", otherwise=otherwise)
         self._priorities(draft)
         self._top(members)
         for (_, reason), (what, names) in self._skipped.items():
@@ -168,8 +166,15 @@ class ResourceReader:
         cursor: Cursor,
         title: str,
         needed: Needed | None = None,
+        otherwise: str = "it is as if it was not given",
     ) -> bool:
-        """Read one member; false where it is not known, and nothing can be done without it."""
+        """Read one member; false where it is not known, and nothing can be done without it.
+
+        ``otherwise``: what happens where nothing is known of it.
+        """
+        if field.kind == "inline":
+            self._nested(draft, cursor, OBJECTS[field.collection])
+            return True
         if field.target in ("data", "password", "members") and title.casefold() in self._replaced:
             return True
         start = len(cursor.problems)
@@ -189,7 +194,7 @@ class ResourceReader:
         if needed is not None and field.target in needed.attributes:
             if self._settle(start, f"{needed.word} {title!r} is left out{needed.and_then}"):
                 return False
-        self._settle(start, "it is as if it was not given")
+        self._settle(start, otherwise)
         return True
 
     # what is not known, and what is wrong
@@ -218,8 +223,12 @@ class ResourceReader:
             value = self._reference(cursor, field.collection)
         elif field.kind == "refs":
             value = self._references(draft, field, cursor)
-        elif field.kind in OBJECTS:
-            value = self._nested(cursor, OBJECTS[field.kind])
+        elif field.kind == "object":
+            value = self._nested(Draft(cursor.place), cursor, OBJECTS[field.collection])
+        elif field.kind == "objects":
+            value = self._nested_list(cursor, OBJECTS[field.collection])
+        elif field.kind == "status":
+            value = self._status(cursor)
         elif field.kind == "members":
             value = self._pool_members(cursor)
         elif field.kind == "pathrules":
@@ -257,7 +266,7 @@ class ResourceReader:
 
     def _top(self, members: dict[str, Cursor]) -> None:
         for member, cursor in members.items():
-            if member in COLLECTIONS or member in TOP_IGNORED or member == "sslpolicy" or cursor.is_empty():
+            if member in _TOP_SEEN or cursor.is_empty():
                 continue
             spelled = cursor.place.path.rsplit(".", 1)[-1]
             if member == "globalconfiguration":
@@ -376,16 +385,28 @@ class ResourceReader:
             return None
         return names
 
-    def _nested(self, cursor: Cursor, fields: dict[str, Field]) -> Draft | None:
-        draft = Draft(cursor.place)
-        for member, child in cursor.members().items():
+    def _nested(self, draft: Draft, cursor: Cursor, fields: dict[str, Field]) -> Draft | None:
+        """Read an object inside of another one into ``draft``; ``None`` if there is nothing in it."""
+        title = str(draft.get("name", ""))
+        for member, child in _merged(cursor).items():
             if member in fields:
-                self._put(draft, fields[member], child, "")
+                self._put(draft, fields[member], child, title)
                 if draft.get(fields[member].target) == []:
                     del draft[fields[member].target]
-            elif not child.is_empty():
-                self._skip(child, member, "", fields)
+            elif member not in IGNORED and not child.is_empty():
+                self._skip(child, member, title, fields)
         return draft if draft else None
+
+    def _nested_list(self, cursor: Cursor, fields: dict[str, Field]) -> list[Draft]:
+        read = [self._nested(Draft(item.place), item, fields) for item in cursor.items()]
+        return [draft for draft in read if draft is not None]
+
+    def _status(self, cursor: Cursor) -> Any:
+        """``HttpStatus403`` as ``403``."""
+        value = cursor.value()
+        if isinstance(value, str) and value.casefold().startswith("httpstatus"):
+            return value[len("httpstatus") :]
+        return value
 
     def _pool_members(self, cursor: Cursor) -> list[Draft]:
         result = []

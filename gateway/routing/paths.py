@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["PathMap", "decoded", "folded", "literal"]
+__all__ = ["PathMap", "decoded", "folded", "is_plain", "literal"]
 
 _T = TypeVar("_T")
 
@@ -32,6 +32,11 @@ def decoded(path: str) -> str:
     text = unquote_to_bytes(path.encode("latin-1", "replace")).decode("utf-8", "surrogateescape")
     text = _slashes.sub("/", text)
     return _without_dots(text) if "/." in text else text
+
+
+def is_plain(path: str) -> bool:
+    """Whether `decoded` leaves this path as it is."""
+    return _needs_work.search(path) is None
 
 
 def folded(path: str) -> str:

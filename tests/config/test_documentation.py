@@ -33,7 +33,7 @@ class DocumentationTests(ConfigurationTestCase):
     def test_every_example(self) -> None:
         """The sections' examples together are one configuration."""
         path = Path(self.write("\n".join(self.script().EXAMPLES.values())))
-        for name in ("site.pem", "site.key", "internal.pem"):
+        for name in ("site.pem", "site.key", "internal.pem", "sorry.html"):
             (path.parent / name).write_text("x")
         self.assertEqual(len(load(path).rules), 2)
 

@@ -19,8 +19,6 @@ TOP: dict[str, Any] = {
     "routingRules": [child("l4", ruleType="Basic", priority=1)],
     "advancedRoutingMaps": [child("map", rules=[])],
     "advancedRoutingConditionSets": [child("set", conditions=[])],
-    "rewriteRuleSets": [child("set", rewriteRules=[{"name": "r", "ruleSequence": 100}])],
-    "customErrorConfigurations": [{"statusCode": "HttpStatus502", "customErrorPageUrl": "http://x"}],
     "loadDistributionPolicies": [child("policy", loadDistributionAlgorithm="IpHash")],
     "enableHttp2": True,
     "enableFips": True,
@@ -36,21 +34,19 @@ TOP: dict[str, Any] = {
 INSIDE: dict[str, dict[str, Any]] = {
     "httpListeners": {
         "firewallPolicy": _ID,
-        "customErrorConfigurations": TOP["customErrorConfigurations"],
     },
     "backendHttpSettingsCollection": {
         "authenticationCertificates": [_ID],
         "dedicatedBackendConnection": True,
     },
     "requestRoutingRules": {
-        "rewriteRuleSet": _ID,
         "loadDistributionPolicy": _ID,
         "entraJWTValidationConfig": _ID,
         "authConfigs": [_ID],
         "advancedRoutingMap": _ID,
     },
-    "urlPathMaps": {"defaultRewriteRuleSet": _ID, "defaultLoadDistributionPolicy": _ID},
-    "pathRules": {"rewriteRuleSet": _ID, "loadDistributionPolicy": _ID, "firewallPolicy": _ID},
+    "urlPathMaps": {"defaultLoadDistributionPolicy": _ID},
+    "pathRules": {"loadDistributionPolicy": _ID, "firewallPolicy": _ID},
     "probes": {"enableProbeProxyProtocolHeader": True, "pickHostNameFromBackendSettings": True},
     "backendAddressPools": {"backendIPConfigurations": [_ID]},
     "sslCertificates": {"hsm": {"keyId": "x"}},

@@ -1,0 +1,227 @@
+"""What rewrite rules know of a request and its response: header fields and server variables (reference §2.4).
+
+A name is ``http_req_FIELD``, ``http_resp_FIELD`` or ``var_NAME``; in texts it stands in braces, and ``{NAME_1}`` is the
+first group of the condition on that name.  Names are looked up when the configuration is read.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from gateway.errors import RewriteFailed
+from gateway.routing.hosts import host_name
+from gateway.routing.paths import decoded, is_plain
+
+if TYPE_CHECKING:
+    from gateway.values import RequestHead, ResponseHead
+
+__all__ = ["MATCHER", "SERVER_VARIABLES", "Lookup", "Template", "View", "canonical", "lookup"]
+
+MATCHER: Final = "capt_header_value_matcher"
+"""In values of ``Set-Cookie``: the cookie that the matcher found; with a number, one of its groups."""
+
+_LONGEST = 32768
+_SAFE = "!$&'()*+,/:;=@~-._"
+_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_name = re.compile(r"\{((?:http_req_|http_resp_|var_)[^{}\s]{1,200}|" + MATCHER + r"(?:_[0-9]{1,3})?)\}")
+_numbered = re.compile(r"(.+)_([0-9]{1,3})\Z")
+
+
+class View:
+    """One request as rules see it, and its response once there is one.
+
+    ``head`` and ``response``: as they came, whatever rules have changed since.  ``path``: in `canonical` form, and
+    ``query``: those of the client; after a re-evaluation of the path map those that led to it.  ``context``: the
+    `gateway.values.Context` of the exchange.  ``forwarded``: the X-Forwarded-For of the gateway, the client with its
+    port last.  ``captures``: groups by name of the condition, for the rule in progress.
+    """
+
+    __slots__ = ("captures", "context", "forwarded", "head", "path", "query", "response")
+
+    def __init__(self, head: RequestHead, context: Any, forwarded: str = "") -> None:
+        self.head = head
+        self.response: ResponseHead | None = None
+        self.context = context
+        self.forwarded = forwarded
+        self.captures: dict[str, tuple[str, ...]] = {}
+        self.look_at(head.target)
+
+    def look_at(self, target: str) -> None:
+        """Take another URL for the one of the request."""
+        path, _, self.query = target.partition("?")
+        self.path = canonical(path)
+
+
+Lookup = Callable[[View], "str | None"]
+"""Finds a value; ``None`` where there is none: a condition on it does not hold, in a text it is empty."""
+
+
+def canonical(path: str) -> str:
+    """A path in the one spelling in which rules see it: decoded once, without dot segments, encoded where it has to be.
+
+    So a condition for ``^/admin`` is not passed by with ``/%61dmin`` or ``//admin``, as in path maps.
+    """
+    return path if is_plain(path) else quote(decoded(path).encode("utf-8", "surrogateescape"), safe=_SAFE)
+
+
+# server variables
+
+
+def _proxy_chain(view: View) -> str:
+    """What came before, if it is believed, and the client's address without its port."""
+    before, _, _ = view.forwarded.rpartition(", ")
+    client: str = view.context.peer.host
+    return f"{before}, {client}" if before else client
+
+
+def _host(view: View) -> str:
+    name = host_name(view.head.host)
+    return f"[{name}]" if ":" in name else name
+
+
+def _user(view: View) -> str:
+    scheme, _, value = view.head.index.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        user = b64decode(value.strip(" \t"), validate=True).partition(b":")[0].decode("latin-1")
+    except ValueError:
+        return ""
+    return "" if _control.search(user) else user
+
+
+def _status(view: View) -> str:
+    return str(view.response.status) if view.response is not None else ""
+
+
+def _of_context(attribute: str) -> Lookup:
+    def find(view: View) -> str:
+        return str(getattr(view.context, attribute, None) or "")
+
+    return find
+
+
+def _empty(view: View) -> str:
+    return ""
+
+
+def _query(view: View) -> str:
+    return view.query
+
+
+SERVER_VARIABLES: Final[Mapping[str, Lookup]] = {
+    "add_x_forwarded_for_proxy": _proxy_chain,
+    "ciphers_supported": _empty,
+    "ciphers_used": _of_context("tls_cipher"),
+    "client_ip": lambda view: view.context.peer.host,
+    "client_port": lambda view: str(view.context.peer.port),
+    "client_tcp_rtt": _empty,
+    "client_user": _user,
+    "host": _host,
+    "http_method": lambda view: view.head.method,
+    "http_status": _status,
+    "http_version": lambda view: f"HTTP/{view.head.version}",
+    "query_string": _query,
+    "received_bytes": _of_context("received_bytes"),
+    "request_query": _query,
+    "request_scheme": lambda view: view.context.scheme,
+    "request_uri": lambda view: view.head.target,
+    "sent_bytes": _of_context("sent_bytes"),
+    "server_port": _of_context("local_port"),
+    "ssl_connection_protocol": _of_context("tls_version"),
+    "ssl_enabled": lambda view: "On" if view.context.scheme == "https" else "",
+    "uri_path": lambda view: view.path,
+    "client_certificate": _empty,
+    "client_certificate_end_date": _empty,
+    "client_certificate_fingerprint": _empty,
+    "client_certificate_issuer": _empty,
+    "client_certificate_serial": _empty,
+    "client_certificate_start_date": _empty,
+    "client_certificate_subject": _empty,
+    "client_certificate_verification": lambda view: "NONE" if view.context.scheme == "https" else "",
+}
+"""All but the cookies. Empty ones are those that this gateway does not know."""
+
+
+def _cookie(name: str) -> Lookup:
+    def find(view: View) -> str | None:
+        for pair in view.head.index.get("cookie", "").split(";"):
+            key, mark, value = pair.strip(" \t").partition("=")
+            if mark and key == name:
+                return value
+        return None
+
+    return find
+
+
+def lookup(name: str) -> Lookup | None:
+    """How the value of a name is found; ``None`` for a name that means nothing."""
+    kind, _, rest = name.partition("_")
+    if kind == "var":
+        return _cookie(rest[len("cookie_") :]) if rest.startswith("cookie_") else SERVER_VARIABLES.get(rest)
+    side, _, field = rest.partition("_")
+    field = field.lower()
+    if kind != "http" or not field:
+        return None
+    if side == "req":
+        return lambda view: view.head.host or None if field == "host" else view.head.index.get(field)
+    if side == "resp":
+        return lambda view: view.response.index.get(field) if view.response is not None else None
+    return None
+
+
+# texts
+
+
+class Template:
+    """A text with names in braces.
+
+    ``conditions``: names of the rule's conditions to the number of their groups.  ``unknown``: names that mean nothing,
+    which are empty.  ``lacking``: captures whose condition has fewer groups.  Braces around anything else stand for
+    themselves.
+    """
+
+    __slots__ = ("_parts", "lacking", "text", "unknown")
+
+    def __init__(self, text: str, conditions: Mapping[str, int]) -> None:
+        self.text = text
+        self.unknown: list[str] = []
+        self.lacking: list[str] = []
+        parts: list[str | Lookup] = []
+        for number, part in enumerate(_name.split(text)):
+            if number % 2:
+                parts.append(self._reference(part, conditions))
+            elif part:
+                # Text is of a file; this is how a client would send it.
+                parts.append(part.encode("utf-8", "surrogateescape").decode("latin-1"))
+        self._parts = tuple(parts)
+
+    def _reference(self, name: str, conditions: Mapping[str, int]) -> Lookup:
+        numbered = _numbered.match(name)
+        if name == MATCHER or (numbered is not None and numbered[1] in conditions):
+            source, group = (name, 0) if numbered is None else (numbered[1], int(numbered[2]))
+            if source in conditions and group > conditions[source]:
+                self.lacking.append(name)
+            if source in conditions:
+                return lambda view: _group(view.captures.get(source), group)
+        # http_req_X_1 is no header field: the names of fields that get this far have no underscores.
+        found = lookup(name) if numbered is None or name.startswith("var_") else None
+        if found is None:
+            self.unknown.append(name)
+            return _empty
+        return found
+
+    def expand(self, view: View) -> str:
+        """The text for a request, without control characters: nothing in it ends a line. Raises `RewriteFailed`."""
+        made = "".join([part if isinstance(part, str) else part(view) or "" for part in self._parts])
+        if len(made) > _LONGEST:
+            raise RewriteFailed(f"{self.text[:100]!r} becomes {len(made)} characters, the limit is {_LONGEST}")
+        return _control.sub("", made).strip(" \t")
+
+
+def _group(groups: tuple[str, ...] | None, number: int) -> str:
+    return groups[number] if groups is not None and number < len(groups) else ""

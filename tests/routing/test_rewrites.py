@@ -1,0 +1,311 @@
+"""`gateway.routing.rewrites`: heads in, heads out."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.config.model import RewriteSet
+from gateway.errors import BadRequest, RewriteFailed
+from gateway.http.forwarding import request_bytes, response_bytes
+from gateway.http.heads import parse_request, parse_response
+from gateway.routing.rewrites import Requested, Rewriter
+from gateway.routing.variables import View
+from gateway.values import Peer, ResponseHead
+
+REQUEST = (
+    b"GET /shop/shoes/7?a=1 HTTP/1.1\r\nHost: shop.test\r\nAccept: */*\r\nX-One: 1\r\nx-one: 2\r\n"
+    b"Authorization: Bearer t\r\n\r\n"
+)
+RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nServer: secret/1.0\r\nSet-Cookie: session=1; Path=/\r\nSet-Cookie: theme=dark\r\n"
+    b"Location: http://x.azurewebsites.net/p?q\r\nContent-Length: 0\r\n\r\n"
+)
+ADDED = (
+    "X-Forwarded-For: 192.0.2.7:1234\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: 80\r\n"
+    "X-Original-Host: shop.test\r\nX-Original-URL: /caf\x85\r\nX-AppGW-Trace-Id: 0\r\n"
+)
+
+
+def rewriter(*rules: dict[str, Any]) -> Rewriter:
+    named = [{"name": f"r{number}", **rule} for number, rule in enumerate(rules)]
+    return Rewriter(RewriteSet.model_validate({"name": "set", "rules": named}))
+
+
+def view(request: bytes = REQUEST) -> View:
+    context = SimpleNamespace(peer=Peer("192.0.2.7", 1234), scheme="http", local_port=80)
+    return View(parse_request(request), context, "192.0.2.7:1234")
+
+
+class RequestTests(SynchronousTestCase):
+    """What goes to the backend."""
+
+    def changed(self, *rules: dict[str, Any], request: bytes = REQUEST) -> Requested:
+        seen = view(request)
+        return rewriter(*rules).request(seen, seen.head, ADDED)
+
+    def sent(self, *rules: dict[str, Any], request: bytes = REQUEST) -> list[str]:
+        """The lines of the head that a backend gets."""
+        head, added, _ = self.changed(*rules, request=request)
+        return request_bytes(head, head.target, head.host, added, head.body).decode("latin-1").split("\r\n")[:-2]
+
+    def test_fields(self) -> None:
+        """Set in place of the first of their name, added at the end, deleted by an empty value."""
+        lines = self.sent(
+            {
+                "requestHeaders": [
+                    {"name": "X-One", "value": "{http_req_x-one}!"},
+                    {"name": "X-New", "value": "caf\xe9"},
+                    {"name": "accept", "value": ""},
+                    {"name": "Authorization", "value": "{http_req_Missing}"},
+                ]
+            }
+        )
+        self.assertEqual(
+            lines[:4],
+            ["GET /shop/shoes/7?a=1 HTTP/1.1", "Host: shop.test", "X-One: 1, 2!", "X-New: caf\xc3\xa9"],
+        )
+        self.assertNotIn("Accept", " ".join(lines))
+        self.assertNotIn("Authorization", " ".join(lines))
+
+    def test_index_follows(self) -> None:
+        head = self.changed({"requestHeaders": [{"name": "X-One", "value": "3"}]}).head
+        self.assertEqual((head.index["x-one"], [name for name, _ in head.fields].count("X-One")), ("3", 1))
+
+    def test_forwarded_for_without_port(self) -> None:
+        """The rewrite that most gateways have; the other lines of the gateway stay as they are, byte for byte."""
+        lines = self.sent({"requestHeaders": [{"name": "x-forwarded-for", "value": "{var_add_x_forwarded_for_proxy}"}]})
+        self.assertIn("x-forwarded-for: 192.0.2.7", lines)
+        self.assertNotIn("X-Forwarded-For: 192.0.2.7:1234", lines)
+        self.assertIn("X-Original-URL: /caf\x85", lines)
+        self.assertEqual(sum(line.lower().startswith("x-forwarded") for line in lines), 3)
+        deleted = self.sent({"requestHeaders": [{"name": "X-Forwarded-Port", "value": ""}]})
+        self.assertFalse(any(line.startswith("X-Forwarded-Port") for line in deleted))
+
+    def test_clients_cannot_speak_for_the_gateway(self) -> None:
+        """A client's own line of such a name is not there to be taken for the rewritten one."""
+        request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n"
+        lines = self.sent(
+            {"requestHeaders": [{"name": "X-Forwarded-For", "value": "{var_client_ip}"}]}, request=request
+        )
+        self.assertEqual([line for line in lines if "orwarded-For" in line], ["X-Forwarded-For: 192.0.2.7"])
+
+    def test_cannot_be_nominated_away(self) -> None:
+        """A client that calls a field hop-by-hop does not get rid of what a rule sets."""
+        request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: x-checked, x-other\r\nX-Other: 1\r\n\r\n"
+        lines = self.sent({"requestHeaders": [{"name": "X-Checked", "value": "no"}]}, request=request)
+        self.assertIn("X-Checked: no", lines)
+        self.assertFalse(any(line.startswith("X-Other") for line in lines))
+
+    def test_host(self) -> None:
+        lines = self.sent({"requestHeaders": [{"name": "Host", "value": "{var_host}.internal:81"}]})
+        self.assertEqual(lines[1], "Host: shop.test.internal:81")
+        self.assertFalse(any(line.startswith("Host") for line in lines[2:]))
+
+    def test_host_stays(self) -> None:
+        """A value that is empty for this request does not delete it; one that is no host is refused."""
+        rule = {"requestHeaders": [{"name": "Host", "value": "{http_req_X-Host}"}]}
+        self.assertEqual(self.changed(rule).head.host, "shop.test")
+        request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Host: a b/@\r\n\r\n"
+        self.assertRaises(BadRequest, self.changed, rule, request=request)
+
+    def test_conditions(self) -> None:
+        """All have to hold, in the sense of negate and ignoreCase; what is not there holds only where negated."""
+        for conditions, expected in (
+            ([], True),
+            ([{"variable": "http_req_Authorization", "pattern": "^Bearer"}], True),
+            ([{"variable": "http_req_Authorization", "pattern": "^bearer"}], False),
+            ([{"variable": "http_req_Authorization", "pattern": "^bearer", "ignoreCase": True}], True),
+            ([{"variable": "http_req_Authorization", "pattern": "^Bearer", "negate": True}], False),
+            ([{"variable": "http_req_Nothing", "pattern": ".*"}], False),
+            ([{"variable": "http_req_Nothing", "pattern": ".*", "negate": True}], True),
+            ([{"variable": "var_query_string", "pattern": "^$", "negate": True}], True),
+            ([{"variable": "var_remote-addr", "pattern": ""}], False),
+            ([{"variable": "var_uri_path", "pattern": "shoes"}, {"variable": "var_host", "pattern": "x"}], False),
+        ):
+            head = self.changed({"conditions": conditions, "requestHeaders": [{"name": "X-Done", "value": "1"}]}).head
+            self.assertIs("x-done" in head.index, expected, conditions)
+
+    def test_conditions_on_the_response(self) -> None:
+        """They say nothing of a request, negated or not."""
+        for variable in ("http_resp_X", "var_http_status"):
+            condition = {"variable": variable, "pattern": "x", "negate": True}
+            head = self.changed({"conditions": [condition], "requestHeaders": [{"name": "X-Done", "value": "1"}]}).head
+            self.assertNotIn("x-done", head.index)
+
+    def test_url(self) -> None:
+        shop = [{"variable": "var_uri_path", "pattern": "^/shop/([^/]+)/(.*)$"}]
+        for url, expected in (
+            ({"path": "/item", "query": "k={var_uri_path_1}&id={var_uri_path_2}"}, "/item?k=shoes&id=7"),
+            ({"path": "buy.aspx"}, "/buy.aspx?a=1"),
+            ({"path": "/x", "query": ""}, "/x"),
+            ({"query": "{var_query_string}&b=2"}, "/shop/shoes/7?a=1&b=2"),
+            ({"query": "?b"}, "/shop/shoes/7?b"),
+            ({"path": "/a b?c#d"}, "/a%20b%3Fc%23d?a=1"),
+            ({"query": "a#b c"}, "/shop/shoes/7?a%23b%20c"),
+            ({"path": ""}, "/?a=1"),
+        ):
+            self.assertEqual(self.changed({"conditions": shop, "url": url}).head.target, expected, url)
+
+    def test_star(self) -> None:
+        request = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
+        self.assertEqual(self.changed({"url": {"path": "/x"}}, request=request).head.target, "*")
+
+    def test_order(self) -> None:
+        """By sequence, then as listed; the last word counts, and no rule sees what another one did."""
+        rules = [
+            {"sequence": 300, "requestHeaders": [{"name": "X-One", "value": "third"}]},
+            {"sequence": 100, "requestHeaders": [{"name": "X-One", "value": "first"}], "url": {"path": "/other"}},
+            {
+                "sequence": 200,
+                "conditions": [
+                    {"variable": "http_req_X-One", "pattern": "^1, 2$"},
+                    {"variable": "var_uri_path", "pattern": "^/shop"},
+                ],
+                "requestHeaders": [{"name": "X-Saw", "value": "the original"}],
+            },
+        ]
+        head = self.changed(*rules).head
+        self.assertEqual((head.index["x-one"], head.index["x-saw"]), ("third", "the original"))
+
+    def test_captures_are_of_one_rule(self) -> None:
+        rules = [
+            {
+                "conditions": [{"variable": "var_uri_path", "pattern": "(shop)"}],
+                "requestHeaders": [{"name": "X-A", "value": "{var_uri_path_1}"}],
+            },
+            {"requestHeaders": [{"name": "X-B", "value": "b{var_uri_path_1}"}]},
+        ]
+        head = self.changed(*rules).head
+        self.assertEqual((head.index["x-a"], head.index["x-b"]), ("shop", "b"))
+
+    def test_reroute(self) -> None:
+        self.assertFalse(self.changed({"url": {"path": "/x"}}).reroute)
+        self.assertTrue(self.changed({"url": {"path": "/x", "reroute": True}}, {"url": {"path": "/y"}}).reroute)
+
+    def test_nothing_to_do(self) -> None:
+        """The same head, not an equal one."""
+        seen = view()
+        rule = {"conditions": [{"variable": "var_host", "pattern": "^other$"}], "url": {"path": "/x"}}
+        self.assertIs(rewriter(rule).request(seen, seen.head, ADDED).head, seen.head)
+
+    def test_bounded(self) -> None:
+        request = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20000 + b"\r\n\r\n"
+        rule = {"requestHeaders": [{"name": "X-Two", "value": "{http_req_X}{http_req_X}"}]}
+        self.assertRaises(RewriteFailed, self.changed, rule, request=request)
+
+    def test_notes(self) -> None:
+        notes: list[str] = []
+        seen = view()
+        rewriter(
+            {"conditions": [{"variable": "var_host", "pattern": "^other$", "negate": False}], "url": {"path": "/x"}},
+            {"requestHeaders": [{"name": "A", "value": "b"}, {"name": "C"}], "url": {"path": "/y", "reroute": True}},
+        ).request(seen, seen.head, ADDED, notes.append)
+        self.assertEqual(
+            notes,
+            [
+                "rule r0 does not apply, it wants: var_host matches '^other$'",
+                "rule r1 applies",
+                "request field A: 'b'",
+                "request field C: deleted",
+                "URL: /y?a=1, path rules are looked at again",
+            ],
+        )
+
+
+class ResponseTests(SynchronousTestCase):
+    """What goes to the client."""
+
+    def changed(self, *rules: dict[str, Any]) -> ResponseHead:
+        seen = view()
+        seen.response = head = parse_response(RESPONSE, "GET")
+        return rewriter(*rules).response(seen, head)
+
+    def sent(self, *rules: dict[str, Any]) -> list[str]:
+        head = self.changed(*rules)
+        return response_bytes(head, "1.1", head.body, False).decode("latin-1").split("\r\n")
+
+    def test_fields(self) -> None:
+        lines = self.sent(
+            {
+                "responseHeaders": [
+                    {"name": "Server", "value": ""},
+                    {"name": "Strict-Transport-Security", "value": "max-age=31536000"},
+                    {"name": "X_Path", "value": "{var_uri_path} {var_http_status}"},
+                ]
+            }
+        )
+        self.assertFalse(any(line.startswith("Server") for line in lines))
+        self.assertIn("Strict-Transport-Security: max-age=31536000", lines)
+        self.assertIn("X_Path: /shop/shoes/7 200", lines)
+
+    def test_location(self) -> None:
+        rule = {
+            "conditions": [{"variable": "http_resp_Location", "pattern": r"(https?):\/\/.*azurewebsites\.net(.*)$"}],
+            "responseHeaders": [{"name": "Location", "value": "{http_resp_Location_1}://{var_host}{http_resp_Location_2}"}],
+        }  # fmt: skip
+        self.assertIn("Location: http://shop.test/p?q", self.sent(rule))
+
+    def test_cookies_become_one(self) -> None:
+        """Without a matcher the others of the same name are dropped, as Azure does."""
+        head = self.changed({"responseHeaders": [{"name": "Set-Cookie", "value": "a=1"}]})
+        self.assertEqual([value for name, value in head.fields if name == "Set-Cookie"], ["a=1"])
+
+    def test_matcher(self) -> None:
+        for matcher, value, expected in (
+            ({"pattern": "session=(.*)"}, "session={capt_header_value_matcher_1}; Secure",
+             ["session=1; Path=/; Secure", "theme=dark"]),
+            ({"pattern": "^SESSION=", "ignoreCase": True}, "{capt_header_value_matcher}x",
+             ["session=1; Path=/x", "theme=dark"]),
+            ({"pattern": "^session=", "negate": True}, "{capt_header_value_matcher}; Secure",
+             ["session=1; Path=/", "theme=dark; Secure"]),
+            ({"pattern": "^theme="}, "", ["session=1; Path=/"]),
+            ({"pattern": "nothing"}, "x", ["session=1; Path=/", "theme=dark"]),
+        ):  # fmt: skip
+            action = {"name": "set-cookie", "value": value, "matcher": matcher}
+            head = self.changed({"responseHeaders": [action]})
+            found = [value for name, value in head.fields if name == "Set-Cookie"]
+            self.assertEqual(found, expected, matcher)
+
+    def test_two_matchers(self) -> None:
+        """Each changes its own cookie."""
+        actions = [
+            {"name": "Set-Cookie", "value": f"{name}=0", "matcher": {"pattern": f"^{name}="}}
+            for name in ("session", "theme")
+        ]
+        head = self.changed({"responseHeaders": actions})
+        self.assertEqual(head.index["set-cookie"], "session=0, theme=0")
+
+    def test_condition_on_the_request(self) -> None:
+        rule = {
+            "conditions": [{"variable": "http_req_Authorization", "pattern": "^Bearer"}],
+            "responseHeaders": [{"name": "X-Done", "value": "1"}],
+        }
+        self.assertEqual(self.changed(rule).index["x-done"], "1")
+
+    def test_nothing_to_do(self) -> None:
+        seen = view()
+        seen.response = head = parse_response(RESPONSE, "GET")
+        rule = {
+            "conditions": [{"variable": "var_http_status", "pattern": "^5"}],
+            "responseHeaders": [{"name": "Server", "value": ""}],
+        }
+        self.assertIs(rewriter(rule).response(seen, head), head)
+
+    def test_notes(self) -> None:
+        rule = {
+            "conditions": [{"variable": "var_http_status", "pattern": "^5"}],
+            "responseHeaders": [
+                {"name": "Server", "value": ""},
+                {"name": "Set-Cookie", "value": "a", "matcher": {"pattern": "b"}},
+            ],
+        }
+        self.assertEqual(
+            rewriter(rule).response_notes(),
+            [
+                "rule r0: response field Server: deleted if var_http_status matches '^5'",
+                "rule r0: response field Set-Cookie that matches 'b': 'a' if var_http_status matches '^5'",
+            ],
+        )
