@@ -268,7 +268,8 @@ def overrides() -> str:
         "ports: {80: 8080, 443: 8443}\nbackends: {10.0.0.4: '127.0.0.1:9001'}\npools: {web: ['127.0.0.1:9002']}\n"
         "certificates:\n  site: {certificateFile: site.pem, keyFile: site.key}\n"
         "references: {my-site: my-site.test}\nparameters: {environment: test}\n"
-        "settings: {chat: {protocol: Http, port: 9001}}\nprobes: {health: {protocol: Http}}\ngateway: gw-01"
+        "settings: {chat: {protocol: Http, port: 9001}}\nprobes: {health: {protocol: Http}}\n"
+        "errorPages: {'https://site.test/sorry.html': sorry.html}\ngateway: gw-01"
     )
     return (
         "## Overrides\n\nWhat a template made for the cloud needs on another machine, as options or as a file (YAML or "

@@ -74,11 +74,16 @@ ROUTING, WAITING_TO_CONNECT, WAITING, STREAMING, TUNNEL, DONE = range(6)
 _log = Logger("gateway.exchange")
 
 
+def _own_page(status: int, listener: str, route: Route | None, advice: str = "") -> Reply:
+    return error_reply(status, advice)
+
+
 class Surroundings:
     """What all exchanges of a gateway share. Built by the service, changed by a reload.
 
-    ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a function when others have had their
-    turn.  ``trusted``: whose X-Forwarded-For is believed.  ``stopping``: no keep-alive any more.
+    ``error_reply``: makes the answer to an error of its status, the bound port's listener, the route, if there is
+    one, and a sentence of advice.  ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a
+    function when others have had their turn.  ``trusted``: whose X-Forwarded-For is believed.  ``stopping``: no keep-alive any more.
     """
 
     def __init__(
@@ -93,8 +98,10 @@ class Surroundings:
         soon: Callable[[Callable[[], None]], object],
         observers: Sequence[IOutcomeObserver] = (),
         trusted: TrustedProxies | None = None,
+        error_reply: Callable[..., Reply] = _own_page,
     ) -> None:
         self.router = router
+        self.error_reply = error_reply
         self.upstream_for = upstream_for
         self.deadlines = deadlines
         self.seconds = seconds
@@ -437,7 +444,11 @@ class Exchange:
             client.abort()
         else:
             outcome.status = error.status
-            client.reply(error_reply(error.status))
+            client.reply(self.error_page(error.status))
+
+    def error_page(self, status: int) -> Reply:
+        """The gateway's answer to an error of this status, or the operator's for this listener."""
+        return self._shared.error_reply(status, self._client.listener, self._route)
 
     def upstream_stuck(self, stuck: bool) -> None:
         """The backend takes no more of the request, or takes on: that moves who is waited for."""
@@ -535,7 +546,7 @@ class Exchange:
         if begun:
             client.abort()
             return
-        reply = error_reply(error.status)
+        reply = self.error_page(error.status)
         if isinstance(error, UpgradeRefused) and error.status == 426:
             version = (("Sec-WebSocket-Version", "13"), ("Connection", "Upgrade"), ("Upgrade", "websocket"))
             reply = reply._replace(fields=(*reply.fields, *version))

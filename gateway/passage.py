@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from gateway.errors import GatewayError, PluginFailed
 from gateway.http.changes import checked_reply, checked_request, checked_response
-from gateway.http.forwarding import error_reply, is_ours
+from gateway.http.forwarding import is_ours
 from gateway.http.heads import index_of
 from gateway.http.pages import REASONS
 from gateway.values import CHUNKED, Context, Fields, Reply, RequestHead, ResponseHead
@@ -173,7 +173,7 @@ class Passage:
         except GatewayError as error:
             self._chain = []
             outcome.error, outcome.cause = error, error.cause
-            reply = error_reply(error.status)
+            reply = self._exchange.error_page(error.status)
         outcome.status = reply.status
         self._client.reply(reply)
 

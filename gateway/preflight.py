@@ -9,6 +9,7 @@ files and import strategies; it builds, binds and connects nothing.
 from __future__ import annotations
 
 from gateway.config.load import Check
+from gateway.error_pages import check_error_pages
 from gateway.listener.certificate_checks import check_certificates
 from gateway.registry import Registry
 
@@ -16,5 +17,5 @@ __all__ = ["checks"]
 
 
 def checks() -> tuple[Check, ...]:
-    """The checks of certificates and keys, and of strategies and their options."""
-    return check_certificates, Registry().check
+    """The checks of certificates and keys, of files of error pages, and of strategies and their options."""
+    return check_certificates, check_error_pages, Registry().check

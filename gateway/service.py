@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from gateway.assembly import Place
 from gateway.config.model import Gateway, Member
 from gateway.discovery.membership import Membership
+from gateway.error_pages import ErrorPages
 from gateway.errors import SessionEnded
 from gateway.exchange import Surroundings
 from gateway.health.monitor import HealthMonitor
@@ -125,6 +126,7 @@ class GatewayService(Service):
         self.troubles = Troubles(self.deadlines.now)
         self.metrics = Metrics(self.pools.values, self.sessions, self.troubles)
         self.access_log = open_access_log(self._access_log, reactor)
+        self.error_pages = ErrorPages(model)
         self.shared = Surroundings(
             router=self.make_router(),
             upstream_for=self._upstream_for,
@@ -135,6 +137,7 @@ class GatewayService(Service):
             soon=partial(reactor.callLater, 0),
             observers=self.make_observers(),
             trusted=TrustedProxies(model.limits.trusted_proxies),
+            error_reply=self.error_pages.reply,
         )
         self._renewal = Renewal(certificate_files(model), self._renew, reactor)
         self._sweeping = LoopingCall(self._sweep)
@@ -222,6 +225,7 @@ class GatewayService(Service):
         for listener, port in self.ports.items():
             _log.info("listener {listener} on port {port} ({road})", listener=listener, port=port, road=self.road.name)
         self.begin_probes()
+        self.error_pages.fetch_all(self.reactor)
         self._sweeping.start(_SWEEP_SECONDS, now=False)
         self._renewal.start()
 
@@ -327,6 +331,7 @@ class GatewayService(Service):
         ended.append(self.membership.stop())
         self.monitor.stop()
         self.changes.stop()
+        self.error_pages.stop()
         ended.append(self.sessions.end_all(SessionEnded(1001, "the gateway is shutting down", "shutdown")))
         for connection in self._connections():
             connection.stop()

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.config.check import findings
 from gateway.config.draft import Draft, Location, location_of, place_of
 from gateway.config.expressions import ExpressionLimit, short
+from gateway.config.files import with_files
 from gateway.config.model import Gateway, HttpListener
 from gateway.config.overrides import Overrides, apply
 from gateway.config.problems import validate
@@ -185,28 +186,13 @@ class _Loader:
         return self._overrides.place_of(location) or place_of(draft, location)
 
     def _with_files(self, gateway: Gateway, draft: Draft, broken: list[Location]) -> Gateway:
-        """Make the paths of certificate files absolute and see that the files are there; ``broken``: where not."""
-        base = Path(os.path.abspath(self._path)).parent
-        updates: dict[str, Any] = {}
-        for kind, attributes in (("certificates", ("certificate_file", "key_file")), ("trusted_roots", ("file",))):
-            changed = []
-            for index, item in enumerate(getattr(gateway, kind)):
-                update = {}
-                for attribute in attributes:
-                    name = getattr(item, attribute)
-                    if not name:
-                        continue
-                    read = draft.get(kind) or []
-                    overridden = index >= len(read) or attribute not in read[index]
-                    path = Path(name) if overridden else base / name
-                    if not os.path.isfile(path):  # never raises, unlike Path.is_file
-                        location = (kind, index, attribute)
-                        broken.append(location)
-                        self._problems.append(self._place(draft, location).problem(f"there is no file {str(path)!r}"))
-                    update[attribute] = str(path)
-                changed.append(item.model_copy(update=update))
-            updates[kind] = tuple(changed)
-        return gateway.model_copy(update=updates)
+        """Make the paths of files absolute and see that they are there; ``broken``: where not."""
+
+        def missing(location: Location, path: Path) -> None:
+            broken.append(location)
+            self._problems.append(self._place(draft, location).problem(f"there is no file {str(path)!r}"))
+
+        return with_files(gateway, draft, Path(os.path.abspath(self._path)).parent, missing)
 
 
 def _joined(errors: Sequence[ConfigurationError]) -> ConfigurationError:

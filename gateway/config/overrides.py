@@ -16,7 +16,16 @@ from pydantic.alias_generators import to_camel
 from gateway.config.additions import add_missing, change
 from gateway.config.compact import parse_backend
 from gateway.config.draft import Draft, Location
-from gateway.config.model import BackendSettings, Certificate, Gateway, HttpListener, Member, Pool, TrustedRoot
+from gateway.config.model import (
+    BackendSettings,
+    Certificate,
+    ErrorPage,
+    Gateway,
+    HttpListener,
+    Member,
+    Pool,
+    TrustedRoot,
+)
 from gateway.config.tree import Map, Place, line_of, nearest, plain, show
 from gateway.errors import Problem
 
@@ -70,6 +79,9 @@ class OverridesFile(BaseModel):
     )
     probes: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Name of a probe to the keys of `probes` that differ."
+    )
+    error_pages: dict[str, str] = Field(
+        default_factory=dict, description="URL of an error page to the HTML file to send instead."
     )
     gateway: str | None = Field(default=None, description="Name of the gateway, where a document has several.")
 
@@ -134,15 +146,13 @@ class Overrides:
     def read(self, document: Any, path: Path, problems: list[Problem]) -> None:
         """Take what a file says. ``document`` is its tree; ``path`` is absolute, and paths in it start from there."""
         if not isinstance(document, Map):
-            problems.append(
-                Problem(
-                    "", f"found {show(document)}, expected a mapping of {', '.join(OverridesFile.model_fields)}", None
-                )
-            )
+            keys = ", ".join(map(to_camel, OverridesFile.model_fields))
+            problems.append(Problem("", f"found {show(document)}, expected a mapping of {keys}", None))
             return
         canonical: dict[str, Any] = {}
         for key, value in document.items():
-            name = next((known for known in OverridesFile.model_fields if known == key.casefold()), key)
+            wanted = key.casefold().replace("_", "")
+            name = next((known for known in OverridesFile.model_fields if known.replace("_", "") == wanted), key)
             if value is not None:
                 canonical[name] = plain(value)
         if isinstance(canonical.get("pools"), dict):
@@ -183,11 +193,7 @@ def _file_problem(document: Map, entry: Any) -> Problem:
         )
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     if entry["type"] == "extra_forbidden":
-        known = (
-            list(OverridesFile.model_fields)
-            if len(location) == 1
-            else [to_camel(name) for name in CertificateOverride.model_fields]
-        )
+        known = [to_camel(name) for name in (OverridesFile if len(location) == 1 else CertificateOverride).model_fields]
         close = nearest(str(location[-1]), known)
         return Problem(
             path, f"unknown key; {f'did you mean {close!r}?' if close else 'known are ' + ', '.join(known)}", line
@@ -233,7 +239,11 @@ def apply(gateway: Gateway, overrides: Overrides, draft: Draft, problems: list[P
     gateway = change(add_missing(gateway, overrides), overrides, problems)
     updated = gateway.model_copy(
         update={
-            "listeners": tuple(_listener(item, overrides) for item in gateway.listeners),
+            "listeners": tuple(
+                _listener(item, overrides).model_copy(update={"error_pages": _pages(item.error_pages, overrides)})
+                for item in gateway.listeners
+            ),
+            "error_pages": _pages(gateway.error_pages, overrides),
             "pools": _pools(gateway, overrides, problems),
             "certificates": tuple(
                 _certificate(item, ("certificates", index), overrides, problems)
@@ -255,11 +265,16 @@ def apply(gateway: Gateway, overrides: Overrides, draft: Draft, problems: list[P
             problems.append(
                 Problem("", f"the backend mapping {mapping.source} matched no member of any pool", None, "warning")
             )
-    for kind in ("certificates", "pools", "settings", "probes"):
+    for kind in ("certificates", "pools", "settings", "probes", "error_pages"):
         for name in getattr(overrides.file, kind):
             if f"{kind} {name}" not in overrides.used:
                 problems.append(
-                    Problem("", f"the override {kind}: {name!r} matched nothing in the configuration", None, "warning")
+                    Problem(
+                        "",
+                        f"the override {to_camel(kind)}: {name!r} matched nothing in the configuration",
+                        None,
+                        "warning",
+                    )
                 )
     return updated
 
@@ -271,6 +286,18 @@ def _listener(listener: HttpListener, overrides: Overrides) -> HttpListener:
             overrides.used.add(f"port {text}")
             return listener.model_copy(update={"port": port})
     return listener
+
+
+def _pages(pages: tuple[ErrorPage, ...], overrides: Overrides) -> tuple[ErrorPage, ...]:
+    """Error pages with files for the URLs that overrides map."""
+    result = []
+    for page in pages:
+        file = overrides.file.error_pages.get(page.url or "")
+        if file is not None:
+            overrides.used.add(f"error_pages {page.url}")
+            page = page.model_copy(update={"url": None, "file": str(overrides.base / file)})
+        result.append(page)
+    return tuple(result)
 
 
 def _settings_ports(gateway: Gateway) -> dict[str, set[int]]:

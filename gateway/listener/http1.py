@@ -23,7 +23,7 @@ from gateway.errors import (
 )
 from gateway.exchange import Exchange
 from gateway.http.bodies import FramingError, chunk, decoder, last_chunk
-from gateway.http.forwarding import error_reply, reply_bytes, response_bytes
+from gateway.http.forwarding import reply_bytes, response_bytes
 from gateway.http.heads import HeadBuffer, parse_request
 from gateway.interfaces import IClientStream
 from gateway.listener.forwarded import ForwardedFields
@@ -297,7 +297,7 @@ class ClientConnection(FlowProtocol):
             trace_id=shared.trace_id(), started=since, status=error.status, cause=error.cause, error=error,
         )  # fmt: skip
         self._close = True
-        self.reply(error_reply(error.status, error.advice))
+        self.reply(shared.error_reply(error.status, self.listener, None, error.advice))
 
     # -- writing responses: IClientStream
 
@@ -369,7 +369,7 @@ class ClientConnection(FlowProtocol):
         outcome.error = failed = PluginFailed(f"the reply of a plugin cannot be sent: {error}")
         outcome.status, outcome.cause = failed.status, failed.cause
         _log.error("{reason}", reason=str(failed))
-        return error_reply(failed.status)
+        return self._shared.error_reply(failed.status, self.listener, None)
 
     def abort(self) -> None:
         """Cut the connection: a response that has begun cannot be completed."""

@@ -1,0 +1,112 @@
+"""Fetches one small page over HTTP or HTTPS, bounded in time and size. Not for the data path."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import TimeoutError as TwistedTimeout
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, ResponseDone, ResponseFailed, ResponseNeverReceived
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+
+__all__ = ["SECONDS", "FetchFailed", "Fetched", "fetch"]
+
+SECONDS = 10.0
+
+
+class Fetched(NamedTuple):
+    """A page. ``kind``: its media type."""
+
+    kind: str
+    body: bytes
+
+
+class FetchFailed(Exception):
+    """The page could not be had; the text says why, for the operator."""
+
+
+def fetch(reactor: Any, url: str, most: int) -> Deferred[Fetched]:
+    """The page at ``url``: an answer 200 of HTML, with at most ``most`` bytes, within `SECONDS`.
+
+    Redirects are not followed: a page that has moved gets its new URL in the configuration.  Fails with `FetchFailed`.
+    """
+    return Deferred.fromCoroutine(_fetch(reactor, url, most)).addTimeout(SECONDS, reactor).addErrback(_say)
+
+
+async def _fetch(reactor: Any, url: str, most: int) -> Fetched:
+    agent = Agent(reactor, connectTimeout=SECONDS)
+    headers = Headers({"User-Agent": ["gateway"], "Accept": ["text/html"]})
+    response: Any = await agent.request(b"GET", url.encode("ascii", "strict"), headers)
+    collector = _Collector(most)
+    try:
+        if response.code != 200:
+            moved = response.headers.getRawHeaders("location", [""])[0]
+            raise FetchFailed(f"status {response.code}" + (f", it has moved to {moved[:200]}" if moved else ""))
+        kind = response.headers.getRawHeaders("content-type", ["text/html"])[0]
+        if not kind.lower().startswith(("text/html", "application/xhtml+xml")):
+            raise FetchFailed(f"it is {kind[:100]!r}, not text/html")
+    except FetchFailed:
+        response.deliverBody(_Refuser())
+        raise
+    response.deliverBody(collector)
+    body = await collector.done
+    if not body.strip():
+        raise FetchFailed("it is empty")
+    return Fetched(kind, body)
+
+
+def _say(failure: Failure) -> Any:
+    error = failure.value
+    if failure.check(ResponseNeverReceived, ResponseFailed) and error.reasons:  # type: ignore[union-attr]
+        error = error.reasons[0].value  # type: ignore[union-attr]
+    if isinstance(error, FetchFailed):
+        raise error
+    if isinstance(error, CancelledError):
+        raise error
+    if isinstance(error, TwistedTimeout):
+        raise FetchFailed(f"no answer within {SECONDS:g} s")
+    if isinstance(error, DNSLookupError):
+        raise FetchFailed("its host is not known")
+    if isinstance(error, (ConnectError, OSError)):
+        raise FetchFailed(str(error))
+    raise FetchFailed(f"{type(error).__name__}: {error}"[:300])
+
+
+class _Refuser(Protocol):
+    """Ends the connection of an answer that is of no use."""
+
+    def connectionMade(self) -> None:
+        self.transport.loseConnection()  # type: ignore[union-attr]
+
+
+class _Collector(Protocol):
+    """Collects a body up to a limit. ``done``: a Deferred of it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._body = bytearray()
+        self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._body += data
+        if len(self._body) > self._most:
+            self._end(Failure(FetchFailed(f"it has more than {self._most} bytes")))
+            self._abort()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self._end(bytes(self._body))
+        else:
+            self._end(Failure(FetchFailed("the answer is incomplete")))
+
+    def _end(self, result: Any) -> None:
+        if not self.done.called:
+            self.done.callback(result)
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
