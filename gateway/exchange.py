@@ -217,15 +217,24 @@ class Exchange:
     def _enter(self, chain: Sequence[IMiddleware], reply: Reply | None = None) -> None:
         """Let the request through ``chain``; then it gets ``reply``, or goes to a backend."""
         shared, head = self._shared, self._head
-        address = client_address(self.outcome.peer, head, shared.trusted)
-        context = Context(self.outcome, self._route, shared.seconds, address)
-        self._passage = self._out = passage = Passage(self, self._client, chain, head, context)
+        outcome, client = self.outcome, self._client
+        address = client_address(outcome.peer, head, shared.trusted)
+        outcome.received_bytes = client.counted()[0]
+        if client.factory.tls:
+            outcome.tls_version = getattr(client.transport, "tls_version", "") or ""
+            outcome.tls_cipher = getattr(client.transport, "tls_cipher", "") or ""
+        context = Context(outcome, self._route, shared.seconds, address, self._added)
+        self._passage = self._out = passage = Passage(self, client, chain, head, context)
 
         def passed(found: RequestHead | Reply) -> None:
             if isinstance(found, Reply):
                 self._answer(found)
                 return
-            self._head, self._added = found, passage.added(self._added)
+            if found.target != head.target:
+                outcome.target = found.target
+            self._head, self._added = found, passage.added(context.added)
+            if context.route is not self._route:
+                self._route = outcome.route = context.route
             if reply is not None:
                 self._answer(reply)
             else:
@@ -506,15 +515,15 @@ class Exchange:
             upstream.finish(False)
             self.upstream_failed(error)
             return
-        passage = self._passage
+        outcome, shared, passage = self.outcome, self._shared, self._passage
+        outcome.upstream_status = 101
         if passage is not None:
             try:
                 head = passage.switching(head)
             except GatewayError as refused:
                 self._fail(refused)
                 return
-        outcome, shared = self.outcome, self._shared
-        outcome.status = outcome.upstream_status = 101
+        outcome.status = 101
         outcome.responded = shared.seconds()
         self.phase = TUNNEL
         kind: Any = Watch if request.upgrade == "websocket" else Splice

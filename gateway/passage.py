@@ -51,6 +51,8 @@ class Passage:
         self.context = context
         self._exchange = exchange
         self._client = client
+        self._kind = kind
+        self._route = context.route
         self._chain = [middleware for middleware in chain if kind in middleware.traffic]
         self._passed = 0
         self._encoders: list[Any] = []
@@ -102,6 +104,12 @@ class Passage:
             except Exception as error:
                 raise _blamed(middleware, error) from error
         self._passed += 1
+        route = self.context.route
+        if route is not self._route and route is not None:
+            self._route = route
+            self._chain += [
+                each for each in route.middleware if self._kind in each.traffic and not _holds(self._chain, each)
+            ]
         return None
 
     def added(self, lines: str) -> str:
@@ -226,6 +234,10 @@ class Passage:
             except Exception as error:
                 raise _blamed(middleware, error) from error
         return data
+
+
+def _holds(chain: Sequence[IMiddleware], wanted: IMiddleware) -> bool:
+    return any(each is wanted for each in chain)
 
 
 def _blamed(middleware: IMiddleware, error: Exception) -> GatewayError:

@@ -143,7 +143,9 @@ class Context:
 
     ``peer``, ``scheme`` (``http`` or ``https``), ``listener``, ``trace_id``: of the connection and the request.
     ``address``: the client's address, as text; behind a trusted proxy the one that the proxy names.
-    ``route``: the `Route`, or ``None`` where the gateway answers itself (a redirect).
+    ``route``: the `Route`, or ``None`` where the gateway answers itself (a redirect).  Set it to another one to send
+    the request there; the middleware of that one which it has not been through comes next.
+    ``added``: the gateway's own field lines for the backend (X-Forwarded-For and its like), each ended by CRLF.
     ``backend``: the `IBackend` whose response this is; ``None`` for an answer of the gateway's own.
     ``user``: who the client is, for the log; empty until a middleware knows and sets it.
     ``ends_at``: when a session opened by this request has to end, in seconds of ``clock()``, with ``end_code`` and
@@ -153,13 +155,20 @@ class Context:
     """
 
     __slots__ = (
-        "_outcome", "address", "backend", "clock", "concealed", "end_code", "end_reason", "ends_at", "notes", "route",
+        "_outcome", "added", "address", "backend", "clock", "concealed", "end_code", "end_reason", "ends_at", "notes",
+        "route",
     )  # fmt: skip
 
     def __init__(
-        self, outcome: Outcome, route: Route | None, clock: Callable[[], float], address: str | None = None
+        self,
+        outcome: Outcome,
+        route: Route | None,
+        clock: Callable[[], float],
+        address: str | None = None,
+        added: str = "",
     ) -> None:
         self._outcome = outcome
+        self.added = added
         self.route = route
         self.clock = clock
         self.address = outcome.peer.host if address is None else address
@@ -178,6 +187,30 @@ class Context:
     @property
     def scheme(self) -> str:
         return self._outcome.scheme
+
+    @property
+    def local_port(self) -> int:
+        """The port that the client connected to."""
+        return self._outcome.local_port
+
+    @property
+    def tls_version(self) -> str:
+        """``TLSv1.3``, say; empty without TLS."""
+        return self._outcome.tls_version
+
+    @property
+    def tls_cipher(self) -> str:
+        return self._outcome.tls_cipher
+
+    @property
+    def received_bytes(self) -> int:
+        """What had been received of the request when it went through the middleware."""
+        return self._outcome.received_bytes
+
+    @property
+    def from_backend(self) -> bool:
+        """Whether the response is a backend's, and not made by the gateway itself."""
+        return self._outcome.upstream_status is not None
 
     @property
     def listener(self) -> str:
@@ -226,7 +259,8 @@ class Outcome:
     """What is known of one exchange or WebSocket session; observers get it when it has ended.
 
     Filled in as the exchange goes on; class attributes are the defaults.  Times are monotonic
-    seconds, or ``None`` where that point was never reached.  Byte counts include heads.
+    seconds, or ``None`` where that point was never reached.  Byte counts include heads.  ``target``: what that of the
+    request became, where it was rewritten, else empty.
     """
 
     head: RequestHead | None = None
@@ -246,6 +280,7 @@ class Outcome:
     attempts: int = 0
     status: int = 0
     upstream_status: int | None = None
+    target: str = ""
     content_type: str = ""
     cause: str = "ok"
     error: GatewayError | None = None

@@ -128,6 +128,27 @@ class WayInTests(DialogueCase):
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         self.assertEqual("/form", gateway.recorded("200 ok").head.target)
 
+    def test_sent_elsewhere(self) -> None:
+        """Another route: what it passes through there comes next, each once, and the log says where it went."""
+        calls: list[str] = []
+        two, three = Scripted("two", calls), Scripted("three", calls)
+
+        def elsewhere(head: RequestHead, context: Context) -> None:
+            assert context.route is not None
+            context.route = context.route._replace(rule="other", middleware=(one, two, three))
+            context.added += "X-Forwarded-Extra: 1\r\n"
+
+        one = Scripted("one", calls, request=elsewhere)
+        gateway = self.gateway(middleware=[one, two])
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets("GET / HTTP/1.1", "X-Forwarded-Extra: 1")
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        asked = ["one.request", "two.request", "three.request", "three.response", "two.response", "one.response"]
+        self.assertEqual(asked, calls[:6])
+        self.assertEqual("other", gateway.recorded("200 ok").route.rule)
+
     def test_the_user_is_recorded(self) -> None:
         def know(head: RequestHead, context: Context) -> None:
             context.user = "ann"

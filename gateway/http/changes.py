@@ -7,7 +7,7 @@ A plugin may set fields, target, host, method or status.  What frames the messag
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from gateway.http.authority import valid_authority
@@ -67,7 +67,8 @@ def checked_request(before: RequestHead, after: RequestHead) -> RequestHead:
     if host != before.host and not valid_authority(host):
         raise ValueError("the host of the changed request is not a host name or address with an optional port")
     fields, index = _checked(before.fields, before.index, after.fields)
-    return before._replace(method=method, target=target, host=host, fields=fields, index=index)
+    nominated = _nominated(before, after)
+    return before._replace(method=method, target=target, host=host, fields=fields, index=index, nominated=nominated)
 
 
 def checked_response(before: ResponseHead, after: ResponseHead) -> ResponseHead:
@@ -80,7 +81,8 @@ def checked_response(before: ResponseHead, after: ResponseHead) -> ResponseHead:
     if _VALUE.fullmatch(after.reason) is None:
         raise ValueError("the reason phrase of the changed response has a line break or a control character")
     fields, index = _checked(before.fields, before.index, after.fields)
-    return before._replace(status=status, reason=after.reason, fields=fields, index=index)
+    nominated = _nominated(before, after)
+    return before._replace(status=status, reason=after.reason, fields=fields, index=index, nominated=nominated)
 
 
 def checked_reply(reply: Reply) -> Reply:
@@ -91,6 +93,20 @@ def checked_reply(reply: Reply) -> Reply:
         raise ValueError("the body of a reply has to be bytes")
     fields, _ = _checked((), {}, reply.fields)
     return reply._replace(fields=tuple(fields))
+
+
+def _nominated(before: _Head, after: _Head) -> Sequence[str]:
+    """What is hop-by-hop by the word of the peer: not what a plugin has set, or the peer could have that dropped."""
+    if not before.nominated or after.fields is before.fields:
+        return before.nominated
+    same, equal = set(map(id, before.fields)), set(before.fields)
+    # Another line, or the peer's own line set again by one who says so by leaving the name out.
+    fresh = {
+        field[0].lower()
+        for field in after.fields
+        if field not in equal or (id(field) not in same and field[0].lower() not in after.nominated)
+    }
+    return [name for name in before.nominated if name not in fresh] if fresh else before.nominated
 
 
 def _bodiless(status: int) -> bool:

@@ -166,7 +166,7 @@ class AccessLog:
         else:
             if not host_name:
                 host_name = backend.host if from_backend and backend is not None else head.host
-            request = self._request(head, host_name)
+            request = self._request(head, host_name, outcome.target)
 
         started = outcome.started
         ended = outcome.ended
@@ -203,12 +203,15 @@ class AccessLog:
             return line + "}\n"
         return line + _more(event, outcome) + "}\n"
 
-    def _request(self, head: RequestHead, host: str) -> str:  # HOT
+    def _request(self, head: RequestHead, host: str, rewritten: str = "") -> str:  # HOT
         target = head.target
         path, mark, query = target.partition("?")
         if mark and self._redact:
             target = path + "?-"
             query = "-"
+        if rewritten:
+            path, mark, query = rewritten.partition("?")
+            query = "-" if mark and self._redact else query
         agent = head.index.get("user-agent", "")
         if len(target) > _LONGEST:
             target, path, query = _cut(target), _cut(path), _cut(query)

@@ -14,7 +14,7 @@ Host names are compared without case, port and final dot.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 __all__ = ["HostMap", "HostRule", "host_name"]
@@ -47,6 +47,7 @@ class HostMap(Generic[_T]):
             for name in rule.names or ("",):
                 ranked.append((_rank(name, rule.priority, index), name.lower().rstrip("."), rule.value))
         ranked.sort(key=lambda entry: entry[0])
+        self._ranked = [(name, value) for _, name, value in ranked]
         self._exact: dict[str, tuple[int, _T]] = {}
         self._others: list[tuple[int, re.Pattern[str] | None, _T]] = []
         for place, (_, name, value) in enumerate(ranked):
@@ -72,6 +73,22 @@ class HostMap(Generic[_T]):
             if pattern is None or (known and pattern.fullmatch(name)):
                 return other
         return value
+
+
+    def tried(self, host: str) -> Iterator[tuple[str, _T, bool]]:
+        """Name, value and whether it matches, in the order in which names are tried, up to the first that does.
+
+        For explanations: the last value is the one that `find` gives.
+        """
+        name = host_name(host)
+        known = len(name) <= _LONGEST
+        patterns = {place: pattern for place, pattern, _ in self._others}
+        for place, (tried, value) in enumerate(self._ranked):
+            pattern = patterns.get(place)
+            matches = not tried or (known and bool(pattern.fullmatch(name) if pattern else tried.strip("[]") == name))
+            yield tried, value, matches
+            if matches:
+                return
 
 
 def host_name(host: str) -> str:

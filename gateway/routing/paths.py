@@ -9,7 +9,7 @@ ignored.  This form is for comparing only; what is sent to the backend is what t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -80,8 +80,18 @@ class PathMap(Generic[_T]):
             text = re.escape(folded(sent))
             alternatives.append(f"({text})" if pattern.endswith("*") else f"({text}\\Z)")
             self._values.append(value)
+        self._alternatives = alternatives
         # One alternation instead of a loop: the regex engine takes the first alternative that fits, as we must.
         self._match = re.compile("|".join(alternatives)).match if alternatives else None
+
+    def tried(self, target: str) -> Iterator[tuple[_T, bool]]:
+        """Value and whether its pattern matches, in the order listed, up to the first that does. For explanations."""
+        path = folded(target.partition("?")[0])
+        for alternative, value in zip(self._alternatives, self._values, strict=True):
+            matches = re.match(alternative, path) is not None
+            yield value, matches
+            if matches:
+                return
 
     def find(self, target: str) -> _T:
         """The value for a request target (the query is left aside). HOT."""

@@ -13,6 +13,8 @@ from gateway.routing.bindings import Binding, bindings
 from gateway.routing.hosts import HostMap, HostRule
 from gateway.routing.paths import PathMap, literal
 from gateway.routing.redirects import Redirection
+from gateway.routing.rewrites import Rewriter
+from gateway.routing.rewriting import Rewrites
 from gateway.routing.targets import is_verbatim
 from gateway.values import Reply, RequestHead, Route
 
@@ -105,12 +107,13 @@ class _Builder:
         self._maps = _by_name(model.path_maps)
         self._redirects = _by_name(model.redirects)
         self._listeners = _by_name(model.listeners)
+        self._rewriters = {item.name: Rewriter(item) for item in model.rewrites}
 
     def rule(self, rule: Rule) -> Decision:
         """What a rule does with the requests of its listener."""
         if rule.path_map is not None:
             return self._path_map(rule)
-        return self._target(rule, self._chain(rule), rule.pool, rule.settings, rule.redirect)
+        return self._target(rule, self._chain(rule), rule.pool, rule.settings, rule.redirect, rewrite=rule.rewrite)
 
     def _chain(self, rule: Rule, *path: str) -> tuple[IMiddleware, ...]:
         """What requests of ``rule`` pass through, outermost first; ``path`` is the place of a path rule."""
@@ -121,24 +124,27 @@ class _Builder:
 
     def _path_map(self, rule: Rule) -> Decision:
         path_map = self._maps[rule.path_map or ""]
+
+        def decide(head: RequestHead) -> Route | Reply:
+            decision = find(head.target)
+            if isinstance(decision, Route):
+                return decision
+            return decision(head)
+
         default = self._target(
-            rule, self._chain(rule), path_map.default_pool, path_map.default_settings, path_map.default_redirect
-        )
+            rule, self._chain(rule), path_map.default_pool, path_map.default_settings, path_map.default_redirect,
+            rewrite=path_map.default_rewrite, again=decide,
+        )  # fmt: skip
         found: list[tuple[str, Decision]] = []
         for number, path_rule in enumerate(path_map.path_rules):
             chain = self._chain(rule, "path", path_map.name, str(number))
             pool, settings, redirect = path_rule.pool, path_rule.settings, path_rule.redirect
             for pattern in path_rule.paths:
-                target = self._target(rule, chain, pool, settings, redirect, path_rule.name, literal(pattern))
+                target = self._target(
+                    rule, chain, pool, settings, redirect, path_rule.name, literal(pattern), path_rule.rewrite, decide
+                )
                 found.append((pattern, target))
-        paths = PathMap(found, default).find
-
-        def decide(head: RequestHead) -> Route | Reply:
-            decision = paths(head.target)
-            if isinstance(decision, Route):
-                return decision
-            return decision(head)
-
+        find = PathMap(found, default).find
         return decide
 
     def _target(
@@ -150,11 +156,15 @@ class _Builder:
         redirect: str | None,
         name: str = "",
         matched: str = "",
+        rewrite: str | None = None,
+        again: Callable[[RequestHead], Route | Reply] | None = None,
     ) -> Decision:
         if redirect is not None:
             wanted = self._redirects[redirect]
             listener = self._listeners[wanted.target_listener] if wanted.target_listener else None
             return Redirection(wanted, listener, chain)
+        if rewrite is not None:
+            chain = (*chain, Rewrites(self._rewriters[rewrite], again))
         found = self._pools[pool or "", settings or ""]
         chain = (*chain, *found.middleware)
         return Route(rule.listener, rule.name, found, found.settings, name, matched, is_verbatim(found.settings), chain)

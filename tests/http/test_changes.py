@@ -52,6 +52,16 @@ class CheckedTests(SynchronousTestCase):
         other = checked_response(one, with_fields(one, set=[("Content-Length", "1"), ("Date", "now")])._replace(body=1))
         self.assertIn(b"Content-Length: 5\r\n", response_bytes(other, "1.1", other.body, False))
 
+    def test_what_is_set_stays(self) -> None:
+        """A peer cannot have a field dropped that a plugin sets by calling it hop-by-hop."""
+        before = parse_request(POST)
+        for value, nominated in (("2", before.nominated), ("1", ())):
+            after = with_fields(before, set=[("X-Hop", value)])._replace(nominated=nominated)
+            sent = request_bytes(checked_request(before, after), "/a", "h", "", CHUNKED)
+            self.assertIn(b"X-Hop: %s\r\n" % value.encode(), sent)
+        other = with_fields(before, set=[("X-Other", "1")])
+        self.assertNotIn(b"X-Hop", request_bytes(checked_request(before, other), "/a", "h", "", CHUNKED))
+
     def test_what_cannot_be_forwarded(self) -> None:
         before = parse_request(POST)
         changes: list[dict[str, Any]] = [

@@ -144,6 +144,13 @@ class ContentTests(_LogCase):
         line = self.line(outcome(head=head("/a")), self.make(redact_query=True))
         self.assertEqual((line["originalRequestUriWithArgs"], line["requestQuery"]), ("/a", ""))
 
+    def test_rewritten(self) -> None:
+        """The request as the client sent it, and what was asked of the backend."""
+        rewritten = outcome(head=head("/a?token=s3cret"), target="/b?c=d")
+        for redact, expected in ((False, ("/a?token=s3cret", "/b", "c=d")), (True, ("/a?-", "/b", "-"))):
+            line = self.line(rewritten, self.make(redact_query=redact))
+            self.assertEqual((line["originalRequestUriWithArgs"], line["requestUri"], line["requestQuery"]), expected)
+
     def test_long_values_are_cut(self) -> None:
         line = self.line(outcome(head=head("/" + "a" * 9000 + "?" + "b" * 9000, User_Agent="\xff" * 30000)))
         for name in ("originalRequestUriWithArgs", "requestUri", "requestQuery", "userAgent"):

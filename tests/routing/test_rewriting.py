@@ -1,0 +1,101 @@
+"""`gateway.routing.rewriting`: rewrite sets as middleware."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from gateway.config.model import BackendSettings, RewriteSet
+from gateway.errors import RewriteFailed
+from gateway.interfaces import IMiddleware
+from gateway.routing.rewrites import Rewriter
+from gateway.routing.rewriting import MOST_ROUNDS, Rewrites, forwarded_for
+from gateway.testing import FakePool, request_head, response_head
+from gateway.values import Context, Outcome, Reply, RequestHead, Route
+
+POOL = FakePool("pool", BackendSettings(name="s"))
+ADDED = "X-Forwarded-For: 10.0.0.1, 192.0.2.7:1\r\nX-Original-URL: /\r\n"
+
+
+def rewriter(name: str, path: str, reroute: bool = False) -> Rewriter:
+    rule = {
+        "name": "r",
+        "url": {"path": path, "reroute": reroute},
+        "response_headers": [{"name": "X-Set", "value": name}],
+    }
+    return Rewriter(RewriteSet.model_validate({"name": name, "rules": [rule]}))
+
+
+def route(*middleware: Rewrites) -> Route:
+    return Route("web", "rule", POOL, POOL.settings, middleware=middleware)
+
+
+class RewritesTests(SynchronousTestCase):
+    """`Rewrites`."""
+
+    def setUp(self) -> None:
+        self.outcome = Outcome()
+        self.context = Context(self.outcome, route(), lambda: 0.0, added=ADDED)
+
+    def test_interface(self) -> None:
+        verifyObject(IMiddleware, Rewrites(rewriter("a", "/x")))
+
+    def test_forwarded_for(self) -> None:
+        self.assertEqual(forwarded_for(ADDED), "10.0.0.1, 192.0.2.7:1")
+        self.assertEqual(forwarded_for(""), "")
+
+    def test_response_of_a_backend_only(self) -> None:
+        middleware = Rewrites(rewriter("a", "/x"))
+        middleware.request(request_head("/"), self.context)
+        self.assertIsNone(middleware.response(response_head(502), self.context))
+        self.outcome.upstream_status = 502
+        changed = middleware.response(response_head(502), self.context)
+        assert changed is not None
+        self.assertEqual(changed.index["x-set"], "a")
+        self.assertIsNone(middleware.body(changed, self.context))
+
+    def test_response_without_request(self) -> None:
+        """Somebody further out answered."""
+        self.outcome.upstream_status = 200
+        self.assertIsNone(Rewrites(rewriter("a", "/x")).response(response_head(200), self.context))
+
+    def test_again(self) -> None:
+        """The set of the new place takes over, also for the response; its middleware does nothing a second time."""
+        inner = Rewrites(rewriter("inner", "/y"))
+        there = route(inner)
+        outer = Rewrites(rewriter("outer", "/x", True), lambda head: there)
+        head = outer.request(request_head("/"), self.context)
+        assert isinstance(head, RequestHead)
+        self.assertEqual(head.target, "/y")
+        self.assertIs(self.context.route, there)
+        self.assertIsNone(inner.request(head, self.context))
+        self.outcome.upstream_status = 200
+        self.assertIsNone(inner.response(response_head(200), self.context))
+        changed = outer.response(response_head(200), self.context)
+        assert changed is not None
+        self.assertEqual(changed.index["x-set"], "inner")
+
+    def test_again_to_a_place_without(self) -> None:
+        there = route()
+        outer = Rewrites(rewriter("outer", "/x", True), lambda head: there)
+        outer.request(request_head("/"), self.context)
+        self.assertIs(self.context.route, there)
+        self.outcome.upstream_status = 200
+        self.assertIsNone(outer.response(response_head(200), self.context))
+
+    def test_again_to_a_redirect(self) -> None:
+        reply = Reply(301)
+        outer = Rewrites(rewriter("outer", "/x", True), lambda head: reply)
+        self.assertIs(outer.request(request_head("/"), self.context), reply)
+
+    def test_circles(self) -> None:
+        asked: list[str] = []
+
+        def again(head: RequestHead) -> Route:
+            asked.append(head.target)
+            return there
+
+        outer = Rewrites(rewriter("outer", "/x{var_uri_path}", True), again)
+        there = route(outer)
+        self.assertRaises(RewriteFailed, outer.request, request_head("/"), self.context)
+        self.assertEqual((len(asked), asked[2]), (MOST_ROUNDS, "/x/x/x/"))
