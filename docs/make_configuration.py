@@ -52,6 +52,21 @@ EXAMPLES = {
         "          - name: Set-Cookie\n            value: '{capt_header_value_matcher_1}; Secure'\n"
         "            matcher: {pattern: '^(session=.*)'}"
     ),
+    "routing_maps": (
+        "routingMaps:\n  - name: by-kind\n    defaultPool: chat\n    rules:\n"
+        "      - {priority: 10, conditionSet: beta-testers, pool: chat}"
+    ),
+    "condition_sets": (
+        "conditionSets:\n  - name: beta-testers\n    conditions:\n"
+        "      - {type: Header, name: X-Beta, values: [yes, 'true']}\n"
+        "      - {type: QueryString, name: version, matcher: {pattern: '^2[.]'}}\n"
+        "      - {type: Path, values: [/api/*]}\n"
+        "      - {type: ClientIP, values: [10.0.0.0/8, '::1']}\n"
+        "      - {type: Method, values: [GET, HEAD]}"
+    ),
+    "distributions": (
+        "distributions:\n  - {name: canary, algorithm: RoundRobin, targets: [{pool: chat, weight: 100}]}"
+    ),
     "error_pages": "errorPages:\n  - {status: 502, file: sorry.html}",
     "certificates": "certificates:\n  - {name: site, certificateFile: site.pem, keyFile: site.key}",
     "trusted_roots": "trustedRoots:\n  - {name: internal, file: internal.pem}",
@@ -89,6 +104,9 @@ MEANINGS = {
     "default_pool": "Name of the pool where no path rule matches.",
     "default_settings": "Name of its settings.",
     "default_redirect": "Name of a redirect, instead of a pool.",
+    "distribution": "Name of a distribution, instead of a pool.",
+    "default_distribution": "Name of a distribution, instead of a pool.",
+    "routing_map": "Name of a routing map, instead of a pool.",
     "rewrite": "Name of a rewrite set.",
     "default_rewrite": "Name of the rewrite set where no path rule matches.",
     "paths": "Patterns, tried in the order listed: `/exact`, or `/prefix*`.",

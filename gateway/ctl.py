@@ -1,9 +1,9 @@
 """``gatewayctl``: looks at configurations without starting anything.
 
 ``gatewayctl check FILE`` reads a configuration as ``twistd gateway --config FILE`` would and says everything that is
-wrong with it; with ``--strict`` warnings are errors.  ``gatewayctl convert FILE`` prints the same configuration in the
-compact spelling; what is wrong, and warnings, go to standard error.  Exit status 0: it would start; 1: it would not;
-2: the command line is wrong.
+wrong with it; with ``--strict`` warnings are errors.  ``gatewayctl explain METHOD URL FILE`` says where a request would
+go and why.  ``gatewayctl convert FILE`` prints the same configuration in the compact spelling; what is wrong, and
+warnings, go to standard error.  Exit status 0: it would start; 1: it would not; 2: the command line is wrong.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
+from gateway.explaining import CannotAsk, as_document, as_text, ask
 from gateway.preflight import checks
 
 __all__ = ["main", "summary"]
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
     if options.command == "check" and options.strict and warnings:
         errors += tuple(problem._replace(severity="error") for problem in warnings)
         gateway, warnings = None, []
+    if options.command == "explain":
+        return _explain(options, gateway, errors, source, out, err)
     if options.command == "convert":
         if errors or warnings:
             err.write(_report(source, None, errors, warnings))
@@ -52,6 +55,25 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
     else:
         out.write(_report(source, gateway, errors, warnings))
     return 1 if errors else 0
+
+
+def _explain(
+    options: Any, gateway: Gateway | None, errors: Sequence[Problem], source: str, out: TextIO, err: TextIO
+) -> int:
+    if gateway is None:
+        err.write(_report(source, None, errors, ()))
+        return 1
+    try:
+        asked = ask(gateway, options.method, options.url, options.header, options.client)
+    except CannotAsk as error:
+        err.write(f"gatewayctl explain: {error}\n")
+        return 1
+    if options.format == "json":
+        json.dump(as_document(asked), out, indent=2, ensure_ascii=False)
+        out.write("\n")
+    else:
+        out.write("\n".join(as_text(asked)) + "\n")
+    return 0
 
 
 def _opened(given: TextIO | None, usual: TextIO) -> TextIO:
@@ -69,7 +91,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="say what is wrong with a configuration and what it would run")
     convert = commands.add_parser("convert", help="print a configuration in the compact spelling, secrets included")
-    for command in (check, convert):
+    explain = commands.add_parser("explain", help="say where a request would go, and why")
+    explain.add_argument("method", metavar="METHOD", help="GET, say")
+    explain.add_argument("url", metavar="URL", help="http, https, ws or wss, with host and port of a listener")
+    explain.add_argument(
+        "-H", "--header", action="append", default=[], metavar="FIELD", help="'Name: value', any number of times"
+    )
+    explain.add_argument(
+        "--from", dest="client", default="127.0.0.1", metavar="ADDRESS", help="the client's address (127.0.0.1)"
+    )
+    for command in (check, convert, explain):
         command.add_argument(
             "file", metavar="FILE", help="ARM template, exported resource, its properties, or compact YAML"
         )
@@ -78,7 +109,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 f"--{option.name}", dest=option.keyword, metavar=option.metavar, help=option.help, **extra
             )
-    check.add_argument("--format", choices=("text", "json"), default="text", help="for people or for machines")
+    for command in (check, explain):
+        command.add_argument("--format", choices=("text", "json"), default="text", help="for people or for machines")
     check.add_argument("--strict", action="store_true", help="take warnings for errors")
     return parser
 

@@ -235,7 +235,7 @@ class Exchange:
             self._head, self._added = found, passage.added(context.added)
             if context.route is not self._route:
                 self._route = outcome.route = context.route
-            if reply is not None:
+            if self._route is None and reply is not None:
                 self._answer(reply)
             else:
                 self._attempt()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.config.draft import Draft, Location
 from gateway.config.model import BackendSettings, Certificate, Gateway, Pool, Probe, TrustedRoot
 from gateway.config.problems import validate
+from gateway.config.targets import pool_pairs
 from gateway.config.tree import Place
 from gateway.errors import Problem
 
@@ -23,7 +24,7 @@ def add_missing(gateway: Gateway, overrides: Overrides) -> Gateway:
     """The gateway with an empty object for each name that it uses, has not, and the overrides say something about."""
     given = overrides.file
     files = [name for name, item in given.certificates.items() if item.certificate_file or item.pfx_file]
-    targets = list(_targets(gateway))
+    targets = list(pool_pairs(gateway))
     served = [name for listener in gateway.listeners for name in listener.certificates]
     roots = [name for item in gateway.settings for name in item.trusted_root_certificates]
     settings = (*gateway.settings, *_made(BackendSettings, gateway.settings, (t[1] for t in targets), given.settings))
@@ -36,16 +37,6 @@ def add_missing(gateway: Gateway, overrides: Overrides) -> Gateway:
             "trusted_roots": (*gateway.trusted_roots, *_made(TrustedRoot, gateway.trusted_roots, roots, files)),
         }
     )
-
-
-def _targets(gateway: Gateway) -> Iterator[tuple[str | None, str | None]]:
-    """Pool and settings of everything that leads to one."""
-    for rule in gateway.rules:
-        yield rule.pool, rule.settings
-    for path_map in gateway.path_maps:
-        yield path_map.default_pool, path_map.default_settings
-        for path_rule in path_map.path_rules:
-            yield path_rule.pool, path_rule.settings
 
 
 def _made(

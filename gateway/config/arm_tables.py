@@ -2,7 +2,8 @@
 
 Keys are lower case.  `Field.kind` says how a value is read: ``value`` as it is, ``text`` with empty text meaning
 absent, ``ref`` and ``refs`` as names of objects in another collection, ``object`` and ``objects`` with a table of
-`OBJECTS`, ``inline`` the same as if its members were those of the object around it.  What is in no table is unknown.
+`OBJECTS`, ``inline`` the same as if its members were those of the object around it, ``children`` as named objects with
+a table of `COLLECTIONS`.  What is in no table is unknown.
 """
 
 from __future__ import annotations
@@ -64,6 +65,16 @@ OBJECTS = {
     },
     "errorpage": {"statuscode": Field("status", "status"), "customerrorpageurl": Field("url", "text")},
     "matcher": _MATCHER,
+    "routingcondition": {
+        "conditiontype": Field("type"),
+        "propertyname": Field("name", "text"),
+        "propertyvalues": Field("values"),
+        "propertyvaluematcher": Field("matcher", "object", "matcher"),
+    },
+    "distributiontarget": {
+        "weightperserver": Field("weight"),
+        "backendaddresspool": Field("pool", "ref", "backendaddresspools"),
+    },
     "condition": {"variable": Field("variable"), **_MATCHER},
     "header": _HEADERS,
     "url": {
@@ -132,6 +143,13 @@ _TARGETS = {
     "redirectconfiguration": Field("redirect", "ref", "redirectconfigurations"),
     "rewriteruleset": Field("rewrite", "ref", "rewriterulesets"),
 }
+_DEFAULTS = {
+    "defaultbackendaddresspool": Field("default_pool", "ref", "backendaddresspools"),
+    "defaultbackendhttpsettings": Field("default_settings", "ref", "backendhttpsettingscollection"),
+    "defaultredirectconfiguration": Field("default_redirect", "ref", "redirectconfigurations"),
+    "defaultrewriteruleset": Field("default_rewrite", "ref", "rewriterulesets"),
+}
+_DISTRIBUTION = {"loaddistributionpolicy": Field("distribution", "ref", "loaddistributionpolicies")}
 
 COLLECTIONS = {
     "sslcertificates": Collection("certificates", _CERTIFICATE),
@@ -183,15 +201,34 @@ COLLECTIONS = {
         },
     ),
     "rewriterulesets": Collection("rewrites", {"rewriterules": Field("rules", "objects", "rewriterule")}),
-    "pathrules": Collection("path_rules", {"paths": Field("paths"), **_TARGETS}),
+    "advancedroutingconditionsets": Collection(
+        "condition_sets", {"routingconditions": Field("conditions", "objects", "routingcondition")}
+    ),
+    "loaddistributionpolicies": Collection(
+        "distributions",
+        {
+            "loaddistributionalgorithm": Field("algorithm", "text"),
+            "loaddistributiontargets": Field("targets", "objects", "distributiontarget"),
+        },
+    ),
+    "advancedroutingrules": Collection(
+        "rules",
+        {
+            "priority": Field("priority"),
+            "advancedroutingconditionset": Field("condition_set", "ref", "advancedroutingconditionsets"),
+            **_TARGETS,
+        },
+    ),
+    "advancedroutingmaps": Collection(
+        "routing_maps", {**_DEFAULTS, "advancedroutingrules": Field("rules", "children", "advancedroutingrules")}
+    ),
+    "pathrules": Collection("path_rules", {"paths": Field("paths"), **_TARGETS, **_DISTRIBUTION}),
     "urlpathmaps": Collection(
         "path_maps",
         {
-            "defaultbackendaddresspool": Field("default_pool", "ref", "backendaddresspools"),
-            "defaultbackendhttpsettings": Field("default_settings", "ref", "backendhttpsettingscollection"),
-            "defaultredirectconfiguration": Field("default_redirect", "ref", "redirectconfigurations"),
-            "defaultrewriteruleset": Field("default_rewrite", "ref", "rewriterulesets"),
-            "pathrules": Field("path_rules", "pathrules"),
+            **_DEFAULTS,
+            "defaultloaddistributionpolicy": Field("default_distribution", "ref", "loaddistributionpolicies"),
+            "pathrules": Field("path_rules", "children", "pathrules"),
         },
     ),
     "requestroutingrules": Collection(
@@ -200,7 +237,9 @@ COLLECTIONS = {
             "httplistener": Field("listener", "ref", "httplisteners"),
             "priority": Field("priority"),
             "urlpathmap": Field("path_map", "ref", "urlpathmaps"),
+            "advancedroutingmap": Field("routing_map", "ref", "advancedroutingmaps"),
             **_TARGETS,
+            **_DISTRIBUTION,
         },
     ),
 }
@@ -228,6 +267,8 @@ SPELLING = {
         "minProtocolVersion cipherSuites disabledSslProtocols verifyClientAuthMode verifyClientCertIssuerDN "
         "verifyClientRevocation clientAuthConfiguration statusCode customErrorPageUrl "
         "ignoreCase headerName headerValue headerValueMatcher modifiedPath modifiedQueryString rewriteRules "
+        "advancedRoutingRules advancedRoutingConditionSet routingConditions conditionType propertyName "
+        "propertyValues propertyValueMatcher loadDistributionAlgorithm loadDistributionTargets weightPerServer "
         "ruleSequence actionSet requestHeaderConfigurations responseHeaderConfigurations urlConfiguration"
     ).split()
 }
@@ -246,9 +287,6 @@ _LEAVES = "backends are verified against trusted roots, not against a list of le
 _WAF = "requests are not inspected by a web application firewall"
 NOT_HONOURED = {
     "firewallpolicy": _WAF,
-    "loaddistributionpolicy": "the pool's own selector is used",
-    "defaultloaddistributionpolicy": "the pool's own selector is used",
-    "advancedroutingmap": "conditions on headers, queries and methods are not evaluated",
     "authenticationcertificates": _LEAVES,
     "entrajwtvalidationconfig": "tokens are not validated",
     "authconfigs": "tokens are not validated",
@@ -268,15 +306,12 @@ TOP_NOT_HONOURED = {
     "firewallpolicy": _WAF,
     "forcefirewallpolicyassociation": _WAF,
     "authenticationcertificates": _LEAVES,
-    "loaddistributionpolicies": "the pool's own selector is used",
     "enablehttp2": "clients are served HTTP/1.1",
     "enablefips": "the FIPS mode of OpenSSL is the machine's",
     "listeners": "listeners for plain TCP and TLS are not opened",
     "routingrules": "rules for plain TCP and TLS are not served",
     "backendsettingscollection": "settings for plain TCP and TLS are not used",
     "privatelinkconfigurations": "there is no private link here",
-    "advancedroutingmaps": "conditions on headers, queries and methods are not evaluated",
-    "advancedroutingconditionsets": "conditions on headers, queries and methods are not evaluated",
     "entrajwtvalidationconfigs": "tokens are not validated",
     "reservedcapacity": "capacity and size are those of this machine",
     "identity": "Key Vault is not asked for certificates",

@@ -25,10 +25,12 @@ from gateway.config.model import (
     PathMap,
     PathRule,
     Redirect,
+    RoutingMap,
     Rule,
     TrustedRoot,
 )
 from gateway.config.rewrite_checks import rewrite_findings
+from gateway.config.routing_checks import routing_findings
 from gateway.config.tree import Place, nearest
 from gateway.errors import Problem
 
@@ -68,6 +70,9 @@ class _Checker:
                 "path_maps",
                 "redirects",
                 "rewrites",
+                "routing_maps",
+                "condition_sets",
+                "distributions",
                 "certificates",
                 "trusted_roots",
                 "ssl_profiles",
@@ -87,6 +92,11 @@ class _Checker:
         self._rules()
         for index, path_map in enumerate(self._gateway.path_maps):
             self._path_map(("path_maps", index), path_map)
+        for index, routing_map in enumerate(self._gateway.routing_maps):
+            self._routing_map(("routing_maps", index), routing_map)
+        for index, distribution in enumerate(self._gateway.distributions):
+            for number, target in enumerate(distribution.targets):
+                self._refer(("distributions", index, "targets", number, "pool"), "pools", target.pool)
         self._redirects()
         self._settings()
         self._probes()
@@ -96,7 +106,7 @@ class _Checker:
         self._certificates()
         for location, message, severity in tls_findings(self._gateway, self._refer):
             self._found.append(Finding(location, message, severity))
-        for find in (rewrite_findings, error_page_findings):
+        for find in (rewrite_findings, routing_findings, error_page_findings):
             self._found.extend(find(self._gateway))
         self._limits()
         self._unused()
@@ -165,7 +175,9 @@ class _Checker:
                         "priorities are unique",
                     )
                 priorities.setdefault(rule.priority, rule)
-            self._target(at, rule, f"rule {rule.name!r}", rule.pool, rule.settings, rule.redirect, rule.path_map)
+            self._refer((*at, "path_map"), "path_maps", rule.path_map)
+            self._refer((*at, "routing_map"), "routing_maps", rule.routing_map)
+            self._target(at, rule, f"rule {rule.name!r}", rule.pool, rule.settings, rule.redirect)
             self._refer((*at, "rewrite"), "rewrites", rule.rewrite)
 
     def _target(
@@ -176,28 +188,31 @@ class _Checker:
         pool: str | None,
         settings: str | None,
         redirect: str | None,
-        path_map: str | None = None,
         prefix: str = "",
     ) -> None:
         """A rule, path rule or default leads to exactly one thing."""
         self._refer((*at, prefix + "pool"), "pools", pool)
         self._refer((*at, prefix + "settings"), "settings", settings)
         self._refer((*at, prefix + "redirect"), "redirects", redirect)
-        self._refer((*at, "path_map"), "path_maps", path_map)
-        given = [
-            word
-            for word, value in (("pool", pool), ("redirect", redirect), ("path map", path_map))
-            if value is not None
-        ]
+        distribution = getattr(owner, f"{prefix}distribution", None)
+        self._refer((*at, f"{prefix}distribution"), "distributions", distribution)
+        ways = (
+            ("pool", pool),
+            ("distribution", distribution),
+            ("redirect", redirect),
+            ("path map", getattr(owner, "path_map", None)),
+            ("routing map", getattr(owner, "routing_map", None)),
+        )
+        given = [word for word, value in ways if value is not None]
         if len(given) > 1:
             self._error(at, f"{title} has a {' and a '.join(given)}; it leads to one of them only")
         elif not given:
             extra = " or a path map" if isinstance(owner, Rule) else ""
             what = "default pool, or a default redirect" if prefix else f"pool, a redirect{extra}"
             self._error(at, f"{title} leads nowhere; give it a {what}")
-        elif pool is not None and settings is None:
+        elif (pool or distribution) is not None and settings is None:
             self._error(
-                at, f"{title} has a pool but no settings; give it {'defaultSettings' if prefix else 'settings'}"
+                at, f"{title} has a {given[0]} but no settings; give it {'defaultSettings' if prefix else 'settings'}"
             )
 
     def _path_map(self, at: tuple[str | int, ...], path_map: PathMap) -> None:
@@ -208,7 +223,6 @@ class _Checker:
             path_map.default_pool,
             path_map.default_settings,
             path_map.default_redirect,
-            None,
             "default_",
         )
         self._refer((*at, "default_rewrite"), "rewrites", path_map.default_rewrite)
@@ -222,6 +236,18 @@ class _Checker:
             self._target(here, rule, f"path rule {rule.name!r}", rule.pool, rule.settings, rule.redirect)
             self._refer((*here, "rewrite"), "rewrites", rule.rewrite)
             self._paths(here, rule, seen)
+
+    def _routing_map(self, at: tuple[str | int, ...], routing_map: RoutingMap) -> None:
+        name, pool, settings = routing_map.name, routing_map.default_pool, routing_map.default_settings
+        self._target(
+            at, routing_map, f"routing map {name!r}", pool, settings, routing_map.default_redirect, "default_"
+        )
+        self._refer((*at, "default_rewrite"), "rewrites", routing_map.default_rewrite)
+        for index, rule in enumerate(routing_map.rules):
+            here = (*at, "rules", index)
+            self._refer((*here, "condition_set"), "condition_sets", rule.condition_set)
+            self._target(here, rule, f"routing rule {rule.name!r}", rule.pool, rule.settings, rule.redirect)
+            self._refer((*here, "rewrite"), "rewrites", rule.rewrite)
 
     def _paths(self, at: tuple[str | int, ...], rule: PathRule, seen: list[tuple[str, str]]) -> None:
         if not rule.paths:
@@ -397,9 +423,7 @@ class _Checker:
                 self._warn(
                     ("listeners", index), f"listener {listener.name!r} has no rule; every request to it gets 404"
                 )
-        path_maps = {rule.path_map for rule in self._gateway.rules}
-        self._used |= {("path_maps", name) for name in path_maps if name}
-        for kind in ("pools", "path_maps", "probes", "redirects", "rewrites", "settings"):
+        for kind in _MAY_BE_UNUSED:
             for index, item in enumerate(getattr(self._gateway, kind)):
                 if (kind, item.name) not in self._used:
                     self._warn((kind, index), f"{_ONE[kind]} {item.name!r} is not used by anything")
@@ -410,6 +434,10 @@ class _Checker:
             self._error((), f"there are no {lacking}, so nothing would be served; say '{lacking}: []' if that is meant")
 
 
+_MAY_BE_UNUSED = (
+    "pools", "path_maps", "routing_maps", "condition_sets", "distributions", "probes", "redirects", "rewrites",
+    "settings",
+)  # fmt: skip
 _ONE = {
     "listeners": "listener",
     "pools": "pool",
@@ -418,6 +446,9 @@ _ONE = {
     "path_maps": "path map",
     "redirects": "redirect",
     "rewrites": "rewrite set",
+    "routing_maps": "routing map",
+    "condition_sets": "condition set",
+    "distributions": "distribution",
     "certificates": "certificate",
     "trusted_roots": "trusted root",
     "ssl_profiles": "profile",

@@ -180,6 +180,7 @@ class CompactReader:
             ("rules", "rule"),
             ("path_maps", "pathMap"),
             ("rewrites", "rewrite"),
+            ("routing_maps", "routingMap"),
             ("settings", ""),
         ):
             objects = draft.get(key) or ()
@@ -189,7 +190,8 @@ class CompactReader:
                     if item.get("name") is None and (stem or len(objects) == 1):
                         name = f"{stem}{index + 1}" if stem else _DEFAULT
                         item["name"] = name if name.casefold() not in taken else f"{name}-{index + 1}"
-                    for inner, word in (("path_rules", "pathRule"), ("rules", "rewriteRule")):
+                    of_rules = "routingRule" if key == "routing_maps" else "rewriteRule"
+                    for inner, word in (("path_rules", "pathRule"), ("rules", of_rules)):
                         for number, rule in enumerate(item.get(inner) or ()):
                             if isinstance(rule, Draft) and rule.get("name") is None:
                                 rule["name"] = f"{word}{number + 1}"
@@ -203,6 +205,9 @@ class CompactReader:
             return
         known = {item.get("name"): item for item in listed if isinstance(item, Draft)}
         pools = {item.get("name"): self._scheme(item) for item in draft.get("pools") or () if isinstance(item, Draft)}
+        first_pool = {
+            item.get("name"): _first_pool(item) for item in draft.get("distributions") or () if isinstance(item, Draft)
+        }
         uses: list[tuple[Draft, str, str]] = []
         for rule in draft.get("rules") or ():
             if isinstance(rule, Draft):
@@ -213,10 +218,19 @@ class CompactReader:
                 uses += [
                     (rule, "pool", "settings") for rule in path_map.get("path_rules") or () if isinstance(rule, Draft)
                 ]
+        for routing_map in draft.get("routing_maps") or ():
+            if isinstance(routing_map, Draft):
+                uses.append((routing_map, "default_pool", "default_settings"))
+                uses += [
+                    (rule, "pool", "settings") for rule in routing_map.get("rules") or () if isinstance(rule, Draft)
+                ]
         for owner, pool_key, key in uses:
             if isinstance(owner.get(key), Draft):
                 self._inline(owner, key, listed, known)
             pool = owner.get(pool_key)
+            shared = owner.get(pool_key.replace("pool", "distribution"))
+            if isinstance(shared, str) and not isinstance(pool, str):
+                pool = first_pool.get(shared)
             if not isinstance(pool, str):
                 continue
             scheme = pools.get(pool, "")
@@ -280,3 +294,10 @@ class CompactReader:
                     f"protocol {settings['protocol']}"
                 )
             )
+
+
+def _first_pool(distribution: Any) -> Any:
+    """The pool whose scheme stands for all of a distribution."""
+    targets = distribution.get("targets") if isinstance(distribution, Draft) else None
+    first = targets[0] if isinstance(targets, list) and targets else None
+    return first.get("pool") if isinstance(first, Draft) else None

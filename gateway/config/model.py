@@ -17,7 +17,10 @@ __all__ = [
     "Certificate",
     "ClientAuthentication",
     "Condition",
+    "ConditionSet",
     "ConnectionDraining",
+    "Distribution",
+    "DistributionTarget",
     "ErrorPage",
     "Gateway",
     "HeaderAction",
@@ -33,6 +36,9 @@ __all__ = [
     "Redirect",
     "RewriteRule",
     "RewriteSet",
+    "RoutingCondition",
+    "RoutingMap",
+    "RoutingRule",
     "Rule",
     "SslPolicy",
     "SslProfile",
@@ -289,9 +295,60 @@ class RewriteSet(_Named):
     rules: tuple[RewriteRule, ...] = Field(default=(), description="In the order of their `sequence`.")
 
 
+class DistributionTarget(_Model):
+    """One of the pools of a distribution."""
+
+    pool: str
+    weight: int = Field(default=1, ge=1, le=100, description="Share of each healthy member of the pool.")
+
+
+class Distribution(_Named):
+    """Several pools that share requests; a rule, a path rule or a path map names it instead of a pool."""
+
+    algorithm: Literal["RoundRobin", "LeastConnections", "IpHash"] = Field(default="RoundRobin", description="By weight in turn; the least busy for its weight; or always the same for an address.")
+    targets: tuple[DistributionTarget, ...] = Field(default=(), description="The pools, with weights.")
+
+
+class RoutingCondition(_Model):
+    """What a request must be like."""
+
+    type: Literal["Header", "QueryString", "Path", "ClientIP", "Method"] = Field(description="What is looked at.")
+    name: str | None = Field(default=None, description="Of the field or the query parameter; only for those two types.")
+    values: tuple[str, ...] = Field(default=(), description="It is one of these: text, paths (`/prefix*`), addresses or networks, methods.")
+    matcher: Matcher | None = Field(default=None, description="Instead of `values`; not for `ClientIP` and `Method`.")
+
+
+class ConditionSet(_Named):
+    """Conditions that rules of routing maps name. All of them have to hold."""
+
+    conditions: tuple[RoutingCondition, ...] = Field(default=(), description="At least one.")
+
+
+class RoutingRule(_Named):
+    """A rule of a routing map."""
+
+    priority: int = Field(ge=1, le=20000, description="1 is tried first; unique in its map.")
+    condition_set: str = Field(description="Name of a condition set.")
+    pool: str | None = None
+    settings: str | None = None
+    redirect: str | None = None
+    rewrite: str | None = None
+
+
+class RoutingMap(_Named):
+    """Routes by conditions on the request: the first rule whose conditions hold, else the default."""
+
+    default_pool: str | None = None
+    default_settings: str | None = None
+    default_redirect: str | None = None
+    default_rewrite: str | None = None
+    rules: tuple[RoutingRule, ...] = Field(default=(), description="In the order of their `priority`.")
+
+
 class PathRule(_Named):
     paths: tuple[str, ...]
     pool: str | None = None
+    distribution: str | None = None
     settings: str | None = None
     redirect: str | None = None
     rewrite: str | None = None
@@ -301,6 +358,7 @@ class PathRule(_Named):
 
 class PathMap(_Named):
     default_pool: str | None = None
+    default_distribution: str | None = None
     default_settings: str | None = None
     default_redirect: str | None = None
     default_rewrite: str | None = None
@@ -313,8 +371,10 @@ class Rule(_Named):
     listener: str
     priority: int | None = Field(default=None, ge=1, le=20000, description="1 is tried first.")
     pool: str | None = None
+    distribution: str | None = None
     settings: str | None = None
     path_map: str | None = None
+    routing_map: str | None = None
     redirect: str | None = None
     rewrite: str | None = None
     router: Strategy | None = Field(default=None, description="Decides instead of `pool`, `pathMap` or `redirect`.")
@@ -352,6 +412,9 @@ class Gateway(_Model):
     path_maps: tuple[PathMap, ...] = ()
     redirects: tuple[Redirect, ...] = ()
     rewrites: tuple[RewriteSet, ...] = ()
+    routing_maps: tuple[RoutingMap, ...] = ()
+    condition_sets: tuple[ConditionSet, ...] = ()
+    distributions: tuple[Distribution, ...] = ()
     error_pages: tuple[ErrorPage, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     trusted_roots: tuple[TrustedRoot, ...] = ()

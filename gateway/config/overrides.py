@@ -26,6 +26,7 @@ from gateway.config.model import (
     Pool,
     TrustedRoot,
 )
+from gateway.config.targets import pool_pairs
 from gateway.config.tree import Map, Place, line_of, nearest, plain, show
 from gateway.errors import Problem
 
@@ -304,11 +305,7 @@ def _settings_ports(gateway: Gateway) -> dict[str, set[int]]:
     """For each pool the ports of all settings it is used with."""
     by_name: dict[str, BackendSettings] = {item.name: item for item in gateway.settings}
     ports: dict[str, set[int]] = {}
-    pairs = [(rule.pool, rule.settings) for rule in gateway.rules]
-    for path_map in gateway.path_maps:
-        pairs.append((path_map.default_pool, path_map.default_settings))
-        pairs += [(rule.pool, rule.settings) for rule in path_map.path_rules]
-    for pool, settings in pairs:
+    for pool, settings in pool_pairs(gateway):
         if pool and settings in by_name:
             ports.setdefault(pool, set()).add(by_name[settings].port)
     return ports

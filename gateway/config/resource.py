@@ -31,6 +31,9 @@ __all__ = ["ResourceReader", "is_placeholder", "reference_name"]
 
 _ADDRESSES = ("publicipaddress", "privateipaddress", "subnet")
 _PLACEHOLDER = 256
+_UNNAMED = {"pathrules": "pathRule", "advancedroutingrules": "routingRule"}
+"""What objects inside of others are called that have no name."""
+_ONE = {"pathrules": "path rule", "advancedroutingrules": "routing rule"}
 _TOP_SEEN = TOP_IGNORED | set(COLLECTIONS) | set(TOP_READ)
 _STRAY = "'\")]} \t\r\n"
 
@@ -72,7 +75,7 @@ class ResourceReader:
         self._settle(start, "it is called 'gateway'")
         objects = self._objects(draft, members)
         for key, collection in COLLECTIONS.items():
-            if key in objects and key != "pathrules":
+            if key in objects and key not in _UNNAMED:
                 made = [self._child(key, collection, item, title) for item, title in objects[key]]
                 draft.put(collection.target, [item for item in made if item is not None], members[key].place)
         for key, (field, otherwise) in TOP_READ.items():
@@ -140,6 +143,8 @@ class ResourceReader:
             start = len(self._cursor.problems)
             members = _without_other_targets(members)
             self._settle(start, "everything that the rule leads to is read")
+        if "loaddistributionpolicy" in collection.fields:
+            members = self._without_shared_pool(members, title)
         if key == "redirectconfigurations":
             draft["include_path"] = draft["include_query_string"] = False
         for member, cursor in members.items():
@@ -158,6 +163,14 @@ class ResourceReader:
         if key in ("sslcertificates", "trustedrootcertificates", "trustedclientcertificates"):
             _note_absence(draft)
         return draft
+
+    def _without_shared_pool(self, members: dict[str, Cursor], title: str) -> dict[str, Cursor]:
+        """Without the pool, where there is a distribution too: its pools are meant."""
+        pool, shared = members.get("backendaddresspool"), members.get("loaddistributionpolicy")
+        if pool is None or shared is None or pool.is_empty() or shared.is_empty():
+            return members
+        self._name_skipped("backendAddressPool", "the pools of its load distribution policy are used", title)
+        return {key: value for key, value in members.items() if value is not pool}
 
     def _put(
         self,
@@ -231,8 +244,8 @@ class ResourceReader:
             value = self._status(cursor)
         elif field.kind == "members":
             value = self._pool_members(cursor)
-        elif field.kind == "pathrules":
-            value = self._path_rules(cursor)
+        elif field.kind == "children":
+            value = self._children(cursor, field.collection)
         elif field.kind == "port":
             value = self._port(cursor)
         elif field.kind in ("host", "hosts"):
@@ -453,16 +466,17 @@ class ResourceReader:
         else:
             (given[0] if given else item).fail("found no address; give this member an 'fqdn' or an 'ipAddress'")
 
-    def _path_rules(self, cursor: Cursor) -> list[Draft]:
+    def _children(self, cursor: Cursor, key: str) -> list[Draft]:
+        """Named objects inside of another one: path rules, rules of a routing map."""
         result = []
         for index, item in enumerate(cursor.items()):
             start = len(item.problems)
             members = _merged(item)
-            if self._settle(start, "this path rule is left out"):
+            if self._settle(start, f"this {_ONE[key]} is left out"):
                 continue
             members[""] = item
             title = members["name"].name() if "name" in members else None
-            made = self._child("pathrules", COLLECTIONS["pathrules"], members, str(title or f"pathRule{index + 1}"))
+            made = self._child(key, COLLECTIONS[key], members, str(title or f"{_UNNAMED[key]}{index + 1}"))
             if made is not None:
                 result.append(made)
         return result
@@ -480,6 +494,12 @@ class ResourceReader:
             members[""].fail(f"listener {title!r} is for plain TCP or TLS; this gateway serves Http and Https")
 
 
+_MEANT: dict[str, set[str]] = {
+    "basic": {"backendaddresspool", "backendhttpsettings", "redirectconfiguration", "loaddistributionpolicy"},
+    "pathbasedrouting": {"urlpathmap"},
+    "advancedrouting": {"advancedroutingmap"},
+}
+"""Members that lead somewhere, by the type of the rule for which they do."""
 def _note_absence(draft: Draft) -> None:
     """Say why a certificate or trusted root is not there, if it is not."""
     unknown = sorted(draft.unknown & {"data", "password"})
@@ -536,12 +556,9 @@ def _without_other_targets(members: dict[str, Cursor]) -> dict[str, Cursor]:
     kind = members["ruletype"].value() if "ruletype" in members else None
     if not isinstance(kind, str):
         return members
-    if kind.casefold() == "pathbasedrouting":
-        dropped = {"backendaddresspool", "backendhttpsettings", "redirectconfiguration"}
-    elif kind.casefold() == "basic":
-        dropped = {"urlpathmap"}
-    else:
-        if kind.casefold() != "advancedrouting":
-            members["ruletype"].fail(f"found {show(kind)}, expected one of Basic, PathBasedRouting")
+    kept = _MEANT.get(kind.casefold())
+    if kept is None:
+        members["ruletype"].fail(f"found {show(kind)}, expected one of Basic, PathBasedRouting, AdvancedRouting")
         return members
+    dropped = set().union(*_MEANT.values()) - kept
     return {key: value for key, value in members.items() if key not in dropped}

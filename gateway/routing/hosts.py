@@ -75,6 +75,10 @@ class HostMap(Generic[_T]):
         return value
 
 
+    def values(self) -> list[_T]:
+        """All values, in the order in which their names are tried."""
+        return [value for _, value in self._ranked]
+
     def tried(self, host: str) -> Iterator[tuple[str, _T, bool]]:
         """Name, value and whether it matches, in the order in which names are tried, up to the first that does.
 

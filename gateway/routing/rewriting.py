@@ -28,13 +28,13 @@ _KEY = "gateway.rewrites"
 class Rewrites:
     """The rewrite set of one rule, path rule or default.
 
-    ``again``: finds the path rule for a changed request, where there is a path map.  What it leads to has its own
-    rewrite set, which takes over.
+    ``again``: finds where a changed request of a client's address goes, where there is a path map.  What it leads to
+    has its own rewrite set, which takes over.
     """
 
     traffic = frozenset(("http", "upgrade"))
 
-    def __init__(self, rewriter: Rewriter, again: Callable[[RequestHead], Route | Reply] | None = None) -> None:
+    def __init__(self, rewriter: Rewriter, again: Callable[[RequestHead, str], Route | Reply] | None = None) -> None:
         self.rewriter = rewriter
         self._again = again
 
@@ -56,7 +56,7 @@ class Rewrites:
             head, context.added, reroute = rewriter.request(view, head, context.added, note)
             if not reroute or self._again is None:
                 break
-            where = self._again(head)
+            where = self._again(head, context.address)
             if isinstance(where, Reply):
                 return where
             context.route = where
@@ -76,6 +76,11 @@ class Rewrites:
             return None
         view.response = head
         return rewriter.response(view, head)
+
+    def response_notes(self, context: Context) -> list[str]:
+        """What would become of a response, in words, after `run`."""
+        _, rewriter, _ = context.notes.get(_KEY, (None, None, None))
+        return rewriter.response_notes() if rewriter is not None else []
 
     def body(self, head: ResponseHead, context: Context) -> None:
         """See `IMiddleware.body`: bodies pass as they are."""

@@ -129,11 +129,11 @@ class ResourceTests(ConfigurationTestCase):
         document.update(
             sku={"name": "WAF_v2"}, enableHttp2=True, firewallPolicy={"id": "x"}, sslProfiles=[], somethingNew=1
         )
-        document["requestRoutingRules"][0]["properties"]["loadDistributionPolicy"] = {"id": "x"}
+        document["requestRoutingRules"][0]["properties"]["authConfigs"] = [{"id": "x"}]
         sentences = self.load(document).not_honoured
         self.assertIn("sku: capacity and size are those of this machine.", sentences)
         self.assertIn("enableHttp2: clients are served HTTP/1.1.", sentences)
-        self.assertIn("loadDistributionPolicy (rule): the pool's own selector is used.", sentences)
+        self.assertIn("authConfigs (rule): tokens are not validated.", sentences)
         self.assertIn("somethingNew: this member is not known here and has no effect.", sentences)
         self.assertFalse(any("sslProfiles" in sentence for sentence in sentences))
 

@@ -63,7 +63,7 @@ class RewritesTests(SynchronousTestCase):
         """The set of the new place takes over, also for the response; its middleware does nothing a second time."""
         inner = Rewrites(rewriter("inner", "/y"))
         there = route(inner)
-        outer = Rewrites(rewriter("outer", "/x", True), lambda head: there)
+        outer = Rewrites(rewriter("outer", "/x", True), lambda head, address: there)
         head = outer.request(request_head("/"), self.context)
         assert isinstance(head, RequestHead)
         self.assertEqual(head.target, "/y")
@@ -77,7 +77,7 @@ class RewritesTests(SynchronousTestCase):
 
     def test_again_to_a_place_without(self) -> None:
         there = route()
-        outer = Rewrites(rewriter("outer", "/x", True), lambda head: there)
+        outer = Rewrites(rewriter("outer", "/x", True), lambda head, address: there)
         outer.request(request_head("/"), self.context)
         self.assertIs(self.context.route, there)
         self.outcome.upstream_status = 200
@@ -85,13 +85,13 @@ class RewritesTests(SynchronousTestCase):
 
     def test_again_to_a_redirect(self) -> None:
         reply = Reply(301)
-        outer = Rewrites(rewriter("outer", "/x", True), lambda head: reply)
+        outer = Rewrites(rewriter("outer", "/x", True), lambda head, address: reply)
         self.assertIs(outer.request(request_head("/"), self.context), reply)
 
     def test_circles(self) -> None:
         asked: list[str] = []
 
-        def again(head: RequestHead) -> Route:
+        def again(head: RequestHead, address: str) -> Route:
             asked.append(head.target)
             return there
 

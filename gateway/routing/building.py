@@ -1,0 +1,162 @@
+"""Makes the decisions of a model: everything that can be decided beforehand is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from gateway.config.targets import distribution_pools, pairs_of_map, pairs_of_rule
+from gateway.routing.conditions import Conditions
+from gateway.routing.decisions import ByCondition, ByPath, ConditionRule, Decision, Shared
+from gateway.routing.distribution import Shares
+from gateway.routing.paths import literal
+from gateway.routing.redirects import Redirection
+from gateway.routing.rewrites import Rewriter
+from gateway.routing.rewriting import Rewrites
+from gateway.routing.targets import is_verbatim
+from gateway.values import Reply, RequestHead, Route
+
+if TYPE_CHECKING:
+    from gateway.assembly import Place
+    from gateway.config.model import Gateway, PathRule, RoutingMap, RoutingRule, Rule
+    from gateway.interfaces import IMiddleware, IPool
+
+__all__ = ["Builder", "needed_pools", "rule_of_listener"]
+
+_V = TypeVar("_V")
+
+
+class Builder:
+    """Makes the decisions of a model. Pools and middleware as for `gateway.routing.table.RoutingTable`."""
+
+    def __init__(
+        self,
+        model: Gateway,
+        pools: Mapping[tuple[str, str], IPool],
+        middleware: Mapping[Place, tuple[IMiddleware, ...]],
+    ) -> None:
+        self._pools = pools
+        self._middleware = middleware
+        self._path_maps = _by_name(model.path_maps)
+        self._routing_maps = _by_name(model.routing_maps)
+        self._distributions = _by_name(model.distributions)
+        self._redirects = _by_name(model.redirects)
+        self._listeners = _by_name(model.listeners)
+        self._rewriters = {item.name: Rewriter(item) for item in model.rewrites}
+        self._conditions = {item.name: Conditions(item) for item in model.condition_sets}
+
+    def rule(self, rule: Rule) -> Decision:
+        """What a rule does with the requests of its listener."""
+        if rule.path_map is not None:
+            return self._path_map(rule, rule.path_map)
+        if rule.routing_map is not None:
+            return self._routing_map(rule, self._routing_maps[rule.routing_map])
+        return self._target(rule, self._chain(rule), rule)
+
+    def _chain(self, rule: Rule, *path: str) -> tuple[IMiddleware, ...]:
+        """What requests of ``rule`` pass through, outermost first; ``path`` is the place of a path rule."""
+        places: list[Place] = [(), ("listener", rule.listener), ("rule", rule.name)]
+        if path:
+            places.append(path)
+        return tuple([each for place in places for each in self._middleware.get(place, ())])
+
+    def _path_map(self, rule: Rule, name: str) -> Decision:
+        path_map = self._path_maps[name]
+        made = ByPath(name)
+        default = _Default(
+            path_map.default_pool, path_map.default_distribution, path_map.default_settings,
+            path_map.default_redirect, path_map.default_rewrite,
+        )  # fmt: skip
+        rules: list[tuple[str, str, Decision]] = []
+        for number, path_rule in enumerate(path_map.path_rules):
+            chain = self._chain(rule, "path", path_map.name, str(number))
+            for pattern in path_rule.paths:
+                target = self._target(rule, chain, path_rule, path_rule.name, literal(pattern), made.resolve)
+                rules.append((path_rule.name, pattern, target))
+        made.fill(rules, self._target(rule, self._chain(rule), default, again=made.resolve))
+        return made
+
+    def _routing_map(self, rule: Rule, routing_map: RoutingMap) -> Decision:
+        chain = self._chain(rule)
+        default = _Default(
+            routing_map.default_pool, None, routing_map.default_settings,
+            routing_map.default_redirect, routing_map.default_rewrite,
+        )  # fmt: skip
+        rules = [
+            ConditionRule(each.name, self._conditions[each.condition_set], self._target(rule, chain, each, each.name))
+            for each in sorted(routing_map.rules, key=lambda each: each.priority)
+        ]
+        return ByCondition(routing_map.name, rules, self._target(rule, chain, default), chain)
+
+    def _target(
+        self,
+        rule: Rule,
+        chain: tuple[IMiddleware, ...],
+        target: Rule | PathRule | RoutingRule | _Default,
+        name: str = "",
+        matched: str = "",
+        again: Callable[[RequestHead, str], Route | Reply] | None = None,
+    ) -> Decision:
+        if target.redirect is not None:
+            wanted = self._redirects[target.redirect]
+            listener = self._listeners[wanted.target_listener] if wanted.target_listener else None
+            return Redirection(wanted, listener, chain)
+        # Before what belongs to the pool, so that a cookie which that sets in the response can be rewritten.
+        rewrites = () if target.rewrite is None else (Rewrites(self._rewriters[target.rewrite], again),)
+
+        def route(pool: str | None) -> Route:
+            found = self._pools[pool or "", target.settings or ""]
+            verbatim = is_verbatim(found.settings)
+            passed = (*chain, *rewrites, *found.middleware)
+            return Route(rule.listener, rule.name, found, found.settings, name, matched, verbatim, passed)
+
+        shared = getattr(target, "distribution", None)
+        if shared is None:
+            return route(target.pool)
+        distribution = self._distributions[shared]
+        routes = [route(each.pool) for each in distribution.targets]
+        shares = Shares(distribution.algorithm, routes, [each.weight for each in distribution.targets])
+        return Shared(shared, shares, chain)
+
+
+class _Default(NamedTuple):
+    """Where a map leads that has no rule for a request."""
+
+    pool: str | None
+    distribution: str | None
+    settings: str | None
+    redirect: str | None
+    rewrite: str | None
+
+
+def needed_pools(model: Gateway) -> list[tuple[str, str]]:
+    """The pairs of pool name and settings name that rules use, each once, in the order of use.
+
+    Only these are probed and can be leased from; a pool that no rule uses does nothing.
+    """
+    path_maps, routing_maps = _by_name(model.path_maps), _by_name(model.routing_maps)
+    shares = distribution_pools(model)
+    pairs: dict[tuple[str, str], None] = {}
+    for rule in rule_of_listener(model).values():
+        if rule.path_map is not None:
+            wanted = pairs_of_map(path_maps[rule.path_map], shares)
+        elif rule.routing_map is not None:
+            wanted = pairs_of_map(routing_maps[rule.routing_map], shares)
+        else:
+            wanted = pairs_of_rule(rule, shares)
+        pairs.update({(pool, settings): None for pool, settings in wanted if pool is not None and settings is not None})
+    return list(pairs)
+
+
+def rule_of_listener(model: Gateway) -> dict[str, Rule]:
+    """Each listener has one rule; of several the one with the smallest priority counts, then the first."""
+    known = {listener.name for listener in model.listeners}
+    rules: dict[str, Rule] = {}
+    for rule in sorted(model.rules, key=lambda rule: rule.priority or 1 << 30):
+        if rule.listener in known:
+            rules.setdefault(rule.listener, rule)
+    return rules
+
+
+def _by_name(items: tuple[_V, ...]) -> dict[str, _V]:
+    return {item.name: item for item in items}  # type: ignore[attr-defined]
