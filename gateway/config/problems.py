@@ -222,16 +222,22 @@ def _mend(draft: Draft, location: Location) -> None:
         key = str(attribute_of(last))
         owner.pop(key, None)
         if field is not None and field.is_required():
-            owner[key] = _required(key, owner)
+            owner[key] = _required(key, field, owner)
 
 
-def _required(key: str, owner: Draft) -> Any:
-    return {"name": f"?{id(owner)}", "port": 0, "paths": []}.get(key, "?")
+def _required(key: str, field: FieldInfo, owner: Draft) -> Any:
+    """Something that a field takes."""
+    annotation = unwrap(field.annotation)
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)[0]
+    if annotation is int:
+        return next((item.ge for item in field.metadata if hasattr(item, "ge")), 0)
+    return {"name": f"?{id(owner)}", "paths": []}.get(key, "?")
 
 
 def _stand_in(cls: type[BaseModel], place: Place) -> Draft:
     made = Draft(place)
     for name, field in cls.model_fields.items():
         if field.is_required():
-            made[name] = _required(name, made)
+            made[name] = _required(name, field, made)
     return made
