@@ -2,8 +2,9 @@
 
 The path is brought into one form before it is compared, because the backend will understand ``/%61dmin``,
 ``/x/../admin`` and ``//admin`` as ``/admin`` and a rule for ``/admin*`` must not be passed by with them:
-percent-encoding is decoded once, repeated slashes become one, dot segments are removed (RFC 3986 §5.2.4), case is
-ignored.  This form is for comparing only; what is sent to the backend is what the client sent.
+percent-encoding is decoded once, a backslash is a slash (to IIS it is), repeated slashes become one, dot segments are
+removed (RFC 3986 §5.2.4), also those with parameters (``..;x``, to Tomcat they are), and parameters of segments and case
+are ignored.  This form is for comparing only; what is sent to the backend is what the client sent.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ __all__ = ["PathMap", "decoded", "folded", "is_plain", "literal"]
 
 _T = TypeVar("_T")
 
-_needs_work = re.compile(r"[%\x80-\xff]|//|/\.")
+_needs_work = re.compile(r"[%\\\x80-\xff]|//|/\.")
+_parameters = re.compile(r";[^/]*")
 _slashes = re.compile(r"/{2,}")
 
 
 def decoded(path: str) -> str:
-    """A path as text: decoded once, without dot segments and repeated slashes; case as it was.
+    """A path as text: decoded once, without backslashes, dot segments and repeated slashes; case as it was.
 
     ``path`` is from the wire, so it is text in latin-1.  Bytes that are not UTF-8 are kept as lone surrogates, so
     that different paths stay different and encoding with ``surrogateescape`` gives the bytes back.
@@ -30,7 +32,7 @@ def decoded(path: str) -> str:
     if not _needs_work.search(path):
         return path
     text = unquote_to_bytes(path.encode("latin-1", "replace")).decode("utf-8", "surrogateescape")
-    text = _slashes.sub("/", text)
+    text = _slashes.sub("/", text.replace("\\", "/"))
     return _without_dots(text) if "/." in text else text
 
 
@@ -41,7 +43,8 @@ def is_plain(path: str) -> bool:
 
 def folded(path: str) -> str:
     """The form in which paths and patterns are compared. HOT."""
-    return path.lower() if not _needs_work.search(path) else decoded(path).lower()
+    path = path.lower() if not _needs_work.search(path) else decoded(path).lower()
+    return _slashes.sub("/", _parameters.sub("", path)) if ";" in path else path
 
 
 def literal(pattern: str) -> str:
@@ -52,13 +55,15 @@ def literal(pattern: str) -> str:
 def _without_dots(path: str) -> str:
     segments: list[str] = []
     parts = path.split("/")[1:] if path.startswith("/") else path.split("/")
+    bare = ""
     for part in parts:
-        if part == "..":
+        bare = part.partition(";")[0]
+        if bare == "..":
             if segments:
                 segments.pop()
-        elif part != ".":
+        elif bare != ".":
             segments.append(part)
-    if parts[-1] in (".", ".."):
+    if bare in (".", ".."):
         segments.append("")
     return "/" + "/".join(segments)
 

@@ -17,6 +17,7 @@ from gateway.config.unserved import unserved
 from gateway.config.writer import write_compact
 from tests.config.support import ConfigurationTestCase, properties
 
+TEXTS = st.sampled_from(["no", "~", "1.5", "a: b", "# x", "'q'", '"', " x ", "é", "=", "#", "{var_host}"])
 WORDS = st.sampled_from(
     ["no", "On", "null", "~", "1e3", "010", "1.5", "0x1F", "8080:80", "a: b", "# x", "- y", "'q'", '"', "a\nb", " x ",
      "é", "*a", "&b", "!c", "%", "@d", "`", "[x]", "{y}", "true", "1_000", "2001-01-01", "=", "<<", "\u2028",
@@ -136,12 +137,36 @@ def gateways(draw: Any) -> model.Gateway:
         )
         added = {"middleware": draw(STRATEGIES), "filters": draw(STRATEGIES), "router": draw(some(STRATEGY))}
         rules.append(model.Rule(name=f"r{index}", listener=listener.name, priority=index + 1, **where, **added))
+    rewrite = model.RewriteSet(
+        name="set",
+        rules=(
+            model.RewriteRule(
+                name="r", sequence=draw(st.integers(0, 1000)),
+                conditions=(model.Condition(variable="var_host", pattern=draw(TEXTS), negate=draw(st.booleans())),),
+                request_headers=(model.HeaderAction(name="X-A", value=draw(TEXTS)),),
+                response_headers=(model.HeaderAction(name="Set-Cookie", matcher=model.Matcher(pattern="a")),),
+                url=model.UrlAction(path=draw(some(st.just("/p"))), query=draw(some(st.just("")))),
+            ),
+        ),
+    )  # fmt: skip
+    conditions = model.ConditionSet(
+        name="set",
+        conditions=(
+            model.RoutingCondition(type="Header", name="X-A", values=(draw(WORDS),)),
+            model.RoutingCondition(type="Path", matcher=model.Matcher(pattern="^/a", ignore_case=draw(st.booleans()))),
+        ),
+    )
+    routing_rule = model.RoutingRule(name="r", priority=1, condition_set="set", pool=pool, settings=chosen)
+    routing_map = model.RoutingMap(name="map", default_pool=pool, default_settings=chosen, rules=(routing_rule,))
+    target = model.DistributionTarget(pool=pool, weight=draw(st.integers(1, 100)))
+    page = model.ErrorPage(status=draw(st.sampled_from(["403", "502"])), url="http://a.test/x.html")
     limits = draw(st.builds(model.Limits, head_timeout=SECONDS, max_body_bytes=some(st.integers(0, 1 << 40))))
     made = model.Gateway(
         name=draw(NAMES), listeners=listeners, rules=tuple(rules), pools=pools, settings=backend_settings,
         probes=probes, path_maps=(path_map,), redirects=(redirect,), certificates=certificates, limits=limits,
         ssl_policy=draw(policies), ssl_profiles=profiles, trusted_client_certificates=clients,
         trusted_roots=roots, middleware=draw(STRATEGIES), observers=draw(STRATEGIES),
+        distributions=(model.Distribution(name="d", targets=(target,)),),
     )  # fmt: skip
     return made.model_copy(update={"not_honoured": tuple(unserved(made))})
 

@@ -50,10 +50,11 @@ class RoutingTests(GatewayTestCase):
             "/admin", "/ADMIN", "/%61dmin", "/%41DMIN", "//admin", "/./admin", "/x/../admin", "/x/%2e%2e/admin",
             "/x%2F..%2fadmin", "/%2e/admin", "/x/.%2E/admin/y?z", "/%2Fadmin", "/../admin", "/admin%2f..%2fadmin",
             "/x//..//admin", "/admin%00", "/admin;x=1",
+            "/x/..;/admin", "/x/..;y=1/admin", "/;/admin", "/x%5c..%5Cadmin", "/x\\..\\admin", "/%5Cadmin",
         ):  # fmt: skip
             response = await self.ask(gateway, path)
             self.assertEqual(response.get("X-Pool"), "b", path)
-        for path in ("/exact", "/exact?x", "/%65xact", "/exact/../exact", "//exact"):
+        for path in ("/exact", "/exact?x", "/%65xact", "/exact/../exact", "//exact", "/exact;x=1", "/exact;x=1?y"):
             self.assertEqual(await self.pool(gateway, path), "c", path)
         for path in ("/exact/", "/adm%2561n", "/admin/../x", "/admin%2F..%2Fx", "/%2561dmin", "/xadmin"):
             self.assertEqual(await self.pool(gateway, path), "a", path)
