@@ -231,7 +231,7 @@ class Exchange:
                 self._answer(found)
                 return
             if found.target != head.target:
-                outcome.target = found.target
+                outcome.target = passage.shown(found.target)
             self._head, self._added = found, passage.added(context.added)
             if context.route is not self._route:
                 self._route = outcome.route = context.route

@@ -65,7 +65,7 @@ class Passage:
         Raises a `GatewayError`, or the Deferred fails with one.
         """
         chain = self._chain
-        while self._passed < len(chain):
+        while self._passed < len(chain) or self._follow():
             middleware = chain[self._passed]
             try:
                 found = middleware.request(self.head, self.context)
@@ -104,21 +104,29 @@ class Passage:
             except Exception as error:
                 raise _blamed(middleware, error) from error
         self._passed += 1
-        route = self.context.route
-        if route is not self._route and route is not None:
-            self._route = route
-            self._chain += [
-                each for each in route.middleware if self._kind in each.traffic and not _holds(self._chain, each)
-            ]
         return None
+
+    def _follow(self) -> bool:
+        """Whether a middleware has sent the request elsewhere and there is more to pass through there."""
+        route = self.context.route
+        if route is self._route or route is None:
+            return False
+        self._route, chain = route, self._chain
+        chain += [each for each in route.middleware if self._kind in each.traffic and not _holds(chain, each)]
+        return self._passed < len(chain)
+
+    def shown(self, text: str) -> str:
+        """``text`` without what a middleware conceals."""
+        for secret in self.context.concealed:
+            text = text.replace(secret, "-")
+        return text
 
     def added(self, lines: str) -> str:
         """The gateway's own field lines for the backend, with those that a middleware has set in their place.
 
         A client's X-Forwarded fields are never passed on; a middleware's are.
         """
-        for secret in self.context.concealed:
-            lines = lines.replace(secret, "-")
+        lines = self.shown(lines)
         if self.head.fields is self._original.fields:
             return lines
         old = set(self._original.fields)

@@ -3,8 +3,8 @@
 The path is brought into one form before it is compared, because the backend will understand ``/%61dmin``,
 ``/x/../admin`` and ``//admin`` as ``/admin`` and a rule for ``/admin*`` must not be passed by with them:
 percent-encoding is decoded once, a backslash is a slash (to IIS it is), repeated slashes become one, dot segments are
-removed (RFC 3986 §5.2.4), also those with parameters (``..;x``, to Tomcat they are), and parameters of segments and case
-are ignored.  This form is for comparing only; what is sent to the backend is what the client sent.
+removed (RFC 3986 §5.2.4), also those with parameters (``..;x``, to Tomcat they are), and parameters of segments and
+case are ignored.  This form is for comparing only; what is sent to the backend is what the client sent.
 """
 
 from __future__ import annotations
