@@ -515,15 +515,15 @@ class Exchange:
             upstream.finish(False)
             self.upstream_failed(error)
             return
-        outcome, shared, passage = self.outcome, self._shared, self._passage
-        outcome.upstream_status = 101
+        passage = self._passage
         if passage is not None:
             try:
                 head = passage.switching(head)
             except GatewayError as refused:
                 self._fail(refused)
                 return
-        outcome.status = 101
+        outcome, shared = self.outcome, self._shared
+        outcome.status = outcome.upstream_status = 101
         outcome.responded = shared.seconds()
         self.phase = TUNNEL
         kind: Any = Watch if request.upgrade == "websocket" else Splice

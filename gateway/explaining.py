@@ -47,6 +47,8 @@ class _Member:
 class _Pool:
     """Stands for a pool: its name, settings and members; nothing can be leased."""
 
+    middleware = ()
+
     def __init__(self, model: Gateway, name: str, settings: str) -> None:
         (found,) = (pool for pool in model.pools if pool.name == name)
         self.name = name

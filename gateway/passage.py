@@ -65,7 +65,11 @@ class Passage:
         Raises a `GatewayError`, or the Deferred fails with one.
         """
         chain = self._chain
-        while self._passed < len(chain) or self._follow():
+        while True:
+            if self.context.route is not self._route:
+                self._follow()
+            if self._passed == len(chain):
+                return self.head
             middleware = chain[self._passed]
             try:
                 found = middleware.request(self.head, self.context)
@@ -81,7 +85,6 @@ class Passage:
             reply = self._accept(middleware, found)
             if reply is not None:
                 return reply
-        return self.head
 
     def _arrived(self, found: Any) -> Any:
         reply = self._accept(self._chain[self._passed], found)
@@ -106,14 +109,12 @@ class Passage:
         self._passed += 1
         return None
 
-    def _follow(self) -> bool:
-        """Whether a middleware has sent the request elsewhere and there is more to pass through there."""
-        route = self.context.route
-        if route is self._route or route is None:
-            return False
-        self._route, chain = route, self._chain
-        chain += [each for each in route.middleware if self._kind in each.traffic and not _holds(chain, each)]
-        return self._passed < len(chain)
+    def _follow(self) -> None:
+        """A middleware has sent the request elsewhere: next comes what it has not been through there."""
+        route = self._route = self.context.route
+        been = self._chain[: self._passed]
+        wanted = route.middleware if route is not None else ()
+        self._chain[self._passed :] = [each for each in wanted if self._kind in each.traffic and not _holds(been, each)]
 
     def shown(self, text: str) -> str:
         """``text`` without what a middleware conceals."""

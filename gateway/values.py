@@ -144,7 +144,7 @@ class Context:
     ``peer``, ``scheme`` (``http`` or ``https``), ``listener``, ``trace_id``: of the connection and the request.
     ``address``: the client's address, as text; behind a trusted proxy the one that the proxy names.
     ``route``: the `Route`, or ``None`` where the gateway answers itself (a redirect).  Set it to another one to send
-    the request there; the middleware of that one which it has not been through comes next.
+    the request there; what that one passes through comes next, without what it has been through.
     ``added``: the gateway's own field lines for the backend (X-Forwarded-For and its like), each ended by CRLF.
     ``backend``: the `IBackend` whose response this is; ``None`` for an answer of the gateway's own.
     ``user``: who the client is, for the log; empty until a middleware knows and sets it.
@@ -206,11 +206,6 @@ class Context:
     def received_bytes(self) -> int:
         """What had been received of the request when it went through the middleware."""
         return self._outcome.received_bytes
-
-    @property
-    def from_backend(self) -> bool:
-        """Whether the response is a backend's, and not made by the gateway itself."""
-        return self._outcome.upstream_status is not None
 
     @property
     def listener(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gateway.config.findings import Finding, warning
 from gateway.config.hosts import Wide
 from gateway.config.model import BackendSettings, Gateway, Pool, Rule
+from gateway.config.targets import distribution_pools, pairs_of_default, pairs_of_rule
 from gateway.config.texts import is_address
 
 __all__ = ["lints", "targets"]
@@ -26,12 +27,20 @@ def lints(gateway: Gateway) -> Iterator[Finding]:
 
 def targets(gateway: Gateway) -> Iterator[tuple[str, str | None, str | None]]:
     """In words, what leads somewhere; the pool and the settings it names."""
+    shares = distribution_pools(gateway)
     for rule in gateway.rules:
-        yield f"rule {rule.name!r}", rule.pool, rule.settings
+        for pool, settings in pairs_of_rule(rule, shares):
+            yield f"rule {rule.name!r}", pool, settings
     for path_map in gateway.path_maps:
-        yield f"path map {path_map.name!r}", path_map.default_pool, path_map.default_settings
+        for pool, settings in pairs_of_default(path_map, shares):
+            yield f"path map {path_map.name!r}", pool, settings
         for path_rule in path_map.path_rules:
-            yield f"path rule {path_rule.name!r}", path_rule.pool, path_rule.settings
+            for pool, settings in pairs_of_rule(path_rule, shares):
+                yield f"path rule {path_rule.name!r}", pool, settings
+    for routing_map in gateway.routing_maps:
+        yield f"routing map {routing_map.name!r}", routing_map.default_pool, routing_map.default_settings
+        for routing_rule in routing_map.rules:
+            yield f"routing rule {routing_rule.name!r}", routing_rule.pool, routing_rule.settings
 
 
 def _order(gateway: Gateway) -> Iterator[Finding]:

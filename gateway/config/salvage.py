@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from gateway.config.draft import Location
 from gateway.config.hosts import clash_of
 from gateway.config.model import (
@@ -19,9 +21,9 @@ from gateway.config.model import (
     Gateway,
     HttpListener,
     PathMap,
-    PathRule,
     Pool,
     Redirect,
+    RoutingMap,
     Rule,
     SslPolicy,
     SslProfile,
@@ -68,7 +70,7 @@ class _Salvage:
         self._removed: dict[str, set[int]] = {}
         self._names: dict[str, set[str]] = {
             kind: {item.name for item in getattr(gateway, kind)}
-            for kind in ("listeners", "pools", "settings", "probes", "path_maps", "redirects")
+            for kind in ("listeners", "probes", *_WAYS.values())
         }
         self._nothing = NOTHING
         while self._nothing in self._names["pools"] | self._names["settings"]:
@@ -86,6 +88,9 @@ class _Salvage:
             "settings": tuple(self._settings(index, item) for index, item in enumerate(self._gateway.settings)),
             "rules": self._rules(),
             "path_maps": tuple(self._path_map(index, item) for index, item in enumerate(self._gateway.path_maps)),
+            "routing_maps": tuple(
+                self._routing_map(index, item) for index, item in enumerate(self._gateway.routing_maps)
+            ),
             "certificates": self._certificates(listeners),
             "trusted_roots": self._roots(),
             **self._client_certificates(),
@@ -166,51 +171,52 @@ class _Salvage:
             if missing:
                 self._leave_out("rules", index, f"rule {rule.name!r} is left out: {missing}", "listener")
                 continue
-            update = self._target(
-                ("rules", index), f"rule {rule.name!r}", rule, ("pool", "settings", "redirect", "path_map")
-            )
+            update = self._target(("rules", index), f"rule {rule.name!r}", rule)
             kept.append(rule.model_copy(update=update))
         return tuple(kept)
 
     def _path_map(self, index: int, path_map: PathMap) -> PathMap:
         at = ("path_maps", index)
         title = f"the default of path map {path_map.name!r}"
-        update = self._target(at, title, path_map, ("default_pool", "default_settings", "default_redirect"))
+        update = self._target(at, title, path_map, "default_")
         rules = tuple(
-            rule.model_copy(
-                update=self._target(
-                    (*at, "path_rules", number), f"path rule {rule.name!r}", rule, ("pool", "settings", "redirect")
-                )
-            )
+            rule.model_copy(update=self._target((*at, "path_rules", number), f"path rule {rule.name!r}", rule))
             for number, rule in enumerate(path_map.path_rules)
         )
         return path_map.model_copy(update={**update, "path_rules": rules})
 
-    def _target(
-        self, at: Location, title: str, owner: Rule | PathRule | PathMap, attributes: Sequence[str]
-    ) -> dict[str, Any]:
-        """What is to be changed of a rule, path rule or default, so that it leads to something."""
-        words = dict(zip(attributes, ("pools", "settings", "redirects", "path_maps"), strict=False))
+    def _routing_map(self, index: int, routing_map: RoutingMap) -> RoutingMap:
+        at = ("routing_maps", index)
+        update = self._target(at, f"the default of routing map {routing_map.name!r}", routing_map, "default_")
+        rules = tuple(
+            rule.model_copy(update=self._target((*at, "rules", number), f"routing rule {rule.name!r}", rule))
+            for number, rule in enumerate(routing_map.rules)
+        )
+        return routing_map.model_copy(update={**update, "rules": rules})
+
+    def _target(self, at: Location, title: str, owner: BaseModel, prefix: str = "") -> dict[str, Any]:
+        """What is to be changed of a rule, path rule, routing rule or default, so that it leads to something."""
+        words = {prefix + way: kind for way, kind in _WAYS.items() if prefix + way in type(owner).model_fields}
         found = [
             (attribute, text)
             for attribute, kind in words.items()
             if (text := self._missing(kind, getattr(owner, attribute)))
         ]
         router = getattr(owner, "router", None)
-        given = {attribute for attribute in attributes if getattr(owner, attribute) is not None}
+        given = {attribute for attribute in words if getattr(owner, attribute) is not None}
+        pool, settings = f"{prefix}pool", f"{prefix}settings"
         if not found and not router:
-            pool, settings = attributes[0], attributes[1]
-            if not given - {settings}:
+            if not given - {settings, f"{prefix}rewrite"}:
                 found.append(("", "it leads nowhere"))
-            elif pool in given and settings not in given:
+            elif given & {pool, f"{prefix}distribution"} and settings not in given:
                 found.append(("", "it has a pool but no settings"))
         if not found:
             return {}
         for attribute, text in found:
             self._warn((*at, attribute) if attribute else at, f"{title} answers 502: {text}")
         self._needs_nothing = True
-        result: dict[str, Any] = dict.fromkeys(attributes)
-        return result | {attributes[0]: self._nothing, attributes[1]: self._nothing}
+        result: dict[str, Any] = dict.fromkeys(words)
+        return result | {pool: self._nothing, settings: self._nothing}
 
     def _settings(self, index: int, settings: BackendSettings) -> BackendSettings:
         missing = self._missing("probes", settings.probe)
@@ -292,4 +298,17 @@ _ONE = {
     "probes": "probe",
     "path_maps": "path map",
     "redirects": "redirect",
+    "routing_maps": "routing map",
+    "distributions": "distribution",
+    "rewrites": "rewrite set",
 }
+_WAYS = {
+    "pool": "pools",
+    "settings": "settings",
+    "redirect": "redirects",
+    "path_map": "path_maps",
+    "routing_map": "routing_maps",
+    "distribution": "distributions",
+    "rewrite": "rewrites",
+}
+"""What a rule or a default names, and the collection that has it."""

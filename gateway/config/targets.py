@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.config.model import Gateway, PathMap, PathRule, RoutingMap, Rule
 
-__all__ = ["distribution_pools", "pairs_of_map", "pairs_of_rule", "pool_pairs"]
+__all__ = ["distribution_pools", "pairs_of_default", "pairs_of_map", "pairs_of_rule", "pool_pairs"]
 
 Pair = tuple[str | None, str | None]
 
@@ -37,11 +37,16 @@ def pairs_of_map(found: PathMap | RoutingMap, shares: dict[str, tuple[str, ...]]
     if isinstance(found, PathMap):
         for path_rule in found.path_rules:
             yield from pairs_of_rule(path_rule, shares)
-        yield from _pairs(found.default_pool, found.default_distribution, found.default_settings, shares)
+        yield from pairs_of_default(found, shares)
         return
     for rule in found.rules:
         yield rule.pool, rule.settings
     yield found.default_pool, found.default_settings
+
+
+def pairs_of_default(found: PathMap, shares: dict[str, tuple[str, ...]]) -> Iterator[Pair]:
+    """The same of the default of a path map."""
+    yield from _pairs(found.default_pool, found.default_distribution, found.default_settings, shares)
 
 
 def _pairs(

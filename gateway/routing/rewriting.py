@@ -72,7 +72,7 @@ class Rewrites:
     def response(self, head: ResponseHead, context: Context) -> ResponseHead | None:
         """See `IMiddleware.response`. Only what backends answer is rewritten."""
         owner, rewriter, view = context.notes.get(_KEY, (None, None, None))
-        if owner is not self or rewriter is None or not context.from_backend:
+        if owner is not self or rewriter is None or context.backend is None:
             return None
         view.response = head
         return rewriter.response(view, head)

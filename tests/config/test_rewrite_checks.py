@@ -119,7 +119,10 @@ class ReadingTests(ConfigurationTestCase):
     def test_no_such_set(self) -> None:
         made = document(RULE)
         made["properties"]["rewriteRuleSets"] = []
-        self.assertIn("there is no rewrite set 'tidy'", self.refused_once(made))
+        self.assertIsNone(self.load(made).rules[0].rewrite)
+        self.warned("rule 'rule' answers 502: there is no rewrite set 'tidy'")
+        text = YAML.replace("tidy\n    rules:", "other\n    rules:\n      - {url: {path: /x}}")
+        self.assertIn("there is no rewrite set 'tidy'", self.refused_once(text))
 
 
 class CheckTests(ConfigurationTestCase):

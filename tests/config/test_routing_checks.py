@@ -91,6 +91,20 @@ class RoutingMapTests(ConfigurationTestCase):
         words = "expected one of Basic, PathBasedRouting, AdvancedRouting"
         self.assertTrue(any(words in problem for problem in self.refused(made)))
 
+    def test_what_is_missing(self) -> None:
+        """What leads to it answers 502, as everywhere in Azure's spelling."""
+        for collection, words in (
+            ("advancedRoutingMaps", "rule 'rule' answers 502: there is no routing map 'map'"),
+            ("backendHttpSettingsCollection", "routing rule 'rule1' answers 502: there is no settings 'plain'"),
+        ):
+            made = advanced()
+            made["properties"][collection] = []
+            self.load(made)
+            self.warned(words)
+        made = advanced()
+        made["properties"]["advancedRoutingConditionSets"] = []
+        self.assertIn("there is no condition set 'set'", self.refused_once(made))
+
     def test_compact(self) -> None:
         loaded = self.load(YAML + MAP + "      - {type: method, values: POST}\n")
         self.assertEqual(loaded.routing_maps[0].rules[0].name, "routingRule1")

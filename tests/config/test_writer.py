@@ -158,7 +158,7 @@ def gateways(draw: Any) -> model.Gateway:
     )
     routing_rule = model.RoutingRule(name="r", priority=1, condition_set="set", pool=pool, settings=chosen)
     routing_map = model.RoutingMap(name="map", default_pool=pool, default_settings=chosen, rules=(routing_rule,))
-    target = model.DistributionTarget(pool=pool, weight=draw(st.integers(1, 100)))
+    share = model.DistributionTarget(pool=pool, weight=draw(st.integers(1, 100)))
     page = model.ErrorPage(status=draw(st.sampled_from(["403", "502"])), url="http://a.test/x.html")
     limits = draw(st.builds(model.Limits, head_timeout=SECONDS, max_body_bytes=some(st.integers(0, 1 << 40))))
     made = model.Gateway(
@@ -166,7 +166,8 @@ def gateways(draw: Any) -> model.Gateway:
         probes=probes, path_maps=(path_map,), redirects=(redirect,), certificates=certificates, limits=limits,
         ssl_policy=draw(policies), ssl_profiles=profiles, trusted_client_certificates=clients,
         trusted_roots=roots, middleware=draw(STRATEGIES), observers=draw(STRATEGIES),
-        distributions=(model.Distribution(name="d", targets=(target,)),),
+        distributions=(model.Distribution(name="d", targets=(share,)),), rewrites=(rewrite,),
+        condition_sets=(conditions,), routing_maps=(routing_map,), error_pages=(page,),
     )  # fmt: skip
     return made.model_copy(update={"not_honoured": tuple(unserved(made))})
 

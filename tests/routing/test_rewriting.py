@@ -10,7 +10,7 @@ from gateway.errors import RewriteFailed
 from gateway.interfaces import IMiddleware
 from gateway.routing.rewrites import Rewriter
 from gateway.routing.rewriting import MOST_ROUNDS, Rewrites, forwarded_for
-from gateway.testing import FakePool, request_head, response_head
+from gateway.testing import FakeBackend, FakePool, request_head, response_head
 from gateway.values import Context, Outcome, Reply, RequestHead, Route
 
 POOL = FakePool("pool", BackendSettings(name="s"))
@@ -48,7 +48,7 @@ class RewritesTests(SynchronousTestCase):
         middleware = Rewrites(rewriter("a", "/x"))
         middleware.request(request_head("/"), self.context)
         self.assertIsNone(middleware.response(response_head(502), self.context))
-        self.outcome.upstream_status = 502
+        self.context.backend = FakeBackend()
         changed = middleware.response(response_head(502), self.context)
         assert changed is not None
         self.assertEqual(changed.index["x-set"], "a")
@@ -56,7 +56,7 @@ class RewritesTests(SynchronousTestCase):
 
     def test_response_without_request(self) -> None:
         """Somebody further out answered."""
-        self.outcome.upstream_status = 200
+        self.context.backend = FakeBackend()
         self.assertIsNone(Rewrites(rewriter("a", "/x")).response(response_head(200), self.context))
 
     def test_again(self) -> None:
@@ -69,7 +69,7 @@ class RewritesTests(SynchronousTestCase):
         self.assertEqual(head.target, "/y")
         self.assertIs(self.context.route, there)
         self.assertIsNone(inner.request(head, self.context))
-        self.outcome.upstream_status = 200
+        self.context.backend = FakeBackend()
         self.assertIsNone(inner.response(response_head(200), self.context))
         changed = outer.response(response_head(200), self.context)
         assert changed is not None
@@ -80,7 +80,7 @@ class RewritesTests(SynchronousTestCase):
         outer = Rewrites(rewriter("outer", "/x", True), lambda head, address: there)
         outer.request(request_head("/"), self.context)
         self.assertIs(self.context.route, there)
-        self.outcome.upstream_status = 200
+        self.context.backend = FakeBackend()
         self.assertIsNone(outer.response(response_head(200), self.context))
 
     def test_again_to_a_redirect(self) -> None:
