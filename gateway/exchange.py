@@ -83,7 +83,8 @@ class Surroundings:
 
     ``error_reply``: makes the answer to an error of its status, the bound port's listener, the route, if there is
     one, and a sentence of advice.  ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a
-    function when others have had their turn.  ``trusted``: whose X-Forwarded-For is believed.  ``stopping``: no keep-alive any more.
+    function when others have had their turn.  ``trusted``: whose X-Forwarded-For is believed.  ``stopping``: no
+    keep-alive any more.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from gateway.errors import RewriteFailed
+from gateway.routing.certificate_variables import CERTIFICATE_VARIABLES
 from gateway.routing.hosts import host_name
 from gateway.routing.paths import decoded, is_plain
 
@@ -135,14 +136,7 @@ SERVER_VARIABLES: Final[Mapping[str, Lookup]] = {
     "ssl_connection_protocol": _of_context("tls_version"),
     "ssl_enabled": lambda view: "On" if view.context.scheme == "https" else "",
     "uri_path": lambda view: view.path,
-    "client_certificate": _empty,
-    "client_certificate_end_date": _empty,
-    "client_certificate_fingerprint": _empty,
-    "client_certificate_issuer": _empty,
-    "client_certificate_serial": _empty,
-    "client_certificate_start_date": _empty,
-    "client_certificate_subject": _empty,
-    "client_certificate_verification": lambda view: "NONE" if view.context.scheme == "https" else "",
+    **CERTIFICATE_VARIABLES,
 }
 """All but the cookies. Empty ones are those that this gateway does not know."""
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from base64 import b64encode
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.errors import RewriteFailed
 from gateway.http.heads import parse_request, parse_response
 from gateway.routing.variables import SERVER_VARIABLES, Template, View, canonical, lookup
+from gateway.transport.tls import ClientCertificate
 from gateway.values import Peer
+from tests.certificates import TestCA
 
 _REFERENCE = (
     "add_x_forwarded_for_proxy ciphers_supported ciphers_used client_ip client_port client_tcp_rtt client_user host "
@@ -84,6 +89,22 @@ class VariableTests(SynchronousTestCase):
         self.assertEqual(value("var_ssl_connection_protocol", seen), "TLSv1.3")
         self.assertEqual(value("var_ciphers_used", seen), "TLS_AES_128_GCM_SHA256")
         self.assertEqual(value("var_client_certificate_verification", seen), "NONE")
+
+    def test_client_certificate(self) -> None:
+        """In nginx's forms; the verdict is that of the handshake."""
+        leaf = TestCA("Root").issue("client.test").cert
+        shown = ClientCertificate("profile", "SUCCESS", leaf)
+        seen = view(scheme="https", client_certificate=shown)
+        self.assertEqual(value("var_client_certificate_verification", seen), "SUCCESS")
+        self.assertEqual(value("var_client_certificate_subject", seen), leaf.subject.rfc4514_string())
+        self.assertEqual(value("var_client_certificate_issuer", seen), leaf.issuer.rfc4514_string())
+        self.assertEqual(value("var_client_certificate_serial", seen), f"{leaf.serial_number:X}")
+        self.assertEqual(value("var_client_certificate_fingerprint", seen), leaf.fingerprint(SHA1()).hex())
+        self.assertRegex(value("var_client_certificate_end_date", seen) or "", r"^\w{3} [ \d]\d [\d:]{8} \d{4} GMT$")
+        self.assertRegex(value("var_client_certificate_start_date", seen) or "", r"GMT$")
+        sent = value("var_client_certificate", seen) or ""
+        self.assertEqual(unquote(sent).encode(), leaf.public_bytes(Encoding.PEM))
+        self.assertNotIn("\n", sent)
 
     def test_nothing_before(self) -> None:
         """Who has no proxy before them is alone in X-Forwarded-For; an address of IPv6 has no port either."""
