@@ -124,9 +124,9 @@ INTRODUCTION = """# Configuration
 *This page is made from the model by `docs/make_configuration.py`.*
 
 One model has three spellings; `gatewayctl check FILE` reads them all and says everything that is wrong with one, with
-path and line. `gatewayctl explain GET http://shop.test/path FILE` says where a request would go and why, with `-H 'Name:
-value'` and `--from ADDRESS`. `gatewayctl convert FILE` prints the same configuration in the second, passwords and certificates
-included.
+path and line. `gatewayctl explain GET http://shop.test/path FILE` says where a request would go and why, with
+`-H 'Name: value'` and `--from ADDRESS`. `gatewayctl convert FILE` prints the same configuration in the second,
+passwords and certificates included.
 
 * **ARM JSON**: a template with `--parameters FILE`, an exported resource (`az network application-gateway show` or
   `list`, an answer of the REST interface), or its bare `properties`. Comments, trailing commas, keys and enum values in
