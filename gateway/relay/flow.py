@@ -8,13 +8,14 @@ peer that keeps up, costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-__all__ = ["BUSY", "CONNECTING", "FEEDING", "FlowProtocol"]
+__all__ = ["ANSWERING", "BUSY", "CONNECTING", "FEEDING", "FILTERING", "RESTING", "FlowProtocol"]
 
 BUSY = 1
 """The next request waits until the one in progress has its response."""
@@ -25,6 +26,15 @@ CONNECTING = 2
 FEEDING = 4
 """The other leg is stuck."""
 
+FILTERING = 8
+"""A message that came from here is still being looked at."""
+
+ANSWERING = 16
+"""What is sent here answers what is read here, and is not taken."""
+
+RESTING = 32
+"""Much has been read at once, and others have their turn."""
+
 
 @implementer(IPushProducer, IHalfCloseableProtocol)
 class FlowProtocol(Protocol):
@@ -32,11 +42,15 @@ class FlowProtocol(Protocol):
 
     Subclasses set ``dataReceived``, what to do with the next bytes, and override `feeder`, `readConnectionLost` and
     `connectionLost`.
+
+    ``answered``: what is read here may cause something to be written here.  ``rest``: called when reading may go on,
+    for what was read before; it may hold again.
     """
 
     transport: Any
     held = 0
-    stuck = False
+    stuck = answered = False
+    rest: Callable[[], None] | None = None
     lost = False
 
     def connectionMade(self) -> None:
@@ -64,6 +78,8 @@ class FlowProtocol(Protocol):
         """Take one reason back; read on if it was the last."""
         if self.held:
             self.held &= ~reason
+            if not self.held and self.rest is not None:
+                self.rest()
             if not self.held and not self.lost:
                 self.transport.resumeProducing()
 
@@ -73,6 +89,8 @@ class FlowProtocol(Protocol):
         feeder = self.feeder()
         if feeder is not None:
             feeder.hold(FEEDING)
+        if self.answered:
+            self.hold(ANSWERING)
 
     def resumeProducing(self) -> None:
         """The queue has drained."""
@@ -80,6 +98,8 @@ class FlowProtocol(Protocol):
         feeder = self.feeder()
         if feeder is not None:
             feeder.let(FEEDING)
+        if self.answered:
+            self.let(ANSWERING)
 
     def stopProducing(self) -> None:
         """The transport is gone; `connectionLost` says so too."""

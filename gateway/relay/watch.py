@@ -1,26 +1,14 @@
 """A WebSocket session at the "watch" depth: bytes pass verbatim, frame headers are read.
 
-So there are counters and limits, and what the gateway ends, it ends with a close frame between two other frames
-(RFC 6455 §5.5.1, §7.4)::
-
-    OPEN ── a close frame has passed one way ────────────────────────────────┐
-      │──── a side vanished: the other one gets a close frame ───────────────┤
-      │──── a side broke the protocol or a limit: both get a close frame ────┤
-      └──── the gateway ends the session: both get a close frame ────────────┴─> CLOSING
-    CLOSING ── both ways are done: closed, broken or at their end ──> connections closed ──> GONE
-      └─────── `CLOSING_SECONDS` are over: who owes a close frame is cut ──> the other one closed ──> GONE
-
-Who has sent a close frame gets one, also if the other side never answers: then the gateway does, with the same code.
+So there are counters and limits, and what the gateway ends, it ends properly (`gateway.relay.session`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.python.failure import Failure
-
-from gateway.errors import SessionEnded
-from gateway.relay.splice import OPEN, Splice
+from gateway.relay.session import WebSocketSession
+from gateway.relay.splice import OPEN
 from gateway.transport.bridge import bridge
 from gateway.websocket.frames import FrameError, FrameScanner, close_frame
 from gateway.websocket.handshake import reserved_bits
@@ -31,22 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
-_MOST_DROPPED = 4 << 20
-"""Bytes that a side may send which nobody gets any more, before it is cut."""
-
-_VANISHED = 1006
-"""What is logged where there was no close frame (RFC 6455 §7.1.5)."""
-
-_FAULTS = {1002: ("protocol_error", "broke the protocol"), 1009: ("message_too_big", "sent a message that is too big")}
-
-
 class _Way:
-    """One direction of a session.
+    """One direction of a session, see `gateway.relay.session.Way`.
 
-    ``told``: the code of the close frame that the target has got, the source's or ours; nothing may follow it.
-    ``farewell``: a close frame of ours, and its code, that waits for the end of the frame in progress.  ``broken``:
-    what the source sends is not understood any more.  ``ended``: the source sends no more.  ``added``: bytes that went
-    on less those that came.  ``dropped``: bytes that came and did not go on.
+    ``farewell``: a close frame of ours, and its code, that waits for the end of the frame in progress.  ``added``:
+    bytes that went on less those that came.
     """
 
     __slots__ = (
@@ -65,6 +42,18 @@ class _Way:
         self.told: int | None = None
         self.added = self.dropped = 0
         self.broken = self.ended = False
+
+    @property
+    def closed(self) -> bool:
+        return self.scanner.closed
+
+    @property
+    def close_code(self) -> int | None:
+        return self.scanner.close_code
+
+    @property
+    def messages(self) -> int:
+        return self.scanner.messages
 
     @property
     def done(self) -> bool:
@@ -130,18 +119,19 @@ class _Way:
         self.dropped += count
 
 
-class Watch(Splice):
+class Watch(WebSocketSession):
     """A WebSocket session whose frame headers are read."""
+
+    _inbound: _Way
+    _outbound: _Way
 
     def __init__(self, shared: Surroundings, *others: Any) -> None:
         super().__init__(shared, *others)
         answer = others[-1]
         limit = shared.limits.max_message_bytes
         reserved = reserved_bits(answer)
-        self.outcome.websocket = True
         self._inbound = _Way("client", self._client, self._upstream, FrameScanner(True, limit, reserved), True)
         self._outbound = _Way("backend", self._upstream, self._client, FrameScanner(False, limit, reserved), False)
-        self._first: _Way | None = None
         self._scan_in = self._inbound.scanner.feed
         self._scan_out = self._outbound.scanner.feed
 
@@ -153,18 +143,16 @@ class Watch(Splice):
     def _client_reported(self, data: bytes, error: FrameError | None) -> None:
         """The bridge from the client has ended: as in `from_client`."""
         if error is not None:
-            self._violated(self._inbound, self._outbound, data, error)
+            self._failed(self._inbound, self._outbound, data, error)
         else:
-            self._close_passed(self._inbound, data)
+            self._closed(self._inbound, data)
 
     def _backend_reported(self, data: bytes, error: FrameError | None) -> None:
         """The bridge from the backend has ended: as in `from_backend`."""
         if error is not None:
-            self._violated(self._outbound, self._inbound, data, error)
+            self._failed(self._outbound, self._inbound, data, error)
         else:
-            self._close_passed(self._outbound, data)
-
-    # -- bytes
+            self._closed(self._outbound, data)
 
     def from_client(self, data: bytes) -> None:
         """Read the frame headers, then pass the bytes on. HOT"""
@@ -175,11 +163,11 @@ class Watch(Splice):
         try:
             self._scan_in(data)
         except FrameError as error:
-            self._violated(self._inbound, self._outbound, data, error)
+            self._failed(self._inbound, self._outbound, data, error)
             return
         self._last = self._seconds()
         if self._inbound.scanner.closed:
-            self._close_passed(self._inbound, data)
+            self._closed(self._inbound, data)
         else:
             self._upstream_write(data)
 
@@ -192,134 +180,33 @@ class Watch(Splice):
         try:
             self._scan_out(data)
         except FrameError as error:
-            self._violated(self._outbound, self._inbound, data, error)
+            self._failed(self._outbound, self._inbound, data, error)
             return
         self._last = self._seconds()
         if self._outbound.scanner.closed:
-            self._close_passed(self._outbound, data)
+            self._closed(self._outbound, data)
         else:
             self._client_write(data)
 
     def _pass_while_closing(self, way: _Way, data: bytes) -> None:
         way.feed(data)
-        if way.dropped > _MOST_DROPPED and not way.source.lost:
-            way.source.transport.abortConnection()
+        self._drops(way)
         self._settle()
 
-    # -- how it ends
-
-    def _close_passed(self, way: _Way, data: bytes) -> None:
-        """A close frame goes through: the answer may follow, then the connections are closed."""
-        self._first = way
-        self._blame(way.who)
+    def _closed(self, way: _Way, data: bytes) -> None:
+        """A close frame is in ``data``."""
+        self._close_passed(way)
         way.pass_on(data)
-        self._closing()
 
-    def _violated(self, way: _Way, back: _Way, data: bytes, error: FrameError) -> None:
-        """A frame that breaks RFC 6455 or a limit: what came before it is passed on, nothing after it."""
-        cause, deed = _FAULTS[error.code]
-        who = way.who
-        ended = SessionEnded(error.code, f"the {who} {deed}: {error.reason}", f"{who}_{cause}")
-        self._blame("gateway", ended.cause, ended)
-        self._closing()
-        way.broken = True
+    def _failed(self, way: _Way, back: _Way, data: bytes, error: FrameError) -> None:
+        """What came before the frame at fault is passed on, nothing after it."""
+        self._unbridge()
         way.drop(len(data) - error.offset)
         if error.offset:
             way.pass_on(data[: error.offset])
-        back.say_goodbye(error.code, error.reason)
-        way.say_goodbye(1011 if who == "backend" and error.code == 1002 else 1001, f"the {who} {deed}")
-        for leg in (way.source, way.target):
-            leg.let(leg.held)
-        self._settle()
-
-    def end(self, error: SessionEnded) -> None:
-        """The gateway ends it: both sides get a close frame as soon as no frame towards them is in progress."""
-        if self._state != OPEN:
-            return
-        self._blame("gateway", error.cause, error)
-        self._begin_closing(error, self._inbound, self._outbound)
-
-    def client_eof(self) -> None:
-        """After close frames that is the proper end; without them the client has vanished."""
-        self._vanished(self._inbound, SessionEnded(1001, "client gone", "client_gone"))
-
-    def backend_eof(self) -> None:
-        """As `client_eof`."""
-        self._vanished(self._outbound, SessionEnded(1011, "backend lost", "backend_lost"))
-
-    def client_lost(self, reason: Failure) -> None:
-        """The client's connection is gone."""
-        self.client_eof()
-        self._one_lost()
-
-    def backend_lost(self, reason: Failure) -> None:
-        """The backend's connection is gone."""
-        self.backend_eof()
-        self._one_lost()
-
-    def _vanished(self, way: _Way, error: SessionEnded) -> None:
-        way.ended = True
-        if self._state == OPEN:
-            self._blame(way.who, error.cause, error)
-            self._begin_closing(error, way)
-        else:
-            way.send_farewell()
-            self._settle()
-
-    def _begin_closing(self, error: SessionEnded, *ways: _Way) -> None:
-        self._closing()
-        for way in ways:
-            way.say_goodbye(error.code, error.reason)
-        for leg in (self._client, self._upstream):
-            leg.let(leg.held)
-        self._settle()
-
-    def _settle(self) -> None:
-        """Close both connections when nothing more is expected from either."""
-        inbound, outbound = self._inbound, self._outbound
-        for way, back in ((inbound, outbound), (outbound, inbound)):
-            if way.done and back.scanner.closed:
-                # Whose close frame was passed on, and will not be answered, gets the answer from here.
-                way.say_goodbye(back.scanner.close_code or 1005)
-        if inbound.done and outbound.done:
-            self._close_both()
-            return
-        for way in (inbound, outbound):
-            if way.done and way.told is None and not way.target.lost:
-                # The source died or went mad in the middle of a frame: nothing can be sent behind half of one.
-                way.target.transport.loseConnection()
-
-    def expired(self, now: float) -> None:
-        """As in a tunnel, except that who owes a close frame does not take the other side with it."""
-        late = [way for way in (self._inbound, self._outbound) if not way.done]
-        if self._state == OPEN or not late:
-            super().expired(now)
-            return
-        self._wait()
-        for way in late:
-            way.ended = True
-            if not way.source.lost:
-                way.source.transport.abortConnection()
-        self._settle()
-
-    def _one_lost(self) -> None:
-        if self._client.lost and self._upstream.lost:
-            self._gone()
+        self._violated(way, back, error)
 
     def snapshot(self) -> None:
         """Bring the outcome's counters up to date."""
-        inbound, outbound, outcome = self._inbound, self._outbound, self.outcome
-        self._added_in, self._added_out = inbound.added, outbound.added
+        self._added_in, self._added_out = self._inbound.added, self._outbound.added
         super().snapshot()
-        outcome.messages_in = inbound.scanner.messages
-        outcome.messages_out = outbound.scanner.messages
-        if self._state != OPEN:
-            outcome.close_code = self._close_code()
-
-    def _close_code(self) -> int:
-        """What the client knows: the code that it has sent, if it was the first, or the one that it got."""
-        if self.outcome.closed_by == "client":
-            code = self._inbound.scanner.close_code if self._first is self._inbound else None
-        else:
-            code = self._outbound.told
-        return _VANISHED if code is None else code

@@ -8,7 +8,7 @@ follows another.
 from __future__ import annotations
 
 from gateway.errors import SessionEnded
-from gateway.relay import watch
+from gateway.relay import session as relay_session
 from gateway.values import Outcome
 from tests.dialogue import HANDSHAKE, SWITCHING, Dialogue, DialogueCase, Peer, frame
 
@@ -353,7 +353,7 @@ class VanishedTests(_SessionCase):
 
     def test_what_is_sent_to_nobody_is_read_up_to_a_limit(self) -> None:
         """A backend that pours on must not keep the gateway busy until its time is over."""
-        self.patch(watch, "_MOST_DROPPED", 1000)
+        self.patch(relay_session, "_MOST_DROPPED", 1000)
         gateway, client, backend = self.opens()
         client.resets()
         backend.gets_close(1001)

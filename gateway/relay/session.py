@@ -1,0 +1,208 @@
+"""How a WebSocket session ends, whatever happens to its frames in between.
+
+What the gateway ends, it ends with a close frame between two other frames (RFC 6455 §5.5.1, §7.4)::
+
+    OPEN ── a close frame has passed one way ────────────────────────────────┐
+      │──── a side vanished: the other one gets a close frame ───────────────┤
+      │──── a side broke the protocol or a limit: both get a close frame ────┤
+      └──── the gateway ends the session: both get a close frame ────────────┴─> CLOSING
+    CLOSING ── both ways are done: closed, broken or at their end ──> connections closed ──> GONE
+      └─────── `CLOSING_SECONDS` are over: who owes a close frame is cut ──> the other one closed ──> GONE
+
+Who has sent a close frame gets one, also if the other side never answers: then the gateway does, with the same code.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.python.failure import Failure
+
+from gateway.errors import SessionEnded
+from gateway.relay.flow import FlowProtocol
+from gateway.relay.splice import OPEN, Splice
+from gateway.websocket.frames import FrameError
+
+__all__ = ["Way", "WebSocketSession"]
+
+_MOST_DROPPED = 4 << 20
+"""Bytes that a side may send which nobody gets any more, before it is cut."""
+
+_VANISHED = 1006
+"""What is logged where there was no close frame (RFC 6455 §7.1.5)."""
+
+_FAULTS = {
+    1002: ("protocol_error", "broke the protocol"),
+    1007: ("invalid_payload", "sent an invalid payload"),
+    1009: ("message_too_big", "sent a message that is too big"),
+}
+
+
+class Way(Protocol):
+    """One direction of a session, as far as its end is concerned.
+
+    ``who`` sends: ``client`` or ``backend``.  ``told``: the code of the close frame that the target has got, the
+    source's or ours; nothing may follow it.  ``broken``: what the source sends is not understood any more.  ``ended``:
+    the source sends no more.  ``dropped``: bytes that came and did not go on.
+    """
+
+    who: str
+    source: FlowProtocol
+    target: FlowProtocol
+    told: int | None
+    broken: bool
+    ended: bool
+    dropped: int
+
+    @property
+    def closed(self) -> bool:
+        """The source's close frame has been read."""
+
+    @property
+    def close_code(self) -> int | None:
+        """What it said, 1005 for nothing."""
+
+    @property
+    def messages(self) -> int:
+        """How many have passed."""
+
+    @property
+    def done(self) -> bool:
+        """Nothing more is expected from the source."""
+
+    def say_goodbye(self, code: int, reason: str = "") -> None:
+        """Send the target a close frame as soon as one fits; never behind another close frame."""
+
+    def send_farewell(self) -> None:
+        """A close frame that waits for the end of the frame in progress, if now is the time."""
+
+
+class WebSocketSession(Splice):
+    """A session that knows close frames. Subclasses set ``_inbound`` and ``_outbound`` and read the bytes."""
+
+    _inbound: Way
+    _outbound: Way
+
+    def __init__(self, *shared: Any) -> None:
+        super().__init__(*shared)
+        self.outcome.websocket = True
+        self._first: Way | None = None
+
+    def _bridge(self) -> None:
+        """Every byte is looked at here, unless a subclass knows how to do without."""
+
+    def _close_passed(self, way: Way) -> None:
+        """A close frame goes through: the answer may follow, then the connections are closed."""
+        self._first = way
+        self._blame(way.who)
+        self._closing()
+
+    def _violated(self, way: Way, back: Way, error: FrameError) -> None:
+        """A frame broke RFC 6455 or a limit: nothing from it on is passed on."""
+        cause, deed = _FAULTS[error.code]
+        who = way.who
+        ended = SessionEnded(error.code, f"the {who} {deed}: {error.reason}", f"{who}_{cause}")
+        self._blame("gateway", ended.cause, ended)
+        self._closing()
+        way.broken = True
+        back.say_goodbye(error.code, error.reason)
+        way.say_goodbye(1011 if who == "backend" and error.code != 1009 else 1001, f"the {who} {deed}")
+        for leg in (way.source, way.target):
+            leg.let(leg.held)
+        self._settle()
+
+    def _drops(self, way: Way) -> None:
+        """Some of what the source sent did not go on: there is a limit to that."""
+        if way.dropped > _MOST_DROPPED and not way.source.lost:
+            way.source.transport.abortConnection()
+
+    def end(self, error: SessionEnded) -> None:
+        """The gateway ends it: both sides get a close frame as soon as no frame towards them is in progress."""
+        if self._state != OPEN:
+            return
+        self._blame("gateway", error.cause, error)
+        self._begin_closing(error, self._inbound, self._outbound)
+
+    def client_eof(self) -> None:
+        """After close frames that is the proper end; without them the client has vanished."""
+        self._vanished(self._inbound, SessionEnded(1001, "client gone", "client_gone"))
+
+    def backend_eof(self) -> None:
+        """As `client_eof`."""
+        self._vanished(self._outbound, SessionEnded(1011, "backend lost", "backend_lost"))
+
+    def client_lost(self, reason: Failure) -> None:
+        """The client's connection is gone."""
+        self.client_eof()
+        self._one_lost()
+
+    def backend_lost(self, reason: Failure) -> None:
+        """The backend's connection is gone."""
+        self.backend_eof()
+        self._one_lost()
+
+    def _vanished(self, way: Way, error: SessionEnded) -> None:
+        way.ended = True
+        if self._state == OPEN:
+            self._blame(way.who, error.cause, error)
+            self._begin_closing(error, way)
+        else:
+            way.send_farewell()
+            self._settle()
+
+    def _begin_closing(self, error: SessionEnded, *ways: Way) -> None:
+        self._closing()
+        for way in ways:
+            way.say_goodbye(error.code, error.reason)
+        for leg in (self._client, self._upstream):
+            leg.let(leg.held)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Close both connections when nothing more is expected from either."""
+        inbound, outbound = self._inbound, self._outbound
+        for way, back in ((inbound, outbound), (outbound, inbound)):
+            if way.done and back.closed:
+                # Whose close frame was passed on, and will not be answered, gets the answer from here.
+                way.say_goodbye(back.close_code or 1005)
+        if inbound.done and outbound.done:
+            self._close_both()
+            return
+        for way in (inbound, outbound):
+            if way.done and way.told is None and not way.target.lost:
+                # The source died or went mad in the middle of a frame: nothing can be sent behind half of one.
+                way.target.transport.loseConnection()
+
+    def expired(self, now: float) -> None:
+        """As in a tunnel, except that who owes a close frame does not take the other side with it."""
+        late = [way for way in (self._inbound, self._outbound) if not way.done]
+        if self._state == OPEN or not late:
+            super().expired(now)
+            return
+        self._wait()
+        for way in late:
+            way.ended = True
+            if not way.source.lost:
+                way.source.transport.abortConnection()
+        self._settle()
+
+    def _one_lost(self) -> None:
+        if self._client.lost and self._upstream.lost:
+            self._gone()
+
+    def snapshot(self) -> None:
+        """Bring the outcome's counters up to date."""
+        super().snapshot()
+        outcome = self.outcome
+        outcome.messages_in = self._inbound.messages
+        outcome.messages_out = self._outbound.messages
+        if self._state != OPEN:
+            outcome.close_code = self._close_code()
+
+    def _close_code(self) -> int:
+        """What the client knows: the code that it has sent, if it was the first, or the one that it got."""
+        if self.outcome.closed_by == "client":
+            code = self._inbound.close_code if self._first is self._inbound else None
+        else:
+            code = self._outbound.told
+        return _VANISHED if code is None else code
