@@ -17,6 +17,7 @@ _SOURCES = {
     "heads": ["heads"],
     "forwarding": ["forwarding"],
     "frames": ["frames"],
+    "masking": ["masking"],
     "pump": ["pump", "loop", "stream", "bridge"],
 }
 NATIVE = [
@@ -76,7 +77,9 @@ setup(
         "zope.interface>=8",
     ],
     extras_require={
+        "json-schema": ["fastjsonschema>=2.20"],
         "test": [
+            "fastjsonschema>=2.20",
             'httptools>=0.6; platform_python_implementation == "CPython"',
             "hypothesis>=6.100",
             "mypy>=1.18",
@@ -124,6 +127,12 @@ setup(
             "static = gateway.discovery.static:factory",
             "dns = gateway.discovery.dns:factory",
             "file = gateway.discovery.file:factory",
+        ],
+        "gateway.filters": [
+            "json-schema = gateway.filters.json_schema:factory",
+            "log-tap = gateway.filters.log_tap:factory",
+            "rate-limit = gateway.filters.rate_limit:factory",
+            "size-limit = gateway.filters.size_limit:factory",
         ],
     },
 )

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from gateway.registry import Registry
     from gateway.services import Services
     from gateway.upstream.tls import Roots
+    from gateway.websocket.filtering import NamedFilter
 
 __all__ = [
-    "Place", "check_strategies", "make_discoveries", "make_middleware", "make_pools", "uses", "watch_pools",
+    "Place", "check_strategies", "make_discoveries", "make_filters", "make_middleware", "make_pools", "uses",
+    "watch_pools",
 ]  # fmt: skip
 
 Place = tuple[str, ...]
@@ -147,7 +149,25 @@ def make_middleware(registry: Registry, model: Gateway, services: Services) -> d
         built: IMiddleware = registry.build("gateway.middleware", name, options, given, path, f"{path}.options")
         return built
 
-    found = {place: (path, strategies) for place, path, strategies in uses(model, "middleware")}
+    return _listed(model, "middleware", make)
+
+
+def make_filters(registry: Registry, model: Gateway, services: Services) -> dict[Place, tuple[NamedFilter, ...]]:
+    """As `make_middleware`, for message filters."""
+
+    def make(strategy: Strategy, path: str) -> NamedFilter:
+        from gateway.websocket.filtering import NamedFilter
+
+        name, options = strategy.strategy, strategy.options
+        built = registry.build("gateway.filters", name, options, services, path, f"{path}.options")
+        return NamedFilter(name, built, path)
+
+    return _listed(model, "filters", make)
+
+
+def _listed(model: Gateway, field: str, make: Callable[[Strategy, str], _T]) -> dict[Place, tuple[_T, ...]]:
+    """What ``make`` makes of the strategies in the lists called ``field``, by the place of each list."""
+    found = {place: (path, strategies) for place, path, strategies in uses(model, field)}
     built = _all(
         {
             (place, number): partial(make, strategy, f"{path}[{number}]")
@@ -184,8 +204,9 @@ def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
             if (found := pool.discovery) is not None
         ]
         + [
-            partial(check, "gateway.middleware", each.strategy, each.options, f"{path}[{number}]", "")
-            for _, path, strategies in uses(model, "middleware")
+            partial(check, f"gateway.{field}", each.strategy, each.options, f"{path}[{number}]", "")
+            for field in ("middleware", "filters")
+            for _, path, strategies in uses(model, field)
             for number, each in enumerate(strategies)
         ]
     )

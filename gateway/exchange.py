@@ -388,7 +388,10 @@ class Exchange:
         wait = route.settings.request_timeout if self._complete else shared.limits.body_timeout
         shared.deadlines.set(client, shared.seconds() + wait)
         target = head.target if route.verbatim else upstream_target(head, route)
-        data = request_bytes(head, target, self._host, self._added, head.body, bool(head.upgrade))
+        upgrade = bool(head.upgrade)
+        if upgrade and route.filters is not None:
+            head = self._head = route.filters.offered(head)
+        data = request_bytes(head, target, self._host, self._added, head.body, upgrade)
         pending = self._pending
         if head.body:
             if head.body == CHUNKED:
@@ -502,14 +505,18 @@ class Exchange:
         request, client, upstream = self._head, self._client, self._upstream
         assert upstream is not None and self._route is not None
         error: GatewayError | None = None
+        make: Any = Splice
         if not request.upgrade or head.upgrade != request.upgrade:
             wanted = request.upgrade or "no upgrade"
             error = BackendProtocolError(f"status 101 for {head.upgrade or 'nothing'}, the client asked for {wanted}")
         elif not self._complete:
             error = BackendProtocolError("status 101 before the request was complete")
         elif request.upgrade == "websocket":
+            make, filters = Watch, self._route.filters
             try:
                 check_response(head, request)
+                if filters is not None:
+                    head, make = filters.agreed(head, self.outcome.head or request)
             except BackendProtocolError as refused:
                 error = refused
         if error is not None:
@@ -527,8 +534,7 @@ class Exchange:
         outcome.status = outcome.upstream_status = 101
         outcome.responded = shared.seconds()
         self.phase = TUNNEL
-        kind: Any = Watch if request.upgrade == "websocket" else Splice
-        tunnel = kind(shared, client, upstream, outcome, self._lease, self._route.settings, head)
+        tunnel = make(shared, client, upstream, outcome, self._lease, self._route.settings, head)
         self._upstream = self._lease = None
         if passage is not None and passage.context.ends_at is not None:
             context = passage.context

@@ -1,6 +1,6 @@
 """Every contract of the project, readable in one sitting.
 
-Strategies (`IRouter`, `IAsyncRouter`, `IMiddleware`, `ISelector`, `IProbe`, `IOutcomeObserver`) are what strangers implement; each comes from an
+Strategies (`IRouter`, `IAsyncRouter`, `IMiddleware`, `ISelector`, `IProbe`, `IMessageFilter`, `IOutcomeObserver`) are what strangers implement; each comes from an
 `IStrategyFactory` that is found by name.  The other interfaces join the gateway's own
 rooms.  Unless a method says otherwise it is called in the reactor thread, must not block, and may be
 called again before the first result is used.
@@ -11,9 +11,10 @@ from __future__ import annotations
 from zope.interface import Attribute, Interface
 
 __all__ = [
-    "IAffinity", "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "IClosing", "IDiscovery", "ILatencyAware",
-    "ILease", "IMiddleware", "IOutcomeObserver", "IPeerSelector", "IPool", "IProbe", "IRoad", "IRouter",
-    "ISecureFactory", "ISelector", "ISession", "IStrategyFactory", "ITunnel", "IUpstreamListener",
+    "IAffinity", "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "IClosing", "IConversation",
+    "IDiscovery", "ILatencyAware", "ILease", "IMessageFilter", "IMessages", "IMiddleware", "IOutcomeObserver",
+    "IPeerSelector", "IPool", "IProbe", "IRoad", "IRouter", "ISecureFactory", "ISelector", "ISession",
+    "IStrategyFactory", "ITunnel", "IUpstreamListener",
 ]  # fmt: skip
 
 
@@ -230,6 +231,53 @@ class IProbe(Interface):
         ``deadline`` is in seconds from now; the monitor cancels the Deferred then, and the probe must let go of its
         connection.  A failure of the Deferred counts as an unhealthy result with the exception's text as reason.
         """
+
+
+class IMessageFilter(Interface):
+    """Sees the WebSocket messages of a route, and may change, drop or answer them, or end the session.
+
+    Messages from the client pass through the filters of the rule and then those of the path rule, as they are listed;
+    messages from the backend pass through the same in reverse.  A message is there as a whole, inflated, with text known to
+    be UTF-8, and not larger than ``limits.maxMessageBytes``.  Pings, pongs and close frames are not shown.  Whatever
+    a filter raises ends one session with 1011.
+    """
+
+    def open(conversation):
+        """A session has begun: return the `IMessages` that will see its messages.
+
+        Called once per session, after the 101 and before its first message.  ``conversation`` is the `IConversation`.  Must be
+        immediate.  A filter that keeps nothing between messages may return ``self``.
+        """
+
+
+class IMessages(Interface):
+    """One message filter in one session."""
+
+    def message(payload, from_client):
+        """Called for each message; ``payload`` is ``str`` for text and ``bytes`` for binary.
+
+        Return ``None`` to let it pass as it is, frames and all; ``str`` or ``bytes`` to let that pass instead, in
+        one frame; `gateway.values.DROP`; a `gateway.values.Answer`; a `gateway.values.Close`; or a Deferred or coroutine of
+        one of these.  While that waits nothing more is read from this side, and it is cancelled when the session ends.
+        """
+
+    def closed(outcome):
+        """The session is over. Called once, also when `message` has raised; ``outcome`` is complete."""
+
+
+class IConversation(Interface):
+    """What a message filter knows of its session."""
+
+    user = Attribute("Who the client is, as far as a middleware found out; else empty (``str``).")
+    route = Attribute("The `gateway.values.Route`.")
+    backend = Attribute("The `IBackend`.")
+    head = Attribute("The handshake as the client sent it, a `gateway.values.RequestHead`.")
+    peer = Attribute("The client's `gateway.values.Peer`.")
+    trace_id = Attribute("As in the access log (``str``).")
+    counters = Attribute("Messages from the client and from the backend, bytes from and to the client: four ``int``.")
+
+    def end(code, reason=""):
+        """End the session with a close code, at any time. Idempotent."""
 
 
 class IOutcomeObserver(Interface):

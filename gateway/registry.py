@@ -22,11 +22,19 @@ from zope.interface import Interface, providedBy
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
-from gateway.assembly import check_strategies, make_discoveries, make_middleware, make_pools, watch_pools
+from gateway.assembly import (
+    check_strategies,
+    make_discoveries,
+    make_filters,
+    make_middleware,
+    make_pools,
+    watch_pools,
+)
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import (
     IClosing,
     IDiscovery,
+    IMessageFilter,
     IMiddleware,
     IOutcomeObserver,
     IProbe,
@@ -44,6 +52,7 @@ if TYPE_CHECKING:
     from gateway.pools.backend import Loads
     from gateway.pools.pool import Pool
     from gateway.upstream.tls import Roots
+    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["BUILT_IN", "GROUPS", "Found", "Group", "Registry", "close_all"]
 
@@ -65,6 +74,7 @@ GROUPS: Mapping[str, Group] = {
     "gateway.selectors": Group("selector", ISelector),
     "gateway.probes": Group("probe strategy", IProbe),
     "gateway.discovery": Group("discovery", IDiscovery),
+    "gateway.filters": Group("message filter", IMessageFilter),
     "gateway.observers": Group("observer", IOutcomeObserver),
 }
 
@@ -103,6 +113,12 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "static": "gateway.discovery.static:factory",
         "dns": "gateway.discovery.dns:factory",
         "file": "gateway.discovery.file:factory",
+    },
+    "gateway.filters": {
+        "json-schema": "gateway.filters.json_schema:factory",
+        "log-tap": "gateway.filters.log_tap:factory",
+        "rate-limit": "gateway.filters.rate_limit:factory",
+        "size-limit": "gateway.filters.size_limit:factory",
     },
 }
 
@@ -232,6 +248,10 @@ class Registry:
     def discoveries(self, model: Gateway) -> dict[str, IDiscovery]:
         """See `gateway.assembly.make_discoveries`."""
         return make_discoveries(self, model, self._services)
+
+    def filters(self, model: Gateway) -> Mapping[Place, tuple[NamedFilter, ...]]:
+        """See `gateway.assembly.make_filters`."""
+        return make_filters(self, model, self._services)
 
     def watch(
         self, model: Gateway, pools: Mapping[tuple[str, str], Pool], monitor: HealthMonitor, road: IRoad, roots: Roots

@@ -117,6 +117,7 @@ class GatewayService(Service):
         self._terms = load_terms(model)
         self.pools: dict[tuple[str, str], Any] = self.registry.pools(model, self.loads)
         self.middleware = self.registry.middleware(model)
+        self.filters = self.registry.filters(model)
         self.monitor = HealthMonitor(reactor, chance)
         self.registry.watch(model, self.pools, self.monitor, self.road, self._roots)
         self.changes = Changes(self.monitor, self.sessions, self._forget, reactor)
@@ -148,7 +149,7 @@ class GatewayService(Service):
         middleware: dict[Place, tuple[IMiddleware, ...]] = dict(self.middleware)
         for place, gate in gates(self.model, self._terms).items():
             middleware[place] = (gate, *middleware.get(place, ()))
-        return RoutingTable(self.model, self.pools, middleware)
+        return RoutingTable(self.model, self.pools, middleware, self.filters)
 
     def make_observers(self) -> list[IOutcomeObserver]:
         """Who is told how exchanges ended: metrics, the access log, and those given."""
@@ -392,7 +393,8 @@ class GatewayService(Service):
         if self.access_log is not None:
             self.access_log.close()
         self._bound = []
-        return close_all(each for chain in self.middleware.values() for each in chain)
+        filters = [named.filter for listed in self.filters.values() for named in listed]
+        return close_all([*filters, *[each for chain in self.middleware.values() for each in chain]])
 
 
 def _admin_endpoint(reactor: Any, host: str, port: int) -> Any:

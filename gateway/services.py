@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.assembly import Place
     from gateway.config.model import BackendSettings, Gateway, Probe, Strategy
     from gateway.interfaces import IMiddleware, IPool, IRoad
+    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["Options", "Services"]
 
@@ -30,7 +31,7 @@ class Services(NamedTuple):
     ``clock`` (``IReactorTime``), ``reactor``, ``random`` and ``secret`` are always there; ``secret`` are random bytes,
     the same in all processes of a gateway and at each reload, until it stops.  Selectors also get ``model``, ``pool``
     (its name) and ``settings``; discoveries ``model`` and ``pool``; routers ``model``, ``pools`` (by pool name and
-    settings name) and ``middleware`` (see `gateway.assembly.make_middleware`); middleware gets ``model``; probes get
+    settings name), ``middleware`` and ``filters`` (see `gateway.assembly`); middleware gets ``model``; probes get
     ``road``, ``tls_for``, ``probe`` and ``settings``.
 
     ``make(name, value)`` builds the strategy that an option of one's own names: ``name`` is the attribute of the
@@ -49,6 +50,7 @@ class Services(NamedTuple):
     model: Gateway | None = None
     pools: Mapping[tuple[str, str], IPool] = {}
     middleware: Mapping[Place, tuple[IMiddleware, ...]] = {}
+    filters: Mapping[Place, tuple[NamedFilter, ...]] = {}
     road: IRoad | None = None
     tls_for: Callable[[BackendSettings, Probe, str], Any] | None = None
     probe: Probe | None = None

@@ -8,6 +8,7 @@ filled in while an exchange goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from gateway.errors import GatewayError
     from gateway.interfaces import IBackend, IMiddleware, IPool
     from gateway.transport.tls import ClientCertificate
+    from gateway.websocket.depth import MessageDepth
 
 __all__ = [
-    "CHUNKED", "UNTIL_CLOSE", "Context", "Fields", "Outcome", "Peer", "ProbeResult", "Reply", "RequestHead",
-    "ResponseHead", "Route",
+    "CHUNKED", "DROP", "UNTIL_CLOSE", "Answer", "Close", "Context", "Drop", "Fields", "Outcome", "Peer", "ProbeResult",
+    "Reply", "RequestHead", "ResponseHead", "Route",
 ]  # fmt: skip
 
 CHUNKED = -1
@@ -113,6 +115,7 @@ class Route(NamedTuple):
     ``path`` override of the settings replaces; empty for Basic rules and defaults.
     ``verbatim``: the settings override neither path nor host, so that both go on as the client sent them.
     ``middleware``: what the request and its response pass through, outermost first.
+    ``filters``: what WebSocket messages pass through; ``None`` where nobody looks into them.
     """
 
     listener: str
@@ -123,6 +126,7 @@ class Route(NamedTuple):
     matched: str = ""
     verbatim: bool = False
     middleware: Sequence[IMiddleware] = ()
+    filters: MessageDepth | None = None
 
 
 class Reply(NamedTuple):
@@ -239,6 +243,29 @@ class Context:
         """A session opened by this request ends at ``at`` (see ``ends_at``) with this code; the earliest counts."""
         if self.ends_at is None or at < self.ends_at:
             self.ends_at, self.end_code, self.end_reason = at, code, reason
+
+
+class Drop(Enum):
+    """The type of `DROP`."""
+
+    DROP = "drop"
+
+
+DROP = Drop.DROP
+"""A message filter's word: this message goes no further."""
+
+
+class Close(NamedTuple):
+    """A message filter's word: the session ends with this close code and reason (RFC 6455 §7.4; at most 123 bytes)."""
+
+    code: int
+    reason: str = ""
+
+
+class Answer(NamedTuple):
+    """A message filter's word: this goes back to the sender, and its message no further. ``str`` is text."""
+
+    payload: str | bytes
 
 
 class ProbeResult(NamedTuple):

@@ -40,6 +40,7 @@ from gateway.routing.table import RoutingTable
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.connections import Upstream
 from gateway.values import Outcome, Route
+from gateway.websocket.filtering import NamedFilter
 from gateway.websocket.frames import FrameScanner
 from tests.recorder import Recorder
 from tests.wires import FakeRoad, Place, Turn, Wire
@@ -173,7 +174,8 @@ class Dialogue:
     """A gateway with one listener for ``example.com``, one pool, and a redirect for ``/moved/``.
 
     ``settings`` and ``limits`` are those of the configuration; ``router`` replaces the routing table; ``tls_for`` is
-    that of `Upstream`; ``trusted`` are networks of proxies; ``middleware`` is the gateway's.
+    that of `Upstream`; ``trusted`` are networks of proxies; ``middleware`` is the gateway's,
+    ``filters`` are the rule's.
     """
 
     no_errors = frozenset({"ok", "redirect", "reply"})
@@ -191,6 +193,7 @@ class Dialogue:
         observers: Sequence[Any] = (),
         admits: Any = lambda: True,
         middleware: Sequence[Any] = (),
+        filters: Sequence[Any] = (),
     ) -> None:
         self.test = test
         self.clock = Clock()
@@ -212,7 +215,13 @@ class Dialogue:
         for backend in self.pool.backends:
             self.pool.set_health(backend, True, "as the test wants it")
         self.shared = Surroundings(
-            router=router or RoutingTable(self.model, {("pool", "settings"): self.pool}, {(): tuple(middleware)}),
+            router=router
+            or RoutingTable(
+                self.model,
+                {("pool", "settings"): self.pool},
+                {(): tuple(middleware)},
+                {("rule", "rule"): tuple([_named(each, number) for number, each in enumerate(filters)])},
+            ),
             upstream_for=self._upstream_for,
             deadlines=self.deadlines,
             seconds=self.clock.seconds,
@@ -372,6 +381,10 @@ class DialogueCase(SynchronousTestCase):
 @provider(ILogObserver)
 def _drop(event: Any) -> None:
     """The pool's transitions are of no interest here."""
+
+
+def _named(filter: Any, number: int) -> NamedFilter:
+    return filter if isinstance(filter, NamedFilter) else NamedFilter("test", filter, f"rules[0].filters[{number}]")
 
 
 def _model(backends: int, settings: dict[str, Any], limits: dict[str, Any]) -> model.Gateway:

@@ -176,3 +176,33 @@ class MiddlewareTests(SynchronousTestCase):
         expected = ["rules[0].middleware[0]", "rules[0].middleware[1].options.size"]
         self.assertEqual(expected, [problem.path for problem in error.problems])
         self.assertEqual(expected, [problem.path for problem in registry.check(model)])
+
+
+class FilterTests(SynchronousTestCase):
+    """Lists of message filters."""
+
+    def model(self, *filters: object) -> Gateway:
+        limit = {"strategy": "size-limit", "options": {"maxBytes": 7}}
+        return Gateway.model_validate(
+            {
+                "rules": [{"name": "r", "listener": "web", "path_map": "m", "filters": list(filters)}],
+                "path_maps": [{"name": "m", "path_rules": [{"name": "p", "paths": ["/"], "filters": [limit]}]}],
+            }
+        )
+
+    def test_each_has_its_name_and_its_place(self) -> None:
+        model = self.model("log-tap")
+        registry = Registry(reactor=Clock())
+        made = registry.filters(model)
+        self.assertEqual([("rule", "r"), ("path", "m", "0")], list(made))
+        (tap,), (limit,) = made.values()
+        self.assertEqual(("log-tap", "size-limit"), (tap.name, limit.name))
+        self.assertEqual([], registry.check(model))
+
+    def test_all_that_is_wrong(self) -> None:
+        model = self.model("none-such", {"strategy": "size-limit", "options": {"maxBytes": 0}}, "size-limit")
+        registry = Registry(reactor=Clock())
+        error = self.assertRaises(ConfigurationError, registry.filters, model)
+        expected = [f"rules[0].filters{rest}" for rest in ("[0]", "[1].options.maxBytes", "[2].options.maxBytes")]
+        self.assertEqual(expected, [problem.path for problem in error.problems])
+        self.assertEqual(expected, [problem.path for problem in registry.check(model)])

@@ -77,7 +77,8 @@ class RegistryCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.module = ModuleType(MODULE)
-        self.patch(sys, "modules", {**sys.modules, MODULE: self.module})
+        sys.modules[MODULE] = self.module
+        self.addCleanup(sys.modules.pop, MODULE)
         self.services = Services(Clock(), Clock(), Random())
 
     def registry(self, *points: metadata.EntryPoint, drop_ins: Any = ()) -> Registry:

@@ -1,7 +1,8 @@
 """Native code: C twins of pure functions, where a compiler was there when the gateway was installed.
 
-`heads`, `forwarding`, `frames` and `pump` are the extension modules, or ``None`` where one is absent or the environment
-variable GATEWAY_NATIVE is ``0``, which is looked at once, at import.  What is in C and why: docs/internals.md.
+`heads`, `forwarding`, `frames`, `masking` and `pump` are the extension modules, or ``None`` where one is absent or the
+environment variable GATEWAY_NATIVE is ``0``, which is looked at once, at import.  What is in C and why:
+docs/internals.md.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, TypeVar
 
-__all__ = ["VARIABLE", "chosen", "forwarding", "frames", "heads", "pump", "twins"]
+__all__ = ["VARIABLE", "chosen", "forwarding", "frames", "heads", "masking", "pump", "twins"]
 
 VARIABLE: Final = "GATEWAY_NATIVE"
 """The environment variable that switches all native code off where it is ``0``."""
@@ -31,6 +32,7 @@ def _extension(name: str) -> Any:
 heads = _extension("heads")
 forwarding = _extension("forwarding")
 frames = _extension("frames")
+masking = _extension("masking")
 pump = _extension("pump")
 
 twins: Final[dict[str, Any]] = {}

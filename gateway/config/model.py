@@ -198,6 +198,7 @@ class BackendSettings(_Named):
     protocol: Literal["Http", "Https"] = "Http"
     request_timeout: int = Field(default=30, ge=1, le=86400, description="Seconds without an answer (504); also the idle limit of a WebSocket.")
     web_socket_idle_timeout: int | None = Field(default=None, ge=1, le=86400, description="Seconds; default: `requestTimeout`.")
+    web_socket_compression: bool = Field(default=False, description="Where messages pass through filters: compress them (permessage-deflate) on each side that can.")
     connect_timeout: float = Field(default=5.0, gt=0, le=300, description="Seconds for TCP and TLS to a backend.")
     cookie_based_affinity: Literal["Enabled", "Disabled"] = "Disabled"
     affinity_cookie_name: str | None = None
@@ -389,7 +390,7 @@ class Limits(_Model):
     max_fields: int = Field(default=128, ge=8, le=1000)
     max_target_bytes: int = Field(default=16384, ge=256, le=1048576)
     max_body_bytes: int | None = Field(default=None, ge=0, description="413 above it; default: no limit.")
-    max_message_bytes: int | None = Field(default=None, ge=1, description="WebSocket message, close 1009 above it; default: no limit.")
+    max_message_bytes: int | None = Field(default=None, ge=1, description="WebSocket message, close 1009 above it; default: no limit, and 16 MiB where messages pass through filters.")
     head_timeout: float = Field(default=60, gt=0, description="Seconds from the first byte to a complete head (408).")
     body_timeout: float = Field(default=60, gt=0, description="Seconds without a byte of the request body (408).")
     send_timeout: float = Field(default=60, gt=0, description="Seconds in which a client takes nothing of its response.")

@@ -22,7 +22,6 @@ ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
         lambda item: item.require_server_name_indication and item.protocol == "Https",
         "clients without SNI get the default certificate",
     ),
-    ("rules", "filters", lambda item: bool(item.filters), "messages do not pass through them yet"),
     ("rules", "router", lambda item: item.router is not None, "it is not asked yet"),
 )
 

@@ -18,8 +18,10 @@ from gateway.values import Reply, RequestHead, Route
 
 if TYPE_CHECKING:
     from gateway.assembly import Place
-    from gateway.config.model import Gateway, PathRule, RoutingMap, RoutingRule, Rule
+    from gateway.config.model import BackendSettings, Gateway, PathRule, RoutingMap, RoutingRule, Rule
     from gateway.interfaces import IMiddleware, IPool
+    from gateway.websocket.depth import MessageDepth
+    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["Builder", "needed_pools", "rule_of_listener"]
 
@@ -34,9 +36,12 @@ class Builder:
         model: Gateway,
         pools: Mapping[tuple[str, str], IPool],
         middleware: Mapping[Place, tuple[IMiddleware, ...]],
+        filters: Mapping[Place, tuple[NamedFilter, ...]],
     ) -> None:
         self._pools = pools
         self._middleware = middleware
+        self._filters = filters
+        self._most = model.limits.max_message_bytes
         self._path_maps = _by_name(model.path_maps)
         self._routing_maps = _by_name(model.routing_maps)
         self._distributions = _by_name(model.distributions)
@@ -51,14 +56,24 @@ class Builder:
             return self._path_map(rule, rule.path_map)
         if rule.routing_map is not None:
             return self._routing_map(rule, self._routing_maps[rule.routing_map])
-        return self._target(rule, self._chain(rule), rule)
+        return self._target(rule, self._passing(rule), rule)
 
-    def _chain(self, rule: Rule, *path: str) -> tuple[IMiddleware, ...]:
+    def _passing(self, rule: Rule, *path: str) -> _Passing:
         """What requests of ``rule`` pass through, outermost first; ``path`` is the place of a path rule."""
         places: list[Place] = [(), ("listener", rule.listener), ("rule", rule.name)]
         if path:
             places.append(path)
-        return tuple([each for place in places for each in self._middleware.get(place, ())])
+        return _Passing(
+            tuple([each for place in places for each in self._middleware.get(place, ())]),
+            tuple([each for place in places for each in self._filters.get(place, ())]),
+        )
+
+    def _depth(self, filters: tuple[NamedFilter, ...], settings: BackendSettings) -> MessageDepth | None:
+        if not filters:
+            return None
+        from gateway.websocket.depth import MessageDepth  # with Autobahn, and so only where somebody wants it
+
+        return MessageDepth(filters, settings.web_socket_compression, self._most)
 
     def _path_map(self, rule: Rule, name: str) -> Decision:
         path_map = self._path_maps[name]
@@ -69,29 +84,29 @@ class Builder:
         )  # fmt: skip
         rules: list[tuple[str, str, Decision]] = []
         for number, path_rule in enumerate(path_map.path_rules):
-            chain = self._chain(rule, "path", path_map.name, str(number))
+            passing = self._passing(rule, "path", path_map.name, str(number))
             for pattern in path_rule.paths:
-                target = self._target(rule, chain, path_rule, path_rule.name, literal(pattern), made.resolve)
+                target = self._target(rule, passing, path_rule, path_rule.name, literal(pattern), made.resolve)
                 rules.append((path_rule.name, pattern, target))
-        made.fill(rules, self._target(rule, self._chain(rule), default, again=made.resolve))
+        made.fill(rules, self._target(rule, self._passing(rule), default, again=made.resolve))
         return made
 
     def _routing_map(self, rule: Rule, routing_map: RoutingMap) -> Decision:
-        chain = self._chain(rule)
+        passing = self._passing(rule)
         default = _Default(
             routing_map.default_pool, None, routing_map.default_settings,
             routing_map.default_redirect, routing_map.default_rewrite,
         )  # fmt: skip
         rules = [
-            ConditionRule(each.name, self._conditions[each.condition_set], self._target(rule, chain, each, each.name))
+            ConditionRule(each.name, self._conditions[each.condition_set], self._target(rule, passing, each, each.name))
             for each in sorted(routing_map.rules, key=lambda each: each.priority)
         ]
-        return ByCondition(routing_map.name, rules, self._target(rule, chain, default), chain)
+        return ByCondition(routing_map.name, rules, self._target(rule, passing, default), passing.middleware)
 
     def _target(
         self,
         rule: Rule,
-        chain: tuple[IMiddleware, ...],
+        passing: _Passing,
         target: Rule | PathRule | RoutingRule | _Default,
         name: str = "",
         matched: str = "",
@@ -100,15 +115,16 @@ class Builder:
         if target.redirect is not None:
             wanted = self._redirects[target.redirect]
             listener = self._listeners[wanted.target_listener] if wanted.target_listener else None
-            return Redirection(wanted, listener, chain)
+            return Redirection(wanted, listener, passing.middleware)
         # Before what belongs to the pool, so that a cookie which that sets in the response can be rewritten.
         rewrites = () if target.rewrite is None else (Rewrites(self._rewriters[target.rewrite], again),)
 
         def route(pool: str | None) -> Route:
             found = self._pools[pool or "", target.settings or ""]
             verbatim = is_verbatim(found.settings)
-            passed = (*chain, *rewrites, *found.middleware)
-            return Route(rule.listener, rule.name, found, found.settings, name, matched, verbatim, passed)
+            passed = (*passing.middleware, *rewrites, *found.middleware)
+            depth = self._depth(passing.filters, found.settings)
+            return Route(rule.listener, rule.name, found, found.settings, name, matched, verbatim, passed, depth)
 
         shared = getattr(target, "distribution", None)
         if shared is None:
@@ -116,7 +132,14 @@ class Builder:
         distribution = self._distributions[shared]
         routes = [route(each.pool) for each in distribution.targets]
         shares = Shares(distribution.algorithm, routes, [each.weight for each in distribution.targets])
-        return Shared(shared, shares, chain)
+        return Shared(shared, shares, passing.middleware)
+
+
+class _Passing(NamedTuple):
+    """What the requests of a rule or path rule pass through, and the messages of their sessions."""
+
+    middleware: tuple[IMiddleware, ...]
+    filters: tuple[NamedFilter, ...]
 
 
 class _Default(NamedTuple):

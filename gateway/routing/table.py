@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.assembly import Place
     from gateway.config.model import Gateway, HttpListener, Rule
     from gateway.interfaces import IMiddleware, IPool
+    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["RoutingTable", "Site", "factory", "needed_pools"]
 
@@ -47,8 +48,9 @@ class RoutingTable:
         model: Gateway,
         pools: Mapping[tuple[str, str], IPool],
         middleware: Mapping[Place, tuple[IMiddleware, ...]] | None = None,
+        filters: Mapping[Place, tuple[NamedFilter, ...]] | None = None,
     ) -> None:
-        builder = Builder(model, pools, middleware or {})
+        builder = Builder(model, pools, middleware or {}, filters or {})
         self._ports = bindings(model)
         self._fixed: dict[str, Decision] = {}
         self._maps: dict[str, HostMap[Site]] = {}

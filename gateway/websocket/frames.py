@@ -11,7 +11,10 @@ from typing import Final
 
 from gateway import _native
 
-__all__ = ["FrameError", "FrameScanner", "close_frame", "ping_frame"]
+__all__ = [
+    "FrameError", "FrameScanner", "close_frame", "close_payload", "control_frame", "may_be_sent", "ping_frame",
+    "unmasked",
+]  # fmt: skip
 
 # What the first byte of a frame header says, without the RSV bits.
 _CONTINUATION, _CONTINUATION_END, _START, _WHOLE, _CLOSE, _PING, _PONG, _BAD = range(8)
@@ -226,9 +229,9 @@ class FrameScanner:
         payload = bytes(self._close or b"")
         self._close = None
         if self._masked:
-            payload = _masked(payload[4:], payload[:4])
+            payload = unmasked(payload[4:], payload[:4])
         code = int.from_bytes(payload[:2], "big") if payload else 1005
-        if payload and not _may_be_sent(code):
+        if payload and not may_be_sent(code):
             raise self._fault(1002, "a close code that may not be sent", first, before)
         self.close_code = code
         self.close_reason = payload[2:]
@@ -262,23 +265,25 @@ class FrameScanner:
         return min(end + self._overhead + length - held, size)
 
 
-def _may_be_sent(code: int) -> bool:
+def may_be_sent(code: int) -> bool:
     """Whether a close frame may have this code (RFC 6455 §7.4 and the IANA registry)."""
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
 
 
-def _masked(payload: bytes, key: bytes) -> bytes:
-    """``payload`` with the masking key applied; for the short payloads of control frames."""
+@_native.chosen(_native.masking)
+def unmasked(payload: bytes, key: bytes) -> bytes:
+    """``payload`` with the masking key of four bytes put on or taken off (RFC 6455 §5.3)."""
     size = len(payload)
     keys = (key * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
 
 
-def _control(first: int, payload: bytes, mask: bool) -> bytes:
+def control_frame(first: int, payload: bytes, mask: bool) -> bytes:
+    """A control frame with ``first`` as its first byte; at most 125 bytes of payload."""
     if not mask:
         return bytes((first, len(payload))) + payload
     key = urandom(4)
-    return bytes((first, 0x80 | len(payload))) + key + _masked(payload, key)
+    return bytes((first, 0x80 | len(payload))) + key + unmasked(payload, key)
 
 
 def close_frame(code: int, reason: str = "", mask: bool = False) -> bytes:
@@ -286,14 +291,19 @@ def close_frame(code: int, reason: str = "", mask: bool = False) -> bytes:
 
     1005 makes one without a code, which is what it stands for (RFC 6455 §7.1.5).
     """
+    return control_frame(0x88, close_payload(code, reason), mask)
+
+
+def close_payload(code: int, reason: str = "") -> bytes:
+    """What a close frame says, as in `close_frame`."""
     if code == 1005:
-        return _control(0x88, b"", mask)
+        return b""
     text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode("utf-8")
-    return _control(0x88, code.to_bytes(2, "big") + text, mask)
+    return code.to_bytes(2, "big") + text
 
 
 def ping_frame(payload: bytes = b"", mask: bool = False) -> bytes:
     """A ping with up to 125 bytes; raises `ValueError` for more."""
     if len(payload) > 125:
         raise ValueError("a ping has at most 125 bytes")
-    return _control(0x89, payload, mask)
+    return control_frame(0x89, payload, mask)

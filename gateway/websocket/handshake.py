@@ -16,7 +16,7 @@ from hashlib import sha1
 from gateway.errors import BackendProtocolError, UpgradeRefused
 from gateway.values import RequestHead, ResponseHead
 
-__all__ = ["accept_for", "check_request", "check_response", "reserved_bits"]
+__all__ = ["accept_for", "check_request", "check_response", "extensions", "reserved_bits"]
 
 _RESERVED = {"permessage-deflate": 0x40, "x-webkit-deflate-frame": 0x40}
 _ANY = 0x70
@@ -26,6 +26,7 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # The elements of a list whose quoted strings may have commas in them (RFC 9110 §5.6.1, §5.6.4).
 _ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+")++')
+_PARAMETER = re.compile(r'(?:^|;)((?:[^";]|"(?:[^"\\]|\\.)*+")*+)')
 
 
 def accept_for(key: str) -> str:
@@ -79,10 +80,10 @@ def check_response(head: ResponseHead, request: RequestHead) -> None:
     chosen = index.get("sec-websocket-protocol")
     if chosen is not None and chosen not in _names(request.index.get("sec-websocket-protocol", "")):
         raise BackendProtocolError("the backend chose a subprotocol that the client did not offer")
-    extensions = index.get("sec-websocket-extensions")
-    if extensions:
-        offered = set(_extensions(request.index.get("sec-websocket-extensions", "")))
-        if not offered.issuperset(_extensions(extensions)):
+    chosen_extensions = index.get("sec-websocket-extensions")
+    if chosen_extensions:
+        offered = {name for name, _ in extensions(request.index.get("sec-websocket-extensions", ""))}
+        if not offered.issuperset([name for name, _ in extensions(chosen_extensions)]):
             raise BackendProtocolError("the backend chose an extension that the client did not offer")
 
 
@@ -102,7 +103,7 @@ def reserved_bits(answer: ResponseHead) -> int:
     """
     agreed = answer.index.get("sec-websocket-extensions")
     bits = 0
-    for name in _extensions(agreed) if agreed else ():
+    for name, _ in extensions(agreed) if agreed else ():
         bits |= _RESERVED.get(name, _ANY)
     return bits
 
@@ -121,7 +122,19 @@ def _names(value: str) -> list[str]:
     return [name for name in [item.strip(" \t") for item in value.split(",")] if name]
 
 
-def _extensions(value: str) -> list[str]:
-    """The names in a Sec-WebSocket-Extensions field, without parameters."""
-    names = [item.partition(";")[0].strip(" \t").lower() for item in _ELEMENT.findall(value)]
-    return [name for name in names if name]
+def extensions(value: str) -> list[tuple[str, dict[str, list[str | bool]]]]:
+    """The extensions in a Sec-WebSocket-Extensions field: name, and the values of each parameter, ``True`` for none."""
+    found = []
+    for element in _ELEMENT.findall(value):
+        name, *parameters = [part.strip(" \t") for part in _PARAMETER.findall(element)]
+        if name:
+            values: dict[str, list[str | bool]] = {}
+            for parameter in parameters:
+                key, given, text = parameter.partition("=")
+                values.setdefault(key.strip(" \t").lower(), []).append(_unquoted(text.strip(" \t")) if given else True)
+            found.append((name.lower(), values))
+    return found
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text

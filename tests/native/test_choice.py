@@ -24,7 +24,7 @@ from gateway.http import forwarding, heads
 from gateway.transport.tcp import TCPTransport
 from gateway.websocket import frames
 functions = heads.parse_request, heads.parse_response, forwarding.request_bytes, forwarding.response_bytes
-print(_native.heads, _native.forwarding, _native.frames, _native.pump, TCPTransport.__mro__[2].__module__)
+print(_native.heads, _native.forwarding, _native.frames, _native.masking, _native.pump, TCPTransport.__mro__[2].__module__)
 print(all(isinstance(function, types.FunctionType) for function in functions), frames.FrameScanner.__module__)
 head = heads.parse_request(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
 print(forwarding.request_bytes(head, "/", "b", "", 0))
@@ -48,7 +48,7 @@ class ChoiceTests(SynchronousTestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(
             done.stdout.splitlines(),
-            ["None None None None gateway.transport.stream", "True gateway.websocket.frames",
+            ["None None None None None gateway.transport.stream", "True gateway.websocket.frames",
              r"b'GET / HTTP/1.1\r\nHost: b\r\n\r\n'"],  # fmt: skip
         )
 
@@ -60,6 +60,7 @@ class ChoiceTests(SynchronousTestCase):
             "request_bytes": forwarding.request_bytes,
             "response_bytes": forwarding.response_bytes,
             "FrameScanner": frames.FrameScanner,
+            "unmasked": frames.unmasked,
             "Loop": loop.Loop,
             "Stream": stream.Stream,
             "bridge": bridge.bridge,

@@ -213,3 +213,21 @@ class MiddlewareTests(SynchronousTestCase):
             self.assertEqual(expected, router.route(request_head(target), "web").middleware)
         self.assertEqual(("gateway", "other"), router.route(request_head("/"), "other").middleware)
         self.assertEqual((), RoutingTable(model, POOLS).route(request_head("/"), "other").middleware)
+
+
+class FilterTests(SynchronousTestCase):
+    """What messages pass through."""
+
+    def test_order(self) -> None:
+        """Rule, path rule; those of middleware's other places do not exist."""
+        one: dict[tuple[str, ...], Any] = {("rule", "r"): ("rule",), ("path", "paths", "0"): ("pictures",)}
+        model = Gateway(
+            listeners=(listener("web"), listener("other", port=81)),
+            rules=(rule("web", None, "r", path_map="paths"), rule("other", "site", "s")),
+            path_maps=(PATHS,),
+            redirects=REDIRECTS,
+        )
+        router = RoutingTable(model, POOLS, None, one)
+        for target, expected in {"/": ("rule",), "/images/a": ("rule", "pictures")}.items():
+            self.assertEqual(expected, router.route(request_head(target), "web").filters.filters)
+        self.assertIsNone(router.route(request_head("/"), "other").filters)

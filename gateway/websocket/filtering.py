@@ -1,0 +1,210 @@
+"""Message filters at work: asked one after the other, in the order of their direction, contained one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gateway.errors import PluginFailed, SessionEnded
+from gateway.interfaces import IConversation
+from gateway.pools.contain import Containment
+from gateway.values import Answer, Close, Drop
+from gateway.websocket.frames import may_be_sent
+
+if TYPE_CHECKING:
+    from gateway.interfaces import IBackend, IMessageFilter
+    from gateway.relay.session import WebSocketSession
+    from gateway.values import Outcome, Peer, RequestHead, Route
+
+__all__ = ["Chain", "Conversation", "NamedFilter", "Opened", "Way", "ended_by"]
+
+_log = Logger("gateway.filters")
+_NO_ENDS: Sequence[int] = ()
+
+
+class NamedFilter:
+    """A filter of a route. ``name`` is that of its strategy, ``place`` where the configuration asks for it."""
+
+    def __init__(self, name: str, filter: IMessageFilter, place: str) -> None:
+        self.name = name
+        self.filter = filter
+        self.contain = Containment(_log, f"message filter {name!r} of {place}")
+
+
+class Opened(NamedTuple):
+    """A filter in one session."""
+
+    message: Callable[[str | bytes, bool], Any]
+    closed: Callable[[Outcome], object]
+    contain: Containment
+
+
+@implementer(IConversation)
+class Conversation:
+    """See `IConversation`."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: WebSocketSession) -> None:
+        self._session = session
+
+    @property
+    def user(self) -> str:
+        return self._session.outcome.user
+
+    @property
+    def route(self) -> Route | None:
+        return self._session.outcome.route
+
+    @property
+    def backend(self) -> IBackend | None:
+        return self._session.outcome.backend
+
+    @property
+    def head(self) -> RequestHead | None:
+        return self._session.outcome.head
+
+    @property
+    def peer(self) -> Peer:
+        return self._session.outcome.peer
+
+    @property
+    def trace_id(self) -> str:
+        return self._session.outcome.trace_id
+
+    @property
+    def counters(self) -> tuple[int, int, int, int]:
+        self._session.snapshot()
+        outcome = self._session.outcome
+        return outcome.messages_in, outcome.messages_out, outcome.received_bytes, outcome.sent_bytes
+
+    def end(self, code: int, reason: str = "") -> None:
+        """See `IConversation`."""
+        self._session.end(_ended(Close(code, reason)))
+
+
+class Way(Protocol):
+    """The direction of a session that a chain belongs to."""
+
+    def deliver(self, payload: str | bytes, raw: bytes, ends: Sequence[int]) -> None:
+        """This has come through; ``raw`` and ``ends`` as in `gateway.websocket.legs.Reader`, if nothing was changed."""
+
+    def answer(self, payload: str | bytes) -> None:
+        """This goes back to the sender."""
+
+    def wait(self) -> None:
+        """A filter takes its time."""
+
+    def decided(self) -> None:
+        """A filter that was waited for has decided; another one may be waited for now."""
+
+
+class Chain:
+    """The filters of one direction of a session. ``end`` ends the session."""
+
+    __slots__ = ("_asked", "_end", "_filters", "_from_client", "_way", "waiting")
+
+    def __init__(
+        self, filters: Sequence[Opened], from_client: bool, way: Way, end: Callable[[SessionEnded], None]
+    ) -> None:
+        self._filters = tuple(filters)
+        self._asked = tuple(enumerate([opened.message for opened in filters]))
+        self._from_client = from_client
+        self._way = way
+        self._end = end
+        self.waiting: Deferred[Any] | None = None
+
+    def ask(self, payload: str | bytes, raw: bytes, ends: Sequence[int], start: int = 0) -> None:
+        """Show a message to the filters from number ``start`` on, and do what they say. HOT"""
+        number = start
+        try:
+            for number, message in self._asked[start:]:
+                verdict = message(payload, self._from_client)
+                if verdict is not None:
+                    if isinstance(verdict, (str, bytes)):
+                        payload, raw, ends = _checked(verdict), b"", _NO_ENDS
+                    else:
+                        self._decide(number, verdict, payload, raw, ends)
+                        return
+        except Exception as error:
+            self._failed(number, error)
+            return
+        self._way.deliver(payload, raw, ends)
+
+    def _decide(self, number: int, verdict: Any, payload: str | bytes, raw: bytes, ends: Sequence[int]) -> None:
+        """Do what a filter says, other than letting a message pass."""
+        if isinstance(verdict, Drop):
+            return
+        if isinstance(verdict, Answer):
+            self._way.answer(_checked(verdict.payload))
+        elif isinstance(verdict, Close):
+            self._end(_ended(verdict))
+        elif isinstance(verdict, Deferred) or iscoroutine(verdict):
+            self._wait(number, Deferred.fromCoroutine(verdict) if iscoroutine(verdict) else verdict, payload, raw, ends)
+        else:
+            raise TypeError(f"message() returned {type(verdict).__name__}")
+
+    def _wait(self, number: int, waiting: Deferred[Any], payload: str | bytes, raw: bytes, ends: Sequence[int]) -> None:
+        def decided(verdict: Any) -> None:
+            if self.waiting is not waiting:
+                return  # cancelled
+            self.waiting = None
+            try:
+                if verdict is None:
+                    self.ask(payload, raw, ends, number + 1)
+                elif isinstance(verdict, (str, bytes)):
+                    self.ask(_checked(verdict), b"", _NO_ENDS, number + 1)
+                else:
+                    self._decide(number, verdict, payload, raw, ends)
+            except Exception as error:
+                self._failed(number, error)
+
+        def failed(failure: Failure) -> None:
+            if self.waiting is waiting:
+                self.waiting = None
+                error = failure.value
+                self._failed(number, error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+        self.waiting = waiting
+        self._way.wait()
+        waiting.addCallbacks(decided, failed)
+        waiting.addErrback(lambda failure: _log.failure("a message filter's verdict failed", failure))
+        waiting.addCallback(lambda _: self._way.decided())
+
+    def cancel(self) -> None:
+        """The session ends: nobody waits any more."""
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            waiting.cancel()
+
+    def _failed(self, number: int, error: Exception) -> None:
+        self._end(ended_by(self._filters[number].contain.failed(error)))
+
+
+def ended_by(error: PluginFailed) -> SessionEnded:
+    """The end of a session whose filter has failed; the client is not told why."""
+    ended = SessionEnded(1011, "a message filter failed", error.cause)
+    ended.__cause__ = error
+    return ended
+
+
+def _ended(close: Close) -> SessionEnded:
+    code, reason = close
+    if not may_be_sent(code):
+        raise ValueError(f"{code} is no close code that may be sent (RFC 6455 §7.4)")
+    return SessionEnded(code, str(reason), "filter")
+
+
+def _checked(payload: Any) -> str | bytes:
+    if isinstance(payload, str):
+        payload.encode()  # a lone surrogate cannot be sent, and raises here, in its filter's name
+        return payload
+    if type(payload) is bytes:
+        return payload
+    raise TypeError(f"a message is str or bytes, not {type(payload).__name__}")

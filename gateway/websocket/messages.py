@@ -1,0 +1,261 @@
+"""A WebSocket session at the "message" depth: whole messages pass through filters, with Autobahn on both legs.
+
+A message is held until it is complete, and then goes on in the frames it came in, unless a filter changes it.  Pings
+and pongs pass at once.  While a filter waits, what its side sends is not read.  Otherwise the session is as in
+`gateway.relay.watch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import SessionEnded
+from gateway.relay.flow import FILTERING, RESTING
+from gateway.relay.session import WebSocketSession
+from gateway.relay.splice import GONE, OPEN
+from gateway.websocket.filtering import Chain, Conversation, Opened, ended_by
+from gateway.websocket.frames import FrameError, close_payload
+from gateway.websocket.legs import BackendLeg, ClientLeg, Leg
+
+if TYPE_CHECKING:
+    from gateway.exchange import Surroundings
+    from gateway.relay.flow import FlowProtocol
+    from gateway.websocket.deflate import Deflate
+    from gateway.websocket.filtering import NamedFilter
+
+__all__ = ["Messages"]
+
+class _Way:
+    """One direction of a session, see `gateway.relay.session.Way`; what its leg reads and its filters decide.
+
+    ``leg`` is Autobahn towards the source, ``out`` towards the target.  ``took`` gets messages: the filters, until what
+    the source says does not matter any more.  ``vanished``: the source has ended, but not all that it sent was read.
+    """
+
+    __slots__ = (
+        "broken", "chain", "dropped", "ended", "leg", "messages", "out", "session", "source", "target", "told", "took",
+        "vanished", "who",
+    )  # fmt: skip
+    leg: Leg
+    out: Leg
+    chain: Chain
+
+    def __init__(self, session: Messages, who: str, source: FlowProtocol, target: FlowProtocol) -> None:
+        self.session = session
+        self.who = who
+        self.source = source
+        self.target = target
+        self.broken = self.ended = False
+        self.told: int | None = None
+        self.dropped = 0
+        self.took: Callable[[str | bytes, bytes, Sequence[int]], None] = _unheard
+        self.messages = 0
+        self.vanished: SessionEnded | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self.leg.closed
+
+    @property
+    def close_code(self) -> int | None:
+        return self.leg.close_code
+
+    @property
+    def done(self) -> bool:
+        """Nothing more is expected from the source."""
+        return self.ended or self.broken or self.leg.closed
+
+    # -- what the source's leg has read: `gateway.websocket.legs.Reader`
+
+    def took_control(self, raw: bytes) -> None:
+        """A ping or a pong."""
+        if self.told is None and not self.target.lost:
+            self.out.put(raw)
+
+    def took_close(self, payload: bytes) -> None:
+        """A close frame: the first one, or the answer to one."""
+        if self.session._state == OPEN:
+            self.session._close_passed(self)
+        if self.told is None and not self.target.lost:
+            self.told = self.leg.close_code
+            self.out.send_close(payload)
+
+    # -- what the filters decide: `gateway.websocket.filtering.Way`
+
+    def deliver(self, payload: str | bytes, raw: bytes, ends: Sequence[int]) -> None:
+        """A message has come through all filters. HOT"""
+        if self.told is not None or self.target.lost:
+            return
+        out = self.out
+        self.messages += 1
+        if raw and out.deflate is None:
+            out.written += len(raw)
+            out.write(raw)
+        else:
+            out.send(payload, ends)
+
+    def answer(self, payload: str | bytes) -> None:
+        """Send something back to the source."""
+        if not self.leg.shut:
+            self.source.answered = True
+            self.leg.send(payload)
+
+    def wait(self) -> None:
+        """A filter takes its time."""
+        self.source.hold(FILTERING)
+
+    def decided(self) -> None:
+        """A filter that was waited for has decided."""
+        if self.chain.waiting is None:
+            self.source.let(FILTERING)
+
+    # -- the end
+
+    def say_goodbye(self, code: int, reason: str = "") -> None:
+        """Send a close frame: there is never half a frame in front of it."""
+        if self.told is None and not self.target.lost:
+            self.told = code
+            self.out.send_close(close_payload(code, reason))
+
+    def send_farewell(self) -> None:
+        """None waits."""
+
+
+class Messages(WebSocketSession):
+    """A session whose messages are looked at.
+
+    ``filters`` are those of its route, ``max_message`` bounds what is held of one message, ``deflate`` are the
+    compressions of the client's and the backend's leg.
+    """
+
+    _inbound: _Way
+    _outbound: _Way
+
+    def __init__(
+        self,
+        shared: Surroundings,
+        *others: Any,
+        filters: Sequence[NamedFilter],
+        max_message: int,
+        deflate: tuple[Deflate | None, Deflate | None] = (None, None),
+    ) -> None:
+        super().__init__(shared, *others)
+        self._filters = filters
+        self._opened: list[Opened] = []
+        client, upstream = self._client, self._upstream
+        self._inbound = inbound = _Way(self, "client", client, upstream)
+        self._outbound = outbound = _Way(self, "backend", upstream, client)
+        self._front = inbound.leg = outbound.out = ClientLeg(inbound, self._client_write, max_message, deflate[0])
+        self._back = outbound.leg = inbound.out = BackendLeg(outbound, self._upstream_write, max_message, deflate[1])
+
+    def open(self, early: bytes) -> None:
+        """Open the filters, then as in `Splice`."""
+        error = self._open_filters()
+        inbound, outbound, filters = self._inbound, self._outbound, self._opened
+        inbound.chain = Chain(filters, True, inbound, self.end)
+        outbound.chain = Chain(filters[::-1], False, outbound, self.end)
+        if error is None:
+            inbound.took, outbound.took = inbound.chain.ask, outbound.chain.ask
+        self._client.rest = partial(self._read, inbound)
+        self._upstream.rest = partial(self._read, outbound)
+        super().open(early)
+        if error is not None:
+            self.end(error)
+
+    def _open_filters(self) -> SessionEnded | None:
+        conversation = Conversation(self)
+        for named in self._filters:
+            try:
+                messages = named.filter.open(conversation)
+                self._opened.append(Opened(messages.message, messages.closed, named.contain))
+            except Exception as error:
+                return ended_by(named.contain.failed(error))
+        return None
+
+    # -- bytes
+
+    def from_client(self, data: bytes) -> None:
+        """Read the client's frames. HOT"""
+        self._received += len(data)
+        self._last = self._seconds()
+        self._read(self._inbound, data)
+
+    def from_backend(self, data: bytes) -> None:
+        """Read the backend's frames. HOT"""
+        self._sent += len(data)
+        self._last = self._seconds()
+        self._read(self._outbound, data)
+
+    def _read(self, way: _Way, data: bytes = b"") -> None:
+        """Read ``data``, or what there was no time for before. HOT"""
+        if way.broken or way.took is _unheard:
+            way.dropped += len(data)
+            self._drops(way)
+            if way.broken:
+                return
+        leg = way.leg
+        try:
+            leg.read(data)
+        except FrameError as error:
+            self._failed(way, error)
+            return
+        if leg.more:
+            way.source.hold(RESTING)
+            self._shared.soon(partial(way.source.let, RESTING))
+        elif way.vanished is not None and not way.source.held:
+            gone, way.vanished = way.vanished, None
+            self._vanished(way, gone)
+        elif self._state != OPEN:
+            self._settle()
+
+    def _failed(self, way: _Way, error: FrameError) -> None:
+        if self._state == OPEN:
+            back = self._outbound if way is self._inbound else self._inbound
+            self._stop_listening()
+            self._violated(way, back, error)
+        else:
+            way.broken = True
+            self._settle()
+
+    # -- how it ends
+
+    def _vanished(self, way: _Way, error: SessionEnded) -> None:  # type: ignore[override]
+        if way.source.held and not way.source.lost:
+            way.vanished = error  # what it has sent before its end is read first
+        else:
+            super()._vanished(way, error)
+
+    def _begin_closing(self, error: SessionEnded, *ways: Any) -> None:
+        self._stop_listening()
+        super()._begin_closing(error, *ways)
+
+    def _stop_listening(self) -> None:
+        """The session ends without the two sides having agreed: messages do not matter any more."""
+        for way in (self._inbound, self._outbound):
+            way.took = _unheard
+            way.chain.cancel()
+
+    def _gone(self) -> None:
+        if self._state == GONE:
+            return
+        self._stop_listening()
+        self._client.rest = self._upstream.rest = None
+        super()._gone()
+        for opened in self._opened:
+            try:
+                opened.closed(self.outcome)
+            except Exception as error:
+                opened.contain.failed(error)
+
+    def snapshot(self) -> None:
+        """Bring the outcome's counters up to date."""
+        received, sent = self._client.counted()
+        self._added_in = self._back.written - (self._received - received)
+        self._added_out = self._front.written - (self._sent - sent)
+        super().snapshot()
+
+
+def _unheard(payload: str | bytes, raw: bytes, ends: Sequence[int]) -> None:
+    """A message that nobody looks at, and that goes nowhere."""
