@@ -9,7 +9,7 @@ from tests.integration.messages import Message, read_request, read_response
 from tests.integration.websocket import agree, handshake
 from tests.integration.wire import Wire
 
-__all__ = ["MASK", "PLAIN", "Opened", "SessionTestCase"]
+__all__ = ["MASK", "PLAIN", "Library", "Opened", "SessionTestCase"]
 
 MASK = b"\x12\x34\x56\x78"
 PLAIN = b"\0\0\0\0"  # masks, and changes nothing
@@ -24,6 +24,27 @@ class Opened:
         self.client = client
         self.server = server
         self.request = request
+
+
+class Library:
+    """One end in the hands of another WebSocket library, without I/O of its own."""
+
+    def __init__(self, wire: Wire, protocol: Any) -> None:
+        self.wire, self.protocol = wire, protocol
+
+    def flush(self) -> None:
+        """Send what the library wants to send."""
+        for data in self.protocol.data_to_send():
+            if data:
+                self.wire.write(data)
+
+    async def events(self) -> list[Any]:
+        """What the library has found in the next bytes."""
+        while not (events := self.protocol.events_received()):
+            await self.wire.wait(lambda: bool(self.wire.buffer), "bytes")
+            self.protocol.receive_data(self.wire.take(len(self.wire.buffer)))
+            self.flush()
+        return list(events)
 
 
 class SessionTestCase(GatewayTestCase):

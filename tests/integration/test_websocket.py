@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
@@ -13,7 +12,7 @@ from websockets.uri import parse_uri
 
 from tests.integration.harness import Running, both_roads, model_for
 from tests.integration.messages import Answers, Message, read_request, read_response
-from tests.integration.sessions import MASK, PLAIN, Opened, SessionTestCase
+from tests.integration.sessions import MASK, PLAIN, Library, Opened, SessionTestCase
 from tests.integration.websocket import (
     BINARY,
     CONTINUATION,
@@ -308,24 +307,8 @@ class FrameTests(SessionTestCase):
 
     async def test_compressing_library(self) -> None:
         # two strangers who speak permessage-deflate to each other
-        class Peer:
-            def __init__(self, wire: Wire, protocol: Any) -> None:
-                self.wire, self.protocol = wire, protocol
-
-            def flush(self) -> None:
-                for data in self.protocol.data_to_send():
-                    if data:
-                        self.wire.write(data)
-
-            async def events(self) -> list[Any]:
-                while not (events := self.protocol.events_received()):
-                    await self.wire.wait(lambda: bool(self.wire.buffer), "bytes")
-                    self.protocol.receive_data(self.wire.take(len(self.wire.buffer)))
-                    self.flush()
-                return list(events)
-
         async def serve(wire: Wire) -> None:
-            peer = Peer(wire, ServerProtocol(extensions=[ServerPerMessageDeflateFactory()], subprotocols=["chat"]))  # type: ignore[list-item]
+            peer = Library(wire, ServerProtocol(extensions=[ServerPerMessageDeflateFactory()], subprotocols=["chat"]))  # type: ignore[list-item]
             for event in await peer.events():
                 peer.protocol.send_response(peer.protocol.accept(event))
             peer.flush()
@@ -337,7 +320,7 @@ class FrameTests(SessionTestCase):
 
         gateway = await self.gateway(model_for(await self.backend(serve)))
         wire = await self.client(gateway)
-        client = Peer(
+        client = Library(
             wire,
             ClientProtocol(
                 parse_uri("ws://chat.example/"),

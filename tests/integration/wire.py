@@ -54,6 +54,7 @@ class Wire(Protocol):
         self._clock = clock
         self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
         self._left_to_pour = 0
+        self._pours = b""
         self._may_pour = True
 
     # -- what arrives
@@ -152,8 +153,9 @@ class Wire(Protocol):
         """Send bytes, at once as far as the kernel takes them."""
         self.transport.write(data)
 
-    def pour(self, count: int) -> None:
-        """Send so many bytes, only as fast as they are taken; `poured` says how many are on their way."""
+    def pour(self, count: int, data: bytes = b"x" * 65536) -> None:
+        """Send so many bytes of ``data``, again and again, as fast as they are taken; `poured`: those on their way."""
+        self._pours = data
         self._left_to_pour = count
         self.transport.registerProducer(self, True)
         self.resumeProducing()
@@ -161,10 +163,10 @@ class Wire(Protocol):
     def resumeProducing(self) -> None:
         self._may_pour = True
         while self._may_pour and self._left_to_pour:
-            piece = min(65536, self._left_to_pour)
+            piece = min(len(self._pours), self._left_to_pour)
             self._left_to_pour -= piece
             self.poured += piece
-            self.transport.write(b"x" * piece)
+            self.transport.write(self._pours[:piece])
         if not self._left_to_pour:
             self.transport.unregisterProducer()
             self._look()
