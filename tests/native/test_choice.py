@@ -24,7 +24,8 @@ from gateway.http import forwarding, heads
 from gateway.transport.tcp import TCPTransport
 from gateway.websocket import frames
 functions = heads.parse_request, heads.parse_response, forwarding.request_bytes, forwarding.response_bytes
-print(_native.heads, _native.forwarding, _native.frames, _native.masking, _native.pump, TCPTransport.__mro__[2].__module__)
+extensions = _native.heads, _native.forwarding, _native.frames, _native.masking, _native.pump
+print(*extensions, TCPTransport.__mro__[2].__module__)
 print(all(isinstance(function, types.FunctionType) for function in functions), frames.FrameScanner.__module__)
 head = heads.parse_request(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
 print(forwarding.request_bytes(head, "/", "b", "", 0))
