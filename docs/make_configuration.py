@@ -150,6 +150,32 @@ What the compact spelling adds to the tables: a backend may be `host`, `host:por
 none gets those called `default`, which are made if they are not there.
 """
 
+HEALTH = """## The health of backends
+
+`GET /backendhealth` of the admin port answers in the shape of Application Gateway's request of that name:
+`backendAddressPools`, in each `backendHttpSettingsCollection`, in each `servers` with `address`, `health` and
+`healthProbeLog`. Subscription and resource group of the ids are stand-ins.
+
+| `health` | Meaning |
+|---|---|
+| `Unknown` | no probe has come back yet |
+| `Up` | its probes find it healthy |
+| `Down` | its probes do not, or its traffic has ejected it |
+| `Partial` | some worker processes have ejected it and others not; or its probes fail, and `minServers` keeps it in the pool |
+| `Draining` | no new requests, those in progress finish |
+
+`POST /getBackendHealthOnDemand` probes the members of a pool now and changes nothing. The body is JSON
+(`Content-Type: application/json`, at most 16 KiB):
+
+```json
+{"backendAddressPool": "chat", "backendHttpSettings": "chat", "path": "/health", "timeout": 5, "match": {"statusCodes": ["200"]}}
+```
+
+Pool and settings, names or `{"id": …}`, must be used together by a rule; other hosts are not probed. `protocol`, `host`,
+`path`, `timeout` (at most 60 seconds), `match` and `pickHostNameFromBackendHttpSettings` replace what the probe of the
+settings says. Four such requests are answered at a time, others get 503. Requests of web pages from other origins get 403.
+"""
+
 ARM = """## ARM templates
 
 `resources` are searched for an Application Gateway: conditions, copy loops, symbolic names and nested deployments are
@@ -208,6 +234,7 @@ def page() -> str:
         if cls is not None:
             parts.append(section(f"## `{field.alias}`", cls, EXAMPLES.get(name)))
             parts.extend(strategy(*item) for item in STRATEGIES.get(name, ()))
+    parts.append(HEALTH)
     parts.append(ARM + "\n".join(not_honoured()) + "\n")
     parts.append(overrides())
     return "\n".join(parts)

@@ -15,11 +15,11 @@ from gateway.transport.deadlines import steady
 from gateway.upstream.tls import probe_tls
 
 if TYPE_CHECKING:
-    from gateway.config.model import Gateway, Strategy
+    from gateway.config.model import BackendSettings, Gateway, Strategy
     from gateway.config.model import Pool as PoolModel
     from gateway.config.model import Probe as ProbeModel
     from gateway.health.monitor import HealthMonitor
-    from gateway.interfaces import IDiscovery, IMiddleware, IRoad
+    from gateway.interfaces import IDiscovery, IMiddleware, IProbe, IRoad
     from gateway.pools.backend import Loads
     from gateway.registry import Registry
     from gateway.services import Services
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = [
-    "Place", "check_strategies", "make_discoveries", "make_filters", "make_middleware", "make_pools", "uses",
+    "Place", "check_strategies", "make_discoveries", "make_filters", "make_middleware", "make_pools", "make_probe", "uses",
     "watch_pools",
 ]  # fmt: skip
 
@@ -111,17 +111,28 @@ def watch_pools(
 
     def make(pool: Pool) -> tuple[Pool, Any, ProbeModel]:
         probe = probe_for(model, pool.settings)
-        path = _probe_path(model, probe)
-        given = services._replace(
-            road=road, tls_for=partial(probe_tls, roots=roots), probe=probe, settings=pool.settings
-        )
-        strategy = registry.build(
-            "gateway.probes", probe.strategy, probe.options, given, f"{path}.strategy", f"{path}.options"
-        )
+        strategy = make_probe(registry, services, pool.settings, probe, road, roots, _probe_path(model, probe))
         return pool, strategy, probe
 
     for pool, strategy, probe in _all({pair: partial(make, pool) for pair, pool in pools.items()}).values():
         monitor.watch(pool, strategy, probe)
+
+
+def make_probe(
+    registry: Registry,
+    services: Services,
+    settings: BackendSettings,
+    probe: ProbeModel,
+    road: IRoad,
+    roots: Roots,
+    path: str = "probe",
+) -> IProbe:
+    """The strategy of ``probe``, for members of pools with these settings. Raises `ConfigurationError`."""
+    given = services._replace(road=road, tls_for=partial(probe_tls, roots=roots), probe=probe, settings=settings)
+    built: IProbe = registry.build(
+        "gateway.probes", probe.strategy, probe.options, given, f"{path}.strategy", f"{path}.options"
+    )
+    return built
 
 
 def uses(model: Gateway, field: str) -> Iterator[tuple[Place, str, tuple[Strategy, ...]]]:

@@ -28,6 +28,7 @@ from gateway.assembly import (
     make_filters,
     make_middleware,
     make_pools,
+    make_probe,
     watch_pools,
 )
 from gateway.errors import ConfigurationError, Problem
@@ -46,7 +47,7 @@ from gateway.services import Services
 
 if TYPE_CHECKING:
     from gateway.assembly import Place
-    from gateway.config.model import Gateway, Strategy
+    from gateway.config.model import BackendSettings, Gateway, Probe, Strategy
     from gateway.health.monitor import HealthMonitor
     from gateway.interfaces import IRoad
     from gateway.pools.backend import Loads
@@ -258,6 +259,10 @@ class Registry:
     ) -> None:
         """See `gateway.assembly.watch_pools`."""
         watch_pools(self, model, self._services, pools, monitor, road, roots)
+
+    def probe(self, settings: BackendSettings, probe: Probe, road: IRoad, roots: Roots) -> Any:
+        """See `gateway.assembly.make_probe`."""
+        return make_probe(self, self._services, settings, probe, road, roots)
 
     def check(self, model: Gateway) -> list[Problem]:
         """See `gateway.assembly.check_strategies`."""

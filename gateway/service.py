@@ -19,7 +19,10 @@ from gateway.discovery.membership import Membership
 from gateway.error_pages import ErrorPages
 from gateway.errors import SessionEnded
 from gateway.exchange import Surroundings
+from gateway.health.defaults import probe_for
 from gateway.health.monitor import HealthMonitor
+from gateway.health.on_demand import OnDemand
+from gateway.health.reports import Elsewhere
 from gateway.interfaces import IBackend, IMiddleware, IOutcomeObserver
 from gateway.listener.certificate_checks import load_terms, load_used
 from gateway.listener.client_certificates import gates
@@ -273,8 +276,19 @@ class GatewayService(Service):
             model=lambda: self.model,
             hosts=[host],
             refresh=self.refresh,
+            elsewhere=self.ejected_elsewhere,
+            on_demand=OnDemand(
+                self.model.name, self.pools.values, partial(probe_for, self.model), self._make_probe, self.reactor
+            ).ask,
             reactor=self.reactor,
         )
+
+    def _make_probe(self, settings: Any, probe: Any) -> Any:
+        return self.registry.probe(settings, probe, self.road, self._roots)
+
+    def ejected_elsewhere(self) -> Elsewhere:
+        """Which members other processes have ejected that this one has not."""
+        return {}
 
     def refresh(self) -> Deferred[None]:
         """Called before `exposition` and `session_reports`; fires when what they give is up to date."""

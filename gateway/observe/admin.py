@@ -1,8 +1,9 @@
 """The admin site: what the gateway is doing, for people and for programs. It changes nothing.
 
-``GET`` and ``HEAD`` only: ``/`` a page, ``/pools``, ``/sessions``, ``/config``, ``/ready`` and ``/health`` as JSON,
-``/metrics`` for Prometheus.  It is meant for a loopback or private address; a web page that gets at it through a
-visitor's browser is kept out by `gateway.observe.host_guard`, and nothing here shows a secret.
+``GET`` and ``HEAD``: ``/`` a page, ``/pools``, ``/backendhealth``, ``/sessions``, ``/config``, ``/ready`` and
+``/health`` as JSON, ``/metrics`` for Prometheus.  ``POST /getBackendHealthOnDemand`` probes the members of a pool now.
+The site is meant for a loopback or private address; a web page that gets at it through a visitor's browser is kept out
+by `gateway.observe.host_guard`, and nothing here shows a secret.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from gateway.health.on_demand import Refused
+from gateway.health.reports import Elsewhere, health_report
 from gateway.http.forwarding import SERVER, reply_bytes
 from gateway.http.pages import REASONS
-from gateway.observe.host_guard import may_ask
+from gateway.observe.host_guard import may_ask, own_origin
 from gateway.observe.metrics import CONTENT_TYPE
 from gateway.observe.reports import config_report, pool_counts, pool_report
 from gateway.values import Reply
@@ -40,6 +44,7 @@ _MOST_SESSIONS = 10_000
 _METHODS = "GET, HEAD"
 _MOST_DROPPED = 1 << 20
 """Bytes of a body that nobody wants, before the connection is cut."""
+_MOST_BODY = 16384
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -49,7 +54,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-_COUNTED = frozenset({b"/sessions", b"/metrics"})
+_COUNTED = frozenset({b"/sessions", b"/metrics", b"/backendhealth"})
+_ON_DEMAND = b"/getBackendHealthOnDemand"
 
 _Answer = tuple[int, str, bytes]
 
@@ -57,7 +63,10 @@ SessionReports = Callable[[int], tuple[int, dict[str, int], list[dict[str, Any]]
 
 
 class _Request(Request):
-    """A request whose body nobody wants: it is refused by its head, and the body is dropped, not kept."""
+    """A request whose body nobody wants is refused by its head, and the body is dropped, not kept.
+
+    Only a request for a probe has one, and it is short.
+    """
 
     _refused = False
     _dropped = 0
@@ -65,18 +74,24 @@ class _Request(Request):
     def gotLength(self, length: int | None) -> None:
         """The head is here; ``length`` is ``None`` for a chunked body."""
         super().gotLength(0)
-        if length == 0:
+        asks = (getattr(self.channel, "_command", b""), getattr(self.channel, "_path", b"")) == (b"POST", _ON_DEMAND)
+        if length == 0 or (asks and length is not None and length <= _MOST_BODY):
             return
         self._refused = True
         self.requestHeaders.removeHeader(b"expect")
         method = getattr(self.channel, "_command", b"")
-        status, content_type, body = _NO_BODY if method in (b"GET", b"HEAD") else _NO_METHOD
+        status, content_type, body = (
+            _TOO_LONG if asks else _NO_BODY if method in (b"GET", b"HEAD") else _NO_METHOD
+        )
         fields = [("Allow", _METHODS), ("Content-Type", content_type), *_HEADERS.items()]
         reply = Reply(status, fields, body)
         self.channel.write(reply_bytes(reply, method.decode("latin-1"), "1.1", True))
 
     def handleContentChunk(self, data: bytes) -> None:
         """Bytes of a body. They are read, because unread ones would make a reset of the end."""
+        if not self._refused:
+            super().handleContentChunk(data)
+            return
         self._dropped += len(data)
         if self._dropped > _MOST_DROPPED:
             self.channel.loseConnection()
@@ -96,7 +111,8 @@ class AdminSite(Site):
     limit, how many are open, how many per pool, and reports of the newest.  ``exposition``: the page of metrics.
     ``ready``: whether the gateway may be sent traffic, and a sentence why (not).  ``model``: the running configuration.
     ``hosts``: names it may be addressed by besides addresses and ``localhost``.  ``refresh`` is called, and waited for,
-    before sessions and metrics are asked for.
+    before sessions, metrics and the health of backends are asked for.  ``elsewhere``: what worker processes have
+    ejected.  ``on_demand`` is `gateway.health.on_demand.OnDemand.ask`.
     """
 
     displayTracebacks = False
@@ -113,10 +129,13 @@ class AdminSite(Site):
         model: Callable[[], Gateway],
         hosts: Collection[str] = (),
         refresh: Callable[[], Deferred[None]] = lambda: succeed(None),
+        elsewhere: Callable[[], Elsewhere] = dict,
+        on_demand: Callable[[bytes], Deferred[dict[str, Any]]] | None = None,
         reactor: Any = None,
     ) -> None:
-        pages = _Pages(pools, probes, sessions, exposition, ready, model)
-        super().__init__(_Root(pages, frozenset(host.lower() for host in hosts), refresh), reactor=reactor)
+        pages = _Pages(pools, probes, sessions, exposition, ready, model, elsewhere)
+        root = _Root(pages, frozenset(host.lower() for host in hosts), refresh, on_demand)
+        super().__init__(root, reactor=reactor, parsePOSTFormSubmission=False)
 
     def log(self, request: Any) -> None:
         """Nothing: a scrape every few seconds is not worth a line."""
@@ -127,30 +146,67 @@ class _Root(Resource):
 
     isLeaf = True
 
-    def __init__(self, pages: _Pages, hosts: frozenset[str], refresh: Callable[[], Deferred[None]]) -> None:
+    def __init__(
+        self,
+        pages: _Pages,
+        hosts: frozenset[str],
+        refresh: Callable[[], Deferred[None]],
+        on_demand: Callable[[bytes], Deferred[dict[str, Any]]] | None,
+    ) -> None:
         super().__init__()
         self._pages = pages
         self._hosts = hosts
         self._refresh = refresh
+        self._on_demand = on_demand
 
     def render(self, request: Request) -> int:
-        if request.path in _COUNTED:
+        if request.method == b"POST" and request.path == _ON_DEMAND and self._on_demand is not None:
+            self._probe(request, self._on_demand)
+        elif request.path in _COUNTED:
             self._refresh().addCallback(lambda _: self._respond(request))
         else:
             self._respond(request)
         return NOT_DONE_YET
 
+    def _probe(self, request: Request, on_demand: Callable[[bytes], Deferred[dict[str, Any]]]) -> None:
+        """Probe, and answer when that is done; whoever leaves meanwhile ends it."""
+        refusal = self._not_for(request) or _not_posted(request)
+        if refusal is not None:
+            self._send(request, refusal)
+            return
+        assert request.content is not None
+        try:
+            probing = on_demand(request.content.read())
+        except Refused as refused:
+            self._send(request, _error(refused.status, str(refused)))
+            return
+        request.notifyFinish().addErrback(lambda _: probing.cancel())
+
+        def failed(failure: Failure) -> _Answer:
+            if not request._disconnected:
+                _log.failure("the probe at somebody's request failed", failure)
+            return _error(500, "the probe failed; the gateway's log says why")
+
+        answering = probing.addCallbacks(lambda report: _json(200, report), failed)
+        answering.addCallback(lambda answer: self._send(request, answer))
+
     def _respond(self, request: Request) -> None:
+        if request._disconnected:
+            return
+        try:
+            answer = self._answer(request)
+        except Exception:
+            _log.failure("the admin page {path!r} failed", path=request.path)
+            answer = _error(500, "this page failed; the gateway's log says why")
+        self._send(request, answer)
+
+    def _send(self, request: Request, answer: _Answer) -> None:
         if request._disconnected:
             return
         request.setHeader("Server", SERVER)
         for name, value in _HEADERS.items():
             request.setHeader(name, value)
-        try:
-            status, content_type, body = self._answer(request)
-        except Exception:
-            _log.failure("the admin page {path!r} failed", path=request.path)
-            status, content_type, body = _error(500, "this page failed; the gateway's log says why")
+        status, content_type, body = answer
         request.setResponseCode(status, REASONS[status].encode())
         request.setHeader("Content-Type", content_type)
         request.setHeader("Content-Length", str(len(body)))
@@ -158,10 +214,20 @@ class _Root(Resource):
             request.write(body)
         request.finish()
 
-    def _answer(self, request: Request) -> _Answer:
+    def _not_for(self, request: Request) -> _Answer | None:
+        """What to answer where the Host of a request says that it is for somebody else."""
         host = request.requestHeaders.getRawHeaders(b"host") or [b""]
         if len(host) != 1 or not may_ask(host[0].decode("latin-1"), self._hosts):
             return _error(421, "use an IP address or localhost for the admin port, or bind it to the name")
+        return None
+
+    def _answer(self, request: Request) -> _Answer:
+        refusal = self._not_for(request)
+        if refusal is not None:
+            return refusal
+        if self._on_demand is not None and request.path == _ON_DEMAND:
+            request.setHeader("Allow", "POST")
+            return _error(405, "ask for a probe with POST and a JSON body")
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader("Allow", _METHODS)
             return _NO_METHOD
@@ -183,8 +249,10 @@ class _Pages:
         exposition: Callable[[], str],
         ready: Callable[[], tuple[bool, str]],
         model: Callable[[], Gateway],
+        elsewhere: Callable[[], Elsewhere],
     ) -> None:
         self._pools = pools
+        self._elsewhere = elsewhere
         self._probes = probes
         self._sessions = sessions
         self._exposition = exposition
@@ -194,6 +262,7 @@ class _Pages:
         self.table: dict[bytes, Callable[[Request], _Answer]] = {
             b"/": self._index,
             b"/pools": self._show_pools,
+            b"/backendhealth": self._show_backend_health,
             b"/sessions": self._show_sessions,
             b"/config": self._show_config,
             b"/ready": self._show_ready,
@@ -213,6 +282,9 @@ class _Pages:
     def _show_pools(self, request: Request) -> _Answer:
         pools = [pool_report(pool, self._probes) for pool in self._pools()]
         return _json(200, {"name": self._model().name, "pools": pools})
+
+    def _show_backend_health(self, request: Request) -> _Answer:
+        return _json(200, health_report(self._model().name, self._pools(), self._elsewhere()))
 
     def _show_sessions(self, request: Request) -> _Answer:
         asked = request.args.get(b"limit", [b"%d" % _SESSIONS])[-1]
@@ -236,6 +308,23 @@ class _Pages:
         return 200, CONTENT_TYPE, self._exposition().encode()
 
 
+def _not_posted(request: Request) -> _Answer | None:
+    """What to answer to a POST that may come from a web page, or is not JSON, or too long.
+
+    A page of another origin can only send what forms send without asking first (and asking is answered with 405), so
+    the content type is a guard too.
+    """
+    fields = request.requestHeaders
+    origins = fields.getRawHeaders(b"origin") or []
+    hosts = fields.getRawHeaders(b"host") or [b""]
+    if any(not own_origin(origin.decode("latin-1"), hosts[0].decode("latin-1")) for origin in origins):
+        return _error(403, "web pages of other origins may not ask this")
+    kinds = fields.getRawHeaders(b"content-type") or [b""]
+    if len(kinds) != 1 or kinds[0].partition(b";")[0].strip().lower() != b"application/json":
+        return _error(415, "the body is JSON: Content-Type is application/json")
+    return None
+
+
 def _json(status: int, value: Any) -> _Answer:
     return status, _JSON, (json.dumps(value, indent=2) + "\n").encode()
 
@@ -246,3 +335,4 @@ def _error(status: int, message: str) -> _Answer:
 
 _NO_METHOD = _error(405, "only GET and HEAD; nothing can be changed here")
 _NO_BODY = _error(413, "a request to this site has no body")
+_TOO_LONG = _error(413, f"the body has a Content-Length of at most {_MOST_BODY}")

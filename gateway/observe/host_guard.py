@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection
 from ipaddress import ip_address
 
-__all__ = ["host_name", "may_ask"]
+__all__ = ["host_name", "may_ask", "own_origin"]
 
 _HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9_.-]+))(?::[0-9]{1,5})?")
 
@@ -31,3 +31,9 @@ def may_ask(host: str, allowed: Collection[str] = ()) -> bool:
         return not (getattr(address, "ipv4_mapped", None) or address).is_unspecified
     except ValueError:
         return name == "localhost" or name.endswith(".localhost") or (name != "" and name in allowed)
+
+
+def own_origin(origin: str, host: str) -> bool:
+    """Whether an ``Origin`` (RFC 6454 §7) is the site that is addressed with this ``Host``."""
+    scheme, _, rest = origin.partition("://")
+    return scheme in ("http", "https") and bool(rest) and rest.lower() == host.lower()

@@ -21,6 +21,7 @@ from gateway.workers.merge import counters_of, merged
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, Member
+    from gateway.health.reports import Elsewhere
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
@@ -197,6 +198,18 @@ class ParentService(GatewayService):
         """The metrics of all workers."""
         pages = [answer["metrics"] for answer in self._answers.values()]
         return merged(self.metrics.exposition(), [self._retired, *pages])
+
+    def ejected_elsewhere(self) -> Elsewhere:
+        """Members that traffic keeps out in some workers."""
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for answer in self._answers.values():
+            for pool, settings, backend, reason in answer["ejected"]:
+                found.setdefault((pool, settings, backend), []).append(reason)
+        count = len(self._answers)
+        return {
+            key: f"{len(reasons)} of {count} worker processes leave it out: {reasons[0]}"
+            for key, reasons in found.items()
+        }
 
     def session_reports(self, limit: int) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
         """How many sessions are open, how many per pool, and the newest of them."""

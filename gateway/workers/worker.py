@@ -93,6 +93,12 @@ class WorkerService(GatewayService):
             count=count,
             byPool=by_pool,
             sessions=reports,
+            ejected=[
+                (pool.name, pool.settings.name, backend.name, backend.ejected)
+                for pool in self.pools.values()
+                for backend in pool.backends
+                if backend.ejected
+            ],
         )
 
     def _reopen(self, message: Message) -> None:

@@ -104,6 +104,36 @@ class WorkersTests(GatewayTestCase):
         await stopped
         self.assertEqual([0, 0], [worker.pid for worker in gateway.service.crew.workers])  # type: ignore[attr-defined]
 
+    async def test_backend_health(self) -> None:
+        """The parent answers, and knows what only some of the workers leave out."""
+
+        async def broken(wire: Wire) -> None:
+            while True:
+                await read_request(wire)
+                wire.write(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")
+
+        good, bad = await self.backend(_serve), await self.backend(broken)
+        members = [{"host": "127.0.0.1", "port": backend.port} for backend in (good, bad)]
+        passive = {"serverErrors": 1, "baseEjectionSeconds": 600, "maxEjectionSeconds": 600}
+        gateway = await self.workers(
+            model_for(good, pools=[{"name": "pool", "members": members, "passiveHealth": passive}])
+        )
+        client = await self.client(gateway)  # one connection, so one worker
+        for _ in range(4):
+            client.write(_GET)
+            await read_response(client)
+        report = json.loads(await self.admin(gateway, "/backendhealth"))
+        servers = report["backendAddressPools"][0]["backendHttpSettingsCollection"][0]["servers"]
+        self.assertEqual(["Up", "Partial"], [server["health"] for server in servers])
+        self.assertIn("1 of 2 worker processes leave it out", servers[1]["healthProbeLog"])
+        body = b'{"backendAddressPool": "pool", "backendHttpSettings": "settings"}'
+        head = "POST /getBackendHealthOnDemand HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        client = await self.client(gateway, "admin")
+        client.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = json.loads((await read_response(client)).body)
+        servers = answer["backendHealthHttpSettings"]["servers"]
+        self.assertEqual(["Up", "Up"], [server["health"] for server in servers])
+
     async def test_verdicts(self) -> None:
         """What the parent's probes find, the workers obey."""
         backend = await self.backend(_serve)
