@@ -161,19 +161,20 @@ HEALTH = """## The health of backends
 | `Unknown` | no probe has come back yet |
 | `Up` | its probes find it healthy |
 | `Down` | its probes do not, or its traffic has ejected it |
-| `Partial` | some worker processes have ejected it and others not; or its probes fail, and `minServers` keeps it in the pool |
+| `Partial` | some worker processes have ejected it; or its probes fail, and `minServers` keeps it in the pool |
 | `Draining` | no new requests, those in progress finish |
 
 `POST /getBackendHealthOnDemand` probes the members of a pool now and changes nothing. The body is JSON
 (`Content-Type: application/json`, at most 16 KiB):
 
 ```json
-{"backendAddressPool": "chat", "backendHttpSettings": "chat", "path": "/health", "timeout": 5, "match": {"statusCodes": ["200"]}}
+{"backendAddressPool": "chat", "backendHttpSettings": "chat", "path": "/health", "match": {"statusCodes": ["200"]}}
 ```
 
-Pool and settings, names or `{"id": …}`, must be used together by a rule; other hosts are not probed. `protocol`, `host`,
-`path`, `timeout` (at most 60 seconds), `match` and `pickHostNameFromBackendHttpSettings` replace what the probe of the
-settings says. Four such requests are answered at a time, others get 503. Requests of web pages from other origins get 403.
+Pool and settings, names or `{"id": …}`, must be used together by a rule; other hosts are not probed. `protocol`,
+`host`, `path`, `timeout` (at most 60 seconds), `match` and `pickHostNameFromBackendHttpSettings` replace what the probe
+of the settings says. Four such requests are answered at a time, others get 503. Requests of web pages from other
+origins get 403.
 """
 
 ARM = """## ARM templates

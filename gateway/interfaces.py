@@ -321,7 +321,7 @@ class ISecureFactory(Interface):
 
     plain = Attribute(
         "``IProtocolFactory`` for connections whose first byte is not TLS; they are not encrypted. "
-        "Without it such connections are closed."
+        "Where it is ``None`` their handshakes fail."
     )
 
     def handshake_failed(peer, error):

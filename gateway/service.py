@@ -30,6 +30,7 @@ from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
 from gateway.listener.http1 import ClientConnection
 from gateway.listener.renewal import Renewal, certificate_files
+from gateway.listener.stream import StreamConnection, StreamFactory
 from gateway.listener.tls import ServerTLS
 from gateway.observe.access_log import open_access_log
 from gateway.observe.admin import AdminSite
@@ -46,6 +47,7 @@ from gateway.startup import Binding, bind_all
 from gateway.transport import road as choose_road
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.connections import Upstream
+from gateway.upstream.stream import StreamUpstream, connect_stream
 from gateway.upstream.tls import backend_tls
 from gateway.values import Route
 
@@ -98,7 +100,7 @@ class GatewayService(Service):
         self._admin = admin
         self._extra_observers = tuple(observers)
         self._bound: list[Any] = []
-        self._factories: list[ListenerFactory] = []
+        self._factories: list[ListenerFactory | StreamFactory] = []
         self._emptied: list[Deferred[None]] = []
         self._upstreams: dict[IBackend, Upstream] = {}
         self._tls: dict[str, ServerTLS] = {}
@@ -166,6 +168,20 @@ class GatewayService(Service):
             tls=tls, admits=self._admits, lost=self._lost, troubles=self.troubles,
         )  # fmt: skip
 
+    def stream_factory(self, listener: str, port: int, tls: bool) -> StreamFactory:
+        """The factory behind a bound port of plain TCP or TLS."""
+        return StreamFactory(
+            listener, port, self.shared, self._connect_stream,
+            tls=tls, admits=self._admits, lost=self._lost, troubles=self.troubles,
+        )  # fmt: skip
+
+    def _connect_stream(
+        self, route: Route, backend: IBackend, server_name: str, preface: bytes
+    ) -> Deferred[StreamUpstream]:
+        settings = route.settings
+        tls = partial(self._backend_tls, settings, backend.host, server_name) if settings.secure else None
+        return connect_stream(self.road, backend, settings, tls, preface)
+
     def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None) -> Any:
         """The ``IStreamServerEndpoint`` of a bound port; ``listener`` is the first that shares it."""
         return self.road.server(address, port, tls)
@@ -192,7 +208,7 @@ class GatewayService(Service):
     def _make_upstream(self, route: Route, backend: IBackend) -> Upstream:
         settings = route.settings
         tls: Callable[[str], Any] | None = None
-        if settings.protocol == "Https":
+        if settings.secure:
             tls = partial(self._backend_tls, settings, backend.host)
         return Upstream(backend, settings, self.road, self.deadlines.now, tls)
 
@@ -245,9 +261,10 @@ class GatewayService(Service):
         groups = bindings(self.model)
         for group in groups:
             tls = None
-            if group.protocol == "Https":
+            if group.secure:
                 tls = self._tls[group.listener] = ServerTLS(group.listeners, self._certificates, self._terms)
-            factory = self.listener_factory(group.listener, group.port, tls is not None)
+            make = self.stream_factory if group.layer4 else self.listener_factory
+            factory: ListenerFactory | StreamFactory = make(group.listener, group.port, tls is not None)
             self._factories.append(factory)
             endpoint = self.server_endpoint(group.listener, group.address, group.port, tls)
             wanted.append(Binding(group.listener, group.address, group.port, endpoint, factory))
@@ -347,14 +364,16 @@ class GatewayService(Service):
         self.monitor.stop()
         self.changes.stop()
         self.error_pages.stop()
-        ended.append(self.sessions.end_all(SessionEnded(1001, "the gateway is shutting down", "shutdown")))
+        going = SessionEnded(1001, "the gateway is shutting down", "shutdown")
+        # Connections of plain TCP cannot be told to end: they get the time that exchanges get.
+        ended.append(self.sessions.end_all(going, where=lambda session: not session.outcome.layer4))
         for connection in self._connections():
             connection.stop()
         ended.append(self._when_empty())
         self._cutting = self.reactor.callLater(limit, self._cut)
         return DeferredList(ended).addCallback(self._stopped)
 
-    def _connections(self) -> list[ClientConnection]:
+    def _connections(self) -> list[ClientConnection | StreamConnection]:
         return [connection for factory in self._factories for connection in factory.connections]
 
     def _when_empty(self) -> Deferred[None]:
@@ -381,7 +400,7 @@ class GatewayService(Service):
         for connection in self._connections():
             connection.transport.abortConnection()
 
-    def _lost(self, connection: ClientConnection) -> None:
+    def _lost(self, connection: ClientConnection | StreamConnection) -> None:
         if self._emptied and not self._connections():
             waiting, self._emptied = self._emptied, []
             for emptied in waiting:

@@ -282,7 +282,8 @@ class Outcome:
 
     Filled in as the exchange goes on; class attributes are the defaults.  Times are monotonic
     seconds, or ``None`` where that point was never reached.  Byte counts include heads.  ``target``: what that of the
-    request became, where it was rewritten, else empty.
+    request became, where it was rewritten, else empty.  ``layer4``: a connection of a listener of plain TCP or TLS; its
+    head only has the server name as ``host``, its status is 200 once it is passed on.
     """
 
     head: RequestHead | None = None
@@ -313,6 +314,7 @@ class Outcome:
     received_bytes: int = 0
     sent_bytes: int = 0
     websocket: bool = False
+    layer4: bool = False
     messages_in: int = 0
     messages_out: int = 0
     close_code: int | None = None

@@ -133,7 +133,9 @@ _PROBE = {
     "timeout": Field("timeout"),
     "unhealthythreshold": Field("unhealthy_threshold"),
     "pickhostnamefrombackendhttpsettings": Field("pick_host_name_from_backend_http_settings"),
+    "pickhostnamefrombackendsettings": Field("pick_host_name_from_backend_http_settings"),
     "minservers": Field("min_servers"),
+    "enableprobeproxyprotocolheader": Field("enable_probe_proxy_protocol_header"),
     "match": Field("match", "object", "match"),
 }
 
@@ -190,6 +192,30 @@ COLLECTIONS = {
             "customerrorconfigurations": Field("error_pages", "objects", "errorpage"),
         },
     ),
+    "listeners": Collection(
+        "listeners",
+        {
+            "frontendport": Field("port", "port"),
+            "protocol": Field("protocol"),
+            "hostnames": Field("host_names", "hosts"),
+            "sslcertificate": Field("certificates", "refs", "sslcertificates"),
+            "sslprofile": Field("ssl_profile", "ref", "sslprofiles"),
+        },
+    ),
+    "backendsettingscollection": Collection(
+        "settings",
+        {
+            "timeout": Field("request_timeout"),
+            "enablel4clientippreservation": Field("enable_l4_client_ip_preservation"),
+            **{
+                key: _SETTINGS[key]
+                for key in (
+                    "port", "protocol", "probe", "hostname", "pickhostnamefrombackendaddress",
+                    "trustedrootcertificates", "validatecertchainandexpiry", "validatesni", "sniname", "connecttimeout",
+                )
+            },
+        },
+    ),
     "redirectconfigurations": Collection(
         "redirects",
         {
@@ -242,6 +268,15 @@ COLLECTIONS = {
             **_DISTRIBUTION,
         },
     ),
+    "routingrules": Collection(
+        "rules",
+        {
+            "listener": Field("listener", "ref", "listeners"),
+            "priority": Field("priority"),
+            "backendaddresspool": Field("pool", "ref", "backendaddresspools"),
+            "backendsettings": Field("settings", "ref", "backendsettingscollection"),
+        },
+    ),
 }
 
 SPELLING = {
@@ -269,7 +304,8 @@ SPELLING = {
         "ignoreCase headerName headerValue headerValueMatcher modifiedPath modifiedQueryString rewriteRules "
         "advancedRoutingRules advancedRoutingConditionSet routingConditions conditionType propertyName "
         "propertyValues propertyValueMatcher loadDistributionAlgorithm loadDistributionTargets weightPerServer "
-        "ruleSequence actionSet requestHeaderConfigurations responseHeaderConfigurations urlConfiguration"
+        "ruleSequence actionSet requestHeaderConfigurations responseHeaderConfigurations urlConfiguration "
+        "enableL4ClientIpPreservation backendSettings"
     ).split()
 }
 """How the keys of the tables are spelled, for suggestions."""
@@ -290,8 +326,6 @@ NOT_HONOURED = {
     "authenticationcertificates": _LEAVES,
     "entrajwtvalidationconfig": "tokens are not validated",
     "authconfigs": "tokens are not validated",
-    "enableprobeproxyprotocolheader": "probes are sent without a PROXY protocol header",
-    "pickhostnamefrombackendsettings": "this is for probes of plain TCP and TLS, which are not made",
     "privatelinkconfiguration": "there is no private link here",
     "hsm": "keys in an HSM cannot be used; give the certificate with overrides",
 }
@@ -308,9 +342,6 @@ TOP_NOT_HONOURED = {
     "authenticationcertificates": _LEAVES,
     "enablehttp2": "clients are served HTTP/1.1",
     "enablefips": "the FIPS mode of OpenSSL is the machine's",
-    "listeners": "listeners for plain TCP and TLS are not opened",
-    "routingrules": "rules for plain TCP and TLS are not served",
-    "backendsettingscollection": "settings for plain TCP and TLS are not used",
     "privatelinkconfigurations": "there is no private link here",
     "entrajwtvalidationconfigs": "tokens are not validated",
     "reservedcapacity": "capacity and size are those of this machine",

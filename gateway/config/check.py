@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from gateway.config.check_layer4 import layer4_findings
 from gateway.config.check_texts import text_findings
 from gateway.config.check_tls import tls_findings
 from gateway.config.draft import Draft, place_of
@@ -108,6 +109,8 @@ class _Checker:
             self._found.append(Finding(location, message, severity))
         for find in (rewrite_findings, routing_findings, error_page_findings):
             self._found.extend(find(self._gateway))
+        for location, message, severity in layer4_findings(self._gateway):
+            self._found.append(Finding(location, message, severity))
         self._limits()
         self._unused()
         self._found.extend(lints(self._gateway))
@@ -307,7 +310,8 @@ class _Checker:
             at = ("settings", index)
             if self._refer((*at, "probe"), "probes", settings.probe):
                 probe = probes[settings.probe or ""]
-                if probe.strategy in ("http", "websocket") and probe.protocol != settings.protocol:
+                spoken = probe.strategy in ("http", "websocket") and not settings.layer4
+                if spoken and probe.protocol != settings.protocol:
                     self._error(
                         (*at, "probe"),
                         f"probe {probe.name!r} speaks {probe.protocol} but settings {settings.name!r} "
@@ -326,6 +330,8 @@ class _Checker:
                     f"found {settings.path!r}; a path that does not begin with '/' is taken as '/{settings.path}'",
                 )
             idle = settings.web_socket_idle_timeout
+            if settings.layer4:
+                continue
             if idle is None and settings.request_timeout <= _PING:
                 self._warn(
                     (*at, "request_timeout"),
@@ -368,10 +374,11 @@ class _Checker:
     def _listener(self, at: tuple[str | int, ...], listener: HttpListener) -> None:
         for number, name in enumerate(listener.certificates):
             self._refer((*at, "certificates", number), "certificates", name)
-        if listener.protocol == "Https" and not listener.certificates:
-            self._error(at, f"listener {listener.name!r} is Https and has no certificate")
-        if listener.protocol == "Http" and listener.certificates:
-            self._warn((*at, "certificates"), f"listener {listener.name!r} is Http; its certificate is not used")
+        if listener.secure and not listener.certificates:
+            self._error(at, f"listener {listener.name!r} is {listener.protocol} and has no certificate")
+        if not listener.secure and listener.certificates:
+            unused = f"listener {listener.name!r} is {listener.protocol}; its certificate is not used"
+            self._warn((*at, "certificates"), unused)
         if len(listener.host_names) > 5:
             self._warn((*at, "host_names"), "an Application Gateway takes at most 5 host names for one listener")
 
@@ -392,13 +399,13 @@ class _Checker:
         used = {
             name
             for listener in self._gateway.listeners
-            if listener.protocol == "Https"
+            if listener.secure
             for name in listener.certificates
         }
         roots = {
             name
             for settings in self._gateway.settings
-            if settings.protocol == "Https"
+            if settings.secure
             for name in settings.trusted_root_certificates
         }
         for kind, needed in (("certificates", used), ("trusted_roots", roots)):

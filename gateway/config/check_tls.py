@@ -35,8 +35,8 @@ def tls_findings(gateway: Gateway, refer: _Refer) -> Iterator[tuple[Location, st
             )
     for index, listener in enumerate(gateway.listeners):
         at = ("listeners", index, "ssl_profile")
-        if refer(at, "ssl_profiles", listener.ssl_profile) and listener.protocol != "Https":
-            yield at, f"listener {listener.name!r} is not Https, so that the profile has no effect", "warning"
+        if refer(at, "ssl_profiles", listener.ssl_profile) and not listener.secure:
+            yield at, f"listener {listener.name!r} is {listener.protocol}, so that the profile has no effect", "warning"
     for index, authority in enumerate(gateway.trusted_client_certificates):
         if authority.unavailable is not None:
             sentence = f"trusted client certificate {authority.name!r} is not there: {authority.unavailable}"

@@ -57,6 +57,22 @@ class _Named(_Model):
     name: str = Field(min_length=1, max_length=80)
 
 
+class _Spoken(_Named):
+    """Something with a protocol."""
+
+    protocol: Literal["Http", "Https", "Tcp", "Tls"] = "Http"
+
+    @property
+    def secure(self) -> bool:
+        """It speaks TLS."""
+        return self.protocol in ("Https", "Tls")
+
+    @property
+    def layer4(self) -> bool:
+        """It is about connections, not requests."""
+        return self.protocol in ("Tcp", "Tls")
+
+
 class Strategy(_Model):
     """A plugin that is picked by name; the word alone, where it needs no options."""
 
@@ -135,12 +151,16 @@ class ErrorPage(_Model):
     file: str | None = Field(default=None, description="HTML file, instead of `url`; relative to the configuration.")
 
 
-class HttpListener(_Named):
-    """A port, a protocol and perhaps host names."""
+class HttpListener(_Spoken):
+    """A port, a protocol and perhaps host names.
+
+    A listener with the protocol `Tcp` or `Tls` passes the bytes of each connection on as they are; `Tls` ends TLS, and
+    the server name that a client sends (SNI) chooses among listeners of a port by their `hostNames`. Its rule has a pool
+    and settings with the protocol `Tcp` or `Tls`, and nothing else.
+    """
 
     address: str = Field(default="", description="Address to bind; empty for all.")
     port: int = Field(ge=0, le=65535, description="Port to bind (after `--map-port`); 0 for any free one.")
-    protocol: Literal["Http", "Https"] = "Http"
     host_names: tuple[str, ...] = Field(default=(), description="Hosts it answers for, `*` and `?` allowed; empty: all.")
     certificates: tuple[str, ...] = Field(default=(), description="Names of certificates, the first is the default.")
     ssl_profile: str | None = Field(default=None, description="Name of a profile.")
@@ -191,12 +211,11 @@ class ConnectionDraining(_Model):
     drain_timeout_in_sec: int = Field(default=30, ge=1, le=3600, description="Seconds.")
 
 
-class BackendSettings(_Named):
-    """How the gateway speaks to the members of a pool."""
+class BackendSettings(_Spoken):
+    """How the gateway speaks to the members of a pool. `Tcp` and `Tls` are for rules of listeners with one of these."""
 
     port: int = Field(default=80, ge=1, le=65535)
-    protocol: Literal["Http", "Https"] = "Http"
-    request_timeout: int = Field(default=30, ge=1, le=86400, description="Seconds without an answer (504); also the idle limit of a WebSocket.")
+    request_timeout: int = Field(default=30, ge=1, le=86400, description="Seconds without an answer (504); also the idle limit of a WebSocket, and of a connection of a `Tcp` or `Tls` listener.")
     web_socket_idle_timeout: int | None = Field(default=None, ge=1, le=86400, description="Seconds; default: `requestTimeout`.")
     web_socket_compression: bool = Field(default=False, description="Where messages pass through filters: compress them (permessage-deflate) on each side that can.")
     connect_timeout: float = Field(default=5.0, gt=0, le=300, description="Seconds for TCP and TLS to a backend.")
@@ -212,6 +231,7 @@ class BackendSettings(_Named):
     validate_cert_chain_and_expiry: bool = True
     validate_sni: bool = Field(default=True, alias="validateSNI")
     sni_name: str | None = None
+    enable_l4_client_ip_preservation: bool = Field(default=False, description="`Tcp` and `Tls`: begin each backend connection with a PROXY protocol header (version 1), which says who the client is.")
 
 
 class Match(_Model):
@@ -219,12 +239,11 @@ class Match(_Model):
     body: str | None = Field(default=None, max_length=4090, description="A substring the body must contain.")
 
 
-class Probe(_Named):
-    """A health probe. Times in seconds."""
+class Probe(_Spoken):
+    """A health probe. Times in seconds. With the protocol `Tcp` or `Tls` its strategy is `tcp`, unless it has another."""
 
     strategy: str = Field(default="http", description="Name of a probe strategy, or `module:object`.")
     options: dict[str, object] = Field(default_factory=dict)
-    protocol: Literal["Http", "Https"] = "Http"
     host: str | None = Field(default=None, description="Host header and SNI; default 127.0.0.1.")
     path: str = Field(default="/", pattern="^/")
     port: int | None = Field(default=None, ge=1, le=65535, description="Default: the port of the settings.")
@@ -233,7 +252,15 @@ class Probe(_Named):
     unhealthy_threshold: int = Field(default=3, ge=1, le=20)
     pick_host_name_from_backend_http_settings: bool = False
     min_servers: int = Field(default=0, ge=0)
+    enable_probe_proxy_protocol_header: bool = Field(default=False, description="`Tcp` and `Tls`: begin with a PROXY protocol header (`PROXY UNKNOWN`).")
     match: Match = Match()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tcp(cls, value: object) -> object:
+        if isinstance(value, dict) and value.get("protocol") in ("Tcp", "Tls") and "strategy" not in value:
+            return {**value, "strategy": "tcp"}
+        return value
 
 
 class Redirect(_Named):

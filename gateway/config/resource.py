@@ -35,6 +35,9 @@ _UNNAMED = {"pathrules": "pathRule", "advancedroutingrules": "routingRule"}
 """What objects inside of others are called that have no name."""
 _ONE = {"pathrules": "path rule", "advancedroutingrules": "routing rule"}
 _TOP_SEEN = TOP_IGNORED | set(COLLECTIONS) | set(TOP_READ)
+_TWINS = {"listeners": "httplisteners", "backendsettingscollection": "backendhttpsettingscollection",
+          "routingrules": "requestroutingrules"}  # fmt: skip
+_OF_LAYER4 = " (layer 4)"
 _STRAY = "'\")]} \t\r\n"
 
 
@@ -77,7 +80,8 @@ class ResourceReader:
         for key, collection in COLLECTIONS.items():
             if key in objects and key not in _UNNAMED:
                 made = [self._child(key, collection, item, title) for item, title in objects[key]]
-                draft.put(collection.target, [item for item in made if item is not None], members[key].place)
+                listed = [*(draft.get(collection.target) or ()), *(item for item in made if item is not None)]
+                draft.put(collection.target, listed, members[key].place)
         for key, (field, otherwise) in TOP_READ.items():
             if key in members:
                 self._put(draft, field, members[key], "", otherwise=otherwise)
@@ -124,15 +128,25 @@ class ResourceReader:
                     item.fail("'name' is missing" if title is None else f"found {show(title)} as name, expected text")
                     title = f"?{len(listed)}"
                 merged[""] = item
-                listed.append((merged, str(title)))
+                listed.append((merged, self._own_name(key, str(title))))
             self._settle(start, "nothing of it is read")
             if not listed and self._failed(start) and key in COLLECTIONS:
                 draft.failed.add(COLLECTIONS[key].target)
-            self._names[key] = {title.casefold(): title for _, title in listed}
+            self._names[key] = {
+                self._document_name(key, title).casefold(): title for _, title in listed
+            }
             result[key] = listed
             if key == "frontendports":
                 self._ports = {title.casefold(): merged["port"] for merged, title in listed if "port" in merged}
         return result
+
+    def _own_name(self, key: str, title: str) -> str:
+        """The name in the model, where what is for requests and what is for connections is in one list."""
+        twins = self._names.get(_TWINS.get(key, ""), {})
+        return title + _OF_LAYER4 if title.casefold() in twins else title
+
+    def _document_name(self, key: str, title: str) -> str:
+        return title.removesuffix(_OF_LAYER4) if key in _TWINS else title
 
     def _child(self, key: str, collection: Collection, members: dict[str, Cursor], title: str) -> Draft | None:
         """One object; ``None`` where it cannot be used, because something of it is not known."""
@@ -158,8 +172,9 @@ class ResourceReader:
                 self._skip(cursor, member, title, collection.fields)
         if key == "backendaddresspools":
             self._note_pool(members, title)
-        if key == "httplisteners":
+        if key in ("httplisteners", "listeners"):
             self._listener(draft, members, title)
+        self._layer(key, draft, members, title)
         if key in ("sslcertificates", "trustedrootcertificates", "trustedclientcertificates"):
             _note_absence(draft)
         return draft
@@ -171,6 +186,28 @@ class ResourceReader:
             return members
         self._name_skipped("backendAddressPool", "the pools of its load distribution policy are used", title)
         return {key: value for key, value in members.items() if value is not pool}
+
+    def _layer(self, key: str, draft: Draft, members: dict[str, Cursor], title: str) -> None:
+        """See that an object is in the collection for its protocol."""
+        protocol = str(draft.get("protocol", "")).casefold()
+        right: tuple[str, ...]
+        if key in ("listeners", "backendsettingscollection"):
+            draft.setdefault("protocol", "Tcp")
+            right, other = ("tcp", "tls", ""), _TWINS[key]
+        elif key in _TWINS.values():
+            right, other = ("http", "https", ""), next(name for name, twin in _TWINS.items() if twin == key)
+        else:
+            right, other = (protocol,), ""
+        if protocol in ("http", "https", "tcp", "tls") and protocol not in right:
+            spelled = SPELLING.get(key, key)
+            members["protocol"].fail(
+                f"{self._document_name(key, title)!r} of {spelled!r} is {draft['protocol']}; that belongs into "
+                f"{SPELLING.get(other, other)!r}"
+            )
+            draft["protocol"] = right[0]
+        if key == "routingrules" and draft.get("priority") is None and "priority" not in draft.failed | draft.unknown:
+            name = self._document_name(key, title)
+            members[""].fail(f"rule {name!r} has no 'priority'; rules of 'routingRules' need one, from 1 to 20000")
 
     def _put(
         self,
@@ -489,9 +526,6 @@ class ResourceReader:
         frontend = members.get("frontendipconfiguration")
         if frontend is not None:
             self.frontends[title] = (self._reference(frontend.quiet(), "frontendipconfigurations") or "").casefold()
-        if str(draft.get("protocol", "")).casefold() in ("tcp", "tls"):
-            draft.pop("protocol")
-            members[""].fail(f"listener {title!r} is for plain TCP or TLS; this gateway serves Http and Https")
 
 
 _MEANT: dict[str, set[str]] = {

@@ -75,6 +75,8 @@ class _Salvage:
         self._nothing = NOTHING
         while self._nothing in self._names["pools"] | self._names["settings"]:
             self._nothing += "-"
+        self._nothing_else = f"{self._nothing} (layer 4)"
+        self._layer4 = {item.name for item in gateway.listeners if item.layer4}
         self._needs_nothing = False
 
     def run(self) -> Salvaged:
@@ -100,6 +102,8 @@ class _Salvage:
         if self._needs_nothing:
             update["pools"] += (Pool(name=self._nothing),)
             update["settings"] += (BackendSettings(name=self._nothing),)
+            if any(rule.settings == self._nothing_else for rule in update["rules"]):
+                update["settings"] += (BackendSettings(name=self._nothing_else, protocol="Tcp"),)
         return Salvaged(self._gateway.model_copy(update=update), self._removed)
 
     def _missing(self, kind: str, name: str | None) -> str:
@@ -131,7 +135,7 @@ class _Salvage:
                     f"answers for {hosts}; give it a host name, or a port of its own with "
                     f"--map-port {listener.name}=PORT",
                 )
-            elif listener.protocol == "Https" and not listener.certificates:
+            elif listener.secure and not listener.certificates:
                 kept.append(listener.model_copy(update={"certificates": (self._nothing,)}))
             else:
                 kept.append(listener)
@@ -216,7 +220,8 @@ class _Salvage:
             self._warn((*at, attribute) if attribute else at, f"{title} answers 502: {text}")
         self._needs_nothing = True
         result: dict[str, Any] = dict.fromkeys(words)
-        return result | {pool: self._nothing, settings: self._nothing}
+        layer4 = getattr(owner, "listener", None) in self._layer4
+        return result | {pool: self._nothing, settings: self._nothing_else if layer4 else self._nothing}
 
     def _settings(self, index: int, settings: BackendSettings) -> BackendSettings:
         missing = self._missing("probes", settings.probe)
@@ -229,7 +234,7 @@ class _Salvage:
 
     def _certificates(self, listeners: Sequence[HttpListener]) -> tuple[Certificate, ...]:
         known = {item.name for item in self._gateway.certificates}
-        named = (name for listener in listeners if listener.protocol == "Https" for name in listener.certificates)
+        named = (name for listener in listeners if listener.secure for name in listener.certificates)
         made = [
             Certificate(name=name, unavailable="the document has none of that name")
             for name in dict.fromkeys(named)

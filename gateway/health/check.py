@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from gateway.errors import BackendTLSFailed
 from gateway.interfaces import IProbe
+from gateway.relay.proxy_header import UNKNOWN
 from gateway.values import ProbeResult
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Check(Protocol):
 
     transport: Any
     status: int | None = None
+    preface = b""
 
     def __init__(self, clock: Any) -> None:
         self.clock = clock
@@ -113,6 +115,8 @@ class Check(Protocol):
             self.transport.abortConnection()
             return
         self.began = self.clock.seconds()
+        if self.preface:
+            self.transport.write(self.preface)
         self.begin()
 
     def dataReceived(self, data: bytes) -> None:
@@ -135,14 +139,14 @@ class Check(Protocol):
 class ConnectingProbe:
     """Connects to a member and lets a `Check` do the rest. Subclasses override `make_check`.
 
-    The probe's ``protocol`` ``Https`` means TLS, with the name and trust that the settings say; its ``port`` replaces
-    that of the member.
+    The probe's ``protocol`` ``Https`` or ``Tls`` means TLS, with the name and trust that the settings say; its
+    ``port`` replaces that of the member.
     """
 
     def __init__(
         self, probe: Probe, settings: BackendSettings, road: IRoad, tls_for: TlsFor | None, clock: Any
     ) -> None:
-        if probe.protocol == "Https" and tls_for is None:
+        if probe.secure and tls_for is None:
             raise ValueError("an HTTPS probe needs a way to make TLS connections")
         self.probe = probe
         self.settings = settings
@@ -165,6 +169,11 @@ class ConnectingProbe:
         except BackendTLSFailed as error:
             return _result(ProbeResult(False, str(error)))
         check = self.make_check(backend)
+        if probe.enable_probe_proxy_protocol_header and probe.layer4:
+            if tls is None:
+                check.preface = UNKNOWN
+            else:
+                tls = tls._replace(preface=UNKNOWN)
         limit = min(self.settings.connect_timeout, deadline)
         factory = Factory.forProtocol(lambda: check)
         factory.noisy = False
@@ -184,7 +193,7 @@ class ConnectingProbe:
         return result
 
     def _tls(self, host: str) -> Any:
-        if self.probe.protocol == "Http" or self._tls_for is None:
+        if not self.probe.secure or self._tls_for is None:
             return None
         return self._tls_for(self.settings, self.probe, host)
 

@@ -16,7 +16,10 @@ DEFAULT_PROBE = "default"
 
 
 def default_probe(settings: BackendSettings) -> Probe:
-    """The probe of settings that name none: GET / every 30 s, 200 to 399 is healthy, three failures are down."""
+    """The probe of settings that name none: GET / every 30 s, 200 to 399 is healthy, three failures are down.
+
+    Settings of plain TCP and TLS get a connection, with TLS where that is spoken, instead of a GET.
+    """
     return Probe.model_validate({"name": DEFAULT_PROBE, "protocol": settings.protocol})
 
 

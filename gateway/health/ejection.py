@@ -59,7 +59,7 @@ NO_RUNS = Runs()
 def sign_of(outcome: Outcome, rules: Rules) -> int:
     """What the outcome of a lease says of its backend. HOT"""
     error = outcome.error
-    if outcome.upstream_status == 101:
+    if outcome.upstream_status == 101 or (outcome.layer4 and outcome.upstream_status is not None):
         return _session_sign(outcome, rules)
     if error is None:
         return ERROR if outcome.upstream_status in rules.statuses else FINE

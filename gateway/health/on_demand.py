@@ -57,7 +57,7 @@ class _Reference(_Base):
 class _Request(_Base):
     backend_address_pool: _Reference | str
     backend_http_settings: _Reference | str
-    protocol: Literal["Http", "Https", None] = None
+    protocol: Literal["Http", "Https", "Tcp", "Tls", None] = None
     host: str | None = Field(default=None, max_length=253)
     path: str | None = Field(default=None, pattern="^/", max_length=2000)
     timeout: float | None = Field(default=None, gt=0, le=MOST_SECONDS)

@@ -85,7 +85,8 @@ def _server(backend: IBackend, health: str, log: str) -> dict[str, str]:
 
 
 def _settings_id(gateway: str, pool: IPool) -> dict[str, str]:
-    return _id(gateway, "backendHttpSettingsCollection", pool.settings.name)
+    collection = "backendSettingsCollection" if pool.settings.layer4 else "backendHttpSettingsCollection"
+    return _id(gateway, collection, pool.settings.name)
 
 
 def _id(gateway: str, collection: str, name: str) -> dict[str, str]:

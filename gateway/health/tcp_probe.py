@@ -19,7 +19,7 @@ __all__ = ["TcpOptions", "TcpProbe", "factory"]
 
 
 class TcpOptions(ProbeOptions):
-    """Without `expect` a connection is enough; with the protocol Https that includes the TLS handshake."""
+    """Without `expect` a connection is enough; with the protocol Https or Tls that includes the TLS handshake."""
 
     send: str = Field(default="", max_length=4096, description="Text to send once connected, in UTF-8.")
     expect: str = Field(
@@ -36,7 +36,7 @@ class TcpProbe(ConnectingProbe):
 
     def make_check(self, backend: IBackend) -> Check:
         """See `ConnectingProbe.make_check`."""
-        return _TcpCheck(self._options, self.probe.protocol == "Https", self.clock)
+        return _TcpCheck(self._options, self.probe.secure, self.clock)
 
 
 class _TcpCheck(Check):

@@ -57,7 +57,7 @@ def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> l
             found_there = _try(load_authorities, authority, path, problems, authority.name in _asked(gateway))
             problems.extend(lifetime_problems(f"{path}.{'file' if authority.file else 'data'}", found_there or (), now))
     for number, listener in enumerate(gateway.listeners):
-        if listener.protocol == "Https":
+        if listener.secure:
             problems.extend(_name_problems(f"listeners[{number}].hostNames", listener, loaded))
     return problems
 
@@ -119,7 +119,7 @@ def load_usable(certificate: model.Certificate, path: str = "") -> ServerCertifi
 
 def _shown(gateway: model.Gateway) -> set[str]:
     """Names of the certificates that are needed."""
-    return {name for listener in gateway.listeners if listener.protocol == "Https" for name in listener.certificates}
+    return {name for listener in gateway.listeners if listener.secure for name in listener.certificates}
 
 
 def _trusted(gateway: model.Gateway) -> set[str]:
@@ -127,14 +127,14 @@ def _trusted(gateway: model.Gateway) -> set[str]:
     return {
         name
         for settings in gateway.settings
-        if settings.protocol == "Https"
+        if settings.secure
         for name in settings.trusted_root_certificates
     }
 
 
 def _asked(gateway: model.Gateway) -> set[str]:
     """Names of the client certificates that listeners trust."""
-    profiles = {listener.ssl_profile for listener in gateway.listeners if listener.protocol == "Https"}
+    profiles = {listener.ssl_profile for listener in gateway.listeners if listener.secure}
     return {
         name
         for profile in gateway.ssl_profiles

@@ -1,8 +1,8 @@
 """TLS of a bound port: one context for it, and by server name (SNI) the certificate that is shown.
 
 The context is plain OpenSSL, so it serves a connection on a socket (the pump) as well as one on memory
-(Twisted's transports).  Versions and suites are those of the listener's terms, ALPN is ``http/1.1``; no compression,
-no renegotiation, session tickets.
+(Twisted's transports).  Versions and suites are those of the listener's terms, ALPN is ``http/1.1`` (none for
+listeners of plain TLS); no compression, no renegotiation, session tickets.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class ServerTLS:
         # The version is agreed on before the name is looked at: the port's context takes all that any listener takes.
         least = min(shown.terms.minimum for shown in table.all)
         most = max(shown.terms.maximum for shown in table.all)
-        contexts = {shown: _context(shown, least, most) for shown in table.all}
+        http = not listeners[0].layer4  # else clients agree on whatever they like, with the backend
+        contexts = {shown: _context(shown, least, most, http) for shown in table.all}
         context = contexts[table.default]
         refusing = _context(_Shown(None, _USUAL), least, most)
 
@@ -160,7 +161,7 @@ def usable(certificate: ServerCertificate) -> str | None:
     return None
 
 
-def _context(shown: _Shown, least: int, most: int) -> SSL.Context:
+def _context(shown: _Shown, least: int, most: int, http: bool = True) -> SSL.Context:
     """The context that shows a certificate; without one every handshake fails."""
     certificate, terms = shown
     context = SSL.Context(SSL.TLS_METHOD)
@@ -172,7 +173,8 @@ def _context(shown: _Shown, least: int, most: int) -> SSL.Context:
     # tickets resume sessions without memory here; OpenSSL wants an id context all the same
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(_SESSION_ID)
-    context.set_alpn_select_callback(_select_protocol)
+    if http:
+        context.set_alpn_select_callback(_select_protocol)
     if certificate is None:
         return context
     context.set_cipher_list(terms.ciphers.encode())

@@ -1,10 +1,11 @@
 """The access log: one JSON object per line.
 
 ``event`` says what a line is about: ``exchange`` (a request and its response), ``websocket-open`` (a session has
-been established) and ``websocket-end``, or ``tunnel-open`` and ``tunnel-end`` for upgrades to other protocols.  Field
-names are those of an Application Gateway's access log where it has them.  Header values other than User-Agent, Host
-and the response's Content-Type never appear, so credentials in ``Authorization`` or ``Cookie`` cannot leak.  The query
-string does appear, because the original log has it; ``redact_query`` replaces it with ``-``.
+been established) and ``websocket-end``, or ``tunnel-open`` and ``tunnel-end`` for upgrades to other protocols, or
+``connection-open`` and ``connection-end`` for connections of plain TCP and TLS (`gateway.observe.connections`).
+Field names are those of an Application Gateway's access log where it has them.  Header values other than User-Agent,
+Host and the response's Content-Type never appear, so credentials in ``Authorization`` or ``Cookie`` cannot leak.  The
+query string does appear, because the original log has it; ``redact_query`` replaces it with ``-``.
 
 Lines are made at once (an `Outcome` goes on changing after ``opened``) but written together, at most a second or
 64 KiB later.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zope.interface import implementer
 
 from gateway.interfaces import IOutcomeObserver
+from gateway.observe.connections import connection_line
 from gateway.observe.sinks import FileSink, LogSink, OutputSink
 
 if TYPE_CHECKING:
@@ -104,12 +106,17 @@ class AccessLog:
 
     def opened(self, outcome: Outcome) -> None:
         """Log that a WebSocket session, or another tunnel, has been established."""
-        self._add("websocket-open" if outcome.websocket else "tunnel-open", outcome)
+        if outcome.layer4:
+            self._write(self._connection("connection-open", outcome))
+        else:
+            self._add("websocket-open" if outcome.websocket else "tunnel-open", outcome)
 
     def ended(self, outcome: Outcome) -> None:
         """Log an exchange or the end of a session."""
         if outcome.websocket:
             self._add("websocket-end", outcome)
+        elif outcome.layer4:
+            self._write(self._connection("connection-end", outcome))
         else:
             self._add("exchange" if outcome.status != 101 else "tunnel-end", outcome)
 
@@ -136,7 +143,9 @@ class AccessLog:
         self._sink.close()
 
     def _add(self, event: str, outcome: Outcome) -> None:  # HOT
-        line = self._line(event, outcome)
+        self._write(self._line(event, outcome))
+
+    def _write(self, line: str) -> None:  # HOT
         self._lines.append(line)
         self._size += len(line)
         if self._size >= self._batch:
@@ -148,8 +157,7 @@ class AccessLog:
         now = self._wall()
         second = int(now)
         if second != self._second:
-            self._second = second
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._tick(second)
 
         route = outcome.route
         backend = outcome.backend
@@ -202,6 +210,17 @@ class AccessLog:
         if event == "exchange" and error is None and not outcome.user:
             return line + "}\n"
         return line + _more(event, outcome) + "}\n"
+
+    def _tick(self, second: int) -> None:
+        self._second = second
+        self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+    def _connection(self, event: str, outcome: Outcome) -> str:
+        now = self._wall()
+        second = int(now)
+        if second != self._second:
+            self._tick(second)
+        return connection_line(f"{self._second_text}.{int((now - second) * 1000):03d}Z", event, outcome)
 
     def _request(self, head: RequestHead, host: str, rewritten: str = "") -> str:  # HOT
         target = head.target

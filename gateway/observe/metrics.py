@@ -99,7 +99,7 @@ class Metrics:
             self._failed(outcome.cause)
         if outcome.websocket:
             self._session_ended(series, outcome)
-        elif outcome.ended is not None and outcome.status != 101:
+        elif outcome.ended is not None and outcome.status != 101 and not outcome.layer4:
             # Sessions and other tunnels are not in the histogram: hours of an open socket say nothing about latency.
             seconds = outcome.ended - outcome.started
             series.seconds += seconds

@@ -120,7 +120,7 @@ def session_report(number: int, session: ISession, now: float) -> dict[str, Any]
     head = outcome.head
     return {
         "id": number,
-        "kind": "websocket" if outcome.websocket else "tunnel",
+        "kind": "websocket" if outcome.websocket else outcome.scheme if outcome.layer4 else "tunnel",
         "peer": str(outcome.peer),
         "listener": outcome.listener or (route.listener if route is not None else ""),
         "rule": route.rule if route is not None else "",

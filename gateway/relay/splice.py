@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from gateway.exchange import Surroundings
     from gateway.interfaces import ILease
     from gateway.listener.http1 import ClientConnection
+    from gateway.listener.stream import StreamConnection
     from gateway.upstream.http1 import UpstreamConnection
+    from gateway.upstream.stream import StreamUpstream
 
 __all__ = ["CLOSING", "CLOSING_SECONDS", "GONE", "OPEN", "Splice"]
 
@@ -33,7 +35,7 @@ OPEN, CLOSING, GONE = range(3)
 class Splice:
     """Opaque bytes, both ways, with backpressure, half-close and an idle limit.
 
-    ``answer`` is the backend's 101.  ``deadline`` and ``review`` belong to `Deadlines`.
+    ``answer`` is the backend's 101, if there was one.  ``deadline`` and ``review`` belong to `Deadlines`.
     """
 
     deadline = review = _ends_at = float("inf")
@@ -44,12 +46,12 @@ class Splice:
     def __init__(
         self,
         shared: Surroundings,
-        client: ClientConnection,
-        upstream: UpstreamConnection,
+        client: ClientConnection | StreamConnection,
+        upstream: UpstreamConnection | StreamUpstream,
         outcome: Outcome,
         lease: ILease | None,
         settings: BackendSettings,
-        answer: ResponseHead,
+        answer: ResponseHead | None = None,
     ) -> None:
         self.outcome = outcome
         self._shared = shared

@@ -13,8 +13,9 @@ __all__ = ["Binding", "bindings"]
 class Binding(NamedTuple):
     """One port to bind.
 
-    ``address``: empty for all.  ``protocol``: ``Http`` or ``Https``.  ``listener``: the name of the first listener,
-    which stands for the port (`IRouter.route`).  ``listeners``: all of them, in the order configured.
+    ``address``: empty for all.  ``protocol``: ``Http``, ``Https``, ``Tcp`` or ``Tls``.
+    ``listener``: the name of the first listener, which stands for the port (`IRouter.route`).  ``listeners``: all of
+    them, in the order configured.
     """
 
     address: str
@@ -22,6 +23,16 @@ class Binding(NamedTuple):
     protocol: str
     listener: str
     listeners: tuple[HttpListener, ...]
+
+    @property
+    def secure(self) -> bool:
+        """It speaks TLS."""
+        return self.listeners[0].secure
+
+    @property
+    def layer4(self) -> bool:
+        """It passes connections on, not requests."""
+        return self.listeners[0].layer4
 
 
 def bindings(model: Gateway) -> list[Binding]:

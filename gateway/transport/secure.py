@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from OpenSSL import SSL
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -78,6 +78,12 @@ class TLSTransport(TCPTransport):
         self.tls_version = connection.get_protocol_version_name()
         self.tls_cipher = connection.get_cipher_name() or ""
         self.client_certificate = client_certificate(connection)
+
+    @property
+    def server_name(self) -> str:
+        """The name that the client has sent (SNI); empty if it has not, or the connection is lost."""
+        name = None if self._connection is None else self._connection.get_servername()
+        return "" if name is None else name.decode("latin-1")
 
     def getPeerCertificate(self) -> crypto.X509 | None:
         """The other end's certificate, ``None`` if it has none or the connection is lost."""
@@ -317,7 +323,7 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
             return
         connection.set_accept_state()
         greeting = _Greeting(pump, sock, connection, done, failed, port.factory)
-        if hooks is not None:
+        if hooks is not None and hooks.plain is not None:
             greeting.plain = plain
         timer = reactor.callLater(timeout, lambda: greeting.fail(late()))
         pump.add(sock.fileno(), greeting)
@@ -350,6 +356,12 @@ def client_prelude(tls: ClientTLS) -> Prelude:
             pump.remove(sock.fileno())
             sock.close()
 
+        if tls.preface:
+            try:
+                sock.send(tls.preface)  # nothing waits in a new socket's buffer, so that all of it has room
+            except OSError as error:
+                attempt.fail(ConnectError(error.errno, str(error)))
+                return
         connection = client_connection(tls, sock)
         handshake = Handshake(pump, sock, connection, done, lambda error: attempt.fail(failed(connection, error)))
         attempt.on_abandon(abandon)

@@ -44,11 +44,13 @@ class ClientTLS(NamedTuple):
     ``context``: made once per backend settings; it may verify the chain by itself.
     ``server_name``: SNI to send, never an address; ``None`` for none.
     ``verify``: called with the connection after the handshake; whatever it raises refuses the backend.
+    ``preface``: sent before the handshake, in the clear; a few hundred bytes at most.
     """
 
     context: SSL.Context
     server_name: str | None = None
     verify: Callable[[SSL.Connection], None] | None = None
+    preface: bytes = b""
 
 
 def client_connection(tls: ClientTLS, sock: object | None) -> SSL.Connection:

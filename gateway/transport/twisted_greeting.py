@@ -45,7 +45,7 @@ class Greeting:
     def speaks_plainly(self, secure: TLSMemoryBIOProtocol, data: bytes) -> bool:
         """The client's first bytes are not TLS: put a protocol for that in place of ``secure``, if there is one."""
         hooks = self._hooks
-        if hooks is None:
+        if hooks is None or hooks.plain is None:
             return False
         self._settled()
         self.guest.lost = True

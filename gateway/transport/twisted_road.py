@@ -7,6 +7,7 @@ cannot be closed in one direction (``loseWriteConnection`` does nothing there, t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -204,6 +205,8 @@ class _Attempt:
             self._creator = _Creator(self._tls)
             factory = TLSMemoryBIOFactory(self._creator, True, factory)
             factory.noisy = False
+            if self._tls.preface:
+                factory.protocol = partial(_Prefaced, self._tls.preface)
         self._connecting = self._endpoint().connect(factory)
         self._connecting.addErrback(self._failed)
         return self.result
@@ -289,6 +292,19 @@ class _Acceptor:
         connection = SSL.Connection(self._tls.getContext(), None)
         connection.set_app_data(tlsProtocol)
         return connection
+
+
+class _Prefaced(BufferingTLSTransport):
+    """Sends something in the clear before the handshake."""
+
+    def __init__(self, preface: bytes, *others: Any) -> None:
+        super().__init__(*others)
+        self._preface = preface
+
+    def makeConnection(self, transport: Any) -> None:
+        """The TCP connection is there."""
+        transport.write(self._preface)
+        super().makeConnection(transport)
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -39,6 +39,8 @@ class TwistedTransport:
         self._inner = transport
         self._guest = guest
         self._tls = tls
+        name = transport.getHandle().get_servername() if tls else None
+        self.server_name = "" if name is None else name.decode("latin-1")
         self._producer: Any = None
         self._streaming = False
         self._detached = False

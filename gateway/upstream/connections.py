@@ -18,13 +18,23 @@ if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IRoad
     from gateway.transport.tls import ClientTLS
 
-__all__ = ["MOST_IDLE", "IDLE_SECONDS", "Upstream"]
+__all__ = ["MOST_IDLE", "IDLE_SECONDS", "Upstream", "connect_failure"]
 
 MOST_IDLE = 256
 """Idle connections kept to one backend, whatever their names in TLS; what comes back beyond that is closed."""
 
 IDLE_SECONDS = 60.0
 """How long an idle connection is kept. Backends usually close first; then it is dropped at once."""
+
+
+def connect_failure(failure: Failure, backend: IBackend, settings: BackendSettings) -> Failure:
+    """Why there is no connection to a backend, as a `BackendError`."""
+    if failure.check(BackendError):
+        return failure
+    where = f"backend {backend.name} ({backend.connect_host}:{backend.connect_port})"
+    if failure.check(ConnectTimeout):
+        return Failure(ConnectFailed(f"cannot connect to {where} within {settings.connect_timeout:g} s"))
+    return Failure(ConnectFailed(f"cannot connect to {where}: {failure.getErrorMessage()}"))
 
 
 class Upstream:
@@ -66,7 +76,7 @@ class Upstream:
             connecting = self._connect(host)
         except Exception:
             connecting = fail()
-        return connecting.addErrback(self._refused)
+        return connecting.addErrback(connect_failure, self._backend, self._settings)
 
     def _connect(self, host: str) -> Deferred[UpstreamConnection]:
         key, tls = (None, None) if self._tls_for is None else (host, self._tls_for(host))
@@ -76,14 +86,6 @@ class Upstream:
         factory.noisy = False
         connecting: Deferred[UpstreamConnection] = endpoint.connect(factory)
         return connecting
-
-    def _refused(self, failure: Failure) -> Failure:
-        if failure.check(BackendError):
-            return failure
-        where = f"backend {self.name} ({self._backend.connect_host}:{self._backend.connect_port})"
-        if failure.check(ConnectTimeout):
-            return Failure(ConnectFailed(f"cannot connect to {where} within {self._settings.connect_timeout:g} s"))
-        return Failure(ConnectFailed(f"cannot connect to {where}: {failure.getErrorMessage()}"))
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over and which may carry another."""

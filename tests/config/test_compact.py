@@ -146,7 +146,7 @@ rules:
 line 3: listeners[0].port: found 808080, expected a whole number from 0 to 65535
 line 3: listeners[0].protcol: unknown key 'protcol'; did you mean 'protocol'?
 line 4: listeners[1].port: found 'yes', expected a whole number from 0 to 65535
-line 4: listeners[1].protocol: found 'Htps', expected one of Http, Https; did you mean 'Https'?
+line 4: listeners[1].protocol: found 'Htps', expected one of Http, Https, Tcp, Tls; did you mean 'Https'?
 line 6: pools[0].backends[1]: found 'http://x:1/p': a backend is a host and a port; a path is given with the settings' 'path'
 line 6: pools[0].backends[2].weight: found 0, expected a whole number from 1 to 1000
 line 6: pools[0].backends[3]: found 5, expected host:port or a mapping with 'host'

@@ -14,9 +14,6 @@ TOP: dict[str, Any] = {
     "reservedCapacity": 2,
     "gatewayIPConfigurations": [child("ip", subnet=_ID)],
     "authenticationCertificates": [child("leaf", data="AAAA")],
-    "listeners": [child("tcp", protocol="Tcp")],
-    "backendSettingsCollection": [child("l4", port=1433, protocol="Tcp", enableL4ClientIpPreservation=True)],
-    "routingRules": [child("l4", ruleType="Basic", priority=1)],
     "enableHttp2": True,
     "enableFips": True,
     "forceFirewallPolicyAssociation": True,
@@ -41,7 +38,6 @@ INSIDE: dict[str, dict[str, Any]] = {
         "authConfigs": [_ID],
     },
     "pathRules": {"firewallPolicy": _ID},
-    "probes": {"enableProbeProxyProtocolHeader": True, "pickHostNameFromBackendSettings": True},
     "backendAddressPools": {"backendIPConfigurations": [_ID]},
     "sslCertificates": {"hsm": {"keyId": "x"}},
     "frontendIPConfigurations": {"privateLinkConfiguration": _ID},
@@ -56,7 +52,8 @@ HONOURED: dict[str, dict[str, Any]] = {
     },
     "probes": {
         "minServers": 1, "match": {"statusCodes": ["200-299"], "body": "ok"}, "port": 8080,
-        "pickHostNameFromBackendHttpSettings": True, "unhealthyThreshold": 5, "interval": 5, "timeout": 5,
+        "pickHostNameFromBackendHttpSettings": True, "enableProbeProxyProtocolHeader": False, "unhealthyThreshold": 5,
+        "interval": 5, "timeout": 5,
     },
     "sslCertificates": {"data": "AAAA", "password": "x"},
 }  # fmt: skip
@@ -163,7 +160,7 @@ class NotHonouredTests(ConfigurationTestCase):
             self.assertTrue(found.startswith(f"globalConfiguration.{key}: "), found)
 
     def test_listener_for_streams(self) -> None:
-        """A listener of plain TCP among those of HTTP is an error: it could not be served."""
+        """A listener of plain TCP among those of HTTP is an error: it belongs to others."""
         made = document()
         made["httpListeners"][0]["properties"]["protocol"] = "Tcp"
-        self.assertIn("is for plain TCP or TLS; this gateway serves Http and Https", self.refused_once(made))
+        self.assertIn("'web' of 'httpListeners' is Tcp; that belongs into 'listeners'", self.refused_once(made))

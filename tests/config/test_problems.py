@@ -16,7 +16,7 @@ class DescribeTests(unittest.SynchronousTestCase):
     def test_words(self) -> None:
         for cls, name, words in (
             (model.HttpListener, "port", "a whole number from 0 to 65535"),
-            (model.HttpListener, "protocol", "one of Http, Https"),
+            (model.HttpListener, "protocol", "one of Http, Https, Tcp, Tls"),
             (model.HttpListener, "host_names", "a list of texts"),
             (model.HttpListener, "name", "text of 1 to 80 characters"),
             (model.HttpListener, "require_server_name_indication", "true or false"),

@@ -178,7 +178,7 @@ class ResourceTests(ConfigurationTestCase):
         for expected in (
             r"line \d+: frontendPorts\[0\]\.properties\.port: found 99999, expected a whole number from 0 to 65535",
             r"line \d+: httpListeners\[0\]\.properties\.protocol: found 'Htps', expected one of Http, "
-            r"Https; did you mean 'Https'\?",
+            r"Https, Tcp, Tls; did you mean 'Https'\?",
             r"line \d+: backendHttpSettingsCollection\[0\]\.properties\.requestTimeuot: unknown key "
             r"'requestTimeuot'; did you mean 'requestTimeout'\?",
             r"line \d+: requestRoutingRules\[0\]\.properties\.ruleType: found 'Simple', expected one of "
@@ -195,7 +195,7 @@ class ResourceTests(ConfigurationTestCase):
             (("httpListeners", 0, "name"), {}, "as name, expected text"),
             (("httpListeners", 0, "properties", "frontendPort"), {"id": 5}, "found 5, expected the id of an object"),
             (("httpListeners", 0, "properties", "frontendPort"), {"name": "x"}, "a reference is written"),
-            (("httpListeners", 0, "properties", "protocol"), "Tls", "plain TCP or TLS"),
+            (("httpListeners", 0, "properties", "protocol"), "Tls", "that belongs into 'listeners'"),
             (("httpListeners", 0, "properties", "hostName"), ["a", 5, {}], "expected text"),
             (
                 ("requestRoutingRules", 0, "properties", "priority"),

@@ -144,6 +144,6 @@ class ProblemTests(SynchronousTestCase):
         self.assertIn("no predefined policy 'nonsense'", found["sslPolicy.policyName"])
         self.assertIn("no forward secrecy", found["sslProfiles[0].sslPolicy"])
         self.assertIn("there is no trusted client certificate 'nobody'", str(found))
-        self.assertIn("is not Https", found["listeners[0].sslProfile"])
+        self.assertIn("is Http, so that the profile has no effect", found["listeners[0].sslProfile"])
         self.assertIn("not asked for certificates", found["sslProfiles[1].clientAuthConfiguration"])
         self.assertIn("neither 'data' nor 'file'", found["trustedClientCertificates[0]"])

@@ -60,5 +60,6 @@ class HealthTests(SynchronousTestCase):
     def test_one_entry_for_each_pool(self) -> None:
         report = health_report("g", [pool(), pool(settings="other")])
         (entry,) = report["backendAddressPools"]
-        names = [each["backendHttpSettings"]["id"].rpartition("/")[2] for each in entry["backendHttpSettingsCollection"]]
+        ids = [each["backendHttpSettings"]["id"] for each in entry["backendHttpSettingsCollection"]]
+        names = [each.rpartition("/")[2] for each in ids]
         self.assertEqual(["settings", "other"], names)

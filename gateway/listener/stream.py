@@ -1,0 +1,296 @@
+"""The client's side of a connection of a ``Tcp`` or ``Tls`` listener: find its backend, then pass bytes both ways.
+
+::
+
+    accepted ── route, lease ──> CONNECTING ──refused, another backend left──┐
+                                     │  ^ ───────────────────────────────────┘
+                                     │ connected
+                                     v
+                                  tunnel (`gateway.relay.splice`) ──> outcome
+
+The client is not read before there is a backend.  Such a connection passes through the same router, pools and selectors
+as a request does; what they see of it is a `RequestHead` of the method ``CONNECT`` whose host is the server name that
+the client has sent (SNI), and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gateway.errors import BackendClosed, BackendError, ClientGone, GatewayError, PluginFailed, ShuttingDown
+from gateway.exchange import MOST_ATTEMPTS
+from gateway.interfaces import ISecureFactory
+from gateway.listener.client_certificates import CertificateGate
+from gateway.listener.handshakes import finding
+from gateway.observe.troubles import Troubles
+from gateway.relay.flow import CONNECTING, FEEDING, FlowProtocol
+from gateway.relay.proxy_header import proxy_header
+from gateway.relay.splice import Splice
+from gateway.values import Context, Outcome, Peer, RequestHead, Route
+
+if TYPE_CHECKING:
+    from gateway.exchange import Surroundings
+    from gateway.interfaces import IBackend, ILease, ITunnel
+    from gateway.upstream.stream import StreamUpstream
+
+__all__ = ["Connect", "StreamConnection", "StreamFactory"]
+
+Connect = Callable[[Route, "IBackend", str, bytes], "Deferred[StreamUpstream]"]
+"""Connects to a backend of a route, for a client that has sent this server name, and sends these bytes first."""
+
+_ESTABLISHED = 200
+_log = Logger("gateway.listener")
+
+
+@implementer(ISecureFactory)
+class StreamFactory(Factory):
+    """Makes a `StreamConnection` for each client; arguments are those of `ListenerFactory`, and ``connect``.
+
+    Clients that are not let in are closed at once: there is nothing that could be said to them.
+    """
+
+    noisy = False
+    plain = None
+
+    def __init__(
+        self,
+        listener: str,
+        port: int,
+        shared: Surroundings,
+        connect: Connect,
+        *,
+        tls: bool = False,
+        admits: Callable[[], bool] = lambda: True,
+        lost: Callable[[StreamConnection], None] = lambda connection: None,
+        troubles: Troubles | None = None,
+    ) -> None:
+        self.listener = listener
+        self.port = port
+        self.shared = shared
+        self.connect = connect
+        self.scheme = "tls" if tls else "tcp"
+        self.connections: set[StreamConnection] = set()
+        self.refused: tuple[FlowProtocol, ...] = ()
+        self.lost = lost
+        self.troubles = troubles or Troubles(shared.seconds)
+        self._admits = admits
+
+    def buildProtocol(self, addr: IAddress | None) -> StreamConnection | None:  # type: ignore[override]
+        if self._admits():
+            return StreamConnection(self)
+        shared = self.shared
+        self.troubles.refused_connection(self.listener, None if shared.stopping else shared.limits.max_connections)
+        return None
+
+    def handshake_failed(self, peer: Any, error: BaseException) -> None:
+        """See `ISecureFactory`."""
+        reason, sentence = finding(error)
+        self.troubles.failed_handshake(self.listener, getattr(peer, "host", "?"), reason, sentence)
+
+
+class StreamConnection(FlowProtocol):
+    """One client."""
+
+    at_eof = False
+    _route: Route | None = None
+    _lease: ILease | None = None
+    _awaited: Deferred[StreamUpstream] | None = None
+    _tunnel: ITunnel | None = None
+    _source: FlowProtocol | None = None
+    _tried: tuple[IBackend, ...] = ()
+    _ahead = b""
+    _over = False
+
+    def __init__(self, factory: StreamFactory) -> None:
+        self.factory: StreamFactory = factory
+        self._shared = factory.shared
+
+    def connectionMade(self) -> None:
+        """Find out where it goes, and connect."""
+        super().connectionMade()
+        transport, factory, shared = self.transport, self.factory, self._shared
+        factory.connections.add(self)
+        self.hold(CONNECTING)
+        name = transport.server_name if factory.scheme == "tls" else ""
+        self._head = RequestHead("CONNECT", "", "1.1", name, (), {})
+        self.outcome = Outcome(
+            peer=_peer(transport.getPeer()), scheme=factory.scheme, local_port=factory.port, listener=factory.listener,
+            trace_id=shared.trace_id(), started=shared.seconds(), head=self._head, layer4=True,
+            tls_version=transport.tls_version, tls_cipher=transport.tls_cipher,
+            client_certificate=transport.client_certificate,
+        )  # fmt: skip
+        try:
+            self._route = self.outcome.route = self._find()
+        except GatewayError as error:
+            self._fail(error)
+        else:
+            self._attempt()
+
+    def _find(self) -> Route:
+        """The route, unless the listener wants a client certificate and there is none that counts."""
+        shared, outcome = self._shared, self.outcome
+        try:
+            where = shared.router.route(self._head, self.factory.listener)
+        except GatewayError:
+            raise
+        except Exception as error:
+            _log.failure("the router failed on a connection of listener {name}", name=self.factory.listener)
+            raise PluginFailed(f"the router failed: {type(error).__name__}: {error}") from error
+        if not isinstance(where, Route):
+            raise PluginFailed(f"the router returned {type(where).__name__} for a connection, not a Route")
+        for each in where.middleware:
+            if isinstance(each, CertificateGate) and each.request(self._head, Context(outcome, where, shared.seconds)):
+                raise _NoCertificate("the client has shown no certificate that counts here")
+        return where
+
+    def _attempt(self) -> None:
+        """Lease a backend and connect to it."""
+        route, outcome = self._route, self.outcome
+        assert route is not None
+        try:
+            lease = self._lease = route.pool.lease(self._head, self._tried)
+        except GatewayError as error:
+            self._fail(outcome.error or error)
+            return
+        backend = outcome.backend = lease.backend
+        outcome.attempts += 1
+        preface = b""
+        if route.settings.enable_l4_client_ip_preservation:
+            preface = proxy_header(outcome.peer, _peer(self.transport.getHost()))
+        self._awaited = self.factory.connect(route, backend, self._head.host, preface)
+        self._awaited.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, upstream: StreamUpstream) -> None:
+        self._awaited = None
+        if self._over:
+            if not upstream.lost:
+                upstream.transport.abortConnection()
+            return
+        if upstream.lost:
+            self._retry(BackendClosed("the backend closed the connection at once"))
+            return
+        outcome, lease, route = self.outcome, self._lease, self._route
+        assert route is not None
+        outcome.error = None
+        outcome.status = outcome.upstream_status = _ESTABLISHED
+        outcome.connected = outcome.responded = self._shared.seconds()
+        tunnel = Splice(self._shared, self, upstream, outcome, lease, route.settings)
+        self._lease = None
+        tunnel.open(upstream.take_early())
+        if upstream.at_eof:
+            tunnel.backend_eof()
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._awaited = None
+        error = failure.value
+        if not isinstance(error, GatewayError):
+            _log.failure("connecting to a backend failed in an unforeseen way", failure)
+            error = BackendError(f"connecting failed: {failure.getErrorMessage()}")
+        if not self._over:
+            self._retry(error)
+
+    def _retry(self, error: GatewayError) -> None:
+        """Nothing was sent yet: another backend may be asked, a few times."""
+        outcome, lease = self.outcome, self._lease
+        if not error.retryable or outcome.attempts >= MOST_ATTEMPTS:
+            self._fail(error)
+            return
+        assert lease is not None
+        self._lease = None
+        outcome.error = error
+        lease.release(outcome)
+        self._tried = (*self._tried, lease.backend)
+        self._attempt()
+
+    # -- the end
+
+    def _fail(self, error: GatewayError) -> None:
+        """There will be no tunnel: record why, and reset the connection, for an end would look like an answer."""
+        if self._over:
+            return
+        self._over = True
+        outcome, lease, awaited = self.outcome, self._lease, self._awaited
+        self._lease = self._awaited = None
+        outcome.error, outcome.cause, outcome.status = error, error.cause, error.status
+        outcome.ended = self._shared.seconds()
+        if awaited is not None:
+            awaited.cancel()
+        if lease is not None:
+            lease.release(outcome)
+        self._shared.ended(outcome)
+        if not self.lost:
+            self.transport.abortConnection()
+
+    def stop(self) -> None:
+        """The gateway stops: what is passed on may go on until `cut`."""
+
+    def cut(self) -> None:
+        """The time to stop is over."""
+        if self._tunnel is None:
+            self._fail(ShuttingDown("the gateway stops"))
+        elif not self.lost:
+            self.transport.abortConnection()
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more; it may still read."""
+        self.at_eof = True
+        if self._tunnel is not None:
+            self._tunnel.client_eof()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """The connection is gone."""
+        self.lost = True
+        self.factory.connections.discard(self)
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.client_lost(reason)
+        else:
+            self._fail(ClientGone("the client closed the connection before there was a backend for it"))
+        self.factory.lost(self)
+
+    # -- for the tunnel
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes that came before the tunnel wait for it; reading is held."""
+        self._ahead += data
+
+    def feeder(self) -> FlowProtocol | None:
+        return self._source
+
+    def fed_by(self, upstream: FlowProtocol) -> None:
+        """``upstream`` feeds this leg: hold it while the client does not read."""
+        self._source = upstream
+        if self.stuck:
+            upstream.hold(FEEDING)
+
+    def enter(self, tunnel: ITunnel) -> bytes:
+        """``tunnel`` gets all bytes from now on. Returns what the client sent ahead."""
+        self._tunnel = tunnel
+        self._over = True
+        self.dataReceived = tunnel.from_client  # type: ignore[method-assign]
+        ahead, self._ahead = self._ahead, b""
+        return ahead
+
+    def counted(self) -> tuple[int, int]:
+        """Bytes received and sent before the tunnel: none."""
+        return 0, 0
+
+
+class _NoCertificate(GatewayError):
+    """A listener with a strict profile, and a client without a certificate of its authorities."""
+
+    status = 400
+    cause = "client_certificate"
+    info = "ERRORINFO_HTTPS_NO_CERT"
+
+
+def _peer(address: Any) -> Peer:
+    return Peer(getattr(address, "host", ""), getattr(address, "port", 0))

@@ -1,0 +1,110 @@
+"""The backend's side of a connection of plain TCP or TLS: bytes for a tunnel, nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from gateway.relay.flow import CONNECTING, FEEDING, FlowProtocol
+from gateway.upstream.connections import connect_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config.model import BackendSettings
+    from gateway.interfaces import IBackend, IRoad, ITunnel
+    from gateway.transport.tls import ClientTLS
+
+__all__ = ["StreamUpstream", "connect_stream"]
+
+
+def connect_stream(
+    road: IRoad,
+    backend: IBackend,
+    settings: BackendSettings,
+    tls_for: Callable[[], ClientTLS] | None,
+    preface: bytes = b"",
+) -> Deferred[StreamUpstream]:
+    """A connection to ``backend`` that begins with ``preface``; fails with a retryable `ConnectFailed`.
+
+    ``tls_for`` makes the `ClientTLS`, and may raise `BackendTLSFailed`; ``None`` for plain TCP.
+    """
+
+    def connect() -> Deferred[StreamUpstream]:
+        tls = None if tls_for is None else tls_for()._replace(preface=preface)
+        factory = Factory.forProtocol(lambda: StreamUpstream(preface, tls is not None))
+        factory.noisy = False
+        host, port = backend.connect_host, backend.connect_port
+        connecting: Deferred[StreamUpstream] = road.client(host, port, tls, settings.connect_timeout).connect(factory)
+        return connecting
+
+    try:
+        connecting = connect()
+    except Exception:
+        connecting = fail()
+    return connecting.addErrback(connect_failure, backend, settings)
+
+
+class StreamUpstream(FlowProtocol):
+    """One connection, from `connect_stream` to the end of its tunnel.
+
+    ``received``, ``sent``: bytes before the tunnel, of which it takes over the count.
+    """
+
+    client: FlowProtocol | None = None
+    at_eof = False
+    received = sent = 0
+    _tunnel: ITunnel | None = None
+    _early = b""
+
+    def __init__(self, preface: bytes, is_sent: bool) -> None:
+        self.sent = len(preface)
+        self._preface = b"" if is_sent else preface
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        if self._preface:
+            self.transport.write(self._preface)
+
+    def feeder(self) -> FlowProtocol | None:
+        return self.client
+
+    def fed_by(self, client: FlowProtocol) -> None:
+        """``client`` feeds this leg: hold it while this one is stuck."""
+        self.client = client
+        if self.stuck:
+            client.hold(FEEDING)
+
+    def dataReceived(self, data: bytes) -> None:
+        """A backend that speaks before its tunnel is there has to wait."""
+        self.received += len(data)
+        self._early += data
+        self.hold(CONNECTING)
+
+    def take_early(self) -> bytes:
+        """What came before the tunnel."""
+        early, self._early = self._early, b""
+        return early
+
+    def enter(self, tunnel: ITunnel) -> None:
+        """``tunnel`` gets all bytes from now on and is told of the end."""
+        self._tunnel = tunnel
+        self.dataReceived = tunnel.from_backend  # type: ignore[method-assign]
+        if self.held:
+            self.let(CONNECTING)
+
+    def readConnectionLost(self) -> None:
+        """The backend sends no more."""
+        self.at_eof = True
+        if self._tunnel is not None:
+            self._tunnel.backend_eof()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """The connection is gone."""
+        self.lost = True
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.backend_lost(reason)
