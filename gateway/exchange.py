@@ -34,6 +34,7 @@ from gateway.errors import (
     BackendTimeout,
     ClientGone,
     GatewayError,
+    NoHealthyBackend,
     PluginFailed,
     PluginTimeout,
     RequestTimeout,
@@ -41,7 +42,7 @@ from gateway.errors import (
     UpgradeRefused,
 )
 from gateway.http.bodies import chunk, last_chunk
-from gateway.http.forwarding import error_reply, request_bytes
+from gateway.http.forwarding import SERVER, error_reply, request_bytes
 from gateway.interfaces import IUpstreamListener
 from gateway.listener.forwarded import TrustedProxies, client_address
 from gateway.passage import Passage
@@ -83,8 +84,9 @@ class Surroundings:
 
     ``error_reply``: makes the answer to an error of its status, the bound port's listener, the route, if there is
     one, and a sentence of advice.  ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a
-    function when others have had their turn.  ``trusted``: whose X-Forwarded-For is believed.  ``stopping``: no
-    keep-alive any more.
+    function when others have had their turn.  ``trusted``: whose X-Forwarded-For is believed.  ``collects``: bytes of a
+    request body that are waited for before a backend is asked.  ``server``: what the Server field of the gateway's own
+    answers says, if anything.  ``stopping``: no keep-alive any more.
     """
 
     def __init__(
@@ -100,7 +102,11 @@ class Surroundings:
         observers: Sequence[IOutcomeObserver] = (),
         trusted: TrustedProxies | None = None,
         error_reply: Callable[..., Reply] = _own_page,
+        collects: int = 0,
+        server: str = SERVER,
     ) -> None:
+        self.collects = collects
+        self.server = server
         self.router = router
         self.error_reply = error_reply
         self.upstream_for = upstream_for
@@ -155,6 +161,7 @@ class Exchange:
     _pending = b""
     _trailers: Fields = ()
     _complete = False
+    _collecting = _collected = False
     _replayable = True
     _host = ""
 
@@ -286,9 +293,11 @@ class Exchange:
         self._complete = complete
         upstream = self._upstream
         if upstream is None:
-            if self._awaited is not None:
+            if self._awaited is not None or self._collecting:
                 self._pending += data
                 self._trailers = trailers
+                if self._collecting:
+                    self._collect()
             return
         self._replayable = False
         if self._head.body == CHUNKED:
@@ -321,7 +330,7 @@ class Exchange:
         client, settings = self._client, self._route.settings if self._route else None
         if self.phase == STREAMING and client.stuck:
             self._fail(ClientGone("the client does not read its response"))
-        elif self.phase == ROUTING:
+        elif self.phase == ROUTING and not self._collecting:
             self._fail(PluginTimeout(f"a router or middleware had no answer after {self._patience():g} s"))
         elif not self._complete and not client.held:
             self._fail(RequestTimeout("the client did not send its request body in time"))
@@ -334,13 +343,19 @@ class Exchange:
 
     def _attempt(self) -> None:
         """Lease a backend and use an idle connection to it, or make one."""
-        route = self._route
+        route, client = self._route, self._client
         assert route is not None
+        if not self._complete and not self._collected and self._shared.collects:
+            self._collect()
+            return
         outcome = self.outcome
         lease = self._lease
         if lease is None:
             try:
-                lease = self._lease = route.pool.lease(self._head, self._tried, outcome)
+                if client.pins:
+                    lease = self._lease = self._pinned(route)
+                else:
+                    lease = self._lease = route.pool.lease(self._head, self._tried, outcome)
             except GatewayError as error:
                 self._fail(outcome.error or error)
                 return
@@ -349,6 +364,9 @@ class Exchange:
         head = self._head
         self._host = host = head.host if route.verbatim and head.host else upstream_host(head, route, backend)
         ways = self._shared.upstream_for(route, backend)
+        if ways.dedicated:
+            ways = client.own(ways)
+            client.pins[route.pool] = backend
         connection = ways.take(host) if self._use_idle else None
         if connection is not None:
             self._send(connection)
@@ -359,6 +377,39 @@ class Exchange:
             self._client.hold(CONNECTING)
         self._awaited = ways.connect(host)
         self._awaited.addCallbacks(self._connected, self._not_connected)
+
+    def _collect(self) -> None:
+        """Go on when the body is complete, or as much of it is here as is waited for.
+
+        One that is longer in any case is not waited for, nor one whose client waits for a 100, which only a backend
+        gives.
+        """
+        shared, head, most = self._shared, self._head, self._shared.collects
+        self._collecting = not (
+            self._complete or head.body > most or len(self._pending) >= most or "expect" in head.index
+        )
+        if self._collecting:
+            shared.deadlines.set(self._client, shared.seconds() + shared.limits.body_timeout)
+            if self._client.held:
+                self._client.let(CONNECTING)
+        else:
+            self._collected = True
+            self._attempt()
+
+    def _pinned(self, route: Route) -> ILease:
+        """A lease of the backend that this client has connections of its own to, if it still may be chosen."""
+        pool, head, tried = route.pool, self._head, self._tried
+        pinned = self._client.pins.get(pool)
+        if pinned is not None and pinned not in tried:
+            others = [backend for backend in pool.backends if backend is not pinned]
+            try:
+                lease: ILease = pool.lease(head, (*tried, *others), self.outcome)
+            except NoHealthyBackend:
+                pass
+            else:
+                return lease
+        free: ILease = pool.lease(head, tried, self.outcome)
+        return free
 
     def _connected(self, connection: UpstreamConnection) -> None:
         self._awaited = None

@@ -369,6 +369,11 @@ class IClientStream(Interface):
     def enter(tunnel):
         """After a 101 was sent: hand everything over to an `ITunnel`; returns bytes that the client sent ahead."""
 
+    pins = Attribute("Backends, by `IPool`, that this client has connections of its own to (``dict``; do not add).")
+
+    def own(upstream):
+        """The `gateway.upstream.connections.Upstream` to use instead of this one, for nobody else; makes `pins`."""
+
     def counted():
         """Bytes received and sent for this exchange so far, heads included: a pair of ``int``."""
 

@@ -23,6 +23,7 @@ from gateway.health.defaults import probe_for
 from gateway.health.monitor import HealthMonitor
 from gateway.health.on_demand import OnDemand
 from gateway.health.reports import Elsewhere
+from gateway.http.forwarding import SERVER
 from gateway.interfaces import IBackend, IMiddleware, IOutcomeObserver
 from gateway.listener.certificate_checks import load_terms, load_used
 from gateway.listener.client_certificates import gates
@@ -133,6 +134,7 @@ class GatewayService(Service):
         self.metrics = Metrics(self.pools.values, self.sessions, self.troubles)
         self.access_log = open_access_log(self._access_log, reactor)
         self.error_pages = ErrorPages(model)
+        limits, everywhere = model.limits, model.global_configuration
         self.shared = Surroundings(
             router=self.make_router(),
             upstream_for=self._upstream_for,
@@ -144,6 +146,8 @@ class GatewayService(Service):
             observers=self.make_observers(),
             trusted=TrustedProxies(model.limits.trusted_proxies),
             error_reply=self.error_pages.reply,
+            collects=limits.request_buffer_bytes if everywhere.enable_request_buffering else 0,
+            server="" if everywhere.disable_default_server_header_in_response else SERVER,
         )
         self._renewal = Renewal(certificate_files(model), self._renew, reactor)
         self._sweeping = LoopingCall(self._sweep)

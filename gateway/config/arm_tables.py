@@ -14,6 +14,7 @@ __all__ = [
     "SPELLING",
     "CARDS",
     "COLLECTIONS",
+    "GLOBAL",
     "GLOBAL_NOT_HONOURED",
     "IGNORED",
     "NOT_HONOURED",
@@ -350,10 +351,12 @@ TOP_NOT_HONOURED = {
 }
 """Members of the gateway itself that are accepted and named in the report."""
 
+GLOBAL = {
+    "enablerequestbuffering": Field("enable_request_buffering"),
+    "disabledefaultserverheaderinresponse": Field("disable_default_server_header_in_response"),
+}
 GLOBAL_NOT_HONOURED = {
-    "enablerequestbuffering": "request bodies stream to the backend with backpressure, they are not collected first",
     "enableresponsebuffering": "response bodies stream to the client with backpressure, they are not collected first",
-    "disabledefaultserverheaderinresponse": "answers that the gateway makes itself have a Server field",
 }
 """Members of ``globalConfiguration`` that are accepted, and named in the report where they are true."""
 

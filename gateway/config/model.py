@@ -23,6 +23,7 @@ __all__ = [
     "DistributionTarget",
     "ErrorPage",
     "Gateway",
+    "GlobalConfiguration",
     "HeaderAction",
     "HttpListener",
     "Match",
@@ -164,7 +165,7 @@ class HttpListener(_Spoken):
     host_names: tuple[str, ...] = Field(default=(), description="Hosts it answers for, `*` and `?` allowed; empty: all.")
     certificates: tuple[str, ...] = Field(default=(), description="Names of certificates, the first is the default.")
     ssl_profile: str | None = Field(default=None, description="Name of a profile.")
-    require_server_name_indication: bool = False
+    require_server_name_indication: bool = Field(default=False, description="Has no effect, as with Application Gateway v2: clients that send no name, or one that nobody has, get the certificate of the first listener.")
     middleware: tuple[Strategy, ...] = Field(default=(), description="Looks at the requests of this listener.")
     error_pages: tuple[ErrorPage, ...] = Field(default=(), description="For errors of this listener, before those of the gateway.")
 
@@ -227,7 +228,7 @@ class BackendSettings(_Spoken):
     path: str | None = Field(default=None, description="Replaces the matched part of the path.")
     connection_draining: ConnectionDraining = ConnectionDraining()
     trusted_root_certificates: tuple[str, ...] = ()
-    dedicated_backend_connection: bool = False
+    dedicated_backend_connection: bool = Field(default=False, description="Each client connection has backend connections of its own, and stays with its backend while that may be chosen (NTLM, Kerberos).")
     validate_cert_chain_and_expiry: bool = True
     validate_sni: bool = Field(default=True, alias="validateSNI")
     sni_name: str | None = None
@@ -417,6 +418,7 @@ class Limits(_Model):
     max_fields: int = Field(default=128, ge=8, le=1000)
     max_target_bytes: int = Field(default=16384, ge=256, le=1048576)
     max_body_bytes: int | None = Field(default=None, ge=0, description="413 above it; default: no limit.")
+    request_buffer_bytes: int = Field(default=65536, ge=1, le=1048576, description="Bytes of a request body that are waited for with `enableRequestBuffering`.")
     max_message_bytes: int | None = Field(default=None, ge=1, description="WebSocket message, close 1009 above it; default: no limit, and 16 MiB where messages pass through filters.")
     head_timeout: float = Field(default=60, gt=0, description="Seconds from the first byte to a complete head (408).")
     body_timeout: float = Field(default=60, gt=0, description="Seconds without a byte of the request body (408).")
@@ -426,6 +428,13 @@ class Limits(_Model):
     shutdown_timeout: float = Field(default=30, ge=0, description="Seconds that exchanges get to finish at SIGTERM.")
     trusted_proxies: tuple[str, ...] = Field(default=(), description="Networks whose X-Forwarded-* are believed.")
     max_connections: int | None = Field(default=None, ge=1, description="Client connections at a time, all listeners; further ones get 503.")
+
+
+class GlobalConfiguration(_Model):
+    """What holds for all requests."""
+
+    enable_request_buffering: bool = Field(default=False, description="Wait for the body of a request, up to `limits.requestBufferBytes`, before a backend is asked. Longer bodies stream from there on. Not given is off, other than in Azure.")
+    disable_default_server_header_in_response: bool = Field(default=False, description="Answers that the gateway makes itself have no Server field.")
 
 
 class Gateway(_Model):
@@ -449,6 +458,7 @@ class Gateway(_Model):
     ssl_policy: SslPolicy | None = Field(default=None, description="Default: TLS 1.2 and 1.3 with forward secrecy.")
     ssl_profiles: tuple[SslProfile, ...] = ()
     trusted_client_certificates: tuple[TrustedClientCertificate, ...] = ()
+    global_configuration: GlobalConfiguration = GlobalConfiguration()
     limits: Limits = Limits()
     middleware: tuple[Strategy, ...] = Field(default=(), description="Looks at every request, before that of listeners and rules.")
     observers: tuple[Strategy, ...] = Field(default=(), description="Are told how exchanges and sessions ended.")

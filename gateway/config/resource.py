@@ -11,6 +11,7 @@ from typing import Any
 from gateway.config.arm_tables import (
     CARDS,
     COLLECTIONS,
+    GLOBAL,
     GLOBAL_NOT_HONOURED,
     IGNORED,
     NOT_HONOURED,
@@ -86,7 +87,7 @@ class ResourceReader:
             if key in members:
                 self._put(draft, field, members[key], "", otherwise=otherwise)
         self._priorities(draft)
-        self._top(members)
+        self._top(draft, members)
         for (_, reason), (what, names) in self._skipped.items():
             where = f" ({', '.join(names[:6])}{', …' if len(names) > 6 else ''})" if names else ""
             self.not_honoured.append(f"{what}{where}: {reason}.")
@@ -314,13 +315,13 @@ class ResourceReader:
         if title and title not in names:
             names.append(title)
 
-    def _top(self, members: dict[str, Cursor]) -> None:
+    def _top(self, draft: Draft, members: dict[str, Cursor]) -> None:
         for member, cursor in members.items():
             if member in _TOP_SEEN or cursor.is_empty():
                 continue
             spelled = cursor.place.path.rsplit(".", 1)[-1]
             if member == "globalconfiguration":
-                self._global(cursor, spelled)
+                self._global(draft, cursor, spelled)
                 continue
             if member == "frontendipconfigurations":
                 self._addresses(cursor, spelled)
@@ -346,9 +347,13 @@ class ResourceReader:
             if link is not None:
                 self._skip(link, "privatelinkconfiguration", title, {})
 
-    def _global(self, cursor: Cursor, spelled: str) -> None:
+    def _global(self, draft: Draft, cursor: Cursor, spelled: str) -> None:
+        made = Draft(cursor.place)
+        draft.put("global_configuration", made, cursor.place)
         for member, child in cursor.members().items():
-            if member in GLOBAL_NOT_HONOURED:
+            if member in GLOBAL:
+                self._put(made, GLOBAL[member], child, "")
+            elif member in GLOBAL_NOT_HONOURED:
                 if not child.is_empty() and str(child.quiet().value()).casefold() != "false":
                     self.not_honoured.append(
                         f"{spelled}.{SPELLING.get(member, member)}: {GLOBAL_NOT_HONOURED[member]}."

@@ -10,18 +10,6 @@ from gateway.config.model import Gateway
 __all__ = ["ENTRIES", "unserved"]
 
 ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
-    (
-        "settings",
-        "dedicatedBackendConnection",
-        lambda item: item.dedicated_backend_connection,
-        "backend connections are shared between clients",
-    ),
-    (
-        "listeners",
-        "requireServerNameIndication",
-        lambda item: item.require_server_name_indication and item.protocol == "Https",
-        "clients without SNI get the default certificate",
-    ),
     ("rules", "router", lambda item: item.router is not None, "it is not asked yet"),
 )
 

@@ -31,8 +31,9 @@ from gateway.relay.flow import BUSY, CONNECTING, FEEDING, FlowProtocol
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Outcome, Peer, Reply, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
-    from gateway.interfaces import ITunnel
+    from gateway.interfaces import IBackend, IPool, ITunnel
     from gateway.listener.factory import ListenerFactory
+    from gateway.upstream.connections import Upstream
 
 __all__ = ["ClientConnection"]
 
@@ -45,6 +46,7 @@ _AT_ONCE = 32
 """Pipelined requests that are answered without a backend before others get their turn."""
 
 _NEVER = float("inf")
+_NO_PINS: dict[Any, Any] = {}
 
 
 @implementer(IClientStream)
@@ -76,12 +78,14 @@ class ClientConnection(FlowProtocol):
     _taken = -_NEVER
     _since = 0.0
     _linger_until = 0.0
+    _own: dict[Upstream, Upstream] | None = None
 
     def __init__(self, factory: ListenerFactory) -> None:
         self.factory: ListenerFactory = factory
         self.listener = factory.listener
         self.scheme = factory.scheme
         self._shared = factory.shared
+        self.pins: dict[IPool, IBackend] = _NO_PINS
         self.dataReceived = self._read_head  # type: ignore[method-assign]
 
     def connectionMade(self) -> None:
@@ -355,10 +359,11 @@ class ClientConnection(FlowProtocol):
         if self._decoder is not None or self._shared.stopping or self._eof:
             self._close = True
         method, version = (request.method, request.version) if request is not None else ("GET", "1.1")
+        server = self._shared.server
         try:
-            data = reply_bytes(reply, method, version, self._close)
+            data = reply_bytes(reply, method, version, self._close, server)
         except ValueError as error:
-            data = reply_bytes(self._unwritable(error), method, version, self._close)
+            data = reply_bytes(self._unwritable(error), method, version, self._close, server)
         self._write(data)
         self._finished()
 
@@ -517,6 +522,15 @@ class ClientConnection(FlowProtocol):
         """The client sends no more, known before a tunnel was there to be told."""
         return self._eof
 
+    def own(self, upstream: Upstream) -> Upstream:
+        """Backend connections that no other client uses; they are closed with this connection."""
+        if self._own is None:
+            self._own, self.pins = {}, {}
+        mine = self._own.get(upstream)
+        if mine is None:
+            mine = self._own[upstream] = upstream.own()
+        return mine
+
     def counted(self) -> tuple[int, int]:
         """Bytes of the handshake received and sent, heads included."""
         return self._received, self._sent
@@ -541,6 +555,8 @@ class ClientConnection(FlowProtocol):
         self._ahead = b""
         self._shared.deadlines.clear(self)
         self.factory.connections.discard(self)
+        for upstream in self._own.values() if self._own is not None else ():
+            upstream.close()
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             tunnel.client_lost(reason)

@@ -42,7 +42,7 @@ class RefusedConnection(FlowProtocol):
         """Answer without waiting for the request; it is read and dropped, for unread bytes would cause a reset."""
         factory = self.factory
         factory.refused.add(self)
-        self.transport.write(reply_bytes(_FULL, "GET", "1.1", True))
+        self.transport.write(reply_bytes(_FULL, "GET", "1.1", True, factory.shared.server))
         self.transport.loseWriteConnection()
         shared = factory.shared
         shared.deadlines.set(self, shared.seconds() + _SECONDS)

@@ -156,7 +156,7 @@ class StreamConnection(FlowProtocol):
         route, outcome = self._route, self.outcome
         assert route is not None
         try:
-            lease = self._lease = route.pool.lease(self._head, self._tried)
+            lease = self._lease = route.pool.lease(self._head, self._tried, outcome)
         except GatewayError as error:
             self._fail(outcome.error or error)
             return

@@ -41,7 +41,8 @@ class Upstream:
     """The way to one backend under one group of settings.
 
     ``tls_for`` makes the `ClientTLS` for the host name a request is for, or is ``None`` for plain HTTP.  Connections
-    are kept apart by the name in TLS, so that a certificate checked for one host never serves another.
+    are kept apart by the name in TLS, so that a certificate checked for one host never serves another.  ``dedicated``:
+    they are also kept apart by client, see `own`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Upstream:
         tls_for: Callable[[str], ClientTLS] | None = None,
     ) -> None:
         self.name = backend.name
+        self.dedicated = settings.dedicated_backend_connection
         self._backend = backend
         self._settings = settings
         self._road = road
@@ -61,6 +63,10 @@ class Upstream:
         self._idle: dict[str | None, list[UpstreamConnection]] = {}
         self._count = 0
         self._closed = False
+
+    def own(self) -> Upstream:
+        """The same way for one client alone, who closes it."""
+        return Upstream(self._backend, self._settings, self._road, self._seconds, self._tls_for)
 
     def take(self, host: str) -> UpstreamConnection | None:
         """An idle connection for a request to ``host``, the one used last; ``None`` if there is none."""

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from gateway.config.model import BackendSettings, Gateway, HttpListener
+from gateway.config.model import Gateway, Rule, Strategy
 from gateway.config.unserved import unserved
-from tests.config.support import ConfigurationTestCase, properties
+from tests.config.support import ConfigurationTestCase
 
 
 class UnservedTests(ConfigurationTestCase):
     """`unserved`."""
 
     def test_sentences(self) -> None:
-        settings = tuple(BackendSettings(name=f"s{i}", dedicated_backend_connection=True) for i in range(7))
-        plain = BackendSettings(name="plain")
-        secure = HttpListener(name="tls", port=1, protocol="Https", require_server_name_indication=True)
-        found = unserved(Gateway(settings=(*settings, plain), listeners=(secure,)))
+        word = Strategy(strategy="word")
+        rules = tuple(Rule(name=f"r{i}", listener="web", filters=(word,)) for i in range(7))
+        plain = Rule(name="plain", listener="web")
+        routed = Rule(name="routed", listener="web", router=word)
+        found = unserved(Gateway(rules=(*rules, plain, routed)))
         self.assertEqual(len(found), 2)
-        self.assertEqual(
-            found[0],
-            "dedicatedBackendConnection (s0, s1, s2, s3, s4, s5, …): backend connections are shared between clients.",
-        )
-        self.assertIn("requireServerNameIndication (tls): ", found[1])
-        self.assertEqual(unserved(Gateway(settings=(plain,))), [])
+        self.assertEqual(found[0], "filters (r0, r1, r2, r3, r4, r5, …): messages do not pass through them yet.")
+        self.assertIn("router (routed): ", found[1])
+        self.assertEqual(unserved(Gateway(rules=(plain,))), [])
 
     def test_in_the_report(self) -> None:
-        document = properties()
-        document["backendHttpSettingsCollection"][0]["properties"]["dedicatedBackendConnection"] = True
-        self.assertTrue(self.load(document).not_honoured[0].startswith("dedicatedBackendConnection (plain): "))
+        document = (
+            "listeners: [{name: web, port: 8080}]\npools: [{name: chat, backends: ['10.0.0.4:80']}]\n"
+            "rules: [{name: chat, listener: web, pool: chat, filters: [word]}]\n"
+        )
+        self.assertTrue(self.load(document).not_honoured[0].startswith("filters (chat): "))
