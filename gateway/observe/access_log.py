@@ -107,7 +107,7 @@ class AccessLog:
     def opened(self, outcome: Outcome) -> None:
         """Log that a WebSocket session, or another tunnel, has been established."""
         if outcome.layer4:
-            self._write(self._connection("connection-open", outcome))
+            self._add("connection-open", outcome)
         else:
             self._add("websocket-open" if outcome.websocket else "tunnel-open", outcome)
 
@@ -116,7 +116,7 @@ class AccessLog:
         if outcome.websocket:
             self._add("websocket-end", outcome)
         elif outcome.layer4:
-            self._write(self._connection("connection-end", outcome))
+            self._add("connection-end", outcome)
         else:
             self._add("exchange" if outcome.status != 101 else "tunnel-end", outcome)
 
@@ -143,9 +143,7 @@ class AccessLog:
         self._sink.close()
 
     def _add(self, event: str, outcome: Outcome) -> None:  # HOT
-        self._write(self._line(event, outcome))
-
-    def _write(self, line: str) -> None:  # HOT
+        line = self._connection(event, outcome) if outcome.layer4 else self._line(event, outcome)
         self._lines.append(line)
         self._size += len(line)
         if self._size >= self._batch:

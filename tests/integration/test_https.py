@@ -102,6 +102,18 @@ class ListenerTests(GatewayTestCase):
         self.assertEqual(("https", "TLSv1.3"), (outcome.scheme, outcome.tls_version))
         self.assertEqual(tls.connection.get_cipher_name(), outcome.tls_cipher)
 
+    async def test_no_server_name(self) -> None:
+        """``requireServerNameIndication`` changes nothing, as with version 2: the first certificate is shown."""
+        model = https_listener(await self.backend(Answers()))
+        required = tuple(each.model_copy(update={"require_server_name_indication": True}) for each in model.listeners)
+        gateway = await self.gateway(model.model_copy(update={"listeners": required}))
+        for server_name in (None, "nobody.example"):
+            tls = Client(server_name)
+            client = await self.client(gateway, "one", tls=tls)
+            client.write(b"GET / HTTP/1.1\r\nHost: one.example\r\n\r\n")
+            self.assertEqual(200, (await read_response(client)).status)
+            self.assertEqual("CN=one.example", tls.shown)
+
     async def test_other_listener(self) -> None:
         gateway = await self.gateway(https_listener(await self.backend(Answers())))
         tls = Client("two.example")
@@ -223,7 +235,12 @@ class BackendTests(GatewayTestCase):
     """HTTPS towards backends."""
 
     async def asked(
-        self, issued: Issued | None, host: str = "api.example", serve: Any = None, **settings: Any
+        self,
+        issued: Issued | None,
+        host: str = "api.example",
+        serve: Any = None,
+        member: str = "127.0.0.1",
+        **settings: Any,
     ) -> tuple[Message, Running, Server | None, RawBackend]:
         """A request to a backend with a certificate; plain HTTP where there is none.
 
@@ -240,6 +257,9 @@ class BackendTests(GatewayTestCase):
                     {"name": "probe", "path": "/_probe", "interval": 86400, "protocol": "Https", "timeout": 5,
                      "min_servers": 1, "host": "probe.example"}
                 ],
+                pools=[{"name": "pool", "members": [
+                    {"host": member, "port": backend.port, "connectHost": "127.0.0.1"}
+                ]}],
             )
         )  # fmt: skip
         if server is not None:
@@ -291,6 +311,76 @@ class BackendTests(GatewayTestCase):
         self.assertEqual(200, response.status)
         assert server is not None
         self.assertEqual([None], server.names)
+
+    async def test_name_of_the_member(self) -> None:
+        """``pickHostNameFromBackendAddress``: its name is sent, verified, and the Host that it gets."""
+        answers, issued = Answers(), CA.issue(names=["member.example"])
+        response, _, server, _ = await self.asked(
+            issued, serve=answers, member="member.example", pick_host_name_from_backend_address=True
+        )
+        self.assertEqual(200, response.status)
+        assert server is not None
+        self.assertEqual([b"member.example"], server.names)
+        self.assertEqual("member.example", answers.requests[0].get("Host"))
+
+    async def test_server_name_of_its_own(self) -> None:
+        """``sniName`` is sent and verified; the Host stays the client's."""
+        answers, issued = Answers(), CA.issue(names=["sni.example"])
+        response, _, server, _ = await self.asked(issued, serve=answers, sni_name="sni.example")
+        self.assertEqual(200, response.status)
+        assert server is not None
+        self.assertEqual([b"sni.example"], server.names)
+        self.assertEqual("api.example:8080", answers.requests[0].get("Host"))
+        sentence = await self.refused(CA.issue(names=["api.example"]), sni_name="sni.example")
+        self.assertIn("not for sni.example", sentence)
+
+    async def test_host_name(self) -> None:
+        """``hostName`` is sent, verified, and the Host that the backend gets."""
+        answers, issued = Answers(), CA.issue(names=["host.example"])
+        response, _, server, _ = await self.asked(issued, serve=answers, host_name="host.example")
+        self.assertEqual(200, response.status)
+        assert server is not None
+        self.assertEqual([b"host.example"], server.names)
+        self.assertEqual("host.example", answers.requests[0].get("Host"))
+
+    async def test_chain_alone_is_not_checked(self) -> None:
+        """Without ``validateCertChainAndExpiry`` any authority will do, but not any name."""
+        relaxed = {"validate_cert_chain_and_expiry": False}
+        expired = TestCA("Unknown").issue(names=["api.example"], not_after=days(-1))
+        self.assertEqual(200, (await self.asked(expired, **relaxed))[0].status)
+        sentence = await self.refused(TestCA("Unknown").issue(names=["b.example"]), **relaxed)
+        self.assertIn("is for b.example, not for api.example", sentence)
+
+    async def test_name_alone_is_not_checked(self) -> None:
+        """Without ``validateSNI`` any name will do, but not any authority, nor a certificate that has expired."""
+        relaxed = {"validateSNI": False}
+        response, _, server, _ = await self.asked(CA.issue(names=["b.example"]), **relaxed)
+        self.assertEqual(200, response.status)
+        assert server is not None
+        self.assertEqual([b"api.example"], server.names, "a name is sent all the same")
+        self.assertIn("CN=Unknown", await self.refused(TestCA("Unknown").issue(names=["b.example"]), **relaxed))
+        expired = CA.issue(names=["api.example"], not_after=days(-1))
+        self.assertIn("expired on", await self.refused(expired, **relaxed))
+
+    async def test_several_roots(self) -> None:
+        """Any of the trusted roots will do; without any, those of the platform count."""
+        other = TestCA("Other Root")
+        for issued, status in ((CA.issue(names=["api.example"]), 200), (other.issue(names=["api.example"]), 200)):
+            backend = await self.backend(Answers(), Server(issued))
+            gateway = await self.gateway(
+                model_for(
+                    backend,
+                    settings={"protocol": "Https", "trusted_root_certificates": ["root", "other"],
+                              "host_name": "api.example"},
+                    trusted_roots=[CA.trusted_root("root"), other.trusted_root("other")],
+                    probes=[{"name": "probe", "path": "/_probe", "interval": 86400, "protocol": "Https", "timeout": 5}],
+                )
+            )  # fmt: skip
+            client = await self.client(gateway)
+            client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(status, (await read_response(client)).status)
+        sentence = await self.refused(CA.issue(names=["api.example"]), trusted_root_certificates=[])
+        self.assertIn("CN=Test Root", sentence)
 
     async def test_connections_are_kept_apart_by_name(self) -> None:
         # a certificate that was checked for one host never serves another
