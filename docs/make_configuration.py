@@ -28,14 +28,15 @@ PAGE = Path(__file__).with_name("configuration.md")
 # One example for each section, read by the tests.
 EXAMPLES = {
     "listeners": "listeners:\n  - {name: web, port: 8080}\n  - {name: shop, port: 8081, hostNames: "
-    "[shop.test, '*.shop.test']}",
+    "[shop.test, '*.shop.test']}\n  - {name: queue, port: 5672, protocol: Tcp}",
     "pools": "pools:\n  - name: chat\n    backends: [10.0.0.4:9001, {host: 10.0.0.5, port: 9001, weight: "
     "3}]\n    selector: least-connections\n    passiveHealth: {serverErrors: 10, readmit: probe}",
-    "settings": "settings:\n  - {name: chat, requestTimeout: 60, webSocketIdleTimeout: 3600, probe: health}",
+    "settings": "settings:\n  - {name: chat, requestTimeout: 60, webSocketIdleTimeout: 3600, probe: health}\n"
+    "  - {name: queue, protocol: Tcp, port: 5672, requestTimeout: 900, enableL4ClientIpPreservation: true}",
     "probes": "probes:\n  - {name: health, path: /health, interval: 5, match: {statusCodes: [200-299]}}\n"
     "  - {name: chat, strategy: websocket, path: /chat, interval: 5, options: {subprotocol: chat, pongTimeout: 2}}",
     "rules": "rules:\n  - {listener: web, pool: chat, settings: chat, rewrite: tidy}\n"
-    "  - {listener: shop, pathMap: by-path}",
+    "  - {listener: shop, pathMap: by-path}\n  - {listener: queue, pool: chat, settings: queue}",
     "path_maps": (
         "pathMaps:\n  - name: by-path\n    defaultPool: chat\n    defaultSettings: chat\n"
         "    pathRules:\n      - {paths: [/old/*], redirect: moved}"
@@ -70,6 +71,7 @@ EXAMPLES = {
     "error_pages": "errorPages:\n  - {status: 502, file: sorry.html}",
     "certificates": "certificates:\n  - {name: site, certificateFile: site.pem, keyFile: site.key}",
     "trusted_roots": "trustedRoots:\n  - {name: internal, file: internal.pem}",
+    "global_configuration": "globalConfiguration: {enableRequestBuffering: true}",
     "limits": "limits: {maxHeadBytes: 65536, maxMessageBytes: 1048576}",
 }
 

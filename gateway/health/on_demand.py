@@ -36,6 +36,7 @@ MOST_SECONDS = 60.0
 _AT_ONCE = 50
 _MOST_PROBLEMS = 5
 _MOST_REASON = 500
+_BY_PROTOCOL = {"Http": "http", "Https": "http", "Tcp": "tcp", "Tls": "tcp"}
 
 
 class Refused(Exception):
@@ -64,14 +65,18 @@ class _Request(_Base):
     match: Match | None = None
     pick_host_name_from_backend_http_settings: bool | None = None
 
-    def changes(self) -> dict[str, Any]:
-        """The members of a `ProbeModel` that the request gives."""
+    def changes(self, strategy: str) -> dict[str, Any]:
+        """The members that the request gives of a `ProbeModel` with this strategy."""
         names = ("protocol", "host", "path", "timeout", "match", "pick_host_name_from_backend_http_settings")
         found = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if "match" in found:
             found["match"] = found["match"].model_dump()
         if "host" in found:
             found.setdefault("pick_host_name_from_backend_http_settings", False)
+        if self.protocol is not None and strategy in _BY_PROTOCOL.values():
+            found["strategy"] = _BY_PROTOCOL[self.protocol]
+            if found["strategy"] != strategy:
+                found["options"] = {}
         return found
 
 
@@ -133,7 +138,7 @@ class OnDemand:
             pool = self._find(_name(wanted.backend_address_pool), _name(wanted.backend_http_settings))
             configured = self._probe_of(pool.settings)
             least = {"timeout": min(configured.timeout, MOST_SECONDS)}
-            probe = ProbeModel.model_validate({**configured.model_dump(), **least, **wanted.changes()})
+            probe = ProbeModel.model_validate({**configured.model_dump(), **least, **wanted.changes(configured.strategy)})
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PROBLEMS]
             said = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in found]

@@ -35,7 +35,7 @@ class DocumentationTests(ConfigurationTestCase):
         path = Path(self.write("\n".join(self.script().EXAMPLES.values())))
         for name in ("site.pem", "site.key", "internal.pem", "sorry.html"):
             (path.parent / name).write_text("x")
-        self.assertEqual(len(load(path).rules), 2)
+        self.assertEqual(len(load(path).rules), 3)
 
     def test_overrides_example(self) -> None:
         page = self.script().page()

@@ -177,6 +177,8 @@ class BackendHealthTests(GatewayTestCase):
         server = await self.probe(gateway, path="/503", match={"statusCodes": ["200-399"]})
         self.assertEqual(("Down", "the answer was 503, expected 200-399"), (server["health"], server["healthProbeLog"]))
         self.assertEqual("Up", (await self.servers(gateway))[0]["health"], "nothing has changed by that")
+        server = await self.probe(gateway, protocol="Tcp", path="/503")
+        self.assertEqual(("Up", "the connection was made"), (server["health"], server["healthProbeLog"]))
 
     async def test_on_demand_in_time(self) -> None:
         gateway = await self.gateway(probed(await self.backend(silence)), admin="127.0.0.1:0")

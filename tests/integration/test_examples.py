@@ -31,7 +31,7 @@ class LoadTests(unittest.SynchronousTestCase):
     def test_all(self) -> None:
         """Listeners and rules are there in each."""
         names = sorted(path.name for path in (ROOT / "examples").iterdir() if path.suffix in (".yaml", ".json"))
-        self.assertEqual(names, ["application-gateway.json", "minimal.yaml", "probe.yaml", "tls.yaml"])
+        self.assertEqual(names, ["application-gateway.json", "minimal.yaml", "probe.yaml", "tcp.yaml", "tls.yaml"])
         for name in names:
             model = self.load(name)
             self.assertGreaterEqual(len(model.listeners), 1, name)
@@ -81,6 +81,18 @@ class ServeTests(unittest.TestCase):
         self.shell.run("kill '%?application-gateway'; wait '%?application-gateway'")
         lines = [json.loads(line) for line in self.shell.run("cat access.log").splitlines()]
         self.assertEqual({line["backendPoolName"] for line in lines if line["httpStatus"] < 400}, {"shop", "chat"})
+
+    def test_tcp(self) -> None:
+        """Whatever is spoken: here HTTP and WebSocket. Each connection is a line at its end."""
+        self.start("--config examples/tcp.yaml --access-log access.log")
+        self.shell.expect("curl -s http://127.0.0.1:8080/", "hello from backend ...")
+        self.shell.expect(
+            ".venv/bin/python examples/talk.py ws://127.0.0.1:8080/echo hello", "you talk to backend ...\nhello"
+        )
+        self.shell.run("kill '%?tcp.yaml'; wait '%?tcp.yaml'")
+        lines = [json.loads(line) for line in self.shell.run("cat access.log").splitlines()]
+        ends = [line for line in lines if line["event"] == "connection-end"]
+        self.assertEqual([("TCP", "200")] * 2, [(line["protocol"], line["serverStatus"]) for line in ends])
 
     def test_a_port_that_is_taken(self) -> None:
         """Not a log line but an error: status 1, the listener, the port, and what to do."""

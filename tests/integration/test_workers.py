@@ -134,6 +134,30 @@ class WorkersTests(GatewayTestCase):
         servers = answer["backendHealthHttpSettings"]["servers"]
         self.assertEqual(["Up", "Up"], [server["health"] for server in servers])
 
+    async def test_layer4(self) -> None:
+        """Connections of plain TCP are served by all workers; the parent knows of them."""
+
+        async def echo(wire: Wire) -> None:
+            while True:
+                wire.write((await wire.exactly(1)).upper())
+
+        configuration = model_for(
+            await self.backend(echo),
+            listeners=[{"name": "raw", "address": "127.0.0.1", "port": 0, "protocol": "Tcp"}],
+            settings={"protocol": "Tcp"},
+            probes=[{"name": "probe", "protocol": "Tcp", "interval": 86400}],
+            rules=[{"name": "rule", "listener": "raw", "pool": "pool", "settings": "settings"}],
+        )
+        gateway = await self.workers(configuration)
+        clients = [await self.client(gateway) for _ in range(6)]
+        for client in clients:
+            client.write(b"a")
+            self.assertEqual(b"A", await client.exactly(1))
+        report = json.loads(await self.admin(gateway, "/sessions"))
+        self.assertEqual((6, {"tcp"}), (report["total"], {session["kind"] for session in report["sessions"]}))
+        for client in clients:
+            client.close()
+
     async def test_verdicts(self) -> None:
         """What the parent's probes find, the workers obey."""
         backend = await self.backend(_serve)
