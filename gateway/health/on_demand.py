@@ -138,7 +138,8 @@ class OnDemand:
             pool = self._find(_name(wanted.backend_address_pool), _name(wanted.backend_http_settings))
             configured = self._probe_of(pool.settings)
             least = {"timeout": min(configured.timeout, MOST_SECONDS)}
-            probe = ProbeModel.model_validate({**configured.model_dump(), **least, **wanted.changes(configured.strategy)})
+            changes = wanted.changes(configured.strategy)
+            probe = ProbeModel.model_validate({**configured.model_dump(), **least, **changes})
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PROBLEMS]
             said = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import TimeoutError as ConnectTimeout
@@ -63,10 +64,14 @@ class Upstream:
         self._idle: dict[str | None, list[UpstreamConnection]] = {}
         self._count = 0
         self._closed = False
+        self._owned: WeakSet[Upstream] = WeakSet()
 
     def own(self) -> Upstream:
-        """The same way for one client alone, who closes it."""
-        return Upstream(self._backend, self._settings, self._road, self._seconds, self._tls_for)
+        """The same way for one client alone, who closes it; it is closed with this one at the latest."""
+        mine = Upstream(self._backend, self._settings, self._road, self._seconds, self._tls_for)
+        mine._closed = self._closed
+        self._owned.add(mine)
+        return mine
 
     def take(self, host: str) -> UpstreamConnection | None:
         """An idle connection for a request to ``host``, the one used last; ``None`` if there is none."""
@@ -128,6 +133,8 @@ class Upstream:
     def close(self) -> None:
         """Close the idle connections and keep no more. Ones in use end with their exchange."""
         self._closed = True
+        for upstream in tuple(self._owned):
+            upstream.close()
         for idle in self._idle.values():
             for connection in idle:
                 connection.transport.loseConnection()

@@ -183,6 +183,19 @@ class TcpTests(GatewayTestCase):
         await gateway.quiet()
         self.assertEqual(2, max([(await gateway.outcome(index)).attempts for index in (0, 1)]))
 
+    async def test_selector_by_address(self) -> None:
+        """Selectors see the client as they do with requests: all connections of one address go to one member."""
+        backends = [await self.backend(echo) for _ in range(4)]
+        members = [{"host": "127.0.0.1", "port": backend.port} for backend in backends]
+        gateway = await self.gateway(
+            layer4(*backends, pools=[{"name": "pool", "members": members, "selector": "address-hash"}])
+        )
+        for _ in range(6):
+            client = await self.client(gateway)
+            client.write(b"a")
+            self.assertEqual(b"A", await client.exactly(1))
+        self.assertEqual([0, 0, 0, 6], sorted(len(backend.wires) for backend in backends))
+
     async def test_no_backend(self) -> None:
         backend = await self.backend(echo)
         await backend.refuse()
