@@ -209,6 +209,10 @@ errors. In one's own compact YAML all of this is an error.
   trusts no client. Overrides for a pool, settings, a probe, a certificate or a trusted root of that name make it.
 * No listeners or no rules: nothing is served but the admin port.
 
+`httpListeners` and `listeners`, `backendHttpSettingsCollection` and `backendSettingsCollection`, `requestRoutingRules`
+and `routingRules` are one list each here. An object for connections that has the name of one for requests gets
+` (layer 4)` behind its name.
+
 Two listeners that differ only in their frontend address (public and private) cannot both be bound on one machine: the
 first is kept, the other is named in the report. `--map-port LISTENER=PORT` gives the second a port of its own.
 

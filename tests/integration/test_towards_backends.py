@@ -56,6 +56,23 @@ class DedicatedTests(GatewayTestCase):
             self.assertEqual(200, await self.ask(client))
         self.assertEqual([1, 1], [len(backend.wires) for backend in backends])
 
+    async def test_a_member_that_leaves(self) -> None:
+        """Its connections are closed, whose ever they are."""
+        backends = [await self.backend(Answers()) for _ in range(2)]
+        gateway = await self.gateway(model_for(*backends, settings=DEDICATED))
+        client = await self.client(gateway)
+        self.assertEqual(200, await self.ask(client))
+        mine = next(backend for backend in backends if backend.wires)
+        left = [member for member in gateway.service.model.pools[0].members if member.port != mine.port]
+        gateway.service.change_members(next(iter(gateway.service.pools.values())), left)
+        await mine.wires[0].gone()
+        await gateway.until(lambda: self.other_is_up(gateway), "the other one")
+        self.assertEqual(200, await self.ask(client))
+
+    def other_is_up(self, gateway: Running) -> bool:
+        (backend,) = next(iter(gateway.service.pools.values())).candidates
+        return bool(backend.healthy)
+
     async def test_the_backend_has_closed(self) -> None:
         async def once(wire: Wire) -> None:
             await read_request(wire)
