@@ -27,13 +27,9 @@ def layer4_findings(gateway: Gateway) -> Iterator[_Found]:
             yield from _listener(("listeners", index), listener)
     for index, rule in enumerate(gateway.rules):
         yield from _rule(("rules", index), rule, listeners.get(rule.listener), settings)
-    for index, path_map in enumerate(gateway.path_maps):
-        at: Location = ("path_maps", index)
-        places: list[tuple[Location, str | None]] = [((*at, "default_settings"), path_map.default_settings)]
-        places += [((*at, "path_rules", n, "settings"), each.settings) for n, each in enumerate(path_map.path_rules)]
-        for where, name in places:
-            if name in settings and settings[name].layer4:
-                yield where, f"settings {name!r} are {settings[name].protocol}; a path map needs Http or Https", "error"
+    for where, name in _settings_of_maps(gateway):
+        if name in settings and settings[name].layer4:
+            yield where, f"settings {name!r} are {settings[name].protocol}; a map needs Http or Https", "error"
     for index, item in enumerate(gateway.settings):
         yield from _settings(("settings", index), item)
     for index, probe in enumerate(gateway.probes):
@@ -59,6 +55,18 @@ def layer4_findings(gateway: Gateway) -> Iterator[_Found]:
             )
 
 
+def _settings_of_maps(gateway: Gateway) -> Iterator[tuple[Location, str | None]]:
+    """Where path maps and routing maps name settings, and which."""
+    for index, path_map in enumerate(gateway.path_maps):
+        yield ("path_maps", index, "default_settings"), path_map.default_settings
+        for number, path_rule in enumerate(path_map.path_rules):
+            yield ("path_maps", index, "path_rules", number, "settings"), path_rule.settings
+    for index, routing_map in enumerate(gateway.routing_maps):
+        yield ("routing_maps", index, "default_settings"), routing_map.default_settings
+        for number, rule in enumerate(routing_map.rules):
+            yield ("routing_maps", index, "rules", number, "settings"), rule.settings
+
+
 def _listener(at: Location, listener: HttpListener) -> Iterator[_Found]:
     if listener.protocol == "Tcp" and listener.host_names:
         yield (
@@ -67,8 +75,9 @@ def _listener(at: Location, listener: HttpListener) -> Iterator[_Found]:
             "names (SNI)",
             "error",
         )
-    if listener.middleware:
-        yield (*at, "middleware"), f"listener {listener.name!r} is {listener.protocol}: it has no requests", "error"
+    for key in ("middleware", "error_pages"):
+        if getattr(listener, key):
+            yield (*at, key), f"listener {listener.name!r} is {listener.protocol}: it has no requests", "error"
 
 
 def _rule(
@@ -87,7 +96,7 @@ def _rule(
         )
     if not listener.layer4:
         return
-    for key in ("path_map", "redirect"):
+    for key in ("distribution", "path_map", "routing_map", "redirect", "rewrite"):
         if getattr(rule, key) is not None:
             yield (
                 (*at, key),

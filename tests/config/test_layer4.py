@@ -155,6 +155,15 @@ class CheckTests(ConfigurationTestCase):
             ({"listeners": {"protocol": "Tls"}}, "error listeners[0]: listener 'db' is Tls and has no certificate"),
             ({"listeners": {"host_names": ["a.test"]}}, "listeners[0].hostNames: listener 'db' is Tcp"),
             ({"listeners": {"middleware": [strategy]}}, "error listeners[0].middleware: listener 'db' is Tcp"),
+            ({"listeners": {"error_pages": [{"status": "502", "file": "x"}]}}, "error listeners[0].errorPages: "),
+            ({"rules": {"rewrite": "r"}, "rewrites": {"name": "r"}}, "error rules[0].rewrite: listener 'db' is Tcp"),
+            (
+                {
+                    "routing_maps": {"name": "m", "default_pool": "db", "default_settings": "db"},
+                    "rules": {"pool": None, "settings": None, "routing_map": "m"},
+                },
+                "error routingMaps[0].defaultSettings: settings 'db' are Tcp",
+            ),
             ({"rules": {"middleware": [strategy]}}, "error rules[0].middleware: listener 'db' is Tcp"),
             ({"rules": {"filters": [strategy]}}, "error rules[0].filters: listener 'db' is Tcp"),
             ({"rules": {"router": strategy}}, "error rules[0].router: listener 'db' is Tcp"),
