@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = [
-    "Place", "check_strategies", "make_discoveries", "make_filters", "make_middleware", "make_pools", "make_probe", "uses",
-    "watch_pools",
+    "Place", "check_strategies", "make_discoveries", "make_filters", "make_middleware", "make_pools", "make_probe",
+    "uses", "watch_pools",
 ]  # fmt: skip
 
 Place = tuple[str, ...]
