@@ -25,8 +25,7 @@ from autobahn.websocket.protocol import (
 from autobahn.websocket.utf8validator import Utf8Validator
 
 from gateway.websocket.frames import FrameError, control_frame, may_be_sent
-from gateway.websocket.making import data_frame, pieces
-from gateway.websocket.making import masked as masked_by
+from gateway.websocket.making import data_frame, masked, pieces
 
 __all__ = ["MOST_FRAMES", "BackendLeg", "ClientLeg", "Leg", "Reader"]
 
@@ -81,10 +80,8 @@ class Leg:
     """One connection of a session: reads what its peer sends, and makes what is sent to the peer.
 
     ``write`` sends bytes; ``max_message`` bounds a message, inflated; ``deflate`` is a
-    `gateway.websocket.deflate.Deflate` where the peer has agreed to one.
-
-    ``closed``: the peer's close frame has been read, with ``close_code``.  ``shut``: one has been sent to the peer.
-    ``written``: bytes sent.
+    `gateway.websocket.deflate.Deflate` where the peer has agreed to one.  ``closed``: the peer's close frame has been
+    read, with ``close_code``.  ``shut``: one has been sent to the peer.  ``written``: bytes sent.
     """
 
     # What Autobahn's machine looks at. The class attributes are its options and the state of a session that is open.
@@ -143,9 +140,9 @@ class Leg:
     def _read(self, data: bytes) -> int:
         """Read frames; return where it stopped. HOT"""
         size, at = len(data), 0
-        masked, most, reader = self.masked, self.maxMessagePayloadSize, self.reader
+        bit, most, reader = self.masked, self.maxMessagePayloadSize, self.reader
         source = reader.source
-        short = 6 if masked else 2
+        short = 6 if bit else 2
         for _ in range(_AT_ONCE):
             if at == size or source.held or self.closed:
                 return at
@@ -153,7 +150,7 @@ class Leg:
                 if size - at < 2:
                     return at
                 first = data[at]
-                length = data[at + 1] ^ masked
+                length = data[at + 1] ^ bit
                 start = at + short
                 if length > 125:
                     wider, length = self._extended(data, at, length)
@@ -166,8 +163,8 @@ class Leg:
                     if first == _TEXT or first == _BINARY:
                         if length <= most and not self.inside_message:
                             payload: Any = data[start:end]
-                            if masked:
-                                payload = masked_by(payload, data[start - 4 : start])
+                            if bit:
+                                payload = masked(payload, data[start - 4 : start])
                             if first == _TEXT:
                                 payload = _text(payload)
                             at = end
