@@ -93,7 +93,12 @@ setup(
     },
     entry_points={
         "console_scripts": ["gatewayctl = gateway.ctl:main"],
-        "gateway.routers": ["table = gateway.routing.table:factory"],
+        "gateway.routers": [
+            "canary = gateway.routing.canary:factory",
+            "prefix = gateway.routing.prefix:factory",
+            "regex = gateway.routing.regex:factory",
+            "table = gateway.routing.table:factory",
+        ],
         "gateway.middleware": [
             "address = gateway.middleware.address:factory",
             "basic-auth = gateway.middleware.basic_auth:factory",

@@ -122,7 +122,8 @@ what it did.
   answered. Not those to a request that no rule is for (400, 404).
 * One that waits for somebody holds the client's body meanwhile. `limits.middlewareTimeout` bounds it (500), and it is
   given up when the client leaves.
-* One that fails costs one request (500). It never lets a request pass because it failed.
+* One that fails costs one request (500), and is switched off for a while if it fails again and again. It never lets a
+  request pass because it failed, unless `optional: true` stands beside its name: see [Plugins](plugins.md).
 
 Put what refuses cheaply first: addresses and rate limits, then authentication, then what changes heads, `compress` last.
 

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway.contained import ContainedDiscovery, ContainedMiddleware, ContainedObserver
 from gateway.errors import ConfigurationError, Problem
 from gateway.health.defaults import probe_for
 from gateway.pools.pool import Pool
 from gateway.pools.sticky import application_gateway
+from gateway.routing.rule_router import PATIENCE, ContainedRouter, Targets
 from gateway.routing.table import needed_pools
 from gateway.transport.deadlines import steady
 from gateway.upstream.tls import probe_tls
 
 if TYPE_CHECKING:
-    from gateway.config.model import BackendSettings, Gateway, Strategy
+    from gateway.config.model import BackendSettings, Gateway, Rule, Strategy
     from gateway.config.model import Pool as PoolModel
     from gateway.config.model import Probe as ProbeModel
+    from gateway.containment import Containment
     from gateway.health.monitor import HealthMonitor
-    from gateway.interfaces import IDiscovery, IMiddleware, IProbe, IRoad
+    from gateway.interfaces import IMiddleware, IOutcomeObserver, IProbe, IRoad
     from gateway.pools.backend import Loads
     from gateway.registry import Registry
+    from gateway.routing.rule_router import RouterMaker
     from gateway.services import Services
     from gateway.upstream.tls import Roots
+    from gateway.values import RequestHead, Route
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = [
-    "Place", "check_strategies", "make_discoveries", "make_filters", "make_middleware", "make_pools", "make_probe",
-    "uses", "watch_pools",
+    "Place", "check_strategies", "make_discoveries", "make_filters", "make_middleware", "make_observers", "make_pools",
+    "make_probe", "rule_routers", "uses", "watch_pools",
 ]  # fmt: skip
 
 Place = tuple[str, ...]
@@ -43,55 +48,74 @@ def make_pools(registry: Registry, model: Gateway, services: Services, loads: Lo
 
     Each gets a selector of its own.  Raises `ConfigurationError` with the problems of all of them.
     """
-    place = {pool.name: number for number, pool in enumerate(model.pools)}
-    settings_by_name = {settings.name: settings for settings in model.settings}
-
-    def make(name: str, settings_name: str) -> Pool:
-        number = place[name]
-        pool, settings = model.pools[number], settings_by_name[settings_name]
-        path = f"pools[{number}]"
-        selector = registry.build(
-            "gateway.selectors",
-            pool.selector,
-            pool.selector_options,
-            services._replace(model=model, pool=name, settings=settings),
-            f"{path}.selector",
-            f"{path}.selectorOptions",
-        )
-        if settings.cookie_based_affinity == "Enabled":
-            selector = application_gateway(selector, name, settings, services.secret)
-        least = probe_for(model, settings).min_servers
-        return Pool(
-            name, settings, pool.members, selector,
-            loads=loads, min_servers=least, strategy=pool.selector, passive=pool.passive_health,
-            seconds=steady(services.clock),
-        )  # fmt: skip
-
+    make = partial(_make_pool, registry, model, services, loads)
     return _all({pair: partial(make, *pair) for pair in needed_pools(model)})
 
 
-def make_discoveries(registry: Registry, model: Gateway, services: Services) -> dict[str, IDiscovery]:
-    """The discoveries of the pools that rules use, by pool name. Raises `ConfigurationError`."""
-    used = {name for name, _ in needed_pools(model)}
+def _make_pool(
+    registry: Registry, model: Gateway, services: Services, loads: Loads, name: str, settings_name: str
+) -> Pool:
+    number, pool = next((number, pool) for number, pool in enumerate(model.pools) if pool.name == name)
+    settings = next(settings for settings in model.settings if settings.name == settings_name)
+    path, group, word = f"pools[{number}]", "gateway.selectors", pool.selector
+    given = services._replace(model=model, pool=name, settings=settings)
+    selector = registry.build(group, word, pool.selector_options, given, f"{path}.selector", f"{path}.selectorOptions")
+    contained = registry.contain(group, word, f"pool {name!r} with settings {settings_name!r}", selector)
+    if settings.cookie_based_affinity == "Enabled":
+        selector = application_gateway(selector, name, settings, services.secret)
+    return Pool(
+        name, settings, pool.members, selector, loads=loads, min_servers=probe_for(model, settings).min_servers,
+        strategy=word, passive=pool.passive_health, seconds=steady(services.clock), contained=contained,
+    )  # fmt: skip
 
-    def make(number: int, pool: PoolModel, strategy: Strategy) -> IDiscovery:
-        path = f"pools[{number}].discovery"
+
+def make_discoveries(
+    registry: Registry, model: Gateway, services: Services, pools: Iterable[tuple[str, str]] | None = None
+) -> dict[str, ContainedDiscovery]:
+    """The discoveries of ``pools`` (pairs of pool and settings), by pool name; of those that rules use if not said.
+
+    Raises `ConfigurationError`.
+    """
+    used = {name for name, _ in (needed_pools(model) if pools is None else pools)}
+
+    def make(number: int, pool: PoolModel, strategy: Strategy) -> ContainedDiscovery:
+        path, group, name = f"pools[{number}].discovery", "gateway.discovery", strategy.strategy
         given = services._replace(model=model, pool=pool.name)
-        made: IDiscovery = registry.build(
-            "gateway.discovery", strategy.strategy, strategy.options, given, path, f"{path}.options"
-        )
-        return made
+        made = registry.build(group, name, strategy.options, given, path, f"{path}.options")
+        return ContainedDiscovery(made, registry.contain(group, name, f"pool {pool.name!r}", made))
 
-    return {
-        name: discovery
-        for (name, _), discovery in _all(
-            {
-                (pool.name, ""): partial(make, number, pool, pool.discovery)
-                for number, pool in enumerate(model.pools)
-                if pool.discovery is not None and pool.name in used
-            }
-        ).items()
-    }
+    return _all(
+        {
+            pool.name: partial(make, number, pool, pool.discovery)
+            for number, pool in enumerate(model.pools)
+            if pool.discovery is not None and pool.name in used
+        }
+    )
+
+
+def rule_routers(
+    registry: Registry, model: Gateway, services: Services, pools: dict[tuple[str, str], Pool], loads: Loads
+) -> RouterMaker:
+    """Makes the routers of rules, see `gateway.routing.rule_router`. What they ask for is added to ``pools``."""
+    names = [pool.name for pool in model.pools], [settings.name for settings in model.settings]
+    patience = model.limits.middleware_timeout or PATIENCE
+
+    def need(pool: str, settings: str) -> None:
+        if (pool, settings) not in pools:
+            pools[pool, settings] = _make_pool(registry, model, services, loads, pool, settings)
+
+    def make(rule: Rule, chain: Any, route: Callable[..., Route], otherwise: Callable[[RequestHead], Any]) -> Any:
+        assert rule.router is not None
+        path = f"rules[{model.rules.index(rule)}].router"
+        targets = Targets(rule, names, route, need)
+        given = services._replace(model=model, rule=rule, target=targets, otherwise=otherwise)
+        group, name, options = "gateway.routers", rule.router.strategy, rule.router.options
+        router = registry.build(group, name, options, given, path, f"{path}.options")
+        targets.closed = True
+        contained = registry.contain(group, name, f"rule {rule.name!r}", router)
+        return ContainedRouter(router, contained, chain, rule.listener, patience, steady(services.clock))
+
+    return make
 
 
 def watch_pools(
@@ -109,13 +133,15 @@ def watch_pools(
     then.
     """
 
-    def make(pool: Pool) -> tuple[Pool, Any, ProbeModel]:
+    def make(pool: Pool) -> tuple[Pool, Any, ProbeModel, Containment]:
         probe = probe_for(model, pool.settings)
-        strategy = make_probe(registry, services, pool.settings, probe, road, roots, _probe_path(model, probe))
-        return pool, strategy, probe
+        path = _probe_path(model, probe)
+        strategy = make_probe(registry, services, pool.settings, probe, road, roots, path, keep=True)
+        where = f"pool {pool.name!r} with settings {pool.settings.name!r}"
+        return pool, strategy, probe, registry.contain("gateway.probes", probe.strategy, where, strategy)
 
-    for pool, strategy, probe in _all({pair: partial(make, pool) for pair, pool in pools.items()}).values():
-        monitor.watch(pool, strategy, probe)
+    for watched in _all({pair: partial(make, pool) for pair, pool in pools.items()}).values():
+        monitor.watch(*watched)
 
 
 def make_probe(
@@ -126,11 +152,16 @@ def make_probe(
     road: IRoad,
     roots: Roots,
     path: str = "probe",
+    *,
+    keep: bool = False,
 ) -> IProbe:
-    """The strategy of ``probe``, for members of pools with these settings. Raises `ConfigurationError`."""
+    """The strategy of ``probe``, for members of pools with these settings. Raises `ConfigurationError`.
+
+    ``keep``: as for `Registry.build`.
+    """
     given = services._replace(road=road, tls_for=partial(probe_tls, roots=roots), probe=probe, settings=settings)
     built: IProbe = registry.build(
-        "gateway.probes", probe.strategy, probe.options, given, f"{path}.strategy", f"{path}.options"
+        "gateway.probes", probe.strategy, probe.options, given, f"{path}.strategy", f"{path}.options", keep=keep
     )
     return built
 
@@ -156,9 +187,11 @@ def make_middleware(registry: Registry, model: Gateway, services: Services) -> d
     given = services._replace(model=model)
 
     def make(strategy: Strategy, path: str) -> IMiddleware:
-        name, options = strategy.strategy, strategy.options
-        built: IMiddleware = registry.build("gateway.middleware", name, options, given, path, f"{path}.options")
-        return built
+        group, name = "gateway.middleware", strategy.strategy
+        built: IMiddleware = registry.build(group, name, strategy.options, given, path, f"{path}.options")
+        if not isinstance(built.traffic, (frozenset, set)) or not built.traffic <= {"http", "upgrade"}:
+            raise ConfigurationError([Problem(path, f"middleware {name!r}: traffic is not a set of http and upgrade")])
+        return ContainedMiddleware(built, registry.contain(group, name, path, built), strategy.optional)
 
     return _listed(model, "middleware", make)
 
@@ -169,9 +202,9 @@ def make_filters(registry: Registry, model: Gateway, services: Services) -> dict
     def make(strategy: Strategy, path: str) -> NamedFilter:
         from gateway.websocket.filtering import NamedFilter
 
-        name, options = strategy.strategy, strategy.options
-        built = registry.build("gateway.filters", name, options, services, path, f"{path}.options")
-        return NamedFilter(name, built, path)
+        group, name = "gateway.filters", strategy.strategy
+        built = registry.build(group, name, strategy.options, services, path, f"{path}.options")
+        return NamedFilter(name, built, path, registry.contain(group, name, path, built))
 
     return _listed(model, "filters", make)
 
@@ -192,6 +225,19 @@ def _listed(model: Gateway, field: str, make: Callable[[Strategy, str], _T]) -> 
     }
 
 
+def make_observers(registry: Registry, model: Gateway, services: Services) -> list[IOutcomeObserver]:
+    """The observers of ``model``. Raises `ConfigurationError`."""
+    given = services._replace(model=model)
+
+    def make(strategy: Strategy, path: str) -> IOutcomeObserver:
+        group, name = "gateway.observers", strategy.strategy
+        built = registry.build(group, name, strategy.options, given, path, f"{path}.options")
+        return ContainedObserver(built, registry.contain(group, name, path, built))
+
+    found = enumerate(model.observers)
+    return list(_all({number: partial(make, each, f"observers[{number}]") for number, each in found}).values())
+
+
 def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
     """What is wrong with the strategies that ``model`` names and with their options. Nothing is built."""
 
@@ -199,7 +245,11 @@ def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
         found = registry.find(group, name, f"{path}.{word}" if word else path)
         registry.options(found, options, f"{path}.{'selectorOptions' if word == 'selector' else 'options'}")
 
-    problems: list[Problem] = []
+    problems = [
+        Problem(f"{place}.optional", "only middleware can be optional: what happens without it is for its kind to say")
+        for place, strategy in _not_middleware(model)
+        if strategy.optional
+    ]
     checks = (
         [
             partial(check, "gateway.selectors", pool.selector, pool.selector_options, f"pools[{number}]", "selector")
@@ -216,9 +266,14 @@ def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
         ]
         + [
             partial(check, f"gateway.{field}", each.strategy, each.options, f"{path}[{number}]", "")
-            for field in ("middleware", "filters")
+            for field in ("middleware", "filters", "observers")
             for _, path, strategies in uses(model, field)
             for number, each in enumerate(strategies)
+        ]
+        + [
+            partial(check, "gateway.routers", router.strategy, router.options, f"rules[{number}].router", "")
+            for number, rule in enumerate(model.rules)
+            if (router := rule.router) is not None
         ]
     )
     for attempt in checks:
@@ -227,6 +282,16 @@ def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
         except ConfigurationError as error:
             problems.extend(error.problems)
     return problems
+
+
+def _not_middleware(model: Gateway) -> Iterator[tuple[str, Strategy]]:
+    for field in "filters", "observers":
+        for _, path, strategies in uses(model, field):
+            yield from [(f"{path}[{number}]", strategy) for number, strategy in enumerate(strategies)]
+    for kind, attribute in ("rules", "router"), ("pools", "discovery"):
+        for number, item in enumerate(getattr(model, kind)):
+            if getattr(item, attribute) is not None:
+                yield f"{kind}[{number}].{attribute}", getattr(item, attribute)
 
 
 def _probe_path(model: Gateway, probe: ProbeModel) -> str:

@@ -26,7 +26,8 @@
     │   └── BackendTimeout          504
     ├── RewriteFailed           500  rewrite rules that lead nowhere for this request
     ├── PluginFailed            500  a strategy raised or returned nonsense
-    │   └── PluginTimeout           500  it took too long
+    │   ├── PluginTimeout           500  it took too long
+    │   └── PluginOff               500  it failed too often, and is not called for a while
     ├── ShuttingDown            503
     └── SessionEnded            a WebSocket session that the gateway ends, with a close code
 
@@ -47,9 +48,8 @@ __all__ = [
     "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere", "VersionNotSupported",
     "NoRoute", "ClientGone",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
-    "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginTimeout", "RewriteFailed", "ShuttingDown",
-    "SessionEnded",
-    "Problem", "ConfigurationError",
+    "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout", "RewriteFailed",
+    "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError",
 ]  # fmt: skip
 
 
@@ -234,6 +234,12 @@ class PluginTimeout(PluginFailed):
     """A strategy did not come back in time."""
 
     cause = "plugin_timeout"
+
+
+class PluginOff(PluginFailed):
+    """A strategy is switched off, for it has failed too often in a row."""
+
+    cause = "plugin_off"
 
 
 class RewriteFailed(GatewayError):

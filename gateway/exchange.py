@@ -49,8 +49,9 @@ from gateway.passage import Passage
 from gateway.relay.flow import CONNECTING, FEEDING
 from gateway.relay.splice import Splice
 from gateway.relay.watch import Watch
+from gateway.routing.rule_router import PATIENCE
 from gateway.routing.targets import upstream_host, upstream_target
-from gateway.values import CHUNKED, Context, Fields, Outcome, Reply, RequestHead, ResponseHead, Route
+from gateway.values import CHUNKED, Context, Fields, NeedsAddress, Outcome, Reply, RequestHead, ResponseHead, Route
 from gateway.websocket.handshake import check_request, check_response
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ MOST_ATTEMPTS = 3
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _REPLAYED_BYTES = 65536
-_PATIENCE = 30.0
 
 ROUTING, WAITING_TO_CONNECT, WAITING, STREAMING, TUNNEL, DONE = range(6)
 
@@ -219,6 +219,13 @@ class Exchange:
                 self._answer(where)
         elif isinstance(where, Deferred) and self._awaited is None:
             self._wait(where, self._routed, "the router")
+        elif isinstance(where, NeedsAddress):
+            try:
+                found = where.decide(client_address(self.outcome.peer, self._head, self._shared.trusted))
+            except GatewayError as error:
+                self._fail(error)
+            else:
+                self._routed(found)
         else:
             self._fail(PluginFailed(f"the router returned {type(where).__name__}, not a Route or a Reply"))
 
@@ -286,7 +293,7 @@ class Exchange:
     def _patience(self) -> float:
         """Seconds that a router or middleware may wait for somebody."""
         limit = self._shared.limits.middleware_timeout
-        return limit or (self._route.settings.request_timeout if self._route else _PATIENCE)
+        return limit or (self._route.settings.request_timeout if self._route else PATIENCE)
 
     def request_data(self, data: bytes, complete: bool, trailers: Fields = ()) -> None:
         """More of the request body; with ``complete`` its end."""
@@ -331,7 +338,8 @@ class Exchange:
         if self.phase == STREAMING and client.stuck:
             self._fail(ClientGone("the client does not read its response"))
         elif self.phase == ROUTING and not self._collecting:
-            self._fail(PluginTimeout(f"a router or middleware had no answer after {self._patience():g} s"))
+            who = "the router" if self._passage is None else self._passage.asked
+            self._fail(PluginTimeout(f"{who} had no answer after {self._patience():g} s"))
         elif not self._complete and not client.held:
             self._fail(RequestTimeout("the client did not send its request body in time"))
         else:

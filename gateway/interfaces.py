@@ -50,8 +50,13 @@ class IRouter(Interface):
         """Return a `gateway.values.Route` or a `gateway.values.Reply`.
 
         Called once per request, also for WebSocket handshakes.  ``head`` is a `RequestHead`, ``listener`` the
-        name of the bound port's first listener.  Pure and immediate: no I/O, no Deferred.  Raises
-        `gateway.errors.NoRoute` where nothing matches.
+        name of the rule's listener; for the router of a whole gateway that of the bound port's first listener.  Pure
+        and immediate: no I/O, no Deferred.  Raises `gateway.errors.NoRoute` where nothing matches.  A router that has
+        to know the client's address returns a `gateway.values.NeedsAddress`.
+
+        The router of a rule takes its routes from ``services.target``, or what ``services.otherwise`` gives (see
+        `gateway.services.Services`): others would go round the middleware of the rule, and are refused (500).  A
+        reply passes through that middleware, too, and cannot frame itself.
         """
 
 
@@ -59,10 +64,10 @@ class IAsyncRouter(Interface):
     """Decides where a request goes when that takes time: it asks somebody."""
 
     def route(head, listener):
-        """Return a Deferred of a `gateway.values.Route` or a `gateway.values.Reply`.
+        """Return a Deferred (or a coroutine) of what `IRouter.route` returns, which it may also return itself.
 
         Called as `IRouter.route` is.  The client's body is not read meanwhile.  The Deferred is cancelled when the client
-        leaves or when ``limits.middlewareTimeout`` has passed (500).
+        leaves or when ``limits.middlewareTimeout`` has passed (500; 30 s where it is not set).
         """
 
 
@@ -281,7 +286,7 @@ class IConversation(Interface):
 
 
 class IOutcomeObserver(Interface):
-    """Is told how exchanges and sessions ended. Must be quick; what it raises is logged and dropped."""
+    """Is told how exchanges and sessions ended. Must be quick; what it raises is logged under its name and dropped."""
 
     def opened(outcome):
         """A WebSocket session has been established; ``outcome`` is not complete yet."""

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway.errors import GatewayError, PluginFailed
+from gateway.contained import ContainedMiddleware
+from gateway.containment import Containment
+from gateway.errors import GatewayError, PluginFailed, PluginTimeout
 from gateway.http.changes import checked_reply, checked_request, checked_response
 from gateway.http.forwarding import is_ours
 from gateway.http.heads import index_of
 from gateway.http.pages import REASONS
-from gateway.values import CHUNKED, Context, Fields, Reply, RequestHead, ResponseHead
+from gateway.interfaces import IPool
+from gateway.values import CHUNKED, Context, Fields, Reply, RequestHead, ResponseHead, Route
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from gateway.listener.http1 import ClientConnection
 
 __all__ = ["Passage"]
-
-_log = Logger("gateway.middleware")
 
 
 class Passage:
@@ -56,6 +56,7 @@ class Passage:
         self._chain = [middleware for middleware in chain if kind in middleware.traffic]
         self._passed = 0
         self._encoders: list[Any] = []
+        self._failures: list[Any] = []
 
     # -- the way in
 
@@ -74,7 +75,8 @@ class Passage:
             try:
                 found = middleware.request(self.head, self.context)
             except Exception as error:
-                raise _blamed(middleware, error) from error
+                self._leave_out(error)
+                continue
             if found is None:
                 self._passed += 1
                 continue
@@ -86,33 +88,56 @@ class Passage:
             if reply is not None:
                 return reply
 
+    @property
+    def asked(self) -> str:
+        """Which middleware is asked at the moment, for messages."""
+        return _account(self._chain[self._passed]).subject
+
     def _arrived(self, found: Any) -> Any:
         reply = self._accept(self._chain[self._passed], found)
         return reply if reply is not None else self.enter()
 
     def _failed(self, failure: Failure) -> Any:
-        if not isinstance(failure.value, Exception) or failure.check(CancelledError):
+        error, middleware, given_up = failure.value, self._chain[self._passed], self._exchange.outcome.error
+        if given_up is not None:
+            # Nobody waits any more: the client has left, or it took too long, which is the middleware's failure.
+            if isinstance(given_up, PluginTimeout):
+                _account(middleware).failed(given_up)
             return failure
-        raise _blamed(self._chain[self._passed], failure.value)
+        if not isinstance(error, Exception):
+            return failure
+        self._leave_out(error)
+        return self.enter()
+
+    def _leave_out(self, error: Exception) -> None:
+        """Go on without the middleware that was asked and has failed, or raise what the request ends with."""
+        _blame(self._chain[self._passed], error)
+        del self._chain[self._passed]
 
     def _accept(self, middleware: IMiddleware, found: Any) -> Reply | None:
         """Take what a middleware decided: its reply, or ``None`` to go on to the next."""
         if found is not None:
             try:
                 if isinstance(found, Reply):
-                    return checked_reply(found)
+                    reply = checked_reply(found)
+                    _praise([middleware])
+                    return reply
                 if not isinstance(found, RequestHead):
                     raise TypeError(f"request() returned {type(found).__name__}")
                 self.head = checked_request(self.head, found)
             except Exception as error:
-                raise _blamed(middleware, error) from error
+                self._leave_out(error)
+                return None
         self._passed += 1
         return None
 
     def _follow(self) -> None:
         """A middleware has sent the request elsewhere: next comes what it has not been through there."""
-        route = self._route = self.context.route
-        been = self._chain[: self._passed]
+        been, route = self._chain[: self._passed], self.context.route
+        if not _leads_somewhere(route):
+            self.context.route = self._route
+            raise _account(been[-1]).failed(TypeError(f"context.route is {type(route).__name__}"))
+        self._route = route
         wanted = route.middleware if route is not None else ()
         self._chain[self._passed :] = [each for each in wanted if self._kind in each.traffic and not _holds(been, each)]
 
@@ -160,6 +185,8 @@ class Passage:
         outcome = self._exchange.outcome
         outcome.status = head.status
         outcome.content_type = head.index.get("content-type", "")
+        if end:
+            self._done()
         client.respond(head, data, end)
 
     def send(self, data: bytes, end: bool, trailers: Fields = ()) -> None:
@@ -171,28 +198,38 @@ class Passage:
                 self._encoders = []
                 self._exchange.response_failed(error, begun=True)
                 return
+        if end:
+            self._done()
         self._client.send(data, end, trailers)
 
     def switching(self, head: ResponseHead) -> ResponseHead:
         """The 101 of an upgrade. Raises a `GatewayError` where it cannot be passed on."""
         self.context.backend = self._exchange.outcome.backend
         try:
-            return self._outward(head)
+            head = self._outward(head)
         except GatewayError:
             self._chain = []
             raise
+        self._done()
+        return head
 
     def reply(self, reply: Reply) -> None:
         """An answer of the gateway's own."""
         outcome = self._exchange.outcome
         try:
             reply = self._outward_reply(reply)
+            self._done()
         except GatewayError as error:
             self._chain = []
             outcome.error, outcome.cause = error, error.cause
             reply = self._exchange.error_page(error.status)
         outcome.status = reply.status
         self._client.reply(reply)
+
+    def _done(self) -> None:
+        """The response is complete."""
+        passed = self._chain[: self._passed]
+        _praise([each for each in passed if each not in self._failures] if self._failures else passed)
 
     def _outward_reply(self, reply: Reply) -> Reply:
         given = list(reply.fields)
@@ -219,7 +256,8 @@ class Passage:
                         raise TypeError(f"response() returned {type(found).__name__}")
                     head = checked_response(head, found)
             except Exception as error:
-                raise _blamed(middleware, error) from error
+                _blame(middleware, error)
+                self._failures.append(middleware)
         return head
 
     def _find_encoders(self, head: ResponseHead) -> None:
@@ -230,7 +268,9 @@ class Passage:
             try:
                 encoder = middleware.body(head, self.context)
             except Exception as error:
-                raise _blamed(middleware, error) from error
+                _blame(middleware, error)
+                self._failures.append(middleware)
+                continue
             if encoder is not None:
                 self._encoders.append((middleware, encoder))
 
@@ -240,19 +280,42 @@ class Passage:
                 data = encoder.feed(data) if data else b""
                 if end:
                     data += encoder.end()
+                if not isinstance(data, bytes):
+                    raise TypeError(f"an encoder returned {type(data).__name__}")
             except Exception as error:
-                raise _blamed(middleware, error) from error
+                # It is too late to do without it: some of the body may be inside.
+                raise _fault(middleware, error) from error
         return data
+
+
+def _leads_somewhere(route: object) -> bool:
+    return route is None or (isinstance(route, Route) and IPool.providedBy(route.pool))
 
 
 def _holds(chain: Sequence[IMiddleware], wanted: IMiddleware) -> bool:
     return any(each is wanted for each in chain)
 
 
-def _blamed(middleware: IMiddleware, error: Exception) -> GatewayError:
-    """The error to answer with: a `GatewayError` that a middleware raises is its answer, anything else a fault."""
-    if isinstance(error, GatewayError):
-        return error
-    name = type(middleware).__name__
-    _log.failure("middleware {name} failed", Failure(error), name=name)
-    return PluginFailed(f"middleware {name} failed: {type(error).__name__}: {error}")
+def _account(middleware: Any) -> Containment:
+    """Its account; one of the gateway's own making has none, and gets one for the log."""
+    found: Containment | None = getattr(middleware, "contained", None)
+    return Containment("middleware", type(middleware).__name__) if found is None else found
+
+
+def _praise(chain: Sequence[Any]) -> None:
+    """What these did was right from the request to its response; that matters where something before was not."""
+    for middleware in chain:
+        if isinstance(middleware, ContainedMiddleware) and middleware.contained.run:
+            middleware.contained.succeeded()
+
+
+def _blame(middleware: Any, error: Exception) -> None:
+    """Raise what the request ends with, unless the middleware is optional."""
+    fault = _fault(middleware, error)
+    if not (isinstance(fault, PluginFailed) and getattr(middleware, "optional", False)):
+        raise fault from error
+
+
+def _fault(middleware: Any, error: Exception) -> GatewayError:
+    """A `GatewayError` that a middleware raises is its answer, anything else a failure."""
+    return error if isinstance(error, GatewayError) else _account(middleware).failed(error)

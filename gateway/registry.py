@@ -27,12 +27,16 @@ from gateway.assembly import (
     make_discoveries,
     make_filters,
     make_middleware,
+    make_observers,
     make_pools,
     make_probe,
+    rule_routers,
     watch_pools,
 )
+from gateway.containment import Accounts, Containment
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import (
+    IAsyncRouter,
     IClosing,
     IDiscovery,
     IMessageFilter,
@@ -48,10 +52,12 @@ from gateway.services import Services
 if TYPE_CHECKING:
     from gateway.assembly import Place
     from gateway.config.model import BackendSettings, Gateway, Probe, Strategy
+    from gateway.contained import ContainedDiscovery
     from gateway.health.monitor import HealthMonitor
     from gateway.interfaces import IRoad
     from gateway.pools.backend import Loads
     from gateway.pools.pool import Pool
+    from gateway.routing.rule_router import RouterMaker
     from gateway.upstream.tls import Roots
     from gateway.websocket.filtering import NamedFilter
 
@@ -60,17 +66,19 @@ __all__ = ["BUILT_IN", "GROUPS", "Found", "Group", "Registry", "close_all"]
 _log = Logger()
 _MOST_PROBLEMS = 20
 _OURS = "gateway"
+_OUR_SOURCE = "the gateway itself"
 
 
 class Group(NamedTuple):
-    """One kind of strategy: the word for it in messages, and the interface that a product provides."""
+    """One kind of strategy: the word for it in messages, and the interface that a product provides, or instead."""
 
     word: str
     interface: type[Interface]
+    instead: type[Interface] | None = None
 
 
 GROUPS: Mapping[str, Group] = {
-    "gateway.routers": Group("router", IRouter),
+    "gateway.routers": Group("router", IRouter, IAsyncRouter),
     "gateway.middleware": Group("middleware", IMiddleware),
     "gateway.selectors": Group("selector", ISelector),
     "gateway.probes": Group("probe strategy", IProbe),
@@ -80,7 +88,12 @@ GROUPS: Mapping[str, Group] = {
 }
 
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
-    "gateway.routers": {"table": "gateway.routing.table:factory"},
+    "gateway.routers": {
+        "canary": "gateway.routing.canary:factory",
+        "prefix": "gateway.routing.prefix:factory",
+        "regex": "gateway.routing.regex:factory",
+        "table": "gateway.routing.table:factory",
+    },
     "gateway.middleware": {
         "address": "gateway.middleware.address:factory",
         "basic-auth": "gateway.middleware.basic_auth:factory",
@@ -142,7 +155,7 @@ class Registry:
     """All strategies of this installation; what it has found it remembers.
 
     ``reactor``, ``random`` and ``secret`` are what strategies get as services; without them nothing can be built, only
-    checked.
+    checked.  ``accounts`` are those of what it builds; ``built`` is all of that, to be closed.
     ``entry_points(group=...)`` and ``drop_ins()`` are replaced in tests.  Methods raise `ConfigurationError` whose
     problems carry ``path``, the place in the configuration that asked.
     """
@@ -153,9 +166,13 @@ class Registry:
         random: Random | None = None,
         *,
         secret: bytes = b"",
+        accounts: Accounts | None = None,
         entry_points: Callable[..., Iterable[metadata.EntryPoint]] = metadata.entry_points,
         drop_ins: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
+        self.accounts = Accounts() if accounts is None else accounts
+        self.built: list[Any] = []
+        self._foreign: set[int] = set()  # of those, the identities of what is not wholly the gateway's own
         self._entry_points = entry_points
         self._drop_ins = _installed_drop_ins if drop_ins is None else drop_ins
         self._services = Services(reactor, reactor, Random() if random is None else random, secret)
@@ -205,29 +222,39 @@ class Registry:
         services: Services,
         path: str = "",
         options_path: str = "",
+        *,
+        keep: bool = True,
     ) -> Any:
         """The strategy ``name``, made with ``options`` and verified against the interface of its group.
 
-        ``path`` is where the name stands in the configuration, ``options_path`` where the options do.
+        ``path`` is where the name stands in the configuration, ``options_path`` where the options do.  ``keep``: it is
+        used until the gateway stops, and is closed then.
         """
         found = self.find(group, name, path)
         checked = self.options(found, options, options_path or path)
-        word, interface = GROUPS[group]
+        word, interface, instead = GROUPS[group]
         blame = f"{word} {name!r} ({found.source})"
+
+        foreign = found.source != _OUR_SOURCE
 
         def make(field: str, inner: Strategy) -> Any:
             place = _place(found.factory.options, field, options_path or path)
             wanted = _nested(found.factory.options)[field]
-            return self.build(wanted, inner.strategy, inner.options, services, place, f"{place}.options")
+            built = self.build(wanted, inner.strategy, inner.options, services, place, f"{place}.options", keep=keep)
+            nonlocal foreign
+            foreign = foreign or id(built) in self._foreign
+            return built
 
         try:
             strategy = found.factory.build(checked, services._replace(make=make))
         except ConfigurationError:
-            raise  # of a strategy within this one
+            raise  # of something that it has asked for
         except ValueError as error:
             raise _wrong(options_path or path, f"{blame}: {error}") from error
         except Exception as error:
             raise _wrong(path, f"{blame}: build() failed: {_brief(error)}") from error
+        if instead is not None and instead.providedBy(strategy):
+            interface = instead
         # What it says it provides beyond that (IAffinity, say) must be true as well: the gateway calls it.
         more = [also for also in providedBy(strategy) if also.__module__ == interface.__module__]
         for wanted in dict.fromkeys((interface, *more)):
@@ -236,7 +263,15 @@ class Registry:
             except Invalid as error:
                 wrong = f"{blame}: build() did not return an {wanted.__name__}: {_sentence(error)}"
                 raise _wrong(path, wrong) from error
+        if keep:
+            self.built.append(strategy)
+            if foreign:
+                self._foreign.add(id(strategy))
         return strategy
+
+    def contain(self, group: str, name: str, where: str, strategy: object) -> Containment:
+        """An account for ``strategy``, which `build` has made of ``name``; ``where`` is where it is used."""
+        return self.accounts.open(GROUPS[group].word, name, where, strategy, id(strategy) not in self._foreign)
 
     def pools(self, model: Gateway, loads: Loads) -> dict[tuple[str, str], Pool]:
         """See `gateway.assembly.make_pools`."""
@@ -246,9 +281,19 @@ class Registry:
         """See `gateway.assembly.make_middleware`."""
         return make_middleware(self, model, self._services)
 
-    def discoveries(self, model: Gateway) -> dict[str, IDiscovery]:
+    def discoveries(
+        self, model: Gateway, pools: Iterable[tuple[str, str]] | None = None
+    ) -> dict[str, ContainedDiscovery]:
         """See `gateway.assembly.make_discoveries`."""
-        return make_discoveries(self, model, self._services)
+        return make_discoveries(self, model, self._services, pools)
+
+    def routers(self, model: Gateway, pools: dict[tuple[str, str], Pool], loads: Loads) -> RouterMaker:
+        """See `gateway.assembly.rule_routers`."""
+        return rule_routers(self, model, self._services, pools, loads)
+
+    def observers(self, model: Gateway) -> list[IOutcomeObserver]:
+        """See `gateway.assembly.make_observers`."""
+        return make_observers(self, model, self._services)
 
     def filters(self, model: Gateway) -> Mapping[Place, tuple[NamedFilter, ...]]:
         """See `gateway.assembly.make_filters`."""
@@ -300,7 +345,7 @@ class Registry:
     def _scan(self, group: str) -> Iterator[_Claim]:
         built_in = BUILT_IN.get(group, {})
         for name, value in built_in.items():
-            yield _Claim(name, "the gateway itself", lambda value=value: _import(value))  # type: ignore[misc]
+            yield _Claim(name, _OUR_SOURCE, lambda value=value: _import(value))  # type: ignore[misc]
         seen: set[tuple[str, str, str]] = set()
         for point in self._entry_points(group=group):
             distribution = point.dist

@@ -15,6 +15,8 @@ from twisted.logger import Logger
 
 from gateway.assembly import Place
 from gateway.config.model import Gateway, Member
+from gateway.contained import ContainedObserver
+from gateway.containment import Accounts, Terms
 from gateway.discovery.membership import Membership
 from gateway.error_pages import ErrorPages
 from gateway.errors import SessionEnded
@@ -43,6 +45,7 @@ from gateway.pools.backend import Loads
 from gateway.pools.changes import Changes
 from gateway.registry import Registry, close_all
 from gateway.routing.bindings import bindings
+from gateway.routing.rule_router import PATIENCE, ContainedRouter
 from gateway.routing.table import RoutingTable
 from gateway.startup import Binding, bind_all
 from gateway.transport import road as choose_road
@@ -118,32 +121,36 @@ class GatewayService(Service):
         self.deadlines = Deadlines(reactor)
         self.sessions = Sessions(reactor, chance)
         self.loads = Loads()
-        self.registry = Registry(reactor=reactor, random=chance, secret=self._secret)
+        limits = model.limits
+        terms = Terms(limits.plugin_failures, limits.plugin_pause, limits.plugin_budget)
+        self.accounts = Accounts(terms, self.deadlines.now)
+        self.registry = Registry(reactor=reactor, random=chance, secret=self._secret, accounts=self.accounts)
         self._certificates, self._roots = load_used(model)
         self._terms = load_terms(model)
         self.pools: dict[tuple[str, str], Any] = self.registry.pools(model, self.loads)
         self.middleware = self.registry.middleware(model)
         self.filters = self.registry.filters(model)
+        router = self._contained_router(self.make_router())  # which may ask for more pools
         self.monitor = HealthMonitor(reactor, chance)
         self.registry.watch(model, self.pools, self.monitor, self.road, self._roots)
         self.changes = Changes(self.monitor, self.sessions, self._forget, reactor)
         listed = {pool.name: pool.members for pool in model.pools}
-        discoveries = self.registry.discoveries(model)
+        discoveries = self.registry.discoveries(model, self.pools)
         self.membership = Membership(discoveries, listed, self.pools.values, self.change_members)
         self.troubles = Troubles(self.deadlines.now)
-        self.metrics = Metrics(self.pools.values, self.sessions, self.troubles)
+        self.metrics = Metrics(self.pools.values, self.sessions, self.troubles, self.accounts)
         self.access_log = open_access_log(self._access_log, reactor)
         self.error_pages = ErrorPages(model)
         limits, everywhere = model.limits, model.global_configuration
         self.shared = Surroundings(
-            router=self.make_router(),
+            router=router,
             upstream_for=self._upstream_for,
             deadlines=self.deadlines,
             seconds=self.deadlines.now,
             limits=model.limits,
             sessions=self.sessions,
             soon=partial(reactor.callLater, 0),
-            observers=self.make_observers(),
+            observers=[self._contained_observer(observer) for observer in self.make_observers()],
             trusted=TrustedProxies(model.limits.trusted_proxies),
             error_reply=self.error_pages.reply,
             collects=limits.request_buffer_bytes if everywhere.enable_request_buffering else 0,
@@ -154,16 +161,34 @@ class GatewayService(Service):
         self._sweeping.clock = reactor
 
     def make_router(self) -> Any:
-        """The `IRouter`; the configuration's routing table unless overridden."""
+        """The `IRouter` or `IAsyncRouter`; the configuration's routing table unless overridden.
+
+        What a router of one's own returns is checked, and its failures are contained.  Middleware and the checks of
+        client certificates are part of the table's routes: a router of one's own has to take those, or does without.
+        """
         middleware: dict[Place, tuple[IMiddleware, ...]] = dict(self.middleware)
         for place, gate in gates(self.model, self._terms).items():
             middleware[place] = (gate, *middleware.get(place, ()))
-        return RoutingTable(self.model, self.pools, middleware, self.filters)
+        routers = self.registry.routers(self.model, self.pools, self.loads)
+        return RoutingTable(self.model, self.pools, middleware, self.filters, routers)
 
     def make_observers(self) -> list[IOutcomeObserver]:
-        """Who is told how exchanges ended: metrics, the access log, and those given."""
+        """Who is told how exchanges ended: metrics, the access log, those of the configuration, and those given."""
         log = [self.access_log] if self.access_log is not None else []
-        return [self.metrics, *log, *self._extra_observers]
+        return [self.metrics, *log, *self.registry.observers(self.model), *self._extra_observers]
+
+    def _contained_router(self, router: Any) -> Any:
+        if type(router) is RoutingTable:
+            return router
+        contained = self.accounts.open("router", type(router).__name__, "the gateway", router, ours=False)
+        patience = self.model.limits.middleware_timeout or PATIENCE
+        return ContainedRouter(router, contained, patience=patience, now=self.deadlines.now)
+
+    def _contained_observer(self, observer: IOutcomeObserver) -> IOutcomeObserver:
+        if observer in (self.metrics, self.access_log) or isinstance(observer, ContainedObserver):
+            return observer
+        contained = self.accounts.open("observer", type(observer).__name__, "the gateway", observer, ours=False)
+        return ContainedObserver(observer, contained)
 
     def listener_factory(self, listener: str, port: int, tls: bool) -> ListenerFactory:
         """The factory behind a bound port."""
@@ -430,8 +455,7 @@ class GatewayService(Service):
         if self.access_log is not None:
             self.access_log.close()
         self._bound = []
-        filters = [named.filter for listed in self.filters.values() for named in listed]
-        return close_all([*filters, *[each for chain in self.middleware.values() for each in chain]])
+        return close_all(self.registry.built)
 
 
 def _admin_endpoint(reactor: Any, host: str, port: int) -> Any:

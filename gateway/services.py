@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -11,10 +11,9 @@ from pydantic.alias_generators import to_camel
 if TYPE_CHECKING:
     from random import Random
 
-    from gateway.assembly import Place
-    from gateway.config.model import BackendSettings, Gateway, Probe, Strategy
-    from gateway.interfaces import IMiddleware, IPool, IRoad
-    from gateway.websocket.filtering import NamedFilter
+    from gateway.config.model import BackendSettings, Gateway, Probe, Rule, Strategy
+    from gateway.interfaces import IRoad
+    from gateway.values import RequestHead, Route
 
 __all__ = ["Options", "Services"]
 
@@ -30,13 +29,20 @@ class Services(NamedTuple):
 
     ``clock`` (``IReactorTime``), ``reactor``, ``random`` and ``secret`` are always there; ``secret`` are random bytes,
     the same in all processes of a gateway and at each reload, until it stops.  Selectors also get ``model``, ``pool``
-    (its name) and ``settings``; discoveries ``model`` and ``pool``; routers ``model``, ``pools`` (by pool name and
-    settings name), ``middleware`` and ``filters`` (see `gateway.assembly`); middleware gets ``model``; probes get
-    ``road``, ``tls_for``, ``probe`` and ``settings``.
+    (its name) and ``settings``; discoveries ``model`` and ``pool``; routers ``model``, ``rule``, ``target`` and
+    ``otherwise``; middleware and observers ``model``; probes ``road``, ``tls_for``, ``probe`` and ``settings``.
 
     ``make(name, value)`` builds the strategy that an option of one's own names: ``name`` is the attribute of the
     options class, whose type is ``Annotated[Strategy, group]``, and ``value`` what it holds.  Such options are checked
     together with the rest, at any depth.
+
+    ``target(pool, settings=None, *, matched="", name="")`` gives the `gateway.values.Route` to a pool, which is leased
+    from, probed and listed from then on.  Call it in ``build``: later it only gives what it gave before.  ``settings``
+    are those of the rule if not said; ``matched`` and ``name`` become `Route.matched` and `Route.path_rule`.  Raises
+    ``ValueError`` where there is no such pool, or are no such settings.
+
+    ``otherwise(head)`` gives what the rule does with a request without a router; raises `gateway.errors.NoRoute` where
+    it does nothing.
 
     ``tls_for(settings, probe, member_host)`` makes the `gateway.transport.tls.ClientTLS` for a probe of that member,
     and raises `gateway.errors.BackendTLSFailed` where that cannot be done; `gateway.upstream.tls.probe_tls` with the
@@ -48,9 +54,9 @@ class Services(NamedTuple):
     random: Random
     secret: bytes = b""
     model: Gateway | None = None
-    pools: Mapping[tuple[str, str], IPool] = {}
-    middleware: Mapping[Place, tuple[IMiddleware, ...]] = {}
-    filters: Mapping[Place, tuple[NamedFilter, ...]] = {}
+    rule: Rule | None = None
+    target: Callable[..., Route] | None = None
+    otherwise: Callable[[RequestHead], Any] | None = None
     road: IRoad | None = None
     tls_for: Callable[[BackendSettings, Probe, str], Any] | None = None
     probe: Probe | None = None

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from gateway.websocket.depth import MessageDepth
 
 __all__ = [
-    "CHUNKED", "DROP", "UNTIL_CLOSE", "Answer", "Close", "Context", "Drop", "Fields", "Outcome", "Peer", "ProbeResult",
-    "Reply", "RequestHead", "ResponseHead", "Route",
+    "CHUNKED", "DROP", "UNTIL_CLOSE", "Answer", "Close", "Context", "Drop", "Fields", "NeedsAddress", "Outcome", "Peer",
+    "ProbeResult", "Reply", "RequestHead", "ResponseHead", "Route",
 ]  # fmt: skip
 
 CHUNKED = -1
@@ -140,6 +140,16 @@ class Reply(NamedTuple):
     body: bytes = b""
     cause: str = "reply"
     middleware: Sequence[IMiddleware] = ()
+
+
+class NeedsAddress(NamedTuple):
+    """A router's word: the client's address decides.
+
+    ``decide(address)`` is called with it at once, as text, and gives what the router would have given.  Behind a
+    trusted proxy it is the address that the proxy names.
+    """
+
+    decide: Callable[[str], Any]
 
 
 class Context:

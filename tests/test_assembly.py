@@ -145,6 +145,23 @@ class ThroughFactory:
 through = ThroughFactory()
 
 
+class Wordy(Through):
+    """Its traffic is a word."""
+
+    traffic = "http"  # type: ignore[assignment]
+
+
+class WordyFactory(ThroughFactory):
+    """Makes it."""
+
+    def build(self, options: Any, services: Any) -> Through:
+        """See `IStrategyFactory`."""
+        return Wordy(options, services)
+
+
+wordy = WordyFactory()
+
+
 class MiddlewareTests(SynchronousTestCase):
     """Lists of middleware."""
 
@@ -166,8 +183,8 @@ class MiddlewareTests(SynchronousTestCase):
         model = self.model()
         made: Any = Registry(reactor=Clock()).middleware(model)
         self.assertEqual([(), ("listener", "web"), ("path", "m", "0")], list(made))
-        self.assertEqual([1, 2], [each.options.size for each in made[()]])
-        self.assertIs(model, made[()][0].services.model)
+        self.assertEqual([1, 2], [each.inner.options.size for each in made[()]])
+        self.assertIs(model, made[()][0].inner.services.model)
 
     def test_all_that_is_wrong(self) -> None:
         model = self.model("none-such", {"strategy": self.THROUGH, "options": {"size": "x"}})
@@ -177,6 +194,37 @@ class MiddlewareTests(SynchronousTestCase):
         self.assertEqual(expected, [problem.path for problem in error.problems])
         self.assertEqual(expected, [problem.path for problem in registry.check(model)])
 
+    def test_traffic_is_checked(self) -> None:
+        """A word instead of a set of words would match parts of words."""
+        model = Gateway.model_validate({"middleware": [f"{__name__}:wordy"]})
+        error = self.assertRaises(ConfigurationError, Registry(reactor=Clock()).middleware, model)
+        self.assertEqual(["middleware[0]"], [problem.path for problem in error.problems])
+
+    def test_only_middleware_is_optional(self) -> None:
+        optional = {"strategy": self.THROUGH, "optional": True}
+        document = self.model().model_dump(mode="json")
+        document["middleware"] = [optional]
+        document["observers"] = [optional]
+        document["rules"][0] |= {"router": optional, "filters": [optional]}
+        document["pools"] = [{"name": "p", "discovery": optional}]
+        problems = Registry(reactor=Clock()).check(Gateway.model_validate(document))
+        found = [problem.path for problem in problems if problem.path.endswith(".optional")]
+        expected = ["rules[0].filters[0]", "observers[0]", "rules[0].router", "pools[0].discovery"]
+        self.assertEqual(sorted(f"{place}.optional" for place in expected), sorted(found))
+
+    def test_routers_and_observers_are_checked(self) -> None:
+        model = Gateway.model_validate(
+            {
+                "observers": ["none-such"],
+                "rules": [
+                    {"name": "a", "listener": "l", "router": "none-such"},
+                    {"name": "b", "listener": "l", "router": {"strategy": "prefix", "options": {"prefixes": {}}}},
+                ],
+            }
+        )
+        problems = Registry(reactor=Clock()).check(model)
+        expected = ["observers[0]", "rules[0].router", "rules[1].router.options.prefixes"]
+        self.assertEqual(expected, [problem.path for problem in problems])
 
 class FilterTests(SynchronousTestCase):
     """Lists of message filters."""

@@ -207,3 +207,14 @@ class ExplainTests(ConfigurationTestCase):
         status, out, err = self.run_it("GET", "http://a/", document="listeners: 5")
         self.assertEqual((status, out), (1, ""))
         self.assertIn("error", err)
+
+    def test_router(self) -> None:
+        """It is not built; what the rule does otherwise is told, and that it is only that."""
+        document = YAML.replace("distribution: both,", "distribution: both, router: 'tests.test_explaining:factory',")
+        status, out, err = self.run_it("GET", "http://x.test:8081/", document=document)
+        self.assertEqual((0, ""), (status, err))
+        self.assertIn("router tests.test_explaining:factory: it is asked first; what it decides is not known here", out)
+        self.assertIn("distribution both", out)
+        nothing = document.replace("distribution: both, router", "router")
+        status, out, err = self.run_it("GET", "http://x.test:8081/", document=nothing)
+        self.assertIn("=> 404", out)

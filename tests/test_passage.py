@@ -14,6 +14,7 @@ from gateway.http.heads import parse_request
 from gateway.interfaces import IMiddleware
 from gateway.values import Context, Reply, RequestHead, ResponseHead
 from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase
+from tests.plugin_log import PluginLog
 
 BOTH = frozenset({"http", "upgrade"})
 
@@ -83,7 +84,15 @@ def setting(name: str, value: str) -> Any:
     return lambda head, context: with_fields(head, set=[(name, value)])
 
 
-class WayInTests(DialogueCase):
+class PassageCase(DialogueCase):
+    """Sees what is logged of middleware that fails."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.log = PluginLog(self)
+
+
+class WayInTests(PassageCase):
     """`IMiddleware.request`."""
 
     def test_in_and_out(self) -> None:
@@ -227,7 +236,7 @@ class WayInTests(DialogueCase):
             gateway.connections(0, 0)
             gateway.recorded("500 plugin_failed")
             client.finds("open")
-            self.assertEqual(1, len(self.flushLoggedErrors()))
+            self.assertEqual(1, len(self.log.flush()))
 
     def test_an_error_of_the_gateways_is_an_answer(self) -> None:
         for answer in (BadRequest("no"), lambda head, context: fail(BadRequest("no"))):
@@ -266,7 +275,7 @@ class WayInTests(DialogueCase):
         gateway.name_all()
 
 
-class WaitingTests(DialogueCase):
+class WaitingTests(PassageCase):
     """Middleware that asks somebody."""
 
     def waiting(self, **others: Any) -> tuple[Dialogue, list[Deferred[Any]]]:
@@ -352,7 +361,7 @@ class WaitingTests(DialogueCase):
         gateway.recorded("200 reply")
 
 
-class WayOutTests(DialogueCase):
+class WayOutTests(PassageCase):
     """`IMiddleware.response` and `IMiddleware.body`."""
 
     def test_a_changed_response(self) -> None:
@@ -410,7 +419,7 @@ class WayOutTests(DialogueCase):
                 gateway.backend(0).sends(data)
                 client.gets_page(500, without=["X-One"])
                 gateway.recorded("500 plugin_failed")
-                self.assertEqual(1, len(self.flushLoggedErrors()))
+                self.assertEqual(1, len(self.log.flush()))
 
     def test_one_that_fails_on_an_answer_of_the_gateway(self) -> None:
         gateway = self.gateway(backends=1, middleware=[Scripted(response=RuntimeError("no"))])
@@ -418,7 +427,7 @@ class WayOutTests(DialogueCase):
         client.sends(b"GET /moved/a HTTP/1.1\r\nHost: example.com\r\n\r\n")
         client.gets_page(500)
         gateway.recorded("500 plugin_failed")
-        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+        self.assertEqual(1, len(self.log.flush()))
 
     def test_a_whole_body_is_encoded(self) -> None:
         gateway = self.gateway(middleware=[Scripted(body=lambda head, context: Doubling())])
@@ -481,7 +490,7 @@ class WayOutTests(DialogueCase):
             client.gets_page(500)
             client.finds(ending)
             gateway.recorded("500 plugin_failed")
-            self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+            self.assertEqual(1, len(self.log.flush()))
         gateway = self.gateway(middleware=[Scripted(body=lambda head, context: Doubling("end"))])
         client = gateway.client()
         client.sends(GET)
@@ -491,10 +500,10 @@ class WayOutTests(DialogueCase):
         client.gets("HTTP/1.1 200 OK")
         client.finds("reset")
         gateway.recorded("200 plugin_failed")
-        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+        self.assertEqual(1, len(self.log.flush()))
 
 
-class UpgradeTests(DialogueCase):
+class UpgradeTests(PassageCase):
     """Middleware and WebSocket handshakes."""
 
     def test_the_101_can_be_changed(self) -> None:
@@ -518,7 +527,7 @@ class UpgradeTests(DialogueCase):
         client.gets_page(500)
         gateway.backend(0).finds("reset")
         gateway.recorded("500 plugin_failed")
-        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+        self.assertEqual(1, len(self.log.flush()))
 
     def test_the_session_ends_when_it_was_told_to(self) -> None:
         def limit(head: RequestHead, context: Context) -> None:

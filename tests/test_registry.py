@@ -374,3 +374,15 @@ class NestedTests(RegistryCase):
 
     def test_wrong_shape(self) -> None:
         self.assertEqual(self.paths(over=7), [f"{WITHIN}.over"])
+
+
+class KeptTests(RegistryCase):
+    """What is closed when the gateway stops."""
+
+    def test_only_what_is_used_until_then(self) -> None:
+        """A probe on demand, say, is not: there may be any number of them."""
+        registry = self.registry()
+        kept = registry.build(SELECTORS, "round-robin", {}, self.services)
+        registry.build(SELECTORS, "round-robin", {}, self.services, keep=False)
+        registry.build(SELECTORS, "priority", {}, self.services, keep=False)
+        self.assertEqual([kept], registry.built)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.config.check_layer4 import layer4_findings
@@ -180,6 +180,10 @@ class _Checker:
                 priorities.setdefault(rule.priority, rule)
             self._refer((*at, "path_map"), "path_maps", rule.path_map)
             self._refer((*at, "routing_map"), "routing_maps", rule.routing_map)
+            if rule.router is not None:
+                # Its options are its own; names of pools and settings in them count as used.
+                words = set(_words(rule.router.options))
+                self._used |= {(kind, word) for kind in ("pools", "settings") for word in words}
             self._target(at, rule, f"rule {rule.name!r}", rule.pool, rule.settings, rule.redirect)
             self._refer((*at, "rewrite"), "rewrites", rule.rewrite)
 
@@ -209,7 +213,7 @@ class _Checker:
         given = [word for word, value in ways if value is not None]
         if len(given) > 1:
             self._error(at, f"{title} has a {' and a '.join(given)}; it leads to one of them only")
-        elif not given:
+        elif not given and not (isinstance(owner, Rule) and owner.router is not None):
             extra = " or a path map" if isinstance(owner, Rule) else ""
             what = "default pool, or a default redirect" if prefix else f"pool, a redirect{extra}"
             self._error(at, f"{title} leads nowhere; give it a {what}")
@@ -461,6 +465,18 @@ _ONE = {
     "ssl_profiles": "profile",
     "trusted_client_certificates": "trusted client certificate",
 }
+
+
+def _words(value: object) -> Iterator[str]:
+    """All texts within the options of a plugin."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _words(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _words(each)
 
 
 def _absence(kind: str, item: Certificate | TrustedRoot) -> str | None:

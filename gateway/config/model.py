@@ -79,6 +79,7 @@ class Strategy(_Model):
 
     strategy: str = Field(min_length=1, description="Name of an installed plugin, or `module:object`.")
     options: dict[str, object] = Field(default_factory=dict, description="Checked by the plugin.")
+    optional: bool = Field(default=False, description="Of middleware: where it fails, requests go on without it.")
 
     @model_validator(mode="before")
     @classmethod
@@ -406,7 +407,7 @@ class Rule(_Named):
     routing_map: str | None = None
     redirect: str | None = None
     rewrite: str | None = None
-    router: Strategy | None = Field(default=None, description="Decides instead of `pool`, `pathMap` or `redirect`.")
+    router: Strategy | None = Field(default=None, description="Decides before `pool`, `pathMap` or `redirect`, which it may leave requests to.")
     middleware: tuple[Strategy, ...] = Field(default=(), description="Comes after that of the listener.")
     filters: tuple[Strategy, ...] = Field(default=(), description="See and change WebSocket messages, in this order.")
 
@@ -423,11 +424,14 @@ class Limits(_Model):
     head_timeout: float = Field(default=60, gt=0, description="Seconds from the first byte to a complete head (408).")
     body_timeout: float = Field(default=60, gt=0, description="Seconds without a byte of the request body (408).")
     send_timeout: float = Field(default=60, gt=0, description="Seconds in which a client takes nothing of its response.")
-    middleware_timeout: float | None = Field(default=None, gt=0, description="Seconds that middleware or a router may wait for somebody (500); default: `requestTimeout`.")
+    middleware_timeout: float | None = Field(default=None, gt=0, description="Seconds that middleware or a router may wait for somebody (500); default: `requestTimeout`, and 30 for routers.")
     keep_alive_timeout: float = Field(default=75, gt=0, description="Seconds an idle client connection is kept.")
     shutdown_timeout: float = Field(default=30, ge=0, description="Seconds that exchanges get to finish at SIGTERM.")
     trusted_proxies: tuple[str, ...] = Field(default=(), description="Networks whose X-Forwarded-* are believed.")
     max_connections: int | None = Field(default=None, ge=1, description="Client connections at a time, all listeners; further ones get 503.")
+    plugin_failures: int = Field(default=20, ge=0, description="Failures in a row after which a plugin is switched off; 0: never.")
+    plugin_pause: float = Field(default=30, gt=0, le=86400, description="Seconds until a plugin that was switched off is tried again, with one call.")
+    plugin_budget: float = Field(default=0.1, gt=0, le=60, description="Seconds that a call of a plugin may keep all others waiting; what is above is counted and logged.")
 
 
 class GlobalConfiguration(_Model):

@@ -9,9 +9,7 @@ from gateway.config.model import Gateway
 
 __all__ = ["ENTRIES", "unserved"]
 
-ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
-    ("rules", "router", lambda item: item.router is not None, "it is not asked yet"),
-)
+ENTRIES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = ()
 
 
 def unserved(gateway: Gateway) -> list[str]:

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.config.model import Member
+from gateway.containment import Containment
 
 if TYPE_CHECKING:
     from gateway.interfaces import IDiscovery
@@ -46,7 +47,7 @@ class Membership:
         self._running = False
 
     def start(self) -> None:
-        """Start them all. One that fails to start is logged; its pool keeps the members that are listed."""
+        """Start them all. One that fails to start costs nothing: its pool keeps the members that are listed."""
         self._running = True
         for name, discovery in self._discoveries.items():
             first: Deferred[Any] = maybeDeferred(discovery.start, partial(self._found, name))
@@ -80,11 +81,12 @@ class Membership:
         self._waiting.pop(name, None)
 
     def _failed(self, failure: Failure, name: str) -> None:
-        if self._running:
-            _log.failure("the discovery of pool {pool} failed to start", failure, pool=name)
+        if self._running and isinstance(failure.value, Exception):
+            self._account(name).failed(failure.value)
 
     def _found(self, name: str, members: Iterable[Member]) -> None:
         """Called by a discovery. What it raises goes to nobody: it would break the discovery's own timer."""
+        contained = self._account(name)
         if not self._running:
             return
         try:
@@ -96,5 +98,13 @@ class Membership:
                 raise ValueError(f"found {len(found)} members; at most {MOST_MEMBERS} are believed")
             for pool in [pool for pool in self._pools() if pool.name == name]:
                 self._change(pool, (*self._listed.get(name, ()), *found))
-        except Exception:
-            _log.failure("the discovery of pool {pool} failed; its members stay as they are", pool=name)
+        except Exception as error:
+            contained.failed(error)
+        else:
+            contained.succeeded()
+
+    def _account(self, name: str) -> Containment:
+        """The account of a discovery. One that is switched off is still heard: what it finds may not be said twice."""
+        discovery = self._discoveries[name]
+        found: Containment | None = getattr(discovery, "contained", None)
+        return found or Containment("discovery", type(discovery).__name__, f"pool {name!r}")

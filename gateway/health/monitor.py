@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
+from gateway.containment import Containment
 from gateway.health.passive import Passive
 from gateway.health.target import Target
-from gateway.pools.contain import Containment
 
 if TYPE_CHECKING:
     from gateway.config.model import Probe
@@ -35,6 +35,7 @@ class _Watched(NamedTuple):
     strategy: IProbe
     probe: Probe
     members: list[Backend]
+    contained: Containment
 
 
 class HealthMonitor:
@@ -58,13 +59,17 @@ class HealthMonitor:
         self._passives: dict[Pool, Passive] = {}
         self._running = False
 
-    def watch(self, pool: Pool, strategy: IProbe, probe: Probe) -> None:
-        """Check the members of ``pool`` from now on, or from `start` on.
+    def watch(self, pool: Pool, strategy: IProbe, probe: Probe, contained: Containment | None = None) -> None:
+        """Check the members of ``pool`` from now on, or from `start` on. ``contained`` is the account of ``strategy``.
 
         Call it again with the same pool after `Pool.set_members`: members that stay keep their series.  To change
         the probe of a pool, `unwatch` it first.
         """
-        watched = self._pools.setdefault(pool, _Watched(strategy, probe, []))
+        watched = self._pools.get(pool)
+        if watched is None:
+            where = f"settings {pool.settings.name!r}"
+            account = contained or Containment("probe", probe.name, where, log=self._log)
+            watched = self._pools[pool] = _Watched(strategy, probe, [], account)
         for backend in [backend for backend in watched.members if backend not in pool.backends]:
             watched.members.remove(backend)
             self._forget(pool, backend)
@@ -130,9 +135,7 @@ class HealthMonitor:
         key = _key(pool, backend)
         target = self._targets.get(key)
         if target is None:
-            subject = f"probe {watched.probe.name!r} of settings {pool.settings.name!r}"
-            contained = Containment(self._log, subject)
-            target = Target(watched.strategy, watched.probe, self._clock, self._random, contained, self._wall)
+            target = Target(watched.strategy, watched.probe, self._clock, self._random, watched.contained, self._wall)
             self._targets[key] = target
             if self._running:
                 # Its member is added in this same turn; a delay of zero keeps the first check behind that.

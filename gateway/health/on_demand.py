@@ -165,4 +165,6 @@ def _result(result: Any, timeout: float) -> ProbeResult:
         if result.check(_Late, CancelledError):
             return ProbeResult(False, f"no answer within the probe's timeout of {timeout:g} s")
         return ProbeResult(False, f"the probe failed: {result.getErrorMessage()}"[:_MOST_REASON])
+    if not isinstance(result, ProbeResult):
+        return ProbeResult(False, f"the probe failed: check() gave {type(result).__name__!r} instead of a ProbeResult")
     return ProbeResult(bool(result.healthy), str(result.reason)[:_MOST_REASON])

@@ -13,15 +13,16 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gateway.errors import PluginOff
 from gateway.health.verdict import Changed, ChangePending, Standing, judge
 from gateway.pools.backend import UNKNOWN, UP
 from gateway.values import ProbeResult
 
 if TYPE_CHECKING:
     from gateway.config.model import Probe
+    from gateway.containment import Containment
     from gateway.interfaces import IProbe
     from gateway.pools.backend import Backend
-    from gateway.pools.contain import Containment
     from gateway.pools.pool import Pool
 
 __all__ = ["HISTORY", "Target"]
@@ -51,7 +52,7 @@ class Target:
         self.members: list[tuple[Pool, Backend]] = []
         self.standing = Standing()
         self.history: deque[tuple[float, ProbeResult]] = deque(maxlen=HISTORY)
-        self._strategy = strategy
+        self._ask = contained.guard(strategy.check)
         self._clock = clock
         self._random = random
         self._contained = contained
@@ -120,7 +121,7 @@ class Target:
             self._record(ProbeResult(False, "the previous check has been cancelled and has not let go yet"))
             return finished
         self._timer = self._clock.callLater(self.probe.timeout, self._timed_out)
-        check = self._check = maybeDeferred(self._strategy.check, self.members[0][1], self.probe.timeout)
+        check = self._check = maybeDeferred(self._ask, self.members[0][1], self.probe.timeout)
         check.addBoth(self._ended, check)
         return finished
 
@@ -129,7 +130,12 @@ class Target:
         if self._round is None:
             return  # it came after its time; that has been recorded
         if isinstance(result, ProbeResult):
+            if self._contained.run:
+                self._contained.succeeded()
             self._record(result)
+            return
+        if isinstance(result, Failure) and isinstance(result.value, PluginOff):
+            self._record(ProbeResult(False, str(result.value)))
             return
         if isinstance(result, Failure):
             error = result.value if isinstance(result.value, Exception) else RuntimeError(repr(result.type))

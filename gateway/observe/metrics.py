@@ -16,6 +16,7 @@ from zope.interface import implementer
 from gateway.interfaces import IOutcomeObserver
 
 if TYPE_CHECKING:
+    from gateway.containment import Containment
     from gateway.interfaces import IPool
     from gateway.observe.sessions import Sessions
     from gateway.observe.troubles import Troubles
@@ -59,7 +60,7 @@ class Metrics:
     """Counts outcomes and writes the exposition.
 
     ``pools`` gives the pools of the running configuration, ``sessions`` the open sessions, ``troubles`` what went wrong
-    before there was a request; they are asked only when `exposition` is called.
+    before there was a request, ``accounts`` what is known of plugins; they are asked only when `exposition` is called.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class Metrics:
         pools: Callable[[], Iterable[IPool]] = tuple,
         sessions: Sessions | None = None,
         troubles: Troubles | None = None,
+        accounts: Iterable[Containment] = (),
     ) -> None:
+        self._accounts = accounts
         self._pools = pools
         self._sessions = sessions
         self._troubles = troubles
@@ -132,6 +135,7 @@ class Metrics:
             self._write_troubles(page, self._troubles)
         self._write_sessions(page)
         self._write_pools(page)
+        self._write_plugins(page)
         return page.text()
 
     def _write_traffic(self, page: _Page) -> None:
@@ -235,6 +239,26 @@ class Metrics:
         for pool in self._pools():
             labels = _labels([("pool", pool.name), ("settings", pool.settings.name)])
             page.sample(labels, len(pool.candidates))
+
+    def _write_plugins(self, page: _Page) -> None:
+        """By kind and name, over all places. Of the gateway's own only what has failed: their calls are not counted."""
+        found: dict[str, list[Containment]] = {}
+        for each in self._accounts:
+            if each.failures or not each.ours:
+                found.setdefault(_labels([("kind", each.kind), ("name", each.name)]), []).append(each)
+        for name, kind, text, count in _PLUGINS:
+            page.family(f"gateway_plugin_{name}", kind, text)
+            for labels, accounts in found.items():
+                page.sample(labels, round(sum(map(count, accounts)), 6))
+
+
+_PLUGINS: tuple[tuple[str, str, str, Callable[[Containment], float]], ...] = (
+    ("calls_total", "counter", "Calls of plugins.", lambda each: each.calls),
+    ("failures_total", "counter", "Calls that raised, took too long or gave nonsense.", lambda each: each.failures),
+    ("seconds_total", "counter", "Seconds in which plugins kept everything else waiting.", lambda each: each.seconds),
+    ("budget_exceeded_total", "counter", "Calls that were over limits.pluginBudget.", lambda each: each.exceeded),
+    ("off", "gauge", "In how many places a plugin is switched off.", lambda each: int(each.off)),
+)
 
 
 class _Page:

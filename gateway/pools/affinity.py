@@ -13,6 +13,7 @@ from gateway.http.changes import with_fields
 from gateway.interfaces import IMiddleware
 
 if TYPE_CHECKING:
+    from gateway.containment import Containment
     from gateway.interfaces import IAffinity
     from gateway.values import Context, RequestHead, ResponseHead
 
@@ -23,12 +24,16 @@ _NOTE = "gateway.affinity"
 
 @implementer(IMiddleware)
 class Affinity:
-    """Adds what ``selector.mark`` says to each response of a backend, and to the 101 of an upgrade."""
+    """Adds what ``selector.mark`` says to each response of a backend, and to the 101 of an upgrade.
+
+    ``contained`` is the account of the selector.
+    """
 
     traffic = frozenset({"http", "upgrade"})
 
-    def __init__(self, selector: IAffinity) -> None:
-        self._mark = selector.mark
+    def __init__(self, selector: IAffinity, contained: Containment) -> None:
+        self.contained = contained
+        self._mark = contained.measured(selector.mark)
 
     def request(self, head: RequestHead, context: Context) -> None:
         """Remember the request as the selector sees it: this is the last one in the chain."""

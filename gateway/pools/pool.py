@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from gateway.containment import Containment
 from gateway.errors import NoHealthyBackend, PluginFailed
 from gateway.interfaces import IAffinity, ILatencyAware, IMiddleware, IPeerSelector, IPool
 from gateway.pools.affinity import Affinity
 from gateway.pools.backend import DOWN, DRAINING, UP, Backend, Loads
-from gateway.pools.contain import Containment
 from gateway.pools.latency import Latency
 from gateway.pools.lease import Lease, TimedLease
+from gateway.pools.round_robin import RoundRobin
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings, Member, PassiveHealth
@@ -43,7 +44,8 @@ class Pool:
     ``members`` are `gateway.config.model.Member`; the first of two with the same host and port counts.
     ``loads`` is shared by all pools of the process; ``min_servers`` members are candidates whatever their probes
     say (a probe's ``minServers``); ``strategy`` is the selector's name for messages; ``passive`` is how traffic judges
-    its members, for the health monitor; ``seconds`` is the time that outcomes are in.
+    its members, for the health monitor; ``seconds`` is the time that outcomes are in; ``contained`` is the selector's
+    account.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Pool:
         strategy: str = "",
         passive: PassiveHealth | None = None,
         seconds: Callable[[], float] = time.monotonic,
+        contained: Containment | None = None,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -71,16 +74,21 @@ class Pool:
         self._log = Logger() if log is None else log
         self._loads = Loads() if loads is None else loads
         self._seconds = seconds
-        self._select = selector.select
-        self._select_for = selector.select_for if IPeerSelector.providedBy(selector) else None
+        self._contained = contained or Containment("selector", self.strategy, f"pool {name!r}", log=self._log)
+        guard, instead = self._contained.guard, RoundRobin().select
+        self._select = guard(selector.select, instead, _is_candidate)
+        self._select_for: Callable[..., Any] | None = None
+        if IPeerSelector.providedBy(selector):
+            self._select_for = guard(selector.select_for, lambda found, head, peer: instead(found, head), _is_candidate)
         self._decay = selector.decay if ILatencyAware.providedBy(selector) else None
         self._leased: Callable[..., Lease] = Lease if self._decay is None else partial(TimedLease, seconds)
-        self.middleware: tuple[IMiddleware, ...] = (Affinity(selector),) if IAffinity.providedBy(selector) else ()
+        self.middleware: tuple[IMiddleware, ...] = ()
+        if IAffinity.providedBy(selector):
+            self.middleware = (Affinity(selector, self._contained),)
         self._selecting = False
         self._choosable: frozenset[Backend] = frozenset()
         self._why: str | None = None
         self._listeners: tuple[TransitionListener, ...] = ()
-        self._contained = Containment(self._log, f"selector {self.strategy!r} of pool {name!r}")
         self.set_members(members)
 
     def __repr__(self) -> str:
@@ -96,7 +104,7 @@ class Pool:
         if not candidates:
             raise NoHealthyBackend(self._explain(tried))
         if self._selecting:
-            raise PluginFailed(f"selector {self.strategy!r} called back into pool {self.name!r} while it was choosing")
+            raise self._called_back()
         self._selecting = True
         try:
             if self._select_for is None or outcome is None:
@@ -121,6 +129,7 @@ class Pool:
 
     def set_health(self, backend: Backend, healthy: bool, reason: str) -> None:
         """The verdict of the probes on ``backend``, with a sentence for the operator."""
+        self._refuse_selector()
         backend.verdict = UP if healthy else DOWN
         backend.found = reason
         self._settle(backend, reason)
@@ -138,17 +147,20 @@ class Pool:
 
     def eject(self, backend: Backend, reason: str) -> None:
         """Leave ``backend`` out whatever its probes say, until `let_in`. Leases that are out are not touched."""
+        self._refuse_selector()
         backend.ejected = reason
         backend.ejections += 1
         self._settle(backend, reason)
 
     def let_in(self, backend: Backend, reason: str) -> None:
         """Its probes alone decide about ``backend`` again."""
+        self._refuse_selector()
         backend.ejected = ""
         self._settle(backend, reason if backend.verdict == UP else backend.found)
 
     def set_draining(self, backend: Backend, draining: bool, reason: str = "") -> None:
         """Give ``backend`` no new leases, or let it have them again. Those that are out are not touched."""
+        self._refuse_selector()
         backend.draining = draining
         self._settle(backend, reason or ("is being drained" if draining else "is not drained any more"))
 
@@ -158,6 +170,7 @@ class Pool:
         A member that is reached where it was before keeps its object and state, also with another weight.  Leases
         of one that went stay valid, and are counted if it comes back.
         """
+        self._refuse_selector()
         before = {backend.name: backend for backend in self.backends}
         after: dict[str, Backend] = {}
         for member in members:
@@ -245,6 +258,14 @@ class Pool:
         self.candidates = tuple(candidates)
         self._choosable = frozenset(candidates)
 
+    def _refuse_selector(self) -> None:
+        """The selector may not change what it was given to choose from, while it chooses."""
+        if self._selecting:
+            raise self._called_back()
+
+    def _called_back(self) -> PluginFailed:
+        return PluginFailed(f"selector {self.strategy!r} called back into pool {self.name!r} while it was choosing")
+
     def _not_chosen(self, backend: Any) -> Exception:
         if backend is None:
             return NoHealthyBackend(f"pool {self.name!r}: selector {self.strategy!r} refused all candidates")
@@ -259,6 +280,10 @@ class Pool:
             return self._why
         names = ", ".join([backend.name for backend in tried[:_MOST_NAMED]])
         return f"{self._why}; already tried: {names}"
+
+
+def _is_candidate(found: object, candidates: Sequence[IBackend], *_: object) -> bool:
+    return found is None or any([found is backend for backend in candidates])
 
 
 def _why(pool: Pool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gateway.config.targets import distribution_pools, pairs_of_map, pairs_of_rule
@@ -13,6 +14,7 @@ from gateway.routing.paths import literal
 from gateway.routing.redirects import Redirection
 from gateway.routing.rewrites import Rewriter
 from gateway.routing.rewriting import Rewrites
+from gateway.routing.rule_router import nowhere
 from gateway.routing.targets import is_verbatim
 from gateway.values import Reply, RequestHead, Route
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.assembly import Place
     from gateway.config.model import BackendSettings, Gateway, PathRule, RoutingMap, RoutingRule, Rule
     from gateway.interfaces import IMiddleware, IPool
+    from gateway.routing.rule_router import RouterMaker
     from gateway.websocket.depth import MessageDepth
     from gateway.websocket.filtering import NamedFilter
 
@@ -29,7 +32,7 @@ _V = TypeVar("_V")
 
 
 class Builder:
-    """Makes the decisions of a model. Pools and middleware as for `gateway.routing.table.RoutingTable`."""
+    """Makes the decisions of a model. Arguments as for `gateway.routing.table.RoutingTable`."""
 
     def __init__(
         self,
@@ -37,10 +40,12 @@ class Builder:
         pools: Mapping[tuple[str, str], IPool],
         middleware: Mapping[Place, tuple[IMiddleware, ...]],
         filters: Mapping[Place, tuple[NamedFilter, ...]],
+        routers: RouterMaker | None = None,
     ) -> None:
         self._pools = pools
         self._middleware = middleware
         self._filters = filters
+        self._routers = routers
         self._most = model.limits.max_message_bytes
         self._path_maps = _by_name(model.path_maps)
         self._routing_maps = _by_name(model.routing_maps)
@@ -52,6 +57,19 @@ class Builder:
 
     def rule(self, rule: Rule) -> Decision:
         """What a rule does with the requests of its listener."""
+        if rule.router is None:
+            return self._without_router(rule)
+        leads = (rule.pool, rule.distribution, rule.path_map, rule.routing_map, rule.redirect)
+        own: Decision = nowhere(rule) if leads == (None,) * len(leads) else self._without_router(rule)
+        if self._routers is None:
+            return own
+        passing = self._passing(rule)
+        passed = passing._replace(middleware=(*passing.middleware, *self._rewrites(rule)))
+        otherwise = (lambda head: own) if isinstance(own, Route) else own
+        made: Decision = self._routers(rule, passing.middleware, partial(self._route, rule, passed), otherwise)
+        return made
+
+    def _without_router(self, rule: Rule) -> Decision:
         if rule.path_map is not None:
             return self._path_map(rule, rule.path_map)
         if rule.routing_map is not None:
@@ -116,15 +134,10 @@ class Builder:
             wanted = self._redirects[target.redirect]
             listener = self._listeners[wanted.target_listener] if wanted.target_listener else None
             return Redirection(wanted, listener, passing.middleware)
-        # Before what belongs to the pool, so that a cookie which that sets in the response can be rewritten.
-        rewrites = () if target.rewrite is None else (Rewrites(self._rewriters[target.rewrite], again),)
+        passed = _Passing((*passing.middleware, *self._rewrites(target, again)), passing.filters)
 
         def route(pool: str | None) -> Route:
-            found = self._pools[pool or "", target.settings or ""]
-            verbatim = is_verbatim(found.settings)
-            passed = (*passing.middleware, *rewrites, *found.middleware)
-            depth = self._depth(passing.filters, found.settings)
-            return Route(rule.listener, rule.name, found, found.settings, name, matched, verbatim, passed, depth)
+            return self._route(rule, passed, pool or "", target.settings or "", name, matched)
 
         shared = getattr(target, "distribution", None)
         if shared is None:
@@ -133,6 +146,23 @@ class Builder:
         routes = [route(each.pool) for each in distribution.targets]
         shares = Shares(distribution.algorithm, routes, [each.weight for each in distribution.targets])
         return Shared(shared, shares, passing.middleware)
+
+    def _rewrites(
+        self,
+        target: Rule | PathRule | RoutingRule | _Default,
+        again: Callable[[RequestHead, str], Route | Reply] | None = None,
+    ) -> tuple[IMiddleware, ...]:
+        return () if target.rewrite is None else (Rewrites(self._rewriters[target.rewrite], again),)
+
+    def _route(
+        self, rule: Rule, passing: _Passing, pool: str, settings: str, name: str, matched: str
+    ) -> Route:
+        found = self._pools[pool, settings]
+        # Rewrites are before what belongs to the pool, so that a cookie which that sets can be rewritten.
+        passed = (*passing.middleware, *found.middleware)
+        depth = self._depth(passing.filters, found.settings)
+        verbatim = is_verbatim(found.settings)
+        return Route(rule.listener, rule.name, found, found.settings, name, matched, verbatim, passed, depth)
 
 
 class _Passing(NamedTuple):

@@ -64,6 +64,9 @@ class Trace:
         return upstream_target(self.head, self.route) if self.route is not None else ""
 
 
+_ROUTER = "it is asked first; what it decides is not known here, and what follows is what the rule does otherwise"
+
+
 def explain(table: RoutingTable, head: RequestHead, port: Binding, peer: Peer, trusted: TrustedProxies) -> Trace:
     """The story of a request that arrives on ``port`` from ``peer``."""
     trace = Trace(head)
@@ -101,6 +104,8 @@ def _site(trace: Trace, table: RoutingTable, port: Binding, host: str) -> Decisi
         else:
             why = f"answers for {name!r}, not for {host!r}{priority}"
         trace.step("listener", site.listener.name, matches, why)
+        if matches and site.rule.router is not None:
+            trace.step("router", site.rule.router.strategy, False, _ROUTER)
     for listener in port.listeners:
         if listener.name not in tried:
             ruled = any(site.listener.name == listener.name for site in table.sites(port.listener).values())

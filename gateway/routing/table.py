@@ -13,12 +13,14 @@ from gateway.routing.bindings import Binding, bindings
 from gateway.routing.building import Builder, needed_pools, rule_of_listener
 from gateway.routing.decisions import Decision
 from gateway.routing.hosts import HostMap, HostRule
+from gateway.routing.rule_router import Otherwise
 from gateway.values import Reply, RequestHead, Route
 
 if TYPE_CHECKING:
     from gateway.assembly import Place
     from gateway.config.model import Gateway, HttpListener, Rule
     from gateway.interfaces import IMiddleware, IPool
+    from gateway.routing.rule_router import RouterMaker
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["RoutingTable", "Site", "factory", "needed_pools"]
@@ -40,7 +42,8 @@ class RoutingTable:
     """Routes by listener, host and path.
 
     ``pools`` has the pool for each pair of pool name and settings name that `needed_pools` lists, ``middleware`` what
-    is listed at each place.  The model has been checked: a name that does not resolve is a ``KeyError`` here.
+    is listed at each place; ``routers`` makes those of rules, and adds to ``pools`` what they ask for.  The model has
+    been checked: a name that does not resolve is a ``KeyError`` here.
     """
 
     def __init__(
@@ -49,8 +52,9 @@ class RoutingTable:
         pools: Mapping[tuple[str, str], IPool],
         middleware: Mapping[Place, tuple[IMiddleware, ...]] | None = None,
         filters: Mapping[Place, tuple[NamedFilter, ...]] | None = None,
+        routers: RouterMaker | None = None,
     ) -> None:
-        builder = Builder(model, pools, middleware or {}, filters or {})
+        builder = Builder(model, pools, middleware or {}, filters or {}, routers)
         self._ports = bindings(model)
         self._fixed: dict[str, Decision] = {}
         self._maps: dict[str, HostMap[Site]] = {}
@@ -106,8 +110,8 @@ class _Factory:
     name = "table"
     options = None
 
-    def build(self, options: None, services: Any) -> RoutingTable:
-        return RoutingTable(services.model, services.pools, services.middleware)
+    def build(self, options: None, services: Any) -> Otherwise:
+        return Otherwise(services.otherwise)
 
 
 factory = _Factory()

@@ -11,9 +11,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gateway.containment import Containment
 from gateway.errors import PluginFailed, SessionEnded
 from gateway.interfaces import IConversation
-from gateway.pools.contain import Containment
 from gateway.values import Answer, Close, Drop
 from gateway.websocket.frames import may_be_sent
 
@@ -29,12 +29,30 @@ _NO_ENDS: Sequence[int] = ()
 
 
 class NamedFilter:
-    """A filter of a route. ``name`` is that of its strategy, ``place`` where the configuration asks for it."""
+    """A filter of a route. ``name`` is that of its strategy, ``place`` where the configuration asks for it.
 
-    def __init__(self, name: str, filter: IMessageFilter, place: str) -> None:
+    While it is switched off `open` raises `PluginOff`; sessions that are open go on.
+    """
+
+    def __init__(self, name: str, filter: IMessageFilter, place: str, contain: Containment | None = None) -> None:
         self.name = name
         self.filter = filter
-        self.contain = Containment(_log, f"message filter {name!r} of {place}")
+        self.contain = contain or Containment("message filter", name, place)
+        self._open = self.contain.guard(filter.open)
+
+    def open(self, conversation: Conversation) -> Opened:
+        """See `IMessageFilter.open`. A message that is dealt with well ends a run of failures."""
+        messages, contain = self._open(conversation), self.contain
+        if contain.ours:
+            return Opened(messages.message, messages.closed, contain)
+        ask = contain.measured(messages.message)
+
+        def message(payload: str | bytes, from_client: bool) -> Any:
+            verdict = ask(payload, from_client)
+            _praise(contain, verdict)
+            return verdict
+
+        return Opened(message, contain.measured(messages.closed), contain)
 
 
 class Opened(NamedTuple):
@@ -155,6 +173,7 @@ class Chain:
             if self.waiting is not waiting:
                 return  # cancelled
             self.waiting = None
+            _praise(self._filters[number].contain, verdict)
             try:
                 if verdict is None:
                     self.ask(payload, raw, ends, number + 1)
@@ -185,6 +204,11 @@ class Chain:
 
     def _failed(self, number: int, error: Exception) -> None:
         self._end(ended_by(self._filters[number].contain.failed(error)))
+
+
+def _praise(contain: Containment, verdict: Any) -> None:
+    if contain.run and (verdict is None or isinstance(verdict, (str, bytes, Drop, Answer, Close))):
+        contain.succeeded()
 
 
 def ended_by(error: PluginFailed) -> SessionEnded:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import SessionEnded
+from gateway.errors import PluginOff, SessionEnded
 from gateway.relay.flow import FILTERING, RESTING
 from gateway.relay.session import WebSocketSession
 from gateway.relay.splice import GONE, OPEN
@@ -168,8 +168,9 @@ class Messages(WebSocketSession):
         conversation = Conversation(self)
         for named in self._filters:
             try:
-                messages = named.filter.open(conversation)
-                self._opened.append(Opened(messages.message, messages.closed, named.contain))
+                self._opened.append(named.open(conversation))
+            except PluginOff as off:
+                return ended_by(off)
             except Exception as error:
                 return ended_by(named.contain.failed(error))
         return None

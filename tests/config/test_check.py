@@ -22,6 +22,7 @@ from gateway.config.model import (
     Probe,
     Redirect,
     Rule,
+    Strategy,
     TrustedRoot,
 )
 
@@ -113,6 +114,16 @@ class CheckTests(unittest.SynchronousTestCase):
             gateway(rules=rule(pool="p", settings="s", redirect="d"), redirects=redirect), "has a pool and a redirect"
         )
         self.says(gateway(rules=rule(redirect="d"), redirects=redirect))
+
+    def test_routers(self) -> None:
+        """A rule with one may lead nowhere itself; pools and settings that its options name are used."""
+        other, slow = Pool(name="q", members=(Member(host="h"),)), BackendSettings(name="slow", request_timeout=60)
+        options = {"prefixes": {"/": {"pool": "p", "settings": "s"}, "/q": [{"pool": "q", "settings": "slow"}]}}
+        rule = Rule(name="r", listener="l", router=Strategy(strategy="prefix", options=options))
+        model = gateway(rules=(rule,), pools=(POOL, other), settings=(SETTINGS, slow))
+        self.assertEqual(([], []), (self.found(model), self.found(model, "warning")))
+        both = rule.model_copy(update={"pool": "p", "redirect": "x", "settings": "s"})
+        self.assertIn("it leads to one of them only", " ".join(self.found(gateway(rules=(both,)))))
 
     def test_ports(self) -> None:
         certificate = (Certificate(name="c", data="x"),)

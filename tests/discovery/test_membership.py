@@ -9,10 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from gateway.config.model import Member
+from gateway.contained import ContainedDiscovery
+from gateway.containment import Containment, Terms
 from gateway.discovery.membership import MOST_MEMBERS, Membership
 from gateway.discovery.static import Static
 from gateway.interfaces import IDiscovery
 from gateway.testing import FakePool
+from tests.plugin_log import PluginLog
 
 
 @implementer(IDiscovery)
@@ -87,21 +90,35 @@ class MembershipTests(SynchronousTestCase):
 
     def test_nonsense(self) -> None:
         """Is logged, and the members stay as they are; it does not come back to the discovery."""
+        log = PluginLog(self)
         self.make(self.told)
         many = [Member(host=f"h{number}") for number in range(MOST_MEMBERS + 1)]
         for nonsense in (None, 7, ["10.0.0.1:80"], [Member(host="x"), None], many):
             self.told.found(nonsense)
         self.assertEqual(self.changes, [])
-        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 4)
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(5, len(log.lines))
+        self.assertIn("discovery 'Told' of pool 'a' failed (1 so far): TypeError", log.lines[0])
+
+    def test_again_and_again(self) -> None:
+        """It counts as switched off; its first good word is heard all the same, for it may be the only one."""
+        PluginLog(self)
+        contained = Containment("discovery", "told", ours=False, terms=Terms(3, 30, 0.1))
+        self.make(ContainedDiscovery(self.told, contained))
+        for _ in range(5):
+            self.told.found(None)
+        self.assertEqual((5, True, []), (contained.failures, contained.off, self.changes))
+        self.told.found([Member(host="x")])
+        self.assertEqual((False, 1), (contained.off, len(self.changes)))
 
     def test_broken(self) -> None:
         """One that fails does not stop the others, nor the gateway."""
+        log = PluginLog(self)
         membership = self.make(Broken(), Static())
         self.assertEqual(self.changes, [("b", [])])
         self.assertEqual(membership.waiting, [])
         self.successResultOf(membership.stop())
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.assertEqual(1, len(log.lines))
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))  # it could not be stopped
 
     def test_stop(self) -> None:
         membership = self.make(self.told)

@@ -238,13 +238,15 @@ class GatewayTestCase(TestCase):
         self.addCleanup(self._backend_over, backend)
         return backend
 
-    async def gateway(self, configuration: model.Gateway, **options: Any) -> Running:
-        """A gateway that listens and has probed its backends once."""
+    async def gateway(
+        self, configuration: model.Gateway, kind: type[GatewayService] = GatewayService, **options: Any
+    ) -> Running:
+        """A gateway that listens and has probed its backends once. ``kind``: a subclass of the service."""
         from twisted.internet import reactor
 
         recorder = Recorder()
         options.setdefault("access_log", "off")
-        service = GatewayService(
+        service = kind(
             configuration, reactor=reactor, transport=self.transport, observers=[recorder], **options
         )
         service.privilegedStartService()

@@ -58,6 +58,23 @@ class WorkersTests(GatewayTestCase):
         client.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         return (await read_response(client)).body
 
+    async def test_router(self) -> None:
+        """The pool that only a router names is probed by the parent, and served by the workers."""
+        backend = await self.backend(_serve)
+        configuration = model_for(backend)
+        rule = configuration.rules[0].model_copy(
+            update={
+                "pool": None,
+                "router": model.Strategy(strategy="prefix", options={"prefixes": {"/": {"pool": "pool"}}}),
+            }
+        )
+        gateway = await self.workers(configuration.model_copy(update={"rules": (rule,)}))
+        for _ in range(6):
+            client = await self.client(gateway)
+            client.write(_GET)
+            self.assertEqual(b"ok", (await read_response(client)).body)
+        self.assertEqual(1, backend.probes)
+
     async def test_life(self) -> None:
         """Traffic, numbers that add up, a worker that dies, and the end."""
         backend = await self.backend(_serve)

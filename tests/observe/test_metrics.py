@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from gateway.containment import Accounts, Terms
 from gateway.interfaces import IOutcomeObserver
 from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import Sessions
@@ -168,3 +169,27 @@ class MetricsTests(SynchronousTestCase):
 
     def test_without_collaborators(self) -> None:
         self.assertEqual(self.samples(Metrics()), {})
+
+    def test_plugins(self) -> None:
+        """By kind and name, over all places; those of the gateway itself only where one has failed."""
+        accounts = Accounts(Terms(2, 30, 0.1))
+        first, second = [accounts.open("middleware", "acme", place, self, ours=False) for place in ("a", "b")]
+        accounts.open("selector", "round-robin", "pool", self, ours=True)
+        ours = accounts.open("selector", "weighted", "pool", self, ours=True)
+        for _ in range(2):
+            first.failed(ValueError())
+        ours.failed(ValueError())
+        second.measured(lambda: None)()
+        second.spent(0.25)
+        found = self.samples(Metrics(accounts=accounts))
+        plugins = {key: value for key, value in found.items() if key.startswith("gateway_plugin_")}
+        acme, weighted = 'kind="middleware",name="acme"', 'kind="selector",name="weighted"'
+        self.assertAlmostEqual(0.25, plugins.pop(f"gateway_plugin_seconds_total{{{acme}}}"), places=2)
+        expected = {
+            f"gateway_plugin_calls_total{{{acme}}}": 1, f"gateway_plugin_failures_total{{{acme}}}": 2,
+            f"gateway_plugin_budget_exceeded_total{{{acme}}}": 1, f"gateway_plugin_off{{{acme}}}": 1,
+            f"gateway_plugin_calls_total{{{weighted}}}": 0, f"gateway_plugin_failures_total{{{weighted}}}": 1,
+            f"gateway_plugin_budget_exceeded_total{{{weighted}}}": 0, f"gateway_plugin_off{{{weighted}}}": 0,
+            f"gateway_plugin_seconds_total{{{weighted}}}": 0,
+        }  # fmt: skip
+        self.assertEqual(expected, plugins)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from gateway.containment import Containment, Terms
 from gateway.errors import SessionEnded
 from gateway.interfaces import IConversation, IMessageFilter, IMessages
 from gateway.values import DROP, Answer, Close, Outcome
 from gateway.websocket import frames, making
 from gateway.websocket.filtering import NamedFilter
 from tests.dialogue import HANDSHAKE, SWITCHING, Dialogue, Peer, frame
+from tests.plugin_log import PluginLog
 from tests.relay import test_watch
 from tests.relay.test_watch import BYE_IN, BYE_OUT, ECHO, HELLO
 from tests.test_passage import Scripted
@@ -449,6 +451,61 @@ class ContainmentTests(_MessageCase):
         backend.closes()
         outcome = gateway.recorded("101 plugin_failed")
         self.assertEqual(([], [outcome]), (first.shown, first.ended))
+
+    def strange(self, says: Callable[[Any, bool], Any]) -> tuple[Filter, NamedFilter, list[float]]:
+        """A stranger's filter that is switched off after two failures; the last is the time."""
+        now = [0.0]
+        contain = Containment(
+            "message filter", "strange", "here", ours=False, terms=Terms(2, 30, 0.1), seconds=lambda: now[0]
+        )
+        inner = Filter(says)
+        return inner, NamedFilter("strange", inner, "here", contain), now
+
+    def fails(self, gateway: Dialogue, cause: str, says: bytes = HELLO) -> None:
+        """A session that is closed with 1011."""
+        client, backend = gateway.opens_websocket()
+        client.sends(says)
+        client.gets_close(1011)
+        backend.gets_close(1011)
+        client.closes()
+        backend.closes()
+        gateway.recorded(f"101 {cause}")
+
+    def test_again_and_again(self) -> None:
+        """It is switched off: new sessions are refused, open ones go on; one session after a pause decides."""
+        log = PluginLog(self)
+        inner, named, now = self.strange(lambda payload, _: None)
+        gateway, client, backend = self.opens(named)
+        inner.says = lambda payload, _: 7
+        for cause in "plugin_failed", "plugin_failed", "plugin_off", "plugin_off":
+            self.fails(gateway, cause)
+        self.assertIn("its new sessions are closed with 1011", log.lines[1])
+        inner.says = lambda payload, _: None
+        now[0] = 30.0
+        second, second_backend = gateway.opens_websocket()
+        self.fails(gateway, "plugin_off")
+        second.sends(HELLO)
+        second_backend.gets(HELLO)
+        self.assertFalse(named.contain.off)
+        self.over(gateway, second, second_backend)
+        client.sends(HELLO)
+        backend.gets(HELLO)
+        self.over(gateway, client, backend)
+
+    def test_good_messages_between(self) -> None:
+        """A run of failures ends with any message that is dealt with well, at once or later."""
+        for good in None, DROP, "text", succeed(None):
+            inner, named, _ = self.strange(lambda payload, _: None)
+            gateway, client, backend = self.opens(named)
+            for _ in range(3):
+                inner.says = lambda payload, _: 7
+                self.fails(gateway, "plugin_failed")
+                inner.says = lambda payload, _, good=good: succeed(None) if isinstance(good, Deferred) else good
+                client.sends(HELLO)
+                backend.gets_something()
+                self.assertEqual(0, named.contain.run)
+            self.assertEqual((3, False), (named.contain.failures, named.contain.off))
+            self.over(gateway, client, backend)
 
     def test_one_that_fails_when_it_is_closed(self) -> None:
         class Sour(Filter):
