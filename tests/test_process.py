@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import signal
 
@@ -10,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import Gateway
-from gateway.process import raise_descriptor_limit, reopen_logs_on_signal
+from gateway.process import keep_freed_memory, raise_descriptor_limit, reopen_logs_on_signal
 from gateway.service import GatewayService
 
 
@@ -29,6 +30,10 @@ class ProcessTests(SynchronousTestCase):
     def service(self, access_log: str) -> tuple[_Reactor, GatewayService]:
         reactor = _Reactor()
         return reactor, GatewayService(Gateway(), reactor=reactor, transport="twisted", access_log=access_log)
+
+    def test_freed_memory(self) -> None:
+        """Where malloc is glibc's it takes all that it is told."""
+        self.assertEqual(platform.libc_ver()[0] == "glibc", keep_freed_memory())
 
     def test_descriptor_limit(self) -> None:
         """The soft limit becomes the hard one."""

@@ -4,6 +4,7 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #define END (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 #define IN (EPOLLIN | END)
@@ -64,11 +65,8 @@ stream_has_read(Stream *self, Py_ssize_t count, int end)
     if (end)
         self->end_seen = 1; /* announced together with the data in front of it; there will be no other edge */
     if (count == self->size) {
-        if (self->size < LARGE_READ)
-            self->size *= 4;
+        self->size = LARGE_READ;
         more = 1;
-    } else if (self->size == LARGE_READ) {
-        self->size = MEDIUM_READ;
     }
     return more ? soon(self->loop, (PyObject *)self) : 0;
 }
@@ -143,29 +141,65 @@ call_with(Stream *self, PyObject *method, const char *data, size_t size, PyObjec
     return failed;
 }
 
+/* What a send has returned: how much the kernel has taken of `size` bytes; -1 if that is an error, which has been dealt
+   with, or with an exception set. */
+static ssize_t
+taken(Stream *self, ssize_t sent, size_t size, int *failed)
+{
+    *failed = 0;
+    if (sent >= 0)
+        return sent;
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    self->unsent += (Py_ssize_t)size;
+    PyObject *error = caught();
+    *failed = error == NULL ? -1 : tell((PyObject *)self, names._write_failed, error);
+    Py_XDECREF(error);
+    return -1;
+}
+
 static int
 send_now(Stream *self, const char *data, size_t size, PyObject *owner)
 {
     if (self->own_send)
         return call_with(self, names._send_now, data, size, owner);
     ssize_t sent;
+    int failed;
     do
         sent = send(self->fd, data, size, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
-    if (sent < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK) {
-            PyErr_SetFromErrno(PyExc_OSError);
-            self->unsent += (Py_ssize_t)size;
-            PyObject *error = caught();
-            const int failed = error == NULL ? -1 : tell((PyObject *)self, names._write_failed, error);
-            Py_XDECREF(error);
-            return failed;
-        }
-        sent = 0;
-    }
-    if ((size_t)sent == size)
-        return 0;
+    sent = taken(self, sent, size, &failed);
+    if (sent < 0 || (size_t)sent == size)
+        return failed;
     return call_with(self, names._enqueue, data + sent, size - (size_t)sent, sent ? NULL : owner);
+}
+
+/* Send what was written in this round and something that is too long to be put behind it, in one go. */
+static int
+send_both(Stream *self, const char *data, size_t size, PyObject *owner)
+{
+    const size_t first = self->gathered;
+    const char *begin = self->loop->arena + self->at;
+    struct iovec pieces[2] = {{(void *)begin, first}, {(void *)data, size}};
+    const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+    ssize_t sent;
+    int failed;
+    self->gathered = 0;
+    do
+        sent = sendmsg(self->fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    sent = taken(self, sent, first + size, &failed);
+    if (sent < 0 || (size_t)sent == first + size)
+        return failed;
+    size_t done = (size_t)sent;
+    if (done < first) {
+        if (call_with(self, names._enqueue, begin + done, first - done, NULL) < 0)
+            return -1;
+        done = first;
+    }
+    done -= first;
+    return call_with(self, names._enqueue, data + done, size - done, done ? NULL : owner);
 }
 
 int
@@ -221,6 +255,8 @@ stream_write(Stream *self, const char *data, size_t size, PyObject *owner)
         if (done)
             return done < 0 ? -1 : 0;
     }
+    if (self->direct && self->gathered && !self->own_send)
+        return send_both(self, data, size, owner);
     if (self->direct && stream_send_gathered(self) < 0)
         return -1;
     return self->direct ? send_now(self, data, size, owner) : call_with(self, names._enqueue, data, size, owner);

@@ -513,7 +513,7 @@ class ClientConnection(FlowProtocol):
         self._tunnel = tunnel
         self.dataReceived = tunnel.from_client  # type: ignore[method-assign]
         self._forget_exchange()
-        self._shared.deadlines.clear(self)
+        self._shared.deadlines.forget(self)
         ahead, self._ahead = self._ahead[self._at :], b""
         return ahead
 
@@ -553,7 +553,7 @@ class ClientConnection(FlowProtocol):
         self.lost = True
         self._closing = True
         self._ahead = b""
-        self._shared.deadlines.clear(self)
+        self._shared.deadlines.forget(self)
         self.factory.connections.discard(self)
         for upstream in self._own.values() if self._own is not None else ():
             upstream.close()
@@ -564,6 +564,7 @@ class ClientConnection(FlowProtocol):
             self._exchange.client_gone()
             self._record(cut=True)
             self._forget_exchange()
+        self._source = None
         self.dataReceived = _ignore  # type: ignore[method-assign]
         self.factory.lost(self)
 

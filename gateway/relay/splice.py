@@ -236,7 +236,7 @@ class Splice:
         outcome, shared, lease = self.outcome, self._shared, self._lease
         outcome.ended = shared.seconds()
         self._lease = None
-        shared.deadlines.clear(self)
+        shared.deadlines.forget(self)
         if lease is not None:
             lease.release(outcome)
         # In this order: who waits for the last session closes the access log then.

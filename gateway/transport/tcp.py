@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -45,6 +46,9 @@ _DISCARD = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 _NOTHING: deque[Any] = deque(maxlen=0)
 """The queue of those who have none; most never do."""
+
+_NOBODY = Protocol()
+"""The protocol of a connection whose own has been told of the end."""
 
 
 @implementer(ITCPTransport, IPushProducer, IConsumer)
@@ -407,6 +411,8 @@ class TCPTransport(SocketFacts, Stream):
             self.protocol.connectionLost(Failure(reason))
         except Exception:
             _log.failure("{protocol}.connectionLost failed", protocol=type(self.protocol).__name__)
+        # Else the two would keep each other until the garbage collector comes.
+        self.protocol, self._on_lost = _NOBODY, None
         if on_lost is not None:
             on_lost()
 

@@ -262,7 +262,8 @@ class UpstreamConnection(FlowProtocol):
         self.upstream.forget(self)
         tunnel = self._tunnel
         if tunnel is not None:
-            self._tunnel = None
+            self.dataReceived = _ignore  # type: ignore[method-assign]
+            self._tunnel = self.client = None
             tunnel.backend_lost(reason)
             return
         self._ended(f"lost the connection ({reason.getErrorMessage()})", clean=reason.check(ConnectionDone) is not None)

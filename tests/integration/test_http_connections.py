@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
+from twisted.trial.unittest import SkipTest
+
+from gateway.listener.http1 import ClientConnection
 from tests.integration.harness import GatewayTestCase, both_roads, model_for
 from tests.integration.messages import Answers, chunked, read_request, read_response
 from tests.integration.wire import Wire
@@ -40,6 +45,23 @@ class ConnectionTests(GatewayTestCase):
         client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3000)
         for _ in range(3000):
             self.assertEqual(b"ok", (await read_response(client)).body)
+
+    async def test_nothing_is_left_to_the_garbage_collector(self) -> None:
+        """Who comes with a new connection each time would leave it much to do, and its long runs stop everybody."""
+        gateway = await self.gateway(model_for(await self.backend(Answers())))
+        if gateway.service.road.name != "pump":
+            raise SkipTest("Twisted's own transports have cycles of their own")
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for _ in range(3):
+            client = await self.client(gateway)
+            client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await read_response(client)
+            client.transport.loseConnection()
+        (factory,) = gateway.service._factories
+        await gateway.until(lambda: not factory.connections, "the connections have ended")
+        left = [each for each in gc.get_objects() if isinstance(each, ClientConnection) and each.factory is factory]
+        self.assertEqual([], left)
 
     async def test_pipelined_errors(self) -> None:
         # answers that need no backend keep their turn too

@@ -260,6 +260,22 @@ class StreamTests(Chosen):
         stream.write(b"more")
         self.assertEqual([("enqueue", b"more")], stream.told)
 
+    def test_refused_behind_something_small(self) -> None:
+        """Something long is sent together with what was written before it in the round; the rest is queued in order."""
+        for size in (100_000, 5_000_000):
+            stream, theirs = self.stream()
+            payload = random.Random(3).randbytes(size)
+
+            def answer(data: bytes, stream: Any = stream, payload: bytes = payload) -> None:
+                stream.write(b"head")
+                stream.write(payload)
+
+            stream.answer = answer
+            theirs.send(b"x")
+            self.loop.turn(TURN)
+            queued = b"".join(told[1] for told in stream.told if told[0] == "enqueue")
+            self.assertTrue(self.take(theirs) + queued == b"head" + payload)
+
     def test_flush_when_writable(self) -> None:
         stream, theirs = self.stream()
         self.loop.turn(TURN)
