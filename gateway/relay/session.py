@@ -10,6 +10,9 @@ What the gateway ends, it ends with a close frame between two other frames (RFC 
       └─────── `CLOSING_SECONDS` are over: who owes a close frame is cut ──> the other one closed ──> GONE
 
 Who has sent a close frame gets one, also if the other side never answers: then the gateway does, with the same code.
+
+A client that broke a rule gets its close frame behind what the backend still answers to the messages before that, in
+place of the backend's close frame: as from a server that reads one message after another.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ __all__ = ["Way", "WebSocketSession"]
 
 _MOST_DROPPED = 4 << 20
 """Bytes that a side may send which nobody gets any more, before it is cut."""
+
+_ANSWER_SECONDS = 1.0
+"""How long the close frame to a client that broke a rule waits for the backend's."""
 
 _VANISHED = 1006
 """What is logged where there was no close frame (RFC 6455 §7.1.5)."""
@@ -73,6 +79,12 @@ class Way(Protocol):
     def say_goodbye(self, code: int, reason: str = "") -> None:
         """Send the target a close frame as soon as one fits; never behind another close frame."""
 
+    def say_last(self, code: int, reason: str) -> None:
+        """As `say_goodbye`, but in place of the source's close frame."""
+
+    def speak_up(self) -> bool:
+        """Say at once what `say_last` keeps for later; whether there was anything."""
+
     def send_farewell(self) -> None:
         """A close frame that waits for the end of the frame in progress, if now is the time."""
 
@@ -105,10 +117,12 @@ class WebSocketSession(Splice):
         self._blame("gateway", ended.cause, ended)
         self._closing()
         way.broken = True
-        back.say_goodbye(error.code, error.reason)
+        if who == "client":
+            back.say_last(error.code, error.reason)
+            self._shared.deadlines.set(self, self._seconds() + _ANSWER_SECONDS)
+        else:
+            back.say_goodbye(error.code, error.reason)
         way.say_goodbye(1011 if who == "backend" and error.code != 1009 else 1001, f"the {who} {deed}")
-        for leg in (way.source, way.target):
-            leg.let(leg.held)
         self._settle()
 
     def _drops(self, way: Way) -> None:
@@ -154,14 +168,17 @@ class WebSocketSession(Splice):
         self._closing()
         for way in ways:
             way.say_goodbye(error.code, error.reason)
-        for leg in (self._client, self._upstream):
-            leg.let(leg.held)
         self._settle()
 
     def _settle(self) -> None:
         """Close both connections when nothing more is expected from either."""
         inbound, outbound = self._inbound, self._outbound
         for way, back in ((inbound, outbound), (outbound, inbound)):
+            if way.told is not None or way.broken or way.target.lost:
+                # Nothing goes on any more: who waited for the other side to take it is read, to hear the answer.
+                way.source.let(way.source.held)
+            if way.done:
+                way.speak_up()
             if way.done and back.closed:
                 # Whose close frame was passed on, and will not be answered, gets the answer from here.
                 way.say_goodbye(back.close_code or 1005)
@@ -180,10 +197,11 @@ class WebSocketSession(Splice):
             super().expired(now)
             return
         self._wait()
-        for way in late:
-            way.ended = True
-            if not way.source.lost:
-                way.source.transport.abortConnection()
+        if not self._outbound.speak_up():
+            for way in late:
+                way.ended = True
+                if way.source.undelivered and not way.source.lost:
+                    way.source.transport.abortConnection()
         self._settle()
 
     def _one_lost(self) -> None:

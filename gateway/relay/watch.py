@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
+
 class _Way:
     """One direction of a session, see `gateway.relay.session.Way`.
 
-    ``farewell``: a close frame of ours, and its code, that waits for the end of the frame in progress.  ``added``:
-    bytes that went on less those that came.
+    ``farewell``: a close frame of ours, and its code, that waits for the end of the frame in progress; ``last_word``:
+    one that waits for the source's own.  ``added``: bytes that went on less those that came.
     """
 
     __slots__ = (
-        "added", "broken", "dropped", "ended", "farewell", "masked", "scanner", "source", "target", "told", "who",
+        "added", "broken", "dropped", "ended", "farewell", "last_word", "masked", "scanner", "source", "target", "told",
+        "who",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +41,7 @@ class _Way:
         self.scanner = scanner
         self.masked = masked
         self.farewell: tuple[int, bytes] | None = None
+        self.last_word: tuple[int, bytes] | None = None
         self.told: int | None = None
         self.added = self.dropped = 0
         self.broken = self.ended = False
@@ -62,9 +65,29 @@ class _Way:
 
     def say_goodbye(self, code: int, reason: str = "") -> None:
         """Send a close frame, now or at the end of the frame in progress; never behind another close frame."""
-        if self.told is None and self.farewell is None and not self.scanner.closed and not self.target.lost:
+        if self.may_speak:
             self.farewell = code, close_frame(code, reason, mask=self.masked)
             self.send_farewell()
+
+    @property
+    def may_speak(self) -> bool:
+        """The target has not got a close frame, and none is on its way."""
+        waits = self.farewell is not None or self.last_word is not None
+        return self.told is None and not waits and not self.scanner.closed and not self.target.lost
+
+    def say_last(self, code: int, reason: str) -> None:
+        """Send a close frame in place of the source's."""
+        if self.may_speak:
+            self.last_word = code, close_frame(code, reason, mask=self.masked)
+
+    def speak_up(self) -> bool:
+        """Do not wait for the source any longer; whether that had been so."""
+        last, self.last_word = self.last_word, None
+        if last is None or self.target.lost:
+            return False
+        self.farewell = last
+        self.send_farewell()
+        return True
 
     def send_farewell(self) -> None:
         """The close frame that waits, if now is the time."""
@@ -91,7 +114,19 @@ class _Way:
             if scanner.after:
                 data = data[: -scanner.after]
                 self.drop(scanner.after)
+            data = self._with_last_word(data)
         self.target.transport.write(data)
+
+    def _with_last_word(self, data: bytes) -> bytes:
+        """``data`` with ours for the close frame at its end, unless that has begun to pass already."""
+        last, self.last_word = self.last_word, None
+        code = self.scanner.close_code
+        size = 2 + (4 if self.masked else 0) + (0 if code == 1005 else 2 + len(self.scanner.close_reason))
+        if last is None or size > len(data):
+            return data
+        self.told, frame = last
+        self.added += len(frame) - size
+        return data[:-size] + frame
 
     def feed(self, data: bytes) -> None:
         """Read bytes of the source while the session closes, and pass them on as long as somebody wants them."""

@@ -119,6 +119,14 @@ class _Way:
             self.told = code
             self.out.send_close(close_payload(code, reason))
 
+    def say_last(self, code: int, reason: str) -> None:
+        """Nothing of what the source still says would go on: there is nothing to wait for."""
+        self.say_goodbye(code, reason)
+
+    def speak_up(self) -> bool:
+        """Nothing waits."""
+        return False
+
     def send_farewell(self) -> None:
         """None waits."""
 

@@ -709,7 +709,7 @@ class EndTests(_MessageCase):
         backend.gets_nothing()
         self.assertEqual([], look.shown)
         gateway.advance(5.2)
-        client.finds("reset")
+        client.finds("closed")
         self.ended(gateway, "shutdown", "gateway", 1001)
 
     def test_what_the_backend_still_says_behind_the_clients_close_frame_is_shown(self) -> None:
