@@ -6,19 +6,27 @@ import ctypes
 import gc
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
     from gateway.service import GatewayService
 
-__all__ = ["cores", "keep_freed_memory", "raise_descriptor_limit", "reopen_logs_on_signal", "settle"]
+__all__ = [
+    "Stoppable", "cores", "heed_signals", "keep_freed_memory", "raise_descriptor_limit", "reopen_logs_on_signal",
+    "settle",
+]  # fmt: skip
 
 _log = Logger("gateway")
 
 _MALLOC = {-1: 16 << 20, -2: 1 << 20, -3: 4 << 20}
 """M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD of malloc.h: bytes that are kept, fetched at once, mapped apart."""
+
+_NOT_READ_AGAIN = (
+    "SIGHUP changes nothing: the configuration is not read again while the gateway runs; restart it to change it"
+)
 
 
 def cores() -> int:
@@ -27,11 +35,21 @@ def cores() -> int:
     return len(available(0)) if available is not None else os.cpu_count() or 1
 
 
+class Stoppable(Protocol):
+    """A service that takes its time to stop. ``running``: it has not begun to; ``hurry()``: it may take no more."""
+
+    running: int
+
+    def hurry(self) -> None:
+        """Stop now."""
+
+
 def settle(reactor: Any, service: GatewayService) -> None:
     """Called once, when the reactor runs and everything is built."""
     raise_descriptor_limit()
     reopen_logs_on_signal(reactor, service)
     keep_freed_memory()
+    heed_signals(reactor, service)
     gc.collect()
     gc.freeze()  # what is here stays: a collection need not look at it again
 
@@ -76,3 +94,39 @@ def reopen_logs_on_signal(reactor: Any, service: GatewayService) -> None:
         reactor.callFromThread(service.reopen_logs)
 
     signal.signal(number, reopen)
+
+
+def heed_signals(reactor: Any, service: Stoppable) -> None:
+    """Let a second SIGTERM or SIGINT end the time that stopping may take, and SIGHUP end nothing.
+
+    The first of them is the reactor's. A hang-up ends the gateway only where the terminal that it was started from is
+    gone: others send SIGHUP to have a configuration read again.
+    """
+    begun = False
+
+    def stop(first: Any, number: int, frame: Any) -> None:
+        nonlocal begun
+        if begun or not service.running:
+            reactor.callFromThread(service.hurry)
+        else:
+            begun = True
+            first(number, frame)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        first = signal.getsignal(number)
+        if callable(first):
+            signal.signal(number, partial(stop, first))
+    terminal = _has_terminal()
+
+    def hung_up(*_: object) -> None:
+        if terminal and not _has_terminal():
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            reactor.callFromThread(partial(_log.warn, _NOT_READ_AGAIN))
+
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, hung_up)
+
+
+def _has_terminal() -> bool:
+    return os.isatty(0)

@@ -402,6 +402,11 @@ class GatewayService(Service):
         self._cutting = self.reactor.callLater(limit, self._cut)
         return DeferredList(ended).addCallback(self._stopped)
 
+    def hurry(self) -> None:
+        """The time to stop is over. Without effect unless the gateway is stopping."""
+        if self._cutting is not None and self._cutting.active():
+            self._cutting.reset(0)
+
     def _connections(self) -> list[ClientConnection | StreamConnection]:
         return [connection for factory in self._factories for connection in factory.connections]
 

@@ -21,7 +21,7 @@ from gateway import __version__, config
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
-from gateway.process import cores, settle
+from gateway.process import cores, heed_signals, settle
 from gateway.startup import refuse
 
 __all__ = ["Options", "makeService"]
@@ -201,7 +201,9 @@ def makeService(options: Options) -> IService:
     if options["demo"]:
         from gateway.demo.service import DemoService
 
-        return DemoService(reactor, build)
+        demo = DemoService(reactor, build)
+        reactor.callWhenRunning(heed_signals, reactor, demo)
+        return demo
     assert options.model is not None
     service = build(options.model)
     reactor.callWhenRunning(settle, reactor, service)

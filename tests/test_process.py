@@ -10,8 +10,9 @@ import signal
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from gateway import process
 from gateway.config.model import Gateway
-from gateway.process import keep_freed_memory, raise_descriptor_limit, reopen_logs_on_signal
+from gateway.process import heed_signals, keep_freed_memory, raise_descriptor_limit, reopen_logs_on_signal
 from gateway.service import GatewayService
 
 
@@ -71,3 +72,60 @@ class ProcessTests(SynchronousTestCase):
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
         reopen_logs_on_signal(*self.service("off"))
         self.assertEqual(signal.SIG_DFL, signal.getsignal(signal.SIGUSR1))
+
+
+class _Service:
+    running = 1
+
+    def hurry(self) -> None:
+        """Compared, not called."""
+
+
+class SignalTests(SynchronousTestCase):
+    """`heed_signals`."""
+
+    def setUp(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.firsts: list[int] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, frame: self.firsts.append(number))
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        self.reactor = _Reactor()
+        self.service = _Service()
+
+    def heeds(self) -> None:
+        heed_signals(self.reactor, self.service)
+
+    def test_the_second_one_hurries(self) -> None:
+        """Whichever of the two it is; the reactor sees the first one only."""
+        self.heeds()
+        os.kill(os.getpid(), signal.SIGINT)
+        self.assertEqual(([signal.SIGINT], []), (self.firsts, self.reactor.calls))
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        self.assertEqual(([signal.SIGINT], [self.service.hurry] * 2), (self.firsts, self.reactor.calls))
+
+    def test_a_service_that_stops_anyway(self) -> None:
+        self.heeds()
+        self.service.running = 0
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.assertEqual(([], [self.service.hurry]), (self.firsts, self.reactor.calls))
+
+    def test_a_hang_up_is_no_reason_to_stop(self) -> None:
+        self.heeds()
+        os.kill(os.getpid(), signal.SIGHUP)
+        self.assertEqual(([], 1), (self.firsts, len(self.reactor.calls)))
+
+    def test_unless_the_terminal_is_gone(self) -> None:
+        there = [True, False]
+        self.patch(process, "_has_terminal", lambda: there.pop(0))
+        self.heeds()
+        os.kill(os.getpid(), signal.SIGHUP)
+        self.assertEqual(([signal.SIGTERM], []), (self.firsts, self.reactor.calls))
+
+    def test_nohup(self) -> None:
+        """Who was told to ignore it goes on to do so."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.heeds()
+        self.assertEqual(signal.SIG_IGN, signal.getsignal(signal.SIGHUP))

@@ -48,6 +48,7 @@ class DemoService(Service):
     ) -> None:
         self.backends = DemoBackends(reactor)
         self.gateway: GatewayService | None = None
+        self._stopping: GatewayService | None = None
         self._build = build
         self._announce = announce or _print
 
@@ -70,8 +71,14 @@ class DemoService(Service):
         """Stop the gateway, then the backends."""
         super().stopService()
         gateway, self.gateway = self.gateway, None
+        self._stopping = gateway
         stopped = maybeDeferred(gateway.stopService) if gateway is not None else maybeDeferred(lambda: None)
         return stopped.addCallback(lambda _: self.backends.stop())
+
+    def hurry(self) -> None:
+        """See `GatewayService.hurry`."""
+        if self._stopping is not None:
+            self._stopping.hurry()
 
     def _prepare(self) -> GatewayService:
         if self.gateway is None:

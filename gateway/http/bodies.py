@@ -23,8 +23,8 @@ _LONGEST_SIZE_LINE: Final = 1024
 _MOST_EXTENSIONS: Final = 16384
 _AFTER_PAYLOAD: Final = -2
 
-# chunk-size and the extensions, which are checked for characters and dropped (RFC 9112 §7.1.1).
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+# chunk-size, below 2^60, and the extensions, which are checked for characters and dropped (RFC 9112 §7.1.1).
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)")
 _FRAMING: Final = frozenset(["content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade"])
 # Some servers merge trailers into the head: what decides there about the sender, the format or the way is dropped
@@ -188,14 +188,14 @@ class ChunkedDecoder:
             raise FramingError(f"a chunk-size line of more than {_LONGEST_SIZE_LINE} bytes")
         if line and _SIZE_LINE.fullmatch(line.removesuffix(b"\r")) is None:
             # "1 " may still become "1 ;a": white space before an extension is tolerated.
-            if re.fullmatch(rb"[0-9A-Fa-f]{1,16}[ \t]*", line) is None:
-                raise FramingError("a chunk size that is not a hexadecimal number of at most 16 digits")
+            if re.fullmatch(rb"[0-9A-Fa-f]{1,15}[ \t]*", line) is None:
+                raise FramingError("a chunk size that is not a hexadecimal number of at most 15 digits")
         self._line = line
 
     def _chunk_size(self, data: bytes, position: int, end: int) -> int:
         match = _SIZE_LINE.fullmatch(data, position, end)
         if match is None:
-            raise FramingError("a chunk size that is not a hexadecimal number of at most 16 digits")
+            raise FramingError("a chunk size that is not a hexadecimal number of at most 15 digits")
         digits = match.group(1)
         extension = end - position - len(digits)
         if extension:

@@ -34,16 +34,18 @@ class _Child:
 
     def _told(self, message: Message) -> None:
         if message["kind"] == "config":
-            self._begin(message)
+            self._build(message)
+        elif message["kind"] == "start":
+            self._start(message)
         elif message["kind"] == "stop":
             self.stop()
         elif self._service is not None:
             self._service.told(message)
 
-    def _begin(self, message: Message) -> None:
+    def _build(self, message: Message) -> None:
         listeners = message["listeners"]
         try:
-            service = self._service = WorkerService(
+            self._service = WorkerService(
                 Gateway.model_validate_json(message["model"]),
                 sockets={listener: SOCKETS + number for number, listener in enumerate(listeners)},
                 link=self.link,
@@ -55,6 +57,13 @@ class _Child:
         except (ConfigurationError, OSError) as error:
             self.link.send("log", level="error", text=f"cannot start: {error}")
             self.stop()
+        else:
+            self.link.send("built")
+
+    def _start(self, message: Message) -> None:
+        """Serve, and know from the first request on who is there and who is healthy."""
+        service = self._service
+        if service is None or self._stopping:
             return
         service.told({"kind": "members", "pools": message["members"]})
         service.told({"kind": "health", "backends": message["backends"]})
@@ -63,11 +72,13 @@ class _Child:
         settle(self._reactor, service)
 
     def stop(self) -> None:
-        """Finish what is in progress, then end."""
+        """Finish what is in progress, then end; asked again, end now."""
+        service = self._service
         if self._stopping:
+            if service is not None:
+                service.hurry()
             return
         self._stopping = True
-        service = self._service
         ended = maybeDeferred(service.stopService) if service is not None else maybeDeferred(lambda: None)
         ended.addErrback(lambda failure: self.link.send("log", level="error", text=failure.getTraceback()))
         ended.addBoth(lambda _: self._finish())
@@ -86,7 +97,7 @@ class _Child:
         self._alone = True
         if self._finished:
             self._reactor.stop()
-        else:
+        elif not self._stopping:
             self.stop()
 
     def log(self, event: LogEvent) -> None:
@@ -112,8 +123,9 @@ def main() -> None:
     from twisted.internet import reactor as the_reactor
 
     reactor: Any = the_reactor
-    # A terminal sends Ctrl-C to all of its processes: the parent decides what it means.
+    # A terminal sends Ctrl-C and its own end to all of its processes: the parent decides what they mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     child = _Child(reactor)
     signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(child.stop))
     globalLogBeginner.beginLoggingTo([_observer(child)], redirectStandardIO=False)

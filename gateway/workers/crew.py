@@ -34,7 +34,8 @@ _GRACE_SECONDS = 3.0
 class Worker(ProcessProtocol):
     """One worker process, and its successors: number and sockets stay.
 
-    ``ready``: it serves.  ``link``: towards the process of the moment.
+    ``informed``: it has been told how things stand, and hears what changes.  ``ready``: it serves.  ``link``: towards
+    the process of the moment.
     """
 
     transport: Any
@@ -42,7 +43,7 @@ class Worker(ProcessProtocol):
     def __init__(self, crew: Crew, number: int, sockets: Sequence[socket]) -> None:
         self.number = number
         self.sockets = tuple(sockets)
-        self.ready = False
+        self.ready = self.informed = False
         self.pid = 0
         self.link = Link(self._received)
         self._crew = crew
@@ -80,6 +81,13 @@ class Worker(ProcessProtocol):
         self._killing = self._crew.reactor.callLater(limit + _GRACE_SECONDS, self._kill)
         return gone
 
+    def hurry(self) -> None:
+        """It has been told to stop: let it do so now."""
+        if self.pid:
+            self.link.send("stop")
+        if self._killing is not None and self._killing.active():
+            self._killing.reset(_GRACE_SECONDS)
+
     def _kill(self) -> None:
         _log.error("worker {number} (process {pid}) does not end and is killed", number=self.number, pid=self.pid)
         self.transport.signalProcess("KILL")
@@ -99,7 +107,8 @@ class Worker(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         """It is gone."""
         crew, pid = self._crew, self.pid
-        self.ready, self.pid = False, 0
+        self.ready = self.informed = False
+        self.pid = 0
         self.link.connected = False
         crew.left(self)
         if self._killing is not None and self._killing.active():
@@ -124,7 +133,9 @@ class Worker(ProcessProtocol):
             level = LogLevel.lookupByName(message["level"])
             _log.emit(level, "worker {number}: {text}", number=self.number, text=message["text"])
             return
-        if message["kind"] == "ready":
+        if message["kind"] == "built":
+            self.informed = True  # by what the parent does with this message
+        elif message["kind"] == "ready":
             self.ready = True
             _log.info("worker {number} (process {pid}) serves", number=self.number, pid=self.pid)
         self._crew.received(self, message)
@@ -184,12 +195,17 @@ class Crew:
             worker.start()
 
     def tell(self, kind: str, **others: Any) -> None:
-        """Say something to all that serve."""
+        """Say something to all that have been informed."""
         for worker in self.workers:
-            if worker.ready:
+            if worker.informed:
                 worker.link.send(kind, **others)
 
     def stop(self, limit: float) -> Deferred[Any]:
         """End all, by force after ``limit`` seconds and a little; fires when all are gone."""
         self.stopping = True
         return DeferredList([worker.stop(limit) for worker in self.workers])
+
+    def hurry(self) -> None:
+        """Let those that are still stopping do so now."""
+        for worker in self.workers:
+            worker.hurry()

@@ -1,7 +1,7 @@
 """What parent and worker say to each other: JSON objects with a ``kind``, each behind its length.
 
-To the worker: ``config`` (first), ``health``, ``loads``, ``ask``, ``reopen``, ``stop``.  To the parent: ``ready``,
-``loads``, ``answer``, ``log``.
+To the worker: ``config`` (first), ``start`` (when it has said ``built``), ``health``, ``members``, ``loads``,
+``ask``, ``reopen``, ``stop``.  To the parent: ``built``, ``ready``, ``loads``, ``answer``, ``log``.
 """
 
 from __future__ import annotations

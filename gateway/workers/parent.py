@@ -75,6 +75,12 @@ class ParentService(GatewayService):
         gone = self.crew.stop(self.model.limits.shutdown_timeout)
         return DeferredList([super().stopService(), gone]).addCallback(lambda _: None)
 
+    def hurry(self) -> None:
+        """See `GatewayService.hurry`."""
+        super().hurry()
+        if self.crew is not None and self.crew.stopping:
+            self.crew.hurry()
+
     def reopen_logs(self) -> None:
         """Let every worker open the access log anew."""
         if self.crew is not None:
@@ -101,8 +107,6 @@ class ParentService(GatewayService):
             transport=self._transport,
             # The workers of a daemon have no standard output either: `gateway.observe.sinks.OutputSink`.
             accessLog="log" if self._workers_log == "-" and os.getpid() != self._made_by else self._workers_log,
-            backends=self._standings(),
-            members=[(name, _dumped(members)) for name, members in self._found.items()],
             secret=self._secret.hex(),
         )
 
@@ -129,17 +133,17 @@ class ParentService(GatewayService):
         if load is not None:
             load.set_elsewhere(total)
         for worker in self.crew.workers if self.crew is not None else ():
-            if worker.ready:
+            if worker.informed:
                 worker.link.send("loads", elsewhere=[(*key, total - held.get(worker.number, 0))])
 
     # -- what they say
 
     def _received(self, worker: Worker, message: Message) -> None:
         kind = message["kind"]
-        if kind == "ready":
-            # What has changed while it started.
-            worker.link.send("members", pools=[(name, _dumped(members)) for name, members in self._found.items()])
-            worker.link.send("health", backends=self._standings())
+        if kind == "built":
+            # As things stand now, not when the process was begun: it serves from here on.
+            found = [(name, _dumped(members)) for name, members in self._found.items()]
+            worker.link.send("start", members=found, backends=self._standings())
         elif kind == "loads":
             counts = self._leases.setdefault(worker.number, {})
             for pool, backend, count in message["held"]:

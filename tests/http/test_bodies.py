@@ -109,7 +109,7 @@ class ChunkedTests(SynchronousTestCase):
             b"5;a\n",
             b"5\rx",
             b"\r\n",
-            b"11111111111111111",
+            b"1111111111111111",
             b"5 x",
             b"0\r\nA\n",
             b"1\r\nxy",

@@ -8,13 +8,14 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 
-from tests.integration.harness import GatewayTestCase
-from tests.integration.messages import Answers, read_response
+from tests.integration.harness import GatewayTestCase, RawBackend
+from tests.integration.messages import Answers, read_request, read_response
 from tests.integration.shell import free_ports
 from tests.integration.wire import Late, Wire
 
@@ -28,13 +29,42 @@ class DaemonTests(GatewayTestCase):
         for more in ((), ("--workers", "2")):
             await self.daemon(*more)
 
+    async def test_a_hang_up_does_nothing_and_a_second_signal_ends_the_wait(self) -> None:
+        for more in ((), ("--workers", "2")):
+            asked: list[str] = []
+            backend = await self.backend(partial(_answer_unless_slow, asked))
+            directory, pid, port = await self.start(backend, *more)
+            log = partial((directory / "log").read_text, "utf-8")
+            self.assertEqual(200, await self.answer(port))
+            os.kill(pid, signal.SIGHUP)
+            self.assertEqual(200, await self.answer(port))
+            client = await self.connected(port)
+            client.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            await _until(partial(asked.__contains__, "/slow"))
+            os.kill(pid, signal.SIGTERM)
+            await _until(partial(_has, log, "stopping: "))
+            os.kill(pid, signal.SIGTERM)
+            self.assertEqual(503, (await read_response(client)).status)
+            await _until(partial(_gone, directory))
+            self.assertNotIn("Traceback", log())
+            self.assertIn("SIGHUP changes nothing", log())
+
     async def daemon(self, *more: str) -> None:
         """Start one, ask it something, end it, and look."""
+        directory, pid, port = await self.start(await self.backend(Answers()), *more)
+        self.assertEqual(200, await self.answer(port))
+        os.kill(pid, signal.SIGTERM)
+        await _until(partial(_gone, directory))
+        log = (directory / "log").read_text("utf-8")
+        found = [json.loads(line) for line in re.findall(r'(\{"timeStamp".*\})$', log, re.M)]
+        self.assertIn(("/hello", 200), [(line["requestUri"], line["httpStatus"]) for line in found], log)
+
+    async def start(self, backend: RawBackend, *more: str) -> tuple[Path, int, int]:
+        """Start one; its directory, process and port."""
         from twisted.internet import reactor
 
         directory = Path(self.mktemp())
         directory.mkdir()
-        backend = await self.backend(Answers())
         (port,) = free_ports(1)
         words = [
             "-c", "from twisted.scripts.twistd import run; run()", "--pidfile=pid", "--logfile=log", "gateway",
@@ -48,32 +78,50 @@ class DaemonTests(GatewayTestCase):
         self.assertEqual((b"", 0), (out, code), err)
         pid = int((directory / "pid").read_text())
         self.addCleanup(_end, directory / "pid", pid)
-        self.assertEqual(200, await self.answer(port))
-        os.kill(pid, signal.SIGTERM)
-        await _until(lambda: not (directory / "pid").exists())
-        log = (directory / "log").read_text("utf-8")
-        found = [json.loads(line) for line in re.findall(r'(\{"timeStamp".*\})$', log, re.M)]
-        self.assertIn(("/hello", 200), [(line["requestUri"], line["httpStatus"]) for line in found], log)
+        return directory, pid, port
+
+    async def connected(self, port: int) -> Wire:
+        """A connection that is ended with the test."""
+        from twisted.internet import reactor
+        from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+
+        wire = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Wire("client", reactor))
+        self.addCleanup(self._client_over, wire)
+        return wire
 
     async def answer(self, port: int) -> int:
         """Ask until the gateway serves; the status."""
         from twisted.internet import reactor
-        from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
         from twisted.internet.error import ConnectError
 
         for _ in range(400):
             try:
-                wire = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Wire("client", reactor))
+                wire = await self.connected(port)
             except ConnectError:
                 await deferLater(reactor, 0.05)
                 continue
-            self.addCleanup(self._client_over, wire)
             wire.write(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             status = (await read_response(wire)).status
             if status != 502:
                 return status
             await deferLater(reactor, 0.05)
         raise Late("the daemon does not serve")
+
+
+async def _answer_unless_slow(asked: list[str], wire: Wire) -> None:
+    """An answer to everything but ``/slow``."""
+    while True:
+        asked.append((await read_request(wire)).target)
+        if asked[-1] != "/slow":
+            wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def _has(log: Callable[[], str], text: str) -> bool:
+    return text in log()
+
+
+def _gone(directory: Path) -> bool:
+    return not (directory / "pid").exists()
 
 
 async def _until(test: Callable[[], bool]) -> None:

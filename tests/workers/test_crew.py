@@ -74,13 +74,18 @@ class CrewTests(SynchronousTestCase):
             self.reactor.protocols[index].childDataReceived(TO_PARENT, bytes([byte]))
 
     def test_begin(self) -> None:
-        """Each gets pipes both ways; only who serves is told things."""
+        """Each gets pipes both ways; who has not been told how things stand does not hear what changes."""
         self.assertEqual([1, 2], self.began)
         self.assertEqual({0: 0, 1: 1, 2: 2, FROM_PARENT: "w", TO_PARENT: "r"}, self.reactor.descriptors)
-        self.says(1, "ready")
-        self.assertEqual([(2, "ready")], self.heard)
+        self.says(1, "built")
+        self.assertEqual([(2, "built")], self.heard)
         self.crew.tell("reopen")
         self.assertEqual([[], [{"kind": "reopen"}]], [process.said for process in self.reactor.processes])
+        self.assertFalse(self.crew.workers[1].ready)
+        self.says(1, "ready")
+        self.assertTrue(self.crew.workers[1].ready)
+        self.reactor.protocols[1].processEnded(Failure(ProcessDone(0)))
+        self.assertFalse(self.crew.workers[1].informed)
 
     def test_replaced(self) -> None:
         """A worker that dies is replaced after a pause, which grows while that goes on."""
@@ -100,6 +105,16 @@ class CrewTests(SynchronousTestCase):
         self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
         self.reactor.advance(0.1)
         self.assertEqual(3, len(self.reactor.processes))
+
+    def test_hurry(self) -> None:
+        """Who is still stopping is told again, and has only the grace left."""
+        self.crew.stop(60)
+        self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
+        self.crew.hurry()
+        said = [[message["kind"] for message in process.said] for process in self.reactor.processes]
+        self.assertEqual([["stop"], ["stop", "stop"]], said)
+        self.reactor.advance(3)
+        self.assertEqual([[], ["KILL"]], [process.signals for process in self.reactor.processes])
 
     def test_stop(self) -> None:
         """All are told to stop; who does not is killed after the limit and a little."""
