@@ -375,7 +375,7 @@ class Exchange:
         if ways.dedicated:
             ways = client.own(ways)
             client.pins[route.pool] = backend
-        connection = ways.take(host) if self._use_idle else None
+        connection = ways.take(host, head.method not in _IDEMPOTENT) if self._use_idle else None
         if connection is not None:
             self._send(connection)
             return

@@ -279,12 +279,16 @@ class Answer(NamedTuple):
 
 
 class ProbeResult(NamedTuple):
-    """What one health check found. ``reason`` is a sentence for the operator, also on success."""
+    """What one health check found. ``reason`` is a sentence for the operator, also on success.
+
+    ``conclusive``: false where it says nothing of the backend, for the check could not be made here.
+    """
 
     healthy: bool
     reason: str = ""
     status: int | None = None
     seconds: float = 0.0
+    conclusive: bool = True
 
 
 class Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -31,6 +32,9 @@ __all__ = ["CLOSE_SECONDS", "MOST_BYTES", "Check", "ConnectingProbe", "ProbeOpti
 
 CLOSE_SECONDS = 2.0
 """How long a backend may take to close when the result is known."""
+
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""Errors of a connection that could not be made for want of something here, which say nothing of the other end."""
 
 MOST_BYTES = 65536
 """Bytes of an answer that are searched."""
@@ -185,7 +189,9 @@ class ConnectingProbe:
 
         def not_connected(failure: Failure) -> None:
             if check.waiting:
-                result.callback(ProbeResult(False, _why_not(failure.value, f"{host}:{port}", limit)))
+                why = _why_not(failure.value, f"{host}:{port}", limit)
+                ours = getattr(failure.value, "osError", None) in _OURS
+                result.callback(ProbeResult(False, why, conclusive=not ours))
 
         result: Deferred[ProbeResult] = Deferred(cancel)
         check.tell(result)

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.errors import PluginOff
-from gateway.health.verdict import Changed, ChangePending, Standing, judge
+from gateway.health.verdict import Changed, ChangePending, Judgement, Standing, Unchanged, judge
 from gateway.pools.backend import UNKNOWN, UP
 from gateway.values import ProbeResult
 
@@ -162,8 +162,12 @@ class Target:
     def _record(self, result: ProbeResult) -> None:
         took = max(self._clock.seconds() - self._began, 0.0)
         healthy, reason = bool(result.healthy), str(result.reason)[:_MOST_REASON]
-        self.history.append((self._wall(), ProbeResult(healthy, reason, result.status, result.seconds or took)))
-        judgement = judge(self.standing, healthy, self.probe.unhealthy_threshold)
+        seconds = result.seconds or took
+        self.history.append((self._wall(), ProbeResult(healthy, reason, result.status, seconds, result.conclusive)))
+        if result.conclusive or self.standing.state == UNKNOWN:
+            judgement: Judgement = judge(self.standing, healthy, self.probe.unhealthy_threshold)
+        else:
+            judgement = Unchanged(self.standing)
         self.standing = judgement.standing
         if isinstance(judgement, ChangePending):
             failed = self.standing.failures

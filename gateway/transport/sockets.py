@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError, ConnectionLost
 
-__all__ = ["SocketFacts", "address", "listening_socket", "lost"]
+__all__ = ["SocketFacts", "address", "ended", "listening_socket", "lost"]
 
 
 def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
@@ -21,6 +21,16 @@ def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
     if host.startswith("::ffff:") and "." in host:
         return IPv4Address("TCP", host[7:], port)
     return IPv6Address("TCP", *name)
+
+
+def ended(sock: socket.socket) -> bool:
+    """Whether the peer has closed the connection, as far as that has arrived and there is nothing before it."""
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def lost(error: Exception) -> ConnectionLost:
@@ -84,6 +94,11 @@ class SocketFacts:
             except OSError:
                 return IPv4Address("TCP", "0.0.0.0", 0)
         return self._local
+
+    @property
+    def peer_left(self) -> bool:
+        """Whether the peer has closed the connection already, though nobody was told yet; it asks the kernel."""
+        return ended(self._sock)
 
     def getTcpNoDelay(self) -> bool:
         """Whether Nagle's algorithm is off; it is unless someone turned it on."""

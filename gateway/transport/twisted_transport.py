@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
+from gateway.transport.sockets import ended
 from gateway.transport.tls import client_certificate
 
 if TYPE_CHECKING:
@@ -66,6 +67,13 @@ class TwistedTransport:
         waiting = len(getattr(socket_side, "dataBuffer", b"")) - getattr(socket_side, "offset", 0)
         waiting += getattr(socket_side, "_tempDataLen", 0)
         return waiting + sum(map(len, getattr(self._inner, "_appSendBuffer", ())))
+
+    @property
+    def peer_left(self) -> bool:
+        """Whether the peer has closed the connection already, though nobody was told yet; it asks the kernel."""
+        socket_side = getattr(self._inner, "transport", self._inner) if self._tls else self._inner
+        sock = getattr(socket_side, "socket", None)
+        return self._guest.lost or (sock is not None and ended(sock))
 
     @property
     def protocol(self) -> IProtocol:

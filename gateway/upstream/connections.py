@@ -73,13 +73,19 @@ class Upstream:
         self._owned.add(mine)
         return mine
 
-    def take(self, host: str) -> UpstreamConnection | None:
-        """An idle connection for a request to ``host``, the one used last; ``None`` if there is none."""
+    def take(self, host: str, careful: bool = False) -> UpstreamConnection | None:
+        """An idle connection for a request to ``host``, the one used last; ``None`` if there is none.
+
+        ``careful``: for a request that cannot be sent again; not one that the backend has closed already.
+        """
         idle = self._idle.get(None if self._tls_for is None else host)
-        if not idle:
-            return None
-        self._count -= 1
-        return idle.pop()
+        while idle:
+            self._count -= 1
+            connection = idle.pop()
+            if not careful or not getattr(connection.transport, "peer_left", False):
+                return connection
+            connection.transport.abortConnection()
+        return None
 
     def connect(self, host: str) -> Deferred[UpstreamConnection]:
         """A new connection; fails with a retryable `ConnectFailed`."""

@@ -185,6 +185,15 @@ class VerdictTests(MonitorCase):
         self.clock.advance(10)
         self.assertEqual(backend.reason, "cannot connect (failure 1 of 3 before it is down)")
 
+    def test_a_check_that_could_not_be_made(self) -> None:
+        """It leaves a backend what it is, but does not make one known."""
+        unmade = ProbeResult(False, "too many open files", conclusive=False)
+        answers = [unmade, GOOD] + [unmade] * 5
+        _, backend = self.begin(lambda backend: succeed(answers.pop(0)))
+        self.assertEqual("down", backend.state)
+        self.clock.pump([10.0] * 6)
+        self.assertEqual(("up", "too many open files", []), (backend.state, backend.reason, answers))
+
     def test_timeout(self) -> None:
         cancelled: list[Any] = []
         _, backend = self.begin(lambda backend: Deferred(cancelled.append))

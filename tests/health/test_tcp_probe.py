@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
-from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError, getConnectError
 
 from gateway.errors import BackendTLSFailed
 from gateway.health.check import MOST_BYTES
@@ -41,7 +42,16 @@ class TcpTests(StrategyCase):
     def test_refused(self) -> None:
         deferred = self.make().check(self.backend(), 30.0)
         self.road.connections[0].fail(ConnectionRefusedError())
-        self.assertIn("connection refused", self.successResultOf(deferred).reason)
+        result = self.successResultOf(deferred)
+        self.assertIn("connection refused", result.reason)
+        self.assertTrue(result.conclusive)
+
+    def test_no_descriptors(self) -> None:
+        """What is wanting here says nothing of the backend."""
+        deferred = self.make().check(self.backend(), 30.0)
+        self.road.connections[0].fail(getConnectError((errno.EMFILE, "too many open files")))
+        result = self.successResultOf(deferred)
+        self.assertEqual((False, False), (result.healthy, result.conclusive))
 
     def backend(self) -> Any:
         from gateway.testing import FakeBackend

@@ -163,7 +163,7 @@ class SessionTests(WebSocketCase):
         connection.transport.clear()
         connection.receive(frame(PING, b"hi") + frame(PONG, b"unasked") + answer)
         result: ProbeResult = self.successResultOf(deferred)
-        self.assertEqual((True, "the session was opened, its ping answered in 25 ms", 101, 0.025), result)
+        self.assertEqual((True, "the session was opened, its ping answered in 25 ms", 101, 0.025), result[:4])
         self.assertEqual(
             [(PONG, b"hi"), (CLOSE, (1000).to_bytes(2, "big"))], frames_of(connection.transport.value())
         )

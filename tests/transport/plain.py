@@ -35,6 +35,16 @@ class PlainConformance(RoadConformance):
         await mine.lost
         self.assertEqual(["made", "write lost", "read lost", "lost"], mine.events)
 
+    async def test_a_peer_that_has_left_is_seen_before_it_is_told(self) -> None:
+        mine, theirs = await self.pair()
+        self.assertFalse(mine.transport.peer_left)
+        mine.transport.pauseProducing()
+        theirs.transport.loseConnection()
+        await theirs.lost
+        self.assertTrue(mine.transport.peer_left)
+        mine.transport.resumeProducing()
+        await mine.lost
+
     async def test_half_close_waits_for_the_queue(self) -> None:
         mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
         theirs.keep = False

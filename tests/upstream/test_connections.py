@@ -45,6 +45,18 @@ class UpstreamTests(SynchronousTestCase):
         ways.keep(second)
         self.assertEqual([second, first, None], [ways.take("a") for _ in range(3)])
 
+    def test_one_that_the_backend_has_closed_is_not_for_what_cannot_be_sent_again(self) -> None:
+        """The end may be there already, before anybody was told of it."""
+        ways = self.ways()
+        first, second, third = (self.connect(ways) for _ in range(3))
+        for connection in (first, second, third):
+            ways.keep(connection)
+        third.transport.peer_left = second.transport.peer_left = True
+        self.assertIs(third, ways.take("a"))
+        self.assertIs(first, ways.take("a", careful=True))
+        self.turn.run()
+        self.assertEqual((True, None), (second.lost, ways.take("a")))
+
     def test_without_tls_every_host_may_have_it(self) -> None:
         ways = self.ways()
         connection = self.connect(ways, "a.example")
