@@ -26,7 +26,7 @@ from gateway.health.monitor import HealthMonitor
 from gateway.health.on_demand import OnDemand
 from gateway.health.reports import Elsewhere
 from gateway.http.forwarding import SERVER
-from gateway.interfaces import IBackend, IMiddleware, IOutcomeObserver
+from gateway.interfaces import IBackend, IMiddleware, IOutcomeObserver, IRoad
 from gateway.listener.certificate_checks import load_terms, load_used
 from gateway.listener.client_certificates import gates
 from gateway.listener.factory import ListenerFactory
@@ -73,8 +73,8 @@ class GatewayService(Service):
     ``None``.
 
     ``ports``: bound port by listener name, once started.  ``admin_port``: that of the admin site, if any.
-    Subclass it for a deployment of one's own: `listener_factory`, `make_router` and `make_observers` are meant to be
-    overridden.
+    Subclass it for a deployment of one's own: `listener_factory`, `make_router`, `make_observers` and `make_road` are
+    meant to be overridden.
     """
 
     name = "gateway"
@@ -117,7 +117,7 @@ class GatewayService(Service):
         """Make all parts, then wire them: nothing looks another part up by a global name."""
         model, reactor = self.model, self.reactor
         chance = random.Random()
-        self.road = choose_road(reactor, self._transport)
+        self.road = self.make_road()
         self.deadlines = Deadlines(reactor)
         self.sessions = Sessions(reactor, chance)
         self.loads = Loads()
@@ -159,6 +159,10 @@ class GatewayService(Service):
         self._renewal = Renewal(certificate_files(model), self._renew, reactor)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
+
+    def make_road(self) -> IRoad:
+        """What carries the bytes."""
+        return choose_road(self.reactor, self._transport)
 
     def make_router(self) -> Any:
         """The `IRouter` or `IAsyncRouter`; the configuration's routing table unless overridden.

@@ -32,15 +32,23 @@ class SecurityHeadersOptions(Options):
         ge=0,
         description="Seconds in which browsers use HTTPS only (HSTS); default: not sent.",
     )
-    hsts_include_subdomains: bool = False
-    hsts_preload: bool = False
-    content_type_options: Literal["nosniff"] | None = "nosniff"
-    frame_options: Literal["DENY", "SAMEORIGIN"] | None = "SAMEORIGIN"
-    referrer_policy: _Value | None = "strict-origin-when-cross-origin"
-    content_security_policy: _Value | None = None
-    permissions_policy: _Value | None = None
-    cross_origin_opener_policy: _Value | None = None
-    cross_origin_resource_policy: _Value | None = None
+    hsts_include_subdomains: bool = Field(default=False, description="That goes for all names below, too.")
+    hsts_preload: bool = Field(default=False, description="Browsers may have it built in.")
+    content_type_options: Literal["nosniff"] | None = Field(
+        default="nosniff", description="Value of X-Content-Type-Options."
+    )
+    frame_options: Literal["DENY", "SAMEORIGIN"] | None = Field(
+        default="SAMEORIGIN", description="Value of X-Frame-Options."
+    )
+    referrer_policy: _Value | None = Field(
+        default="strict-origin-when-cross-origin", description="Value of Referrer-Policy."
+    )
+    content_security_policy: _Value | None = Field(default=None, description="Value of Content-Security-Policy.")
+    permissions_policy: _Value | None = Field(default=None, description="Value of Permissions-Policy.")
+    cross_origin_opener_policy: _Value | None = Field(default=None, description="Value of Cross-Origin-Opener-Policy.")
+    cross_origin_resource_policy: _Value | None = Field(
+        default=None, description="Value of Cross-Origin-Resource-Policy."
+    )
     hide: tuple[_Name, ...] = Field(default=("Server", "X-Powered-By"), description="Fields that are taken out.")
     override: bool = Field(default=False, description="Replace what the backend says; default: its own word stays.")
 

@@ -32,9 +32,9 @@ from twisted.trial.unittest import TestCase
 
 from gateway.config import model
 from gateway.service import GatewayService
+from gateway.testing import Recorder
 from gateway.values import Outcome
 from tests.integration.wire import SECONDS, Ended, Late, Wire
-from tests.recorder import Recorder
 
 __all__ = ["GatewayTestCase", "RawBackend", "Running", "both_roads", "model_for"]
 

@@ -105,7 +105,7 @@ class BackendHealthTests(GatewayTestCase):
         from twisted.internet import reactor
 
         from gateway.service import GatewayService
-        from tests.recorder import Recorder
+        from gateway.testing import Recorder
 
         backend = await self.backend(silence)
         model = probed(backend, path="/slow")

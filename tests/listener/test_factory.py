@@ -12,8 +12,8 @@ from gateway.listener import factory as factory_module
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
 from gateway.listener.http1 import ClientConnection
+from gateway.testing.wires import Wire
 from tests.dialogue import GET, OK, DialogueCase, Peer
-from tests.wires import Wire
 
 
 class ListenerFactoryTests(DialogueCase):

@@ -16,11 +16,11 @@ from gateway.pools.backend import Loads
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
 from gateway.routing.table import RoutingTable
+from gateway.testing import Recorder
+from gateway.testing.wires import FakeRoad, Turn, Wire
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.stream import connect_stream
 from gateway.values import Reply
-from tests.recorder import Recorder
-from tests.wires import FakeRoad, Turn, Wire
 
 
 class StreamTests(SynchronousTestCase):

@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from gateway.relay.flow import BUSY, CONNECTING, FEEDING, FlowProtocol
+from gateway.testing.wires import Turn, Wire
 from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer, frame
-from tests.wires import Turn, Wire
 
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 UPLOAD = POST[:-5].replace(b": 5", b": 100")

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config.model import BackendSettings, Member
 from gateway.errors import BackendTLSFailed, ConnectFailed
 from gateway.pools.backend import Backend
+from gateway.testing.wires import FakeRoad, Turn
 from gateway.upstream.connections import IDLE_SECONDS, MOST_IDLE, Upstream
 from gateway.upstream.http1 import UpstreamConnection
-from tests.wires import FakeRoad, Turn
 
 
 class UpstreamTests(SynchronousTestCase):

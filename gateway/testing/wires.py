@@ -333,7 +333,7 @@ class FakeRoad:
         """All connections to all places."""
         return [wire for place in self._places.values() for wire in place.wires]
 
-    def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024) -> Any:
+    def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024, sock: Any = None) -> Any:
         """Nobody listens here."""
         raise NotImplementedError
 

@@ -1,0 +1,49 @@
+"""For authors of strategies: what to test them with.
+
+A strategy's test case mixes in the conformance of its interface and says how to make one::
+
+    class FirstTests(SelectorConformance, SynchronousTestCase):
+        def make_selector(self):
+            return build(factory, {"colour": "red"})
+
+The fakes do no I/O: `request_head` makes requests, `FakeBackend` and `FakePool` stand for what the gateway would hand
+in, ``twisted.internet.task.Clock`` for time, and `FakeRoad` for the network.  `build` makes a strategy as the gateway
+does, of options as a configuration spells them.
+
+`gateway.testing.dialogue` has a whole gateway to talk through, without a reactor: this arrives, that must be sent.  It
+is a module of its own because it imports nearly everything.
+"""
+
+from __future__ import annotations
+
+from gateway.testing.deciding import (
+    AffinityConformance,
+    AsyncRouterConformance,
+    PeerSelectorConformance,
+    RouterConformance,
+    SelectorConformance,
+)
+from gateway.testing.factories import FactoryConformance
+from gateway.testing.fakes import (
+    FakeBackend,
+    FakeConnection,
+    FakeLease,
+    FakePool,
+    FakeRoad,
+    FakeTransport,
+    Recorder,
+    build,
+    fake_services,
+    request_context,
+    request_head,
+    response_head,
+)
+from gateway.testing.passing import MiddlewareConformance
+from gateway.testing.watching import DiscoveryConformance, ObserverConformance, ProbeConformance
+
+__all__ = [
+    "AffinityConformance", "AsyncRouterConformance", "DiscoveryConformance", "FactoryConformance", "FakeBackend",
+    "FakeConnection", "FakeLease", "FakePool", "FakeRoad", "FakeTransport", "MiddlewareConformance",
+    "ObserverConformance", "PeerSelectorConformance", "ProbeConformance", "Recorder", "RouterConformance",
+    "SelectorConformance", "build", "fake_services", "request_context", "request_head", "response_head",
+]  # fmt: skip
