@@ -3,7 +3,8 @@
 ``gatewayctl check FILE`` reads a configuration as ``twistd gateway --config FILE`` would and says everything that is
 wrong with it; with ``--strict`` warnings are errors.  ``gatewayctl explain METHOD URL FILE`` says where a request would
 go and why.  ``gatewayctl convert FILE`` prints the same configuration in the compact spelling; what is wrong, and
-warnings, go to standard error.  Exit status 0: it would start; 1: it would not; 2: the command line is wrong.
+warnings, go to standard error.  ``gatewayctl plugins`` lists the strategies that are installed, with their options.
+Exit status 0: it would start, all can be used; 1: it would not, or one cannot; 2: the command line is wrong.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from gateway.catalogue import broken_drop_ins, catalogue, catalogue_document, catalogue_text
 from gateway.config import load
 from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
@@ -22,6 +24,7 @@ from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
 from gateway.explaining import CannotAsk, as_document, as_text, ask
 from gateway.preflight import checks
+from gateway.registry import Registry
 
 __all__ = ["main", "summary"]
 
@@ -30,6 +33,8 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
     """Run one command; return the exit status (usage errors raise ``SystemExit(2)``, as argparse does)."""
     options = _parser().parse_args(arguments)
     out, err = _opened(out, sys.stdout), _opened(err, sys.stderr)
+    if options.command == "plugins":
+        return _plugins(options.format, out)
     keywords = {option.keyword: getattr(options, option.keyword) for option in CONFIGURATION_OPTIONS}
     warnings: list[Problem] = []
     gateway: Gateway | None = None
@@ -76,6 +81,16 @@ def _explain(
     return 0
 
 
+def _plugins(form: str, out: TextIO) -> int:
+    found, broken = catalogue(Registry()), list(broken_drop_ins())
+    if form == "json":
+        json.dump(catalogue_document(found, broken), out, indent=2, ensure_ascii=False)
+        out.write("\n")
+    else:
+        out.write(catalogue_text(found, broken))
+    return 1 if broken or any(listed.problem for listed in found) else 0
+
+
 def _opened(given: TextIO | None, usual: TextIO) -> TextIO:
     if given is not None:
         return given
@@ -109,7 +124,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 f"--{option.name}", dest=option.keyword, metavar=option.metavar, help=option.help, **extra
             )
-    for command in (check, explain):
+    plugins = commands.add_parser("plugins", help="list the strategies that are installed, and their options")
+    for command in (check, explain, plugins):
         command.add_argument("--format", choices=("text", "json"), default="text", help="for people or for machines")
     check.add_argument("--strict", action="store_true", help="take warnings for errors")
     return parser

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from importlib import metadata
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +24,7 @@ from zope.interface import Interface, providedBy
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
+from gateway import __version__
 from gateway.assembly import (
     check_strategies,
     make_discoveries,
@@ -61,7 +64,7 @@ if TYPE_CHECKING:
     from gateway.upstream.tls import Roots
     from gateway.websocket.filtering import NamedFilter
 
-__all__ = ["BUILT_IN", "GROUPS", "Found", "Group", "Registry", "close_all"]
+__all__ = ["BUILT_IN", "GROUPS", "Found", "Group", "Listed", "Registry", "close_all"]
 
 _log = Logger()
 _MOST_PROBLEMS = 20
@@ -145,10 +148,29 @@ class Found(NamedTuple):
     group: str
 
 
+class Listed(NamedTuple):
+    """A strategy of this installation, or what claims to be one.
+
+    ``distribution`` and ``version``: where it comes from, empty for a drop-in; ``where``: ``module:object``, or a
+    drop-in's file.  ``factory`` is ``None`` where it cannot be used; then ``problem`` says why.
+    """
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+    where: str
+    factory: Any
+    problem: str
+
+
 class _Claim(NamedTuple):
     name: str
     source: str
     load: Callable[[], Any]
+    distribution: str = ""
+    version: str = ""
+    where: str = ""
 
 
 class Registry:
@@ -183,6 +205,21 @@ class Registry:
     def names(self, group: str) -> list[str]:
         """The names that may be used in ``group``, sorted."""
         return sorted(self._group(group))
+
+    def listed(self, group: str) -> list[Listed]:
+        """All that is there in ``group``, by name; each is loaded, and what cannot be used is there with the reason."""
+        found = []
+        for name, claims in sorted(self._group(group).items()):
+            factory, problem = None, ""
+            try:
+                factory = self.find(group, name).factory
+            except ConfigurationError as error:
+                problem = "; ".join([each.message for each in error.problems])
+            found += [
+                Listed(group, name, claim.distribution, claim.version, claim.where, factory, problem)
+                for claim in claims
+            ]
+        return found
 
     def find(self, group: str, name: str, path: str = "") -> Found:
         """The factory for ``name``, loaded and verified."""
@@ -345,7 +382,8 @@ class Registry:
     def _scan(self, group: str) -> Iterator[_Claim]:
         built_in = BUILT_IN.get(group, {})
         for name, value in built_in.items():
-            yield _Claim(name, _OUR_SOURCE, lambda value=value: _import(value))  # type: ignore[misc]
+            load = partial(_import, value)
+            yield _Claim(name, _OUR_SOURCE, load, _OURS, __version__, value)
         seen: set[tuple[str, str, str]] = set()
         for point in self._entry_points(group=group):
             distribution = point.dist
@@ -354,17 +392,19 @@ class Registry:
             if key in seen or (who == _OURS and point.name in built_in):
                 continue  # the same files twice on sys.path, or our own metadata
             seen.add(key)
-            version = f" {distribution.version}" if distribution is not None else ""
-            yield _Claim(point.name, f"distribution {who}{version}", point.load)
+            version = distribution.version if distribution is not None else ""
+            yield _Claim(point.name, f"distribution {who} {version}".rstrip(), point.load, who, version, point.value)
         if self._dropped is None:
             self._dropped = list(self._drop_ins())
         for factory in self._dropped:
-            source = f"drop-in {type(factory).__module__}"
-            claimed = getattr(factory, "group", None)
-            if claimed not in GROUPS:
-                _log.warn("{source} is left out: its group is {group!r}", source=source, group=claimed)
+            module = factory.__module__
+            claimed, called = getattr(factory, "group", None), getattr(factory, "name", None)
+            if claimed not in GROUPS or not isinstance(called, str):
+                wrong = f"its group is {claimed!r}" if claimed not in GROUPS else f"its name is {called!r}"
+                _log.warn("drop-in {module} is left out: {wrong}", module=module, wrong=wrong)
             elif claimed == group:
-                yield _Claim(str(factory.name), source, lambda factory=factory: factory)  # type: ignore[misc]
+                file = str(getattr(sys.modules.get(module), "__file__", module))
+                yield _Claim(called, f"drop-in {module}", lambda factory=factory: factory, where=file)  # type: ignore[misc]
 
 
 def close_all(strategies: Iterable[Any]) -> Deferred[None]:

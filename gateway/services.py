@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+from twisted.plugin import IPlugin
+from zope.interface import alsoProvides, implementer
+
+from gateway.interfaces import IStrategyFactory
 
 if TYPE_CHECKING:
     from random import Random
@@ -15,13 +19,37 @@ if TYPE_CHECKING:
     from gateway.interfaces import IRoad
     from gateway.values import RequestHead, Route
 
-__all__ = ["Options", "Services"]
+__all__ = ["Factory", "Options", "Services"]
 
 
 class Options(BaseModel):
     """For options of strategies: spelled in camel case as the rest of a configuration, and unknown ones are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+
+@implementer(IStrategyFactory)
+class Factory:
+    """A factory that calls ``make(options, services)``, which may be the strategy's class.
+
+    ``group``, ``gateway.selectors`` say, is for drop-ins (see `gateway.plugins`): where there are entry points, they
+    name it.
+    """
+
+    def __init__(
+        self, name: str, options: type[BaseModel] | None, make: Callable[[Any, Any], Any], group: str | None = None
+    ) -> None:
+        self.name = name
+        self.options = options
+        self._make = make
+        self.__module__ = make.__module__  # whom to blame
+        if group is not None:
+            self.group = group
+            alsoProvides(self, IPlugin)
+
+    def build(self, options: Any, services: Any) -> Any:
+        """See `IStrategyFactory.build`."""
+        return self._make(options, services)
 
 
 class Services(NamedTuple):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import gateway
+from gateway import plugins
 
 DROP_IN = """
 from twisted.plugin import IPlugin
@@ -46,15 +48,34 @@ print(registry.find("gateway.selectors", "last").source, selector.select("abc", 
 """
 
 
+DOCUMENTED = """
+from gateway.registry import Registry
+from gateway.services import Services
+registry = Registry()
+selector = registry.build("gateway.selectors", "first", {}, Services(None, None, None))
+print(registry.find("gateway.selectors", "first").source, selector.select("abc", None))
+"""
+
+
 class DropInTests(SynchronousTestCase):
     """In a process of its own, because the directories are looked up when the package is imported."""
 
     def test_found(self) -> None:
+        self.check(DROP_IN, ASK, "c")
+
+    def test_documented(self) -> None:
+        """The file that the docstring of `gateway.plugins` shows."""
+        assert plugins.__doc__ is not None
+        example = plugins.__doc__.partition("::\n")[2].partition("\nAnything")[0]
+        self.check(textwrap.dedent(example), DOCUMENTED, "a")
+
+    def check(self, source: str, ask: str, chosen: str) -> None:
         directory = Path(self.mktemp()) / "gateway" / "plugins"
         directory.mkdir(parents=True)
-        (directory / "of_our_own.py").write_text(DROP_IN)
+        (directory / "of_our_own.py").write_text(source)
         checkout = Path(gateway.__file__).parent.parent
         path = os.pathsep.join([str(checkout), str(directory.parent.parent.resolve())])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, timeout=60)
-        self.assertEqual((done.stdout, done.returncode), ("drop-in gateway.plugins.of_our_own c\n", 0), done.stderr)
+        done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, timeout=60)
+        expected = f"drop-in gateway.plugins.of_our_own {chosen}\n"
+        self.assertEqual((done.stdout, done.returncode), (expected, 0), done.stderr)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
-from pydantic import BaseModel
 from zope.interface import implementer
 
 from gateway.http.forwarding import error_reply
-from gateway.interfaces import IMiddleware, IStrategyFactory
-from gateway.services import Options
+from gateway.interfaces import IMiddleware
+from gateway.services import Factory, Options
 from gateway.values import Context, Fields, Reply, RequestHead, ResponseHead
 
 __all__ = ["BOTH", "HTTP", "UPGRADE", "Factory", "Middleware", "Options", "refusal"]
@@ -37,20 +35,6 @@ class Middleware:
     def body(self, head: ResponseHead, context: Context) -> Any:
         """See `IMiddleware.body`."""
         return None
-
-
-@implementer(IStrategyFactory)
-class Factory:
-    """A factory that calls ``make(options, services)``."""
-
-    def __init__(self, name: str, options: type[BaseModel] | None, make: Callable[[Any, Any], Any]) -> None:
-        self.name = name
-        self.options = options
-        self._make = make
-
-    def build(self, options: Any, services: Any) -> Any:
-        """See `IStrategyFactory.build`."""
-        return self._make(options, services)
 
 
 def refusal(status: int, cause: str, fields: Fields = ()) -> Reply:

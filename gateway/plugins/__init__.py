@@ -1,20 +1,26 @@
 """Drop-in strategies of your own deployment.
 
 A file in this directory, or in a ``gateway/plugins`` directory (without ``__init__.py``) anywhere on ``sys.path``, may
-hold objects that provide both `gateway.interfaces.IStrategyFactory` and ``twisted.plugin.IPlugin``.  Where an entry
-point names its group in its metadata, a drop-in says it in an attribute::
+hold factories that say what they are for::
 
-    @implementer(IPlugin, IStrategyFactory)
-    class Factory:
-        group = "gateway.selectors"
-        name = "first"
-        options = None
+    from zope.interface import implementer
 
-        def build(self, options, services):
-            return First()
+    from gateway.interfaces import ISelector
+    from gateway.services import Factory
 
-    factory = Factory()
 
+    @implementer(ISelector)
+    class First:
+        def __init__(self, options, services):
+            pass
+
+        def select(self, candidates, head):
+            return candidates[0]
+
+
+    factory = Factory("first", None, First, group="gateway.selectors")
+
+Anything that provides `gateway.interfaces.IStrategyFactory` and ``twisted.plugin.IPlugin`` and has a ``group`` will do.
 Packages that are installed use entry points instead: those are found in every kind of install.
 """
 
