@@ -73,11 +73,12 @@ class GatewayService(Service):
     ``None``.
 
     ``ports``: bound port by listener name, once started.  ``admin_port``: that of the admin site, if any.
-    Subclass it for a deployment of one's own: `listener_factory`, `make_router`, `make_observers` and `make_road` are
-    meant to be overridden.
+    Subclass it for a deployment of one's own: ``listener_class``, `make_router`, `make_observers` and `make_road` are
+    meant to be overridden (``examples/deployment``).
     """
 
     name = "gateway"
+    listener_class: type[ListenerFactory] = ListenerFactory
 
     def __init__(
         self,
@@ -196,7 +197,7 @@ class GatewayService(Service):
 
     def listener_factory(self, listener: str, port: int, tls: bool) -> ListenerFactory:
         """The factory behind a bound port."""
-        return ListenerFactory(
+        return self.listener_class(
             listener, port, self.shared, self.shared.trusted,
             tls=tls, admits=self._admits, lost=self._lost, troubles=self.troubles,
         )  # fmt: skip

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -23,6 +23,9 @@ from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
 from gateway.process import cores, heed_signals, settle
 from gateway.startup import refuse
+
+if TYPE_CHECKING:
+    from gateway.service import GatewayService
 
 __all__ = ["Options", "makeService"]
 
@@ -173,16 +176,22 @@ class Options(usage.Options):
         return model
 
 
-def makeService(options: Options) -> IService:
-    """The service for options that have been read; nothing is bound before it is started."""
+def makeService(options: Options, service_class: type[GatewayService] | None = None) -> IService:
+    """The service for options that have been read; nothing is bound before it is started.
+
+    ``service_class`` is for a deployment with a service of its own (``examples/deployment``); it runs in one process.
+    """
     from twisted.internet import reactor
 
     from gateway.service import GatewayService
     from gateway.workers.parent import ParentService
 
+    if options.workers > 1 and service_class is not None:
+        refuse([f"--workers: {service_class.__name__} runs in one process"])
+
     def build(model: Gateway) -> GatewayService:
         several = options.workers > 1
-        kind: Any = partial(ParentService, workers=options.workers) if several else GatewayService
+        kind: Any = partial(ParentService, workers=options.workers) if several else service_class or GatewayService
         try:
             service: GatewayService = kind(
                 model,

@@ -93,10 +93,9 @@ class Shell:
             script = programs / name
             script.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n', "utf-8")
             script.chmod(0o755)
-        shutil.copytree(
-            ROOT / "examples", directory / "examples", ignore=shutil.ignore_patterns("__pycache__", "*.pem")
-        )
-        for example in (directory / "examples").iterdir():
+        leave_out = shutil.ignore_patterns("__pycache__", "*.pem", "dropin.cache", "*.egg-info", "build", "_trial*")
+        shutil.copytree(ROOT / "examples", directory / "examples", ignore=leave_out)
+        for example in [path for path in (directory / "examples").rglob("*") if path.is_file()]:
             example.write_text(self.translate(example.read_text("utf-8")), "utf-8")
         self._process = subprocess.Popen(
             ["bash", "--norc"],

@@ -94,6 +94,25 @@ class ServeTests(unittest.TestCase):
         ends = [line for line in lines if line["event"] == "connection-end"]
         self.assertEqual([("TCP", "200")] * 2, [(line["protocol"], line["serverStatus"]) for line in ends])
 
+    def test_deployment(self) -> None:
+        """A service, a listener and a selector that are subclasses, started by a command of their own."""
+        with_it = "PYTHONPATH=$PYTHONPATH:examples/deployment"
+        file = "examples/deployment/gateway.yaml"
+        self.shell.expect(
+            f"{with_it} .venv/bin/gatewayctl check --strict {file}", f"{file}: ok, 'gateway' would run:..."
+        )
+        twistd = f"{with_it} .venv/bin/twistd -n --pidfile= house-gateway --config {file} --access-log off"
+        seen = self.shell.run(f'{twistd} --workers 2; echo "status $?"')
+        self.assertEqual(seen.splitlines()[-2:], ["  --workers: HouseGateway runs in one process", "status 1"], seen)
+        self.shell.run(f"{twistd} &")
+        self.shell.expect("curl -s http://127.0.0.1:8080/", "hello from backend ...")
+        self.shell.run("exec 3<>/dev/tcp/127.0.0.1/8080 4<>/dev/tcp/127.0.0.1/8080")
+        self.shell.expect("curl -s http://127.0.0.1:8080/ || echo closed", "closed")
+        self.shell.run("exec 3>&- 4>&-")
+        self.shell.expect("curl -s http://127.0.0.1:8080/ || echo closed", "hello from backend ...")
+        self.shell.run("kill '%?house-gateway'; wait '%?house-gateway'")
+        self.assertIn("answers: {200: ", self.shell.outputs())
+
     def test_a_port_that_is_taken(self) -> None:
         """Not a log line but an error: status 1, the listener, the port, and what to do."""
         for program in ("twistd -n --pidfile=", "python -m twisted"):

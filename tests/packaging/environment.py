@@ -108,6 +108,17 @@ class Environment:
         """Install the project, without network."""
         self.pip("install", "--no-deps", "--no-build-isolation", "--no-index", *options, str(self.project), **variables)
 
+    def install_beside(self, example: str, *options: str, name: str | None = None) -> Path:
+        """Install a distribution of `examples/` the same way, under another name if wanted; return its copy."""
+        copy = self.directory / (name or example)
+        leave_out = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "_trial*")
+        shutil.copytree(ROOT / "examples" / example, copy, ignore=leave_out)
+        if name is not None:
+            setup = copy / "setup.py"
+            setup.write_text(setup.read_text("utf-8").replace(f'name="{example}"', f'name="{name}"'), "utf-8")
+        self.pip("install", "--no-deps", "--no-build-isolation", "--no-index", *options, str(copy))
+        return copy
+
 
 def make(case) -> Environment:
     """An environment that is removed at the end of a test case."""

@@ -1,0 +1,1 @@
+"""Strategies for a gateway whose clients are tenants of one application."""
