@@ -32,7 +32,7 @@ from gateway.testing import dialogue
 from gateway.testing.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Peer, frame
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.connections import Upstream
-from gateway.values import Route
+from gateway.values import Outcome, Route
 from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["GET", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Peer", "frame"]
@@ -45,6 +45,8 @@ class Dialogue(dialogue.Dialogue):
     that of `Upstream`; ``trusted`` are networks of proxies; ``middleware`` is the gateway's,
     ``filters`` are the rule's.
     """
+
+    no_errors = frozenset({"ok", "redirect", "reply"})
 
     def __init__(
         self,
@@ -99,6 +101,11 @@ class Dialogue(dialogue.Dialogue):
             ways = Upstream(backend, route.settings, self.road, self.clock.seconds, self._tls_for)
             self.upstreams[backend] = ways
         return self.upstreams[backend]
+
+    def check_outcome(self, outcome: Outcome) -> None:
+        """Where something went wrong there is an error that says what."""
+        if outcome.upstream_status != 101:
+            self.test.assertEqual(outcome.cause in self.no_errors, outcome.error is None)
 
     def stop(self) -> None:
         """Nothing but connections to backends is left."""
