@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gateway.config.findings import Finding, warning
 from gateway.config.hosts import Wide
@@ -16,6 +16,14 @@ __all__ = ["lints", "targets"]
 _SOCKETS = re.compile(r"/(?:wss?|web-?sockets?|sockets?|socket\.io|signalr|hubs?)(?:/|\*|\Z)", re.IGNORECASE)
 """Paths that servers which speak WebSocket are usually at."""
 
+IGNORE_PRIORITY = frozenset(
+    [
+        "address-hash", "hash", "least-connections", "least-latency", "random-of-two", "round-robin", "slow-start",
+        "sticky", "weighted",
+    ]
+)  # fmt: skip
+"""The selectors of the gateway itself, but for the one that looks at `Member.priority`."""
+
 
 def lints(gateway: Gateway) -> Iterator[Finding]:
     """All warnings of this module."""
@@ -23,6 +31,7 @@ def lints(gateway: Gateway) -> Iterator[Finding]:
     yield from _empty_pools(gateway)
     yield from _addresses(gateway)
     yield from _probes(gateway)
+    yield from _priorities(gateway)
 
 
 def targets(gateway: Gateway) -> Iterator[tuple[str, str | None, str | None]]:
@@ -117,6 +126,30 @@ def _probes(gateway: Gateway) -> Iterator[Finding]:
                 "default one asks for '/' and takes 200-399, a server that speaks WebSocket only answers 400 or 426 "
                 "and would be down; give a probe with a path that is answered, or with statusCodes [200-499]",
             )
+
+
+def _priorities(gateway: Gateway) -> Iterator[Finding]:
+    """Members meant as a reserve, and a selector that uses them like all others."""
+    for index, pool in enumerate(gateway.pools):
+        reserve = [member for member in pool.members if member.priority > min(each.priority for each in pool.members)]
+        if reserve and IGNORE_PRIORITY.issuperset(_selectors(pool.selector, pool.selector_options)):
+            yield warning(
+                ("pools", index),
+                f"member {reserve[0].host!r} of pool {pool.name!r} has priority {reserve[0].priority}, which the "
+                f"selector {pool.selector!r} ignores: it gets requests like all others; give 'selector: priority', "
+                f"with 'selectorOptions: {{over: {pool.selector}}}'",
+            )
+
+
+def _selectors(name: str, options: Mapping[str, object]) -> Iterator[str]:
+    """The selector with this name, and those that it works over."""
+    yield name
+    over = options.get("over")
+    if isinstance(over, str):
+        yield over
+    elif isinstance(over, Mapping):
+        within = over.get("options")
+        yield from _selectors(str(over.get("strategy")), within if isinstance(within, Mapping) else {})
 
 
 def _unnamed(settings: BackendSettings, addresses: list[str]) -> str:

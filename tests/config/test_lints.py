@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.config.lints import IGNORE_PRIORITY
+from gateway.registry import BUILT_IN
 from tests.config.support import ConfigurationTestCase
 
 YAML = """\
@@ -29,6 +31,26 @@ class LintTests(ConfigurationTestCase):
         (found,) = self.lints(text)
         self.assertIn("line 4: pools[0]: pool 'chat' has no members: requests that rule 'rule1' sends to it get", found)
         self.assertEqual(self.lints(text.replace("backends: []", "discovery: dns")), [])
+
+    def test_priority(self) -> None:
+        """A reserve that is none; a selector of one's own may look at it."""
+        text = YAML.replace("[10.0.0.4, b.test]", "[a.test, {host: b.test, priority: 1}]SELECTOR")
+        (found,) = self.lints(text.replace("SELECTOR", ""))
+        self.assertIn("line 4: pools[0]: member 'b.test' of pool 'chat' has priority 1, which the selector", found)
+        self.assertIn("give 'selector: priority', with 'selectorOptions: {over: round-robin}'", found)
+        for selector, ignores in (
+            ("priority", False),
+            ("least-connections", True),
+            ("'house:ours'", False),
+            ("sticky, selectorOptions: {over: priority}", False),
+            ("sticky, selectorOptions: {over: weighted}", True),
+            ("sticky, selectorOptions: {over: {strategy: slow-start, options: {over: priority}}}", False),
+            ("sticky, selectorOptions: {over: {strategy: slow-start}}", True),
+            ("sticky, selectorOptions: {over: 'house:ours'}", False),
+        ):
+            self.assertEqual(len(self.lints(text.replace("SELECTOR", f", selector: {selector}"))), ignores, selector)
+        self.assertEqual(self.lints(text.replace("SELECTOR", "").replace("a.test", "{host: a.test, priority: 1}")), [])
+        self.assertEqual(IGNORE_PRIORITY | {"priority"}, set(BUILT_IN["gateway.selectors"]))
 
     def test_addresses_over_https(self) -> None:
         (found,) = self.lints(YAML)
