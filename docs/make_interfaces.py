@@ -43,6 +43,8 @@ STRATEGIES = (
     Page("middleware", "Middleware", "IMiddleware", "gateway.middleware",
          "`middleware` of the gateway, a listener, a rule or a path rule", ("MiddlewareConformance",),
          ("IBodyEncoder",)),
+    Page("message-filter", "Message filter", "IMessageFilter", "gateway.filters", "`filters` of a rule or a path rule",
+         ("MessageFilterConformance",), ("IMessages", "IConversation")),
     Page("selector", "Selector", "ISelector", "gateway.selectors", "`selector` and `selectorOptions` of a pool",
          ("SelectorConformance", "PeerSelectorConformance", "AffinityConformance"),
          ("IPeerSelector", "IAffinity", "ILatencyAware", "IBackend")),
@@ -58,7 +60,8 @@ VALUES = "values.md"
 _DEFINITION = re.compile(r"^`\w+`(?:, `\w+`)*(?: \([^)]*\))?(?:, `\w+`)*:", re.MULTILINE)
 """A line that says what some words mean, as docstrings of values have them."""
 
-_SHOWN = ("RequestHead", "ResponseHead", "Peer", "Route", "Reply", "Context", "Outcome", "ProbeResult")
+_SHOWN = ("RequestHead", "ResponseHead", "Peer", "Route", "Reply", "Context", "Answer", "Close", "Outcome",
+          "ProbeResult")
 
 
 def main(arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ setup(
     install_requires=["gateway"],
     entry_points={
         "gateway.selectors": ["tenant-homes = gateway_tenants.homes:factory"],
+        "gateway.filters": ["tenant-quota = gateway_tenants.quota:factory"],
         "gateway.middleware": ["tenant = gateway_tenants.tenant:factory"],
     },
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from zope.interface import implementer
 
-from gateway.interfaces import IMessageFilter, IMessages, IStrategyFactory
-from gateway.services import Options
+from gateway.interfaces import IMessageFilter, IMessages
+from gateway.services import Factory, Options
 from gateway.values import Outcome
 
 __all__ = ["Factory", "Filter", "Options", "SideOptions", "size_of"]
@@ -39,20 +38,6 @@ class Filter:
 
     def closed(self, outcome: Outcome) -> None:
         """See `IMessages.closed`."""
-
-
-@implementer(IStrategyFactory)
-class Factory:
-    """A factory that calls ``make(options, services)``."""
-
-    def __init__(self, name: str, options: type[BaseModel] | None, make: Callable[[Any, Any], Any]) -> None:
-        self.name = name
-        self.options = options
-        self._make = make
-
-    def build(self, options: Any, services: Any) -> Any:
-        """See `IStrategyFactory.build`."""
-        return self._make(options, services)
 
 
 def size_of(payload: str | bytes) -> int:

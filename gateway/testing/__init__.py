@@ -38,12 +38,14 @@ from gateway.testing.fakes import (
     request_head,
     response_head,
 )
+from gateway.testing.messages import FakeConversation, MessageFilterConformance
 from gateway.testing.passing import MiddlewareConformance
 from gateway.testing.watching import DiscoveryConformance, ObserverConformance, ProbeConformance
 
 __all__ = [
     "AffinityConformance", "AsyncRouterConformance", "DiscoveryConformance", "FactoryConformance", "FakeBackend",
-    "FakeConnection", "FakeLease", "FakePool", "FakeRoad", "FakeTransport", "MiddlewareConformance",
-    "ObserverConformance", "PeerSelectorConformance", "ProbeConformance", "Recorder", "RouterConformance",
-    "SelectorConformance", "build", "fake_services", "request_context", "request_head", "response_head",
+    "FakeConnection", "FakeConversation", "FakeLease", "FakePool", "FakeRoad", "FakeTransport",
+    "MessageFilterConformance", "MiddlewareConformance", "ObserverConformance", "PeerSelectorConformance",
+    "ProbeConformance", "Recorder", "RouterConformance", "SelectorConformance", "build", "fake_services",
+    "request_context", "request_head", "response_head",
 ]  # fmt: skip

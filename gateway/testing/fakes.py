@@ -94,7 +94,6 @@ def build(factory: Any, options: Mapping[str, Any] | None = None, services: Serv
         raise ValueError(f"{factory.name!r} takes no options")
     checked = None if factory.options is None else factory.options.model_validate(dict(options or {}))
 
-
     def make(field: str, inner: Any) -> Any:
         group = next(word for word in factory.options.model_fields[field].metadata if word in GROUPS)
         return Registry().build(group, inner.strategy, inner.options, given, field)

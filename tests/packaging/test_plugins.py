@@ -12,7 +12,11 @@ from twisted.trial import unittest
 from tests.packaging import environment
 
 EXAMPLE = "gateway-tenants"
-NAMES = {("gateway.middleware", "tenant"), ("gateway.selectors", "tenant-homes")}
+NAMES = {
+    ("gateway.filters", "tenant-quota"),
+    ("gateway.middleware", "tenant"),
+    ("gateway.selectors", "tenant-homes"),
+}
 
 DROP_IN = """
 from zope.interface import implementer
@@ -74,42 +78,46 @@ class DistributionTests(unittest.TestCase):
     def test_editable(self) -> None:
         self.check_distribution("--editable")
 
-    def test_two_that_claim_one_name(self) -> None:
-        """Both are named, by `gatewayctl plugins` and by whoever uses the name; nobody else is harmed."""
+    def test_faults_and_drop_ins(self) -> None:
+        """In one environment, one after the other."""
         place = environment.make(self)
         place.install()
         copy = place.install_beside(EXAMPLE)
+        self.check_drop_ins(place)
+        self.check_one_that_cannot_be_loaded(place)
         place.install_beside(EXAMPLE, name="house-tenants")
+        self.check_two_that_claim_one_name(place, copy)
+
+    def check_drop_ins(self, place: environment.Environment) -> None:
+        """One file in `gateway/plugins` of what is installed, or of any directory on the path."""
+        (place.site / "gateway" / "plugins" / "house.py").write_text(DROP_IN, "utf-8")
+        elsewhere = place.directory / "house" / "gateway" / "plugins"
+        elsewhere.mkdir(parents=True)
+        (elsewhere / "second.py").write_text(DROP_IN.replace('"first"', '"second"'), "utf-8")
+        (place.site / "house.pth").write_text(f"{place.directory / 'house'}\n", "utf-8")
+        found = {entry["name"]: entry["where"] for entry in self.listed(place) if entry["distribution"] is None}
+        self.assertEqual(set(found), {"first", "second"})
+        self.assertTrue(found["first"].endswith("site-packages/gateway/plugins/house.py"), found)
+        self.assertEqual(found["second"], str(elsewhere / "second.py"))
+
+    def check_one_that_cannot_be_loaded(self, place: environment.Environment) -> None:
+        """It is listed, with the reason; the others work."""
+        module = place.site / "gateway_tenants" / "tenant.py"
+        before = module.read_text("utf-8")
+        module.write_text("import no_such_module\n", "utf-8")
+        found = {entry["name"]: entry["problem"] for entry in self.listed(place, check=False)}
+        self.assertIn("cannot be loaded: ModuleNotFoundError", found.pop("tenant"))
+        self.assertEqual({None}, set(found.values()))
+        module.write_text(before, "utf-8")
+
+    def check_two_that_claim_one_name(self, place: environment.Environment, copy: Path) -> None:
+        """Both are named, by `gatewayctl plugins` and by whoever uses the name; nobody else is harmed."""
         both = "distribution gateway-tenants 1.0.0 and distribution house-tenants 1.0.0"
-        found = self.listed(place, check=False)
-        self.assertEqual(len(found), 4)
+        found = [entry for entry in self.listed(place, check=False) if entry["problem"]]
+        self.assertEqual(len(found), 2 * len(NAMES))
         for entry in found:
             claimed = sorted(entry["problem"].partition("claimed by ")[2].partition(":")[0].split(" and "))
             self.assertEqual(" and ".join(claimed), both)
         done = place.run("gatewayctl", "check", str(copy / "gateway.yaml"), check=False)
         for line in ("pools[0].selector: selector 'tenant-homes'", "middleware[0]: middleware 'tenant'"):
             self.assertIn(f"{line} is claimed by distribution ", done.stdout)
-
-    def test_one_that_cannot_be_loaded(self) -> None:
-        """It is listed, with the reason; the other one works."""
-        place = environment.make(self)
-        place.install()
-        place.install_beside(EXAMPLE)
-        (place.site / "gateway_tenants" / "tenant.py").write_text("import no_such_module\n", "utf-8")
-        found = {entry["name"]: entry for entry in self.listed(place, check=False)}
-        self.assertIn("cannot be loaded: ModuleNotFoundError", found["tenant"]["problem"])
-        self.assertIsNone(found["tenant-homes"]["problem"])
-
-    def test_drop_in(self) -> None:
-        """One file in `gateway/plugins` of what is installed, or of any directory on the path."""
-        place = environment.make(self)
-        place.install()
-        (place.site / "gateway" / "plugins" / "house.py").write_text(DROP_IN, "utf-8")
-        elsewhere = place.directory / "house" / "gateway" / "plugins"
-        elsewhere.mkdir(parents=True)
-        (elsewhere / "second.py").write_text(DROP_IN.replace('"first"', '"second"'), "utf-8")
-        (place.site / "house.pth").write_text(f"{place.directory / 'house'}\n", "utf-8")
-        found = {entry["name"]: entry["where"] for entry in self.listed(place)}
-        self.assertEqual(set(found), {"first", "second"})
-        self.assertTrue(found["first"].endswith("site-packages/gateway/plugins/house.py"), found)
-        self.assertEqual(found["second"], str(elsewhere / "second.py"))

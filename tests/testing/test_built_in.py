@@ -23,6 +23,7 @@ from gateway.testing import (
     AffinityConformance,
     DiscoveryConformance,
     FactoryConformance,
+    MessageFilterConformance,
     MiddlewareConformance,
     PeerSelectorConformance,
     SelectorConformance,
@@ -45,12 +46,17 @@ OPTIONS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "rate-limit": {"requests": 100},
     },
     "gateway.discovery": {"dns": {"name": "chat.test"}, "file": {"path": "MEMBERS"}},
+    "gateway.filters": {
+        "json-schema": {"file": "SCHEMA"},
+        "rate-limit": {"messages": 5, "then": "delay"},
+        "size-limit": {"maxBytes": 1000},
+    },
     "gateway.probes": {},
     "gateway.routers": {},
 }
 """Options where the defaults are not enough. A strategy that is new has to be here, or build without any."""
 
-_FILES = {"USERS": f"ann:{WRONG}\n", "SECRET": "s" * 64, "MEMBERS": "a.test:80\n"}
+_FILES = {"SCHEMA": '{"type": "object"}', "USERS": f"ann:{WRONG}\n", "SECRET": "s" * 64, "MEMBERS": "a.test:80\n"}
 
 
 class _Named(Case):
@@ -96,6 +102,17 @@ class _Middleware(MiddlewareConformance, _Named):
         return self.build(self.clock)
 
 
+class _Filter(MessageFilterConformance, _Named):
+    messages = ('{"a": 1}',)
+
+    def make_filter(self) -> Any:
+        self.clock = Clock()
+        return self.build(self.clock)
+
+    def answer(self) -> None:
+        self.clock.advance(60)
+
+
 class _Discovery(DiscoveryConformance, _Named):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -130,6 +147,8 @@ def _make_cases() -> None:
                 kinds.append(_interface(name))
             elif group == "gateway.middleware" and name != "forward-auth":
                 kinds.append(_Middleware)
+            elif group == "gateway.filters":
+                kinds.append(_Filter)
             elif group == "gateway.discovery" and name != "dns":
                 kinds.append(_Discovery)
             for kind in kinds:

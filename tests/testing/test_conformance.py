@@ -15,11 +15,13 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from gateway.errors import NoHealthyBackend
+from gateway.filters.base import Filter
 from gateway.http.changes import with_fields
 from gateway.interfaces import (
     IAffinity,
     IAsyncRouter,
     IBackend,
+    IConversation,
     IDiscovery,
     ILease,
     IOutcomeObserver,
@@ -37,8 +39,10 @@ from gateway.testing import (
     DiscoveryConformance,
     FactoryConformance,
     FakeBackend,
+    FakeConversation,
     FakePool,
     FakeRoad,
+    MessageFilterConformance,
     MiddlewareConformance,
     ObserverConformance,
     PeerSelectorConformance,
@@ -48,7 +52,7 @@ from gateway.testing import (
     request_head,
     response_head,
 )
-from gateway.values import Outcome, ProbeResult, Reply
+from gateway.values import DROP, Answer, Close, Outcome, ProbeResult, Reply
 
 
 def failed(case: Any) -> set[str]:
@@ -378,6 +382,56 @@ class MiddlewareTests(SynchronousTestCase):
                 return b""
 
         self.assertEqual({"test_bodies"}, self.failing(body=lambda self, head, context: Encoder()))
+
+
+class MessageFilterTests(SynchronousTestCase):
+    """Message filters that must not pass, and what does."""
+
+    def failing(self, **methods: Any) -> set[str]:
+        return tried(MessageFilterConformance, "make_filter", type("Made", (Filter,), methods))
+
+    def test_good(self) -> None:
+        verifyObject(IConversation, FakeConversation())
+        self.assertEqual(set(), self.failing())
+        for verdict in (DROP, Answer("no"), Close(1008, "no"), "other", b"other", succeed(None)):
+            self.assertEqual(set(), self.failing(message=lambda self, payload, from_client, it=verdict: it), verdict)
+
+    def test_verdicts(self) -> None:
+        """Close codes that cannot be sent, reasons that are too long, no verdicts at all, ones that never come."""
+        nothing: Any = None
+        for verdict in (Close(1006), Close(1000, "a" * 124), Answer(nothing), False, bytearray(b"a"), "\ud800"):
+            found = self.failing(message=lambda self, payload, from_client, it=verdict: it)
+            self.assertIn("test_messages", found, verdict)
+        self.assertIn("test_messages", self.failing(message=lambda self, payload, from_client: Deferred()))
+
+    def test_text_only(self) -> None:
+        self.assertIn(
+            "test_messages", self.failing(message=lambda self, payload, from_client: payload.encode() and None)
+        )
+
+    def test_shared(self) -> None:
+        """A quota that all sessions use up together."""
+
+        def message(self: Any, payload: Any, from_client: bool) -> Any:
+            self.count = getattr(self, "count", 0) + 1
+            return Close(1008) if self.count > 10 else None
+
+        self.assertEqual({"test_sessions_apart"}, self.failing(message=message))
+
+    def test_takes_a_user_for_granted(self) -> None:
+        def open(self: Any, conversation: Any) -> Any:
+            return conversation.user[0] and self
+
+        self.assertIn("test_every_session", self.failing(open=open))
+
+    def test_not_told(self) -> None:
+        """What is opened has to be closed, too."""
+
+        class Half:
+            def message(self, payload: Any, from_client: bool) -> None:
+                return None
+
+        self.assertIn("test_messages", self.failing(open=lambda self, conversation: Half()))
 
 
 class DiscoveryTests(SynchronousTestCase):

@@ -13,7 +13,7 @@ from gateway.errors import ConfigurationError
 from gateway.http.changes import with_fields
 from gateway.interfaces import IClosing
 from gateway.middleware.base import Factory, Middleware
-from gateway.testing.dialogue import GET, OK, DialogueCase
+from gateway.testing.dialogue import GET, HANDSHAKE, OK, SWITCHING, DialogueCase
 
 TWO_POOLS = """
 listeners: [{name: web, port: 80}, {name: other, port: 81}]
@@ -71,6 +71,31 @@ class DialogueTests(DialogueCase):
         client.hears("back")
         client.closes()
         backend.gets_something()
+        backend.closes()
+        gateway.name_all()
+
+    def test_filters(self) -> None:
+        """What a filter makes of messages."""
+        gateway = self.gateway(
+            TWO_POOLS.replace(
+                "{listener: other, pool: two}",
+                "{listener: other, pool: two, filters: [{strategy: size-limit, options: {maxBytes: 5}}]}",
+            )
+        )
+        client = gateway.client(listener="other")
+        client.sends(HANDSHAKE)
+        backend = gateway.backend("c.test:9002")
+        backend.gets("GET /chat HTTP/1.1")
+        backend.sends(SWITCHING)
+        client.gets("HTTP/1.1 101 Switching Protocols")
+        client.says("short")
+        backend.hears("short")
+        backend.says("as long as it likes to be")
+        client.hears("as long as it likes to be")
+        client.says("too long")
+        client.gets_close(1009, "message too big")
+        backend.gets_close(1009)
+        client.closes()
         backend.closes()
         gateway.name_all()
 
