@@ -36,7 +36,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway import config
 from gateway.config.model import Gateway
 from gateway.interfaces import IBackend, IOutcomeObserver, IRoad
-from gateway.listener.factory import ListenerFactory
 from gateway.observe.sessions import Sessions
 from gateway.pools.pool import Pool
 from gateway.preflight import checks
@@ -67,11 +66,14 @@ class Dialogue:
         self.prepare(test)
         model = configuration if isinstance(configuration, Gateway) else _load(test, configuration)
         self.service: GatewayService | None = _Rehearsal(self, model, [*observers, self.recorder])
-        self.service.shared.soon = self.soon
-        self.pools: Sequence[Pool] = list(self.service.pools.values())
-        self.sessions: Sessions = self.service.sessions
-        self.factories: Mapping[str, ListenerFactory] = {
-            group.listener: self.service.listener_factory(group.listener, group.port, False)
+        service = self.service
+        service.shared.soon = self.soon
+        self.pools: Sequence[Pool] = list(service.pools.values())
+        self.sessions: Sessions = service.sessions
+        self.factories: Mapping[str, Any] = {
+            group.listener: (service.stream_factory if group.layer4 else service.listener_factory)(
+                group.listener, group.port, False
+            )
             for group in bindings(model)
         }
         for factory in self.factories.values():
