@@ -54,6 +54,24 @@ STRATEGIES = (
     Page("observer", "Observer", "IOutcomeObserver", "gateway.observers", "`observers` of the gateway",
          ("ObserverConformance",)),
 )  # fmt: skip
+WAYS = """## How the gateway finds yours
+
+| | Where | For |
+|---|---|---|
+| `module:object` in the configuration | anywhere on `sys.path` | one deployment, and subclasses of what is there |
+| an entry point | a distribution that is installed beside the gateway, in any way | what is shared; [an example](../../examples/gateway-tenants/README.md) |
+| a drop-in | one file in `gateway/plugins` | one machine |
+
+A drop-in lies in a directory `gateway/plugins` of any directory on `sys.path` (without `__init__.py`), or in that of the gateway
+itself, where an upgrade of the gateway leaves it alone but a new environment does not have it. This prints them all:
+
+```console
+$ python -c "import gateway.plugins; print(*gateway.plugins.__path__, sep='\\n')"
+```
+
+A drop-in says its group itself: `Factory("first", None, First, group="gateway.selectors")`. What is installed, and what is
+wrong with it, is listed by `gatewayctl plugins`. Two that claim one name are an error that names both.
+"""  # noqa: E501
 FACTORY = "factory.md"
 VALUES = "values.md"
 
@@ -96,7 +114,7 @@ def index() -> str:
         f"# Interfaces\n\n{MADE.format(module='gateway.interfaces')}\n\n"
         "What can be replaced by a class of your own, and what such a class has to do. Each comes from a "
         "[factory](factory.md), and is given [values](values.md).\n\n"
-        "| | | Named in a configuration as |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+        "| | | Named in a configuration as |\n|---|---|---|\n" + "\n".join(rows) + "\n\n" + WAYS
     )
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway import testing
+from gateway import config, testing
+from gateway.pools.backend import Loads
+from gateway.preflight import checks
+from gateway.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,6 +47,27 @@ class PagesTests(SynchronousTestCase):
         for name, text in self.script.pages().items():
             for target in re.findall(r"\]\(([^)#]+)", text):
                 self.assertTrue((self.script.PAGES / target).exists(), f"{name}: {target}")
+
+    def test_readme(self) -> None:
+        """The example of the README: twenty lines that work, with the configuration beside them."""
+        section = (ROOT / "README.md").read_text("utf-8").partition("\n## Extend it\n")[2].partition("\n## ")[0]
+        (source,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+        (configuration,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+        self.assertLessEqual(len(source.splitlines()), 20)
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        (directory / "homes.py").write_text(source)
+        rest = "listeners: [{name: web, port: 80}]\nrules: [{listener: web, pool: application}]\n"
+        (directory / "gateway.yaml").write_text(configuration + rest)
+        self.patch(sys, "path", [str(directory), *sys.path])
+        self.addCleanup(sys.modules.pop, "homes", None)
+        model = config.load(directory / "gateway.yaml", checks=checks())
+        (pool,) = Registry(reactor=Clock()).pools(model, Loads()).values()
+        for backend in pool.backends:
+            pool.set_health(backend, True, "as the test wants it")
+        acme = testing.request_head(fields=[("X-Tenant", "acme")])
+        self.assertEqual([pool.lease(acme).backend.host for _ in range(2)], ["10.0.0.5"] * 2)
+        self.assertEqual(pool.lease(testing.request_head()).backend.host, "10.0.0.4")
 
     def test_conformance(self) -> None:
         """Each kind names what `gateway.testing` has for it, and all of that is named."""
