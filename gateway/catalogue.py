@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from gateway.config.problems import describe
@@ -54,6 +55,8 @@ def options_of(factory: Any) -> list[dict[str, Any]]:
 
 
 def _default(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return None if value is PydanticUndefined else to_jsonable_python(value, by_alias=True, fallback=str)
 
 

@@ -58,10 +58,10 @@ def matches(expected: str, seen: str) -> bool:
     return re.fullmatch(pattern, seen.strip(), re.S) is not None
 
 
-def open_shell(case: Any, directory: Path) -> Shell:
-    """A shell, closed at the end of the test case, in which the ports of the documents are free ones."""
+def open_shell(case: Any, directory: Path, venv: Path | None = None) -> Shell:
+    """A shell, closed at the end of the test case, in which the ports of the documents are free ones; see `Shell`."""
     names = (8080, 8081, 8443, 9001, 9002)
-    shell = Shell(directory, dict(zip(names, free_ports(len(names)), strict=True)))
+    shell = Shell(directory, dict(zip(names, free_ports(len(names)), strict=True)), venv)
     case.addCleanup(shell.close)
     return shell
 
@@ -80,13 +80,31 @@ def free_ports(count: int) -> list[int]:
 class Shell:
     """A bash in ``directory``, which gets a ``.venv/bin`` with this interpreter's programs and a copy of the examples.
 
-    ``ports`` maps the ports of the document to those used instead, in commands, expectations and examples.
+    ``ports`` maps the ports of the document to those used instead, in commands, expectations and examples.  With
+    ``venv`` that environment is the ``.venv``, and the directory is as empty as it was.
     """
 
-    def __init__(self, directory: Path, ports: dict[int, int]) -> None:
+    def __init__(self, directory: Path, ports: dict[int, int], venv: Path | None = None) -> None:
         self._ports = {str(old): str(new) for old, new in ports.items()}
         self._directory = directory
         self._output = 0
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        if venv is None:
+            self._furnish(directory)
+            environment["PYTHONPATH"] = str(ROOT)
+        else:
+            (directory / ".venv").symlink_to(venv)
+        self._process = subprocess.Popen(
+            ["bash", "--norc"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env={**environment, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+
+    def _furnish(self, directory: Path) -> None:
         programs = directory / ".venv" / "bin"
         programs.mkdir(parents=True)
         for name, words in _PROGRAMS.items():
@@ -97,15 +115,6 @@ class Shell:
         shutil.copytree(ROOT / "examples", directory / "examples", ignore=leave_out)
         for example in [path for path in (directory / "examples").rglob("*") if path.is_file()]:
             example.write_text(self.translate(example.read_text("utf-8")), "utf-8")
-        self._process = subprocess.Popen(
-            ["bash", "--norc"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=directory,
-            env=dict(os.environ, PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1"),
-            start_new_session=True,
-        )
 
     def translate(self, text: str) -> str:
         """The text with the ports that are used here."""

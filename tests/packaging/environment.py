@@ -27,6 +27,11 @@ from twisted.scripts.{name} import run
 sys.exit(run())
 """
 
+PIP = """#!/bin/sh
+# What is asked for, without network.
+exec {outer} -m pip --disable-pip-version-check --python {inner} "$@" --no-deps --no-build-isolation --no-index
+"""
+
 
 def missing() -> str | None:
     """Why environments cannot be made here; ``None`` where they can."""
@@ -66,6 +71,9 @@ class Environment:
         _link_all(SITE, self.site, leave_out=_is_ours_or_special, deeper=("twisted",))
         _link_all(SITE / "twisted", self.site / "twisted", deeper=("plugins",))
         _link_all(SITE / "twisted" / "plugins", self.plugins, leave_out=lambda name: name.startswith("gateway_"))
+        pip = self.bin / "pip"
+        pip.write_text(PIP.format(outer=sys.executable, inner=self.bin / "python"), "utf-8")
+        pip.chmod(0o755)
         for name in ("trial", "twistd"):
             script = self.bin / name
             script.write_text(SCRIPT.format(python=self.bin / "python", name=name), "utf-8")
