@@ -113,7 +113,8 @@ def index() -> str:
     return (
         f"# Interfaces\n\n{MADE.format(module='gateway.interfaces')}\n\n"
         "What can be replaced by a class of your own, and what such a class has to do. Each comes from a "
-        "[factory](factory.md), and is given [values](values.md).\n\n"
+        "[factory](factory.md), and is given [values](values.md). [Write your first router](../first-router.md) shows "
+        "how.\n\n"
         "| | | Named in a configuration as |\n|---|---|---|\n" + "\n".join(rows) + "\n\n" + WAYS
     )
 

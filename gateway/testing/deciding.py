@@ -13,7 +13,7 @@ from gateway.http.changes import checked_reply, field_fault
 from gateway.interfaces import IAffinity, IAsyncRouter, IPeerSelector, IRouter, ISelector
 from gateway.testing.cases import HANDSHAKES, REQUESTS, Case, ends_with, waited_for
 from gateway.testing.fakes import FakeBackend, request_head
-from gateway.values import Peer, Reply, RequestHead, Route
+from gateway.values import NeedsAddress, Peer, Reply, RequestHead, Route
 
 __all__ = [
     "AffinityConformance", "AsyncRouterConformance", "PeerSelectorConformance", "RouterConformance",
@@ -212,6 +212,8 @@ class AsyncRouterConformance(Case):
 
 
 def _checked(case: Case, decision: Any) -> Any:
+    if isinstance(decision, NeedsAddress):
+        return tuple([_checked(case, decision.decide(address)) for address in ("203.0.113.7", "2001:db8::1")])
     if isinstance(decision, Route):
         case.assertTrue(decision.pool is not None and decision.settings is decision.pool.settings, decision)
     elif isinstance(decision, Reply):

@@ -77,9 +77,26 @@ def request_context(
 
 
 def fake_services(clock: Clock | None = None, **others: Any) -> Services:
-    """What a factory is given, with a clock for reactor and chance that repeats; ``others`` as in `Services`."""
+    """What a factory is given, with a clock for reactor and chance that repeats; ``others`` as in `Services`.
+
+    Every pool that a router asks for is there, a `FakePool`; ``otherwise`` is the route to one called ``otherwise``.
+    """
     clock = clock or Clock()
-    return Services(clock, clock, Random(1), b"a secret of the tests")._replace(**others)
+    target = _Targets()
+    services = Services(clock, clock, Random(1), b"a secret of the tests", target=target)
+    return services._replace(**{"otherwise": lambda head: target("otherwise"), **others})
+
+
+class _Targets:
+    """See `Services`."""
+
+    def __init__(self) -> None:
+        self._pools: dict[tuple[str, str], FakePool] = {}
+
+    def __call__(self, pool: str, settings: str | None = None, *, matched: str = "", name: str = "") -> Route:
+        settings = settings or "settings"
+        found = self._pools.setdefault((pool, settings), FakePool(pool, BackendSettings(name=settings)))
+        return Route("listener", "rule", found, found.settings, name, matched)
 
 
 def build(factory: Any, options: Mapping[str, Any] | None = None, services: Services | None = None) -> Any:

@@ -1,6 +1,6 @@
 """Every strategy that comes with the gateway passes the conformance tests that strangers are given.
 
-Probes and routers do so in the tests of their modules, where their backends are.
+Probes do so in the tests of their modules, where their backends are.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from gateway.testing import (
     MessageFilterConformance,
     MiddlewareConformance,
     PeerSelectorConformance,
+    RouterConformance,
     SelectorConformance,
     fake_services,
     request_head,
@@ -52,7 +53,11 @@ OPTIONS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "size-limit": {"maxBytes": 1000},
     },
     "gateway.probes": {},
-    "gateway.routers": {},
+    "gateway.routers": {
+        "canary": {"pool": "a", "weight": 10},
+        "prefix": {"prefixes": {"/api": {"pool": "a"}}},
+        "regex": {"patterns": [{"pattern": "/a.*", "pool": "a"}]},
+    },
 }
 """Options where the defaults are not enough. A strategy that is new has to be here, or build without any."""
 
@@ -102,6 +107,11 @@ class _Middleware(MiddlewareConformance, _Named):
         return self.build(self.clock)
 
 
+class _Router(RouterConformance, _Named):
+    def make_router(self) -> Any:
+        return self.build()
+
+
 class _Filter(MessageFilterConformance, _Named):
     messages = ('{"a": 1}',)
 
@@ -124,8 +134,7 @@ class _Discovery(DiscoveryConformance, _Named):
 class _Factory(FactoryConformance, _Named):
     def setUp(self) -> None:
         self.factory = Registry().find(self.group, self.name).factory
-        # Those that are left out need a backend, or a whole configuration; their own tests build them.
-        if self.group in ("gateway.probes", "gateway.routers"):
+        if self.group == "gateway.probes":  # they need a network; their own tests build them
             self.good = ()
         else:
             self.good = [self.options()]
@@ -147,6 +156,8 @@ def _make_cases() -> None:
                 kinds.append(_interface(name))
             elif group == "gateway.middleware" and name != "forward-auth":
                 kinds.append(_Middleware)
+            elif group == "gateway.routers":
+                kinds.append(_Router)
             elif group == "gateway.filters":
                 kinds.append(_Filter)
             elif group == "gateway.discovery" and name != "dns":

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from gateway.config.model import BackendSettings
 from gateway.errors import NoHealthyBackend
 from gateway.filters.base import Filter
 from gateway.http.changes import with_fields
@@ -52,7 +53,7 @@ from gateway.testing import (
     request_head,
     response_head,
 )
-from gateway.values import DROP, Answer, Close, Outcome, ProbeResult, Reply
+from gateway.values import DROP, Answer, Close, NeedsAddress, Outcome, ProbeResult, Reply, Route
 
 
 def failed(case: Any) -> set[str]:
@@ -175,6 +176,23 @@ class RouterTests(SynchronousTestCase):
                 return Fickle()
 
         self.assertEqual(failed(Case), {"test_pure"})
+
+    def test_needs_address(self) -> None:
+        """One that wants to know who asks; the pool that it then chooses is looked at, too."""
+        pool = FakePool()
+
+        @implementer(IRouter)
+        class Asks:
+            settings: Any = pool.settings
+
+            def route(self, head: Any, listener: str) -> Any:
+                return NeedsAddress(lambda address: Route("listener", "rule", pool, self.settings))
+
+        class Other(Asks):
+            settings = BackendSettings(name="others")
+
+        self.assertEqual(set(), tried(RouterConformance, "make_router", Asks))
+        self.assertEqual({"test_decides", "test_pure"}, tried(RouterConformance, "make_router", Other))
 
     def test_undecided(self) -> None:
         @implementer(IRouter)
