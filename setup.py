@@ -18,7 +18,7 @@ _SOURCES = {
     "forwarding": ["forwarding"],
     "frames": ["frames"],
     "masking": ["masking"],
-    "pump": ["pump", "loop", "stream", "bridge"],
+    "pump": ["pump", "loop", "stream", "bridge", "tls"],
 }
 NATIVE = [
     Extension(

@@ -81,7 +81,7 @@ bridge_made(PyObject *args)
         Py_RETURN_NONE;
     Stream *from = (Stream *)source, *to = (Stream *)target;
     const int readable = scanner == Py_None || (frames_api != NULL && Py_IS_TYPE(scanner, frames_api->type));
-    if (!readable || from->own_event || from->loop == NULL || from->loop != to->loop || from->bridge != NULL)
+    if (!readable || !stream_is_own(from) || from->loop == NULL || from->loop != to->loop || from->bridge != NULL)
         Py_RETURN_NONE;
     Bridge *self = (Bridge *)PyType_GenericAlloc(bridge_type, 0);
     if (self == NULL)

@@ -146,7 +146,7 @@ dispatch(Loop *self, int fd, int events)
     PyObject *rider = self->seats[fd].rider;
     int failed = 0;
     Py_INCREF(rider);
-    if (self->seats[fd].is_stream) {
+    if (self->seats[fd].is_stream && stream_is_own((Stream *)rider)) {
         failed = stream_event((Stream *)rider, events);
     } else {
         PyObject *mask = PyLong_FromLong(events);
@@ -305,7 +305,7 @@ sit(Loop *self, int fd, PyObject *rider)
     PyObject *before = seat->rider;
     Py_INCREF(rider);
     seat->rider = rider;
-    seat->is_stream = PyObject_TypeCheck(rider, stream_type) && !((Stream *)rider)->own_event;
+    seat->is_stream = (char)PyObject_TypeCheck(rider, stream_type);
     if (before == NULL)
         self->riders++;
     else

@@ -24,6 +24,12 @@ bridge(PyObject *module, PyObject *args)
     return bridge_made(args);
 }
 
+static PyObject *
+openssl(PyObject *module, PyObject *args)
+{
+    return tls_functions(args);
+}
+
 static int
 add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **type)
 {
@@ -57,6 +63,7 @@ static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS, "bind(name, object)\n\nThe functions and twins that are called from here."},
     {"bridge", bridge, METH_VARARGS,
      "bridge(source, target, scanner, report)\n\nJoin one direction of two streams; None where that cannot be done."},
+    {"openssl", openssl, METH_VARARGS, "openssl(read, write, get_error, clear_error)\n\nWhere these functions are."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -30,7 +30,7 @@ typedef struct Bridge Bridge;
 
 typedef struct {
     PyObject *rider;
-    char is_stream; /* whose `event` is the one in C */
+    char is_stream;
 } Seat;
 
 typedef struct {
@@ -60,6 +60,8 @@ struct Stream {
     int fd, size;
     char connected, direct, deaf, end_seen, pulls, waiting;
     char own_event, own_send; /* a subclass in Python has other methods */
+    char unread;              /* of what was there, not all has been read */
+    void *ssl;                /* OpenSSL's connection, which is used instead of those methods */
 };
 
 struct Bridge {
@@ -73,7 +75,7 @@ struct Bridge {
 /* Names of methods, made once. */
 #define METHODS(_) \
     _(again) _(dataReceived) _(event) _(waiting) _(_call_failed) _(_closed) _(_enqueue) _(_flush) _(_lose) \
-    _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read_ended) _(_rider_failed) _(_send_now) _(_wake) \
+    _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read) _(_read_ended) _(_rider_failed) _(_send_now) _(_wake) \
     _(_write_failed)
 #define DECLARE(name) PyObject *name;
 typedef struct {
@@ -110,6 +112,19 @@ int stream_send_gathered(Stream *self);
 int stream_write(Stream *self, const char *data, size_t size, PyObject *owner);
 int stream_lost(Stream *self, int number);
 int stream_protocol_raised(Stream *self);
+int stream_call_with(Stream *self, PyObject *method, const char *data, size_t size, PyObject *owner);
+
+/* Whether this stream's events and writes are served in C. */
+static inline int
+stream_is_own(const Stream *self)
+{
+    return !self->own_event || self->ssl != NULL;
+}
+
+ssize_t tls_read(Stream *self);
+int tls_send(Stream *self, const char *data, size_t size, PyObject *owner);
+PyObject *tls_functions(PyObject *args);
+PyObject *tls_secure(PyObject *object, PyObject *address);
 
 int bridge_move(Bridge *self, int end);
 PyObject *bridge_made(PyObject *args);

@@ -47,6 +47,8 @@ ssize_t
 stream_read(Stream *self)
 {
     ssize_t count;
+    if (self->ssl != NULL)
+        return tls_read(self);
     do
         count = recv(self->fd, free_space(self->loop), (size_t)self->size, 0);
     while (count < 0 && errno == EINTR);
@@ -61,10 +63,11 @@ stream_read(Stream *self)
 int
 stream_has_read(Stream *self, Py_ssize_t count, int end)
 {
-    int more = end;
+    int more = end || self->unread;
+    self->unread = 0;
     if (end)
         self->end_seen = 1; /* announced together with the data in front of it; there will be no other edge */
-    if (count == self->size) {
+    if (count == self->size && self->ssl == NULL) {
         self->size = LARGE_READ;
         more = 1;
     }
@@ -74,6 +77,8 @@ stream_has_read(Stream *self, Py_ssize_t count, int end)
 int
 stream_event(Stream *self, int events)
 {
+    if (self->ssl != NULL)
+        events |= EPOLLIN | EPOLLOUT; /* OpenSSL may want to read in order to write and the other way round */
     if (self->queued && events & EPOLLOUT && tell((PyObject *)self, names._flush, NULL) < 0)
         return -1;
     if (!(events & IN))
@@ -115,7 +120,7 @@ stream_again(Stream *self)
     if (!self->connected)
         return 0;
     const int events = self->end_seen ? IN : EPOLLIN;
-    if (!self->own_event)
+    if (stream_is_own(self))
         return stream_event(self, events);
     PyObject *mask = PyLong_FromLong(events);
     const int failed = mask == NULL ? -1 : tell((PyObject *)self, names.event, mask);
@@ -125,8 +130,8 @@ stream_again(Stream *self)
 
 /* -- writing. `owner` is the bytes object that `data` is the whole of, or NULL. */
 
-static int
-call_with(Stream *self, PyObject *method, const char *data, size_t size, PyObject *owner)
+int
+stream_call_with(Stream *self, PyObject *method, const char *data, size_t size, PyObject *owner)
 {
     PyObject *bytes = owner;
     if (bytes == NULL) {
@@ -162,8 +167,10 @@ taken(Stream *self, ssize_t sent, size_t size, int *failed)
 static int
 send_now(Stream *self, const char *data, size_t size, PyObject *owner)
 {
+    if (self->ssl != NULL)
+        return tls_send(self, data, size, owner);
     if (self->own_send)
-        return call_with(self, names._send_now, data, size, owner);
+        return stream_call_with(self, names._send_now, data, size, owner);
     ssize_t sent;
     int failed;
     do
@@ -172,7 +179,7 @@ send_now(Stream *self, const char *data, size_t size, PyObject *owner)
     sent = taken(self, sent, size, &failed);
     if (sent < 0 || (size_t)sent == size)
         return failed;
-    return call_with(self, names._enqueue, data + sent, size - (size_t)sent, sent ? NULL : owner);
+    return stream_call_with(self, names._enqueue, data + sent, size - (size_t)sent, sent ? NULL : owner);
 }
 
 /* Send what was written in this round and something that is too long to be put behind it, in one go. */
@@ -194,12 +201,12 @@ send_both(Stream *self, const char *data, size_t size, PyObject *owner)
         return failed;
     size_t done = (size_t)sent;
     if (done < first) {
-        if (call_with(self, names._enqueue, begin + done, first - done, NULL) < 0)
+        if (stream_call_with(self, names._enqueue, begin + done, first - done, NULL) < 0)
             return -1;
         done = first;
     }
     done -= first;
-    return call_with(self, names._enqueue, data + done, size - done, done ? NULL : owner);
+    return stream_call_with(self, names._enqueue, data + done, size - done, done ? NULL : owner);
 }
 
 int
@@ -259,7 +266,7 @@ stream_write(Stream *self, const char *data, size_t size, PyObject *owner)
         return send_both(self, data, size, owner);
     if (self->direct && stream_send_gathered(self) < 0)
         return -1;
-    return self->direct ? send_now(self, data, size, owner) : call_with(self, names._enqueue, data, size, owner);
+    return self->direct ? send_now(self, data, size, owner) : stream_call_with(self, names._enqueue, data, size, owner);
 }
 
 /* -- what Python sees */
@@ -422,6 +429,7 @@ static PyMethodDef methods[] = {
     {"write", write_data, METH_O, "write(data)\n\nSend at the end of the pump's round, or at once outside of one."},
     {"send_gathered", send_gathered, METH_NOARGS, "send_gathered()\n\nSend what was written in this round."},
     {"_send_now", send_data, METH_O, "_send_now(data)\n\nSend; queue what the kernel refuses."},
+    {"_secure", tls_secure, METH_O, "_secure(address)\n\nUse the SSL there, or none for 0; see gateway.transport.openssl."},
     {"_forget_gathered", forget_gathered, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from gateway.interfaces import ISecureFactory
+from gateway.transport.openssl import attach, detach
 from gateway.transport.sockets import lost
 from gateway.transport.tcp import TCPTransport
 from gateway.transport.tls import (
@@ -78,6 +79,7 @@ class TLSTransport(TCPTransport):
         self.tls_version = connection.get_protocol_version_name()
         self.tls_cipher = connection.get_cipher_name() or ""
         self.client_certificate = client_certificate(connection)
+        attach(self, connection)
 
     @property
     def server_name(self) -> str:
@@ -173,10 +175,10 @@ class TLSTransport(TCPTransport):
     # The end
 
     def _say_goodbye(self) -> None:
-        self._notify = True
-        self._send_notify()
+        self._shut_write()
 
     def _shut_write(self) -> None:
+        detach(self)
         self._notify = True
         self._send_notify()
 
@@ -195,6 +197,7 @@ class TLSTransport(TCPTransport):
 
     def _close_socket(self) -> None:
         # The protocol may be kept for a while; OpenSSL's 40 kB are not.
+        detach(self)
         self._connection = None
         del self._ssl_recv, self._ssl_send
         super()._close_socket()

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from gateway.errors import BackendTLSFailed
 from gateway.listener.handshakes import finding
-from gateway.transport import VARIABLE, road
+from gateway.transport import VARIABLE, road, secure
 from gateway.transport.pump_road import PumpRoad
 from gateway.transport.twisted_road import TwistedRoad
 from tests.certificates import TestCA
@@ -295,6 +295,14 @@ class PumpTLS12Tests(OnPump, TLSConformance, TestCase):
 
     version = SSL.TLS1_2_VERSION
     expected = "TLSv1.2"
+
+
+class PumpDetachedTests(OnPump, TLSConformance, TestCase):
+    """TLS on the native pump, where OpenSSL's functions were not found."""
+
+    def setUp(self) -> None:
+        self.patch(secure, "attach", lambda transport, connection: None)
+        super().setUp()
 
 
 class TwistedTLSTests(OnTwisted, TLSConformance, TestCase):
