@@ -33,13 +33,19 @@ def read_yaml(text: str, source: str = "configuration") -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"not valid YAML: {error.problem or error.context or 'cannot be read'}"
-        if error.problem and "'\\t'" in error.problem:
+        if mark and _is_tab(text, mark.line, mark.column):
             message += " (indent with spaces, not tabs)"
         raise syntax_error(
             source, message, mark.line + 1 if mark else None, mark.column + 1 if mark else None
         ) from None
     except yaml.YAMLError as error:
         raise syntax_error(source, f"not valid YAML: {str(error).splitlines()[0]}", None) from None
+
+
+def _is_tab(text: str, line: int, column: int) -> bool:
+    """Whether the parser stopped at a tab; each of the two parsers that PyYAML has says it in its own way."""
+    lines = text.split("\n")
+    return line < len(lines) and lines[line][column : column + 1] == "\t"
 
 
 class _Frame:

@@ -47,6 +47,8 @@ class YamlReaderTests(unittest.SynchronousTestCase):
         """What cannot be read is told with line and column."""
         cases = {
             "": "the file is empty",
+            "a:\n\tb: 1": "line 2: column 1: not valid YAML: found character",
+            "a:\n\t- b: 1\n": "that cannot start any token (indent with spaces, not tabs)",
             "a: [1,\nb: 2": "line 3: column 1: not valid YAML",
             "a: 1\na: 2": "line 2: column 1: not valid YAML: the key 'a' is there twice, first on line 1",
             "a: !!python/object:os.system x": "the tag 'tag:yaml.org,2002:python/object:os.system' is not supported",
