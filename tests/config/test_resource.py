@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from gateway.config.model import BackendSettings, Gateway, HttpListener, Member, Pool, Rule
-from gateway.config.resource import reference_name
+from gateway.config.references import reference_name
 from tests.config.support import ConfigurationTestCase, properties, reference
 
 
