@@ -182,12 +182,16 @@ origins get 403.
 ARM = """## ARM templates
 
 `resources` are searched for an Application Gateway: conditions, copy loops, symbolic names and nested deployments are
-followed, linked templates are not. Only what the gateway uses is evaluated, in objects only the members that are asked
-for. `reference()` is answered where the template itself says it: outputs of a deployment in the same file, a property
-that a resource sets. `uniqueString()`, `guid()` and `utcNow()` give stand-ins that never change. Of several gateways
-the first is read; the others are named, and overrides `gateway: NAME` choose one. One whose `condition` is false is
-read where there is no other. Values of secure parameters are never shown, values of parameters are held against what
-the template allows. Expressions that ask for too much work or room are refused, with the place.
+followed, also when the template stands inside of something else (a deployment's request, a blueprint, a template
+spec). Of linked templates those are read that are files beside it: a `relativePath`, or a `uri` made from
+`deployment().properties.templateLink.uri`; nothing is fetched.
+
+Only what the gateway uses is evaluated, in objects only the members that are asked for. `reference()` is answered
+where the template itself says it: outputs of a deployment in the same file, a property that a resource sets.
+`uniqueString()`, `guid()` and `utcNow()` give stand-ins that never change. Of several gateways the first is read; the
+others are named, and overrides `gateway: NAME` choose one. One whose `condition` is false is read where there is no
+other. Values of secure parameters are never shown, values of parameters are held against what the template allows.
+Expressions that ask for too much work or room are refused, with the place.
 
 Templates are read as they stand in repositories, so what is missing does not stop the start. Each is a warning that
 names the place, what is done instead, and the override that settles it; `gatewayctl check --strict` takes warnings for
@@ -198,7 +202,8 @@ errors. In one's own compact YAML all of this is an error.
     * the address of a member, the host name of a listener, of settings or of a probe is a name under `.invalid` that
       says what it stands for; such a member is down, and `--map-backend` can map it;
     * a listener whose port or protocol is not known is left out with its rule, and so is a path rule whose paths are
-      not known;
+      not known; the same goes for a rewrite rule with such a condition, a header action, an error page, a condition
+      set with its routing rules, and a target of a distribution;
     * what leads to settings whose port, protocol or path is not known answers 502, and so does a redirect whose target
       is not known; instead of a probe whose protocol, path or port is not known there is the default probe;
     * other values are as if they were not given.

@@ -176,7 +176,10 @@ def _listener_line(listener: HttpListener, rule: Rule | None) -> str:
     text = f"listener {listener.name}: {listener.protocol.lower()}://{address}:{listener.port}{hosts}"
     if rule is None:
         return f"{text} -> nothing"
-    kinds = (("pool", rule.pool), ("path map", rule.path_map), ("redirect", rule.redirect))
+    kinds = (
+        ("pool", rule.pool), ("distribution", rule.distribution), ("path map", rule.path_map),
+        ("routing map", rule.routing_map), ("redirect", rule.redirect),
+    )  # fmt: skip
     target = next((f"{word} {name}" for word, name in kinds if name), "nothing")
     return (
         f"{text} -> {target}" + (f" ({rule.settings})" if rule.pool and rule.settings else "") + f", rule {rule.name}"

@@ -373,5 +373,5 @@ TOP_IGNORED = frozenset(
     "id name type etag location tags apiversion provisioningstate operationalstate resourceguid resourcegroup "
     "properties dependson comments condition copy scale metadata frontendports "
     "defaultpredefinedsslpolicy privateendpointconnections existing resources extendedlocation managedby plan kind "
-    "systemdata".split()
+    "systemdata tag tagstable resourcegroupname".split()
 )

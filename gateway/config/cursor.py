@@ -19,6 +19,8 @@ from gateway.errors import Problem
 __all__ = ["Cursor"]
 
 _MAX_ITEMS = 5000
+_SHALLOW = ("@{", "Microsoft.Azure.Commands.", "System.Collections.")
+"""How text begins that PowerShell prints instead of an object."""
 _HARMLESS = re.compile(r"\[\s*(?:parameters|variables)\(\s*'[^']*'\s*\)\s*\]")
 
 
@@ -147,7 +149,9 @@ class Cursor:
         if raw is None:
             return {}
         if not isinstance(raw, dict):
-            self.fail(f"found {show(raw)}, expected a mapping")
+            shallow = isinstance(raw, str) and raw.startswith(_SHALLOW)
+            hint = "; PowerShell has left out what is in it, export with 'ConvertTo-Json -Depth 20'" if shallow else ""
+            self.fail(f"found {show(raw)}, expected a mapping{hint}")
             return {}
         try:
             entries: list[tuple[str, Any, Scope | None]] = (

@@ -8,7 +8,7 @@ to know where they stand are in `gateway.config.forms`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.config import functions_azure, functions_dates, functions_text
 from gateway.config.expressions import (
@@ -24,6 +24,9 @@ from gateway.config.forms import FORMS, arity, ask_azure
 from gateway.config.functions import FUNCTIONS, Budget, integer, text
 from gateway.config.lazy import Given, Later, StandIn, Turns, View, full
 from gateway.config.tree import Map, Seq, line_of, nearest, show
+
+if TYPE_CHECKING:
+    from gateway.config.linked import LinkedFiles
 
 __all__ = ["Scope", "Shared"]
 
@@ -43,7 +46,7 @@ class Shared:
 
     ``references``: overrides for what only Azure knows.  ``naming``: only names are being made, so parameters without
     a value may stand for themselves.  ``every_condition``: resources are read whose condition is false.  ``secrets``:
-    values of secure parameters, never to be shown.
+    values of secure parameters, never to be shown.  ``linked``: where linked templates are looked for, if anywhere.
     """
 
     def __init__(self, references: Mapping[str, Any] | None = None) -> None:
@@ -53,6 +56,7 @@ class Shared:
         self.naming = False
         self.every_condition = False
         self.secrets: set[str] = set()
+        self.linked: LinkedFiles | None = None
         self._hints = _MAX_HINTS
         self._parsed: dict[str, Tree] = {}
         self._references = {_squeeze(key): (key, value) for key, value in (references or {}).items()}

@@ -254,19 +254,36 @@ def _lambda_variables(scope: Scope, arguments: list[Tree]) -> Any:
     name = _word(scope, arguments, "lambdaVariables")
     if name.casefold() not in scope.locals:
         raise ExpressionError(f"there is no lambda variable {name!r} here")
-    return scope.locals[name.casefold()]
+    return _now(scope.locals[name.casefold()])
 
 
-def _items(scope: Scope, tree: Tree, name: str, of: type = list) -> Any:
-    """The array (or object) that a function with a lambda goes through."""
+def _now(value: Any) -> Any:
+    return value() if isinstance(value, Later) else value
+
+
+def _items(scope: Scope, tree: Tree, name: str, of: type = list, lazy: bool = False) -> Any:
+    """The array (or object) that a function with a lambda goes through.
+
+    ``lazy``: an item whose value is not known is `Later`, for the lambda may not need it.
+    """
     value = scope.tree(tree)
-    value = value.items() if isinstance(value, View) and not value.is_object else full(value)
+    if isinstance(value, View) and not value.is_object:
+        value = [_item(scope, value, index) for index in range(len(value.node))] if lazy else value.items()
+    else:
+        value = full(value)
     fits = isinstance(value, of)
     if not fits:
         what = "an array" if of is list else "an object"
         raise ExpressionError(f"{name}() wants {what} and a lambda(), found {show(value)}")
     scope.shared.budget.make(_LATER * len(value))
     return value
+
+
+def _item(scope: Scope, view: View, index: int) -> Any:
+    try:
+        return view.member(index)
+    except UnknownValue:
+        return Later(scope.shared, partial(view.member, index))
 
 
 def _lambda(scope: Scope, body: Tree, name: str) -> Callable[..., Any]:
@@ -287,7 +304,7 @@ def _map_form(scope: Scope, arguments: list[Tree]) -> Any:
     arity("map", len(arguments), 2, 2)
     apply = _lambda(scope, arguments[1], "map")
     result = Seq()
-    for index, item in enumerate(_items(scope, arguments[0], "map")):
+    for index, item in enumerate(_items(scope, arguments[0], "map", lazy=True)):
         result.add(Later(scope.shared, partial(apply, item, index)), None)
     return View(result, scope)
 
@@ -296,8 +313,11 @@ def _map_form(scope: Scope, arguments: list[Tree]) -> Any:
 def _filter(scope: Scope, arguments: list[Tree]) -> Any:
     arity("filter", len(arguments), 2, 2)
     apply = _lambda(scope, arguments[1], "filter")
-    items = enumerate(_items(scope, arguments[0], "filter"))
-    return [full(item) for index, item in items if to_bool(scope.shared.budget, full(apply(item, index)))]
+    result = Seq()
+    for index, item in enumerate(_items(scope, arguments[0], "filter", lazy=True)):
+        if to_bool(scope.shared.budget, full(apply(item, index))):
+            result.add(Later(scope.shared, partial(_now, item)), None)
+    return View(result, scope)
 
 
 @_form("reduce")
@@ -337,9 +357,9 @@ def _merge_runs(scope: Scope, less: Callable[..., Any], left: list[Any], right: 
 def _to_object(scope: Scope, arguments: list[Tree]) -> Any:
     arity("toObject", len(arguments), 2, 3)
     key = _lambda(scope, arguments[1], "toObject")
-    value = _lambda(scope, arguments[2], "toObject") if len(arguments) == 3 else _same
+    value = _lambda(scope, arguments[2], "toObject") if len(arguments) == 3 else _now
     result = Map()
-    for item in _items(scope, arguments[0], "toObject"):
+    for item in _items(scope, arguments[0], "toObject", lazy=True):
         result.put(text(full(key(item)), "toObject"), Later(scope.shared, partial(value, item)), None)
     return View(result, scope)
 
@@ -415,7 +435,8 @@ def _runtime(scope: Scope, name: str, arguments: list[Tree], whole: bool = False
         return value
     found = scope.find_resource(resource, whole) if name == "reference" else None
     if found is not None:
-        return found
+        known, value = scope.shared.override(found.resource) if found.resource != short else (False, None)
+        return value if known else found
     if scope.shared.naming:
         return StandIn(short)
     raise _unknown(name, short)

@@ -13,10 +13,12 @@ from gateway.config.expressions import ExpressionError
 from gateway.config.functions import Budget, function, integer, text
 from gateway.config.tree import show
 
-__all__ = ["GROUP", "SUBSCRIPTION", "join_id"]
+__all__ = ["GROUP", "SUBSCRIPTION", "TEMPLATE_BASE", "join_id"]
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 GROUP = "resource-group"
+TEMPLATE_BASE = "https://template.invalid/"
+"""What ``deployment().properties.templateLink.uri`` begins with: files beside the document."""
 _LOCATION = "local"
 
 _ENVIRONMENT = {
@@ -120,7 +122,7 @@ def _tenant(budget: Budget) -> Any:
 
 @function("deployment", 0)
 def _deployment(budget: Budget) -> Any:
-    link = {"id": "", "uri": "https://template.invalid/azuredeploy.json"}
+    link = {"id": "", "uri": f"{TEMPLATE_BASE}azuredeploy.json"}
     return {
         "name": "deployment",
         "location": _LOCATION,

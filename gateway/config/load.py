@@ -15,11 +15,11 @@ from gateway.config.expressions import ExpressionLimit, short
 from gateway.config.files import with_files
 from gateway.config.model import Gateway, HttpListener
 from gateway.config.overrides import Overrides, apply
+from gateway.config.parameters import supplied_parameters
 from gateway.config.problems import validate
 from gateway.config.redaction import Redactor
 from gateway.config.salvage import salvage
 from gateway.config.sources import DocumentReader, read_tree
-from gateway.config.template import supplied_parameters
 from gateway.config.tree import Place, is_secret
 from gateway.config.unserved import unserved
 from gateway.errors import ConfigurationError, Problem
@@ -168,8 +168,12 @@ class _Loader:
                 self._problems.append(self._place(draft, location).problem(message, "warning"))
 
         found = salvage(gateway, warn, left_out)
-        for kind, indices in found.removed.items():
-            draft[kind] = [item for index, item in enumerate(draft[kind]) if index not in indices]
+        for location, indices in sorted(found.removed.items(), key=lambda removed: -len(removed[0])):
+            owner: Any = draft
+            for part in location[:-1]:
+                owner = owner[part]
+            listed = owner[location[-1]]
+            owner[location[-1]] = [item for index, item in enumerate(listed) if index not in indices]
         broken.extend(("pools", index) for index in range(len(gateway.pools), len(found.gateway.pools)))
         return found.gateway
 

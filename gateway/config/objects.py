@@ -46,6 +46,7 @@ class ObjectReader:
         self._skipped = skipped
         self._problems = problems
         self._replaced = replaced
+        self._within_needed = 0
         self.frontends: dict[str, str] = {}
         self.left_out: dict[str, set[str]] = {}
 
@@ -107,7 +108,10 @@ class ObjectReader:
         if field.target in ("data", "password", "members") and title.casefold() in self._replaced:
             return True
         start = len(cursor.problems)
+        needed_here = needed is not None and field.target in needed.attributes
+        self._within_needed += needed_here
         value = self._read(draft, field, cursor)
+        self._within_needed -= needed_here
         if value is None and cursor.unknown and field.target in HOSTS:
             value = stand_in_host(cursor.stand_in())
             settle(self._problems, start, f"{value!r} stands for it")
@@ -120,8 +124,11 @@ class ObjectReader:
             draft.failed.add(field.target)
         if cursor.unknown and value is None:
             draft.unknown.add(field.target)
-        if needed is not None and field.target in needed.attributes:
-            if settle(self._problems, start, f"{needed.word} {title!r} is left out{needed.and_then}"):
+        if self._within_needed:  # what is around this one is left out
+            return True
+        if needed is not None and needed_here:
+            called = f" {title!r}" if title else ""
+            if settle(self._problems, start, f"{needed.word}{called} is left out{needed.and_then}"):
                 return False
         settle(self._problems, start, otherwise)
         return True
@@ -135,7 +142,7 @@ class ObjectReader:
         elif field.kind == "object":
             value = self._nested(Draft(cursor.place), cursor, OBJECTS[field.collection])
         elif field.kind == "objects":
-            value = self._nested_list(cursor, OBJECTS[field.collection])
+            value = self._nested_list(cursor, field.collection)
         elif field.kind == "status":
             value = self._status(cursor)
         elif field.kind == "members":
@@ -177,20 +184,25 @@ class ObjectReader:
             return None
         return names
 
-    def _nested(self, draft: Draft, cursor: Cursor, fields: dict[str, Field]) -> Draft | None:
-        """Read an object inside of another one into ``draft``; ``None`` if there is nothing in it."""
-        title = str(draft.get("name", ""))
-        for member, child in merged(cursor).items():
+    def _nested(
+        self, draft: Draft, cursor: Cursor, fields: dict[str, Field], needed: Needed | None = None
+    ) -> Draft | None:
+        """Read an object inside of another one into ``draft``; ``None`` if there is nothing in it, or no use for it."""
+        members = merged(cursor)
+        title = str(draft.get("name", "") or (members["name"].quiet().name() if "name" in members else ""))
+        for member, child in members.items():
             if member in fields:
-                self.put(draft, fields[member], child, title)
+                if not self.put(draft, fields[member], child, title, needed):
+                    return None
                 if draft.get(fields[member].target) == []:
                     del draft[fields[member].target]
             elif member not in IGNORED and not child.is_empty():
                 self._skipped.skip(child, member, title, fields)
         return draft if draft else None
 
-    def _nested_list(self, cursor: Cursor, fields: dict[str, Field]) -> list[Draft]:
-        read = [self._nested(Draft(item.place), item, fields) for item in cursor.items()]
+    def _nested_list(self, cursor: Cursor, kind: str) -> list[Draft]:
+        fields, needed = OBJECTS[kind], UNUSABLE.get(kind)
+        read = [self._nested(Draft(item.place), item, fields, needed) for item in cursor.items()]
         return [draft for draft in read if draft is not None]
 
     def _status(self, cursor: Cursor) -> Any:

@@ -1,4 +1,4 @@
-"""What a template allows its parameters to be: type, allowed values, and bounds of size and length.
+"""Parameters: what a template allows them to be (type, allowed values, bounds), and files with their values.
 
 Source: the template reference, "Parameters in ARM templates".
 """
@@ -10,9 +10,12 @@ from typing import Any
 
 from gateway.config.expressions import is_expression
 from gateway.config.lazy import Later, Unavailable, View
-from gateway.config.tree import Map, Seq, show
+from gateway.config.tree import Map, Place, Seq, line_of, show
+from gateway.errors import Problem
 
-__all__ = ["definition_of", "is_secure", "parameter_problem"]
+__all__ = ["FROM_VAULT", "definition_of", "is_secure", "parameter_problem", "parameters_beside", "supplied_parameters"]
+
+FROM_VAULT = "comes from a Key Vault"
 
 _SECURE = ("securestring", "secureobject")
 _MAX_REFERENCES = 20
@@ -103,3 +106,46 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, str) and isinstance(b, str):
         return a.casefold() == b.casefold()
     return type(a) is type(b) and bool(a == b)
+
+
+def supplied_parameters(
+    document: Any, file: str, problems: list[Problem], places: dict[str, Place] | None = None
+) -> dict[str, Any]:
+    """The values of a parameter file. ``document`` is its tree; a Key Vault reference becomes `Unavailable`.
+
+    ``file``: its name; ``places`` gets where each value stands.
+    """
+    if isinstance(document, Map) and isinstance(document.value("parameters"), Map):
+        document = document.value("parameters")
+    if not isinstance(document, Map):
+        problems.append(Problem("", 'this is not a parameter file: expected {"parameters": {name: {"value": …}}}'))
+        return {}
+    supplied: dict[str, Any] = {}
+    for name, entry in document.items():
+        if name.startswith("$") or name.casefold() == "contentversion":
+            continue
+        line = line_of(document, name)
+        if places is not None:
+            places[name] = Place(f"parameters.{name}", None, f" (in {file}, line {line})")
+        if isinstance(entry, Map) and entry.find("value") is not None:
+            supplied[name] = entry.value("value")
+        elif isinstance(entry, Map) and entry.find("reference") is not None:
+            supplied[name] = Unavailable(FROM_VAULT)
+        else:
+            problems.append(Place(f"parameters.{name}", line).problem(f"the parameter {name!r} has no 'value'"))
+    return supplied
+
+
+def parameters_beside(deployment: Map) -> dict[str, Any]:
+    """The values that a deployment outside of any template gives to the template in it (a request, a blueprint)."""
+    given = deployment.value("parameters")
+    supplied: dict[str, Any] = {}
+    for name, entry in given.items() if isinstance(given, Map) else ():
+        value = entry.value("value") if isinstance(entry, Map) else None
+        if isinstance(entry, Map) and entry.find("reference") is not None:
+            supplied[name] = Unavailable(FROM_VAULT)
+        elif isinstance(value, str) and is_expression(value):
+            supplied[name] = Unavailable("is given by what deploys the template")
+        elif value is not None:
+            supplied[name] = value
+    return supplied

@@ -59,6 +59,8 @@ class ResourceReader:
         name = members.get("name")
         if name is not None and isinstance(name.name(), str):
             draft.put("name", str(name.name()), name.place)
+        elif "id" in members and isinstance(members["id"].name(), str):
+            draft.put("name", reference_name(members["id"].name()), members["id"].place)
         settle(self._problems, start, "it is called 'gateway'")
         objects = self._named(draft, members)
         for key, collection in COLLECTIONS.items():

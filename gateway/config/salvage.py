@@ -18,6 +18,7 @@ from gateway.config.hosts import clash_of
 from gateway.config.model import (
     BackendSettings,
     Certificate,
+    Distribution,
     Gateway,
     HttpListener,
     PathMap,
@@ -47,10 +48,10 @@ _Warn = Callable[[Location, str], None]
 
 
 class Salvaged(NamedTuple):
-    """``removed``: for each collection, the indices of what is left out."""
+    """``removed``: for each list, the indices of what is left out."""
 
     gateway: Gateway
-    removed: dict[str, set[int]]
+    removed: dict[Location, set[int]]
 
 
 def salvage(gateway: Gateway, warn: _Warn, left_out: Mapping[str, Set[str]] | None = None) -> Salvaged:
@@ -67,10 +68,10 @@ class _Salvage:
         self._gateway = gateway
         self._left_out = {kind: set(names) for kind, names in left_out.items()}
         self._warn = warn
-        self._removed: dict[str, set[int]] = {}
+        self._removed: dict[Location, set[int]] = {}
         self._names: dict[str, set[str]] = {
             kind: {item.name for item in getattr(gateway, kind)}
-            for kind in ("listeners", "probes", *_WAYS.values())
+            for kind in ("listeners", "probes", "condition_sets", *_WAYS.values())
         }
         self._nothing = NOTHING
         while self._nothing in self._names["pools"] | self._names["settings"]:
@@ -84,9 +85,12 @@ class _Salvage:
         self._names["listeners"] = {listener.name for listener in listeners}
         redirects = self._redirects()
         self._names["redirects"] = {redirect.name for redirect in redirects}
+        distributions = self._distributions()
+        self._names["distributions"] = {distribution.name for distribution in distributions}
         update: dict[str, Any] = {
             "listeners": listeners,
             "redirects": redirects,
+            "distributions": distributions,
             "settings": tuple(self._settings(index, item) for index, item in enumerate(self._gateway.settings)),
             "rules": self._rules(),
             "path_maps": tuple(self._path_map(index, item) for index, item in enumerate(self._gateway.path_maps)),
@@ -161,8 +165,28 @@ class _Salvage:
                 kept.append(redirect)
         return tuple(kept)
 
+    def _distributions(self) -> tuple[Distribution, ...]:
+        kept: list[Distribution] = []
+        for index, distribution in enumerate(self._gateway.distributions):
+            at = ("distributions", index, "targets")
+            targets = []
+            for number, target in enumerate(distribution.targets):
+                missing = self._missing("pools", target.pool)
+                if missing:
+                    message = f"distribution {distribution.name!r} goes without this target: {missing}"
+                    self._removed.setdefault(at, set()).add(number)
+                    self._warn((*at, number, "pool"), message)
+                else:
+                    targets.append(target)
+            if targets:
+                kept.append(distribution.model_copy(update={"targets": tuple(targets)}))
+            else:
+                what = f"distribution {distribution.name!r} is left out, and what leads to it answers 502"
+                self._leave_out("distributions", index, f"{what}: it has no target")
+        return tuple(kept)
+
     def _leave_out(self, kind: str, index: int, message: str, attribute: str = "") -> None:
-        self._removed.setdefault(kind, set()).add(index)
+        self._removed.setdefault((kind,), set()).add(index)
         self._left_out.setdefault(kind, set()).add(getattr(self._gateway, kind)[index].name)
         self._warn((kind, index, attribute) if attribute else (kind, index), message)
 
@@ -192,11 +216,16 @@ class _Salvage:
     def _routing_map(self, index: int, routing_map: RoutingMap) -> RoutingMap:
         at = ("routing_maps", index)
         update = self._target(at, f"the default of routing map {routing_map.name!r}", routing_map, "default_")
-        rules = tuple(
-            rule.model_copy(update=self._target((*at, "rules", number), f"routing rule {rule.name!r}", rule))
-            for number, rule in enumerate(routing_map.rules)
-        )
-        return routing_map.model_copy(update={**update, "rules": rules})
+        rules = []
+        for number, rule in enumerate(routing_map.rules):
+            here = (*at, "rules", number)
+            missing = self._missing("condition_sets", rule.condition_set)
+            if missing:
+                self._removed.setdefault((*at, "rules"), set()).add(number)
+                self._warn((*here, "condition_set"), f"routing rule {rule.name!r} is left out: {missing}")
+            else:
+                rules.append(rule.model_copy(update=self._target(here, f"routing rule {rule.name!r}", rule)))
+        return routing_map.model_copy(update={**update, "rules": tuple(rules)})
 
     def _target(self, at: Location, title: str, owner: BaseModel, prefix: str = "") -> dict[str, Any]:
         """What is to be changed of a rule, path rule, routing rule or default, so that it leads to something."""
@@ -247,7 +276,7 @@ class _Salvage:
         profiles = {item.name: item for item in self._gateway.ssl_profiles}
         for index, listener in enumerate(self._gateway.listeners):
             name = listener.ssl_profile
-            if name is not None and name not in profiles and index not in self._removed.get("listeners", ()):
+            if name is not None and name not in profiles and index not in self._removed.get(("listeners",), ()):
                 profiles[name] = SslProfile(name=name, trusted_client_certificates=(self._nothing,))
                 self._warn(
                     ("listeners", index, "ssl_profile"),
@@ -305,6 +334,7 @@ _ONE = {
     "redirects": "redirect",
     "routing_maps": "routing map",
     "distributions": "distribution",
+    "condition_sets": "condition set",
     "rewrites": "rewrite set",
 }
 _WAYS = {

@@ -7,6 +7,8 @@ from gateway.errors import Problem
 
 __all__ = ["failed", "merged", "settle"]
 
+_TEXT = "text"
+
 
 def settle(problems: list[Problem], start: int, words: str) -> bool:
     """Make warnings of what is not known, from a problem on. Whether there is any.
@@ -26,11 +28,17 @@ def failed(problems: list[Problem], start: int) -> bool:
 
 
 def merged(cursor: Cursor) -> dict[str, Cursor]:
-    """The members of an object and those of its ``properties``."""
+    """The members of an object and those of its ``properties``.
+
+    Without those that are others once more as text, as PowerShell prints them (``ProbesText`` beside ``Probes``).
+    """
     members = cursor.members()
     inner = members.get("properties")
     if inner is not None:
         for key, value in inner.members().items():
             if key != "name" or "name" not in members:
                 members[key] = value
+    copies = [key for key in members if key.endswith(_TEXT) and key.removesuffix(_TEXT) in members]
+    for key in copies:
+        del members[key]
     return members

@@ -14,7 +14,9 @@ from gateway.config.cursor import Cursor
 from gateway.config.draft import MODEL_KEYS, Draft
 from gateway.config.evaluator import Scope, Shared
 from gateway.config.lenient_json import read_json
+from gateway.config.linked import LinkedFiles
 from gateway.config.overrides import OverridesFile, unmatched
+from gateway.config.parameters import parameters_beside
 from gateway.config.resource import ResourceReader
 from gateway.config.template import GATEWAY_TYPE, Template
 from gateway.config.tree import Map, Place, Seq, decode, line_of, nearest, show
@@ -30,6 +32,7 @@ _MAX_GATEWAYS = 200
 _ARM_KEYS = frozenset(arm_tables.COLLECTIONS) | {"frontendports", "gatewayipconfigurations", "frontendipconfigurations"}
 _AZURES_KEYS = _ARM_KEYS - MODEL_KEYS
 """Those that no object of a compact document has."""
+_TERRAFORM = "azurerm_application_gateway"
 _FORMS = (
     "expected an ARM template, an exported Application Gateway, its 'properties' (httpListeners, …) "
     "or a compact configuration (listeners, pools, rules)"
@@ -81,6 +84,7 @@ class DocumentReader:
         self._problems = problems
         self._places = places or {}
         self.shared = Shared(given.references)
+        self.shared.linked = LinkedFiles(Path(path).parent, read_tree)
         self.arm = True
         self.frontends: dict[str, str] = {}
         self.left_out: dict[str, set[str]] = {}
@@ -95,7 +99,7 @@ class DocumentReader:
             return self._template(tree, supplied)
         if isinstance(tree, Map) and _is_gateway(tree):
             return self._resource(self._cursor(tree, supplied, Place("", tree.line)))
-        found = [self._cursor(node, supplied, place) for node, place in _search(tree, Place(""))]
+        found = list(islice(self._inside(tree, supplied), _MAX_GATEWAYS))
         if found:
             return self._resource(self._chosen(found))
         if "deploymentparameters" in str(tree.value("$schema", "") if isinstance(tree, Map) else "").casefold():
@@ -104,7 +108,21 @@ class DocumentReader:
             self.arm = False
             self.may_lack = tuple(kind for kind in self.may_lack if tree.value(kind) == [])
             return CompactReader(tree, self._problems).read()
+        if any(kind == _TERRAFORM for kind in _kinds(tree)):
+            raise self._no_gateway(
+                "this is Terraform's spelling of a gateway, which is not read; give what is deployed, as "
+                "'az network application-gateway show -g GROUP -n NAME' prints it"
+            )
         raise self._no_gateway(f"no gateway found in this document; {_FORMS}")
+
+    def _inside(self, tree: Any, supplied: dict[str, Any]) -> Iterator[Cursor]:
+        """Gateways somewhere inside a document that is neither a template nor a gateway."""
+        for node, place, parent in _search(tree, Place("")):
+            if _is_template(node):
+                given = parameters_beside(parent) | supplied if isinstance(parent, Map) else supplied
+                yield from Template(node, given, self.shared, self._problems, place).gateways()
+            else:
+                yield self._cursor(node, supplied, place)
 
     def _cursor(self, node: Any, supplied: dict[str, Any], place: Place) -> Cursor:
         return Cursor(node, Scope(Map(), supplied, self.shared), place, self._problems)
@@ -125,6 +143,8 @@ class DocumentReader:
             raise self._no_gateway(f"the overrides choose the gateway {wanted!r}, but the document has: {listed}")
         if len(gateways) > 1:
             same = len({cursor.place.path for cursor in gateways}) == 1  # turns of one copy loop
+            if same and names[0] and len(set(names)) == 1:
+                return gateways[0]  # deployed several times
             titles = [
                 (repr(name) if name else "one without a name") if same else f"{name!r} ({path})" if name else path
                 for name, path in zip(names, (cursor.place.path for cursor in gateways), strict=True)
@@ -142,6 +162,8 @@ class DocumentReader:
         template.check_parameters(supplied, self._places)
         gateways = list(islice(template.gateways(), _MAX_GATEWAYS)) or self._left_out(template)
         if not gateways:
+            for index, problem in enumerate(self._problems):  # they may say why
+                self._problems[index] = problem._replace(severity="error")
             raise self._no_gateway(
                 "the template deploys no Application Gateway (Microsoft.Network/applicationGateways)"
             )
@@ -189,18 +211,35 @@ def _is_gateway(node: Map) -> bool:
     return False
 
 
-def _search(tree: Any, place: Place) -> Iterator[tuple[Map, Place]]:
-    """Gateways that stand somewhere inside a document, nearest to the top first."""
-    level = [(tree, place)]
+def _kinds(tree: Any) -> Iterator[str]:
+    """The types of all objects in a document, and keys in their place (``resource: {TYPE: …}``)."""
+    level = [tree]
     for _ in range(_MAX_SEARCH):
-        following = []
-        for node, where in level:
+        for node in level:
+            if isinstance(node, Map):
+                yield from node
+                yield str(node.value("type", ""))
+        level = [item for node in level for item in (node.values() if isinstance(node, Map) else node)
+                 if isinstance(item, (Map, Seq))]  # fmt: skip
+
+
+def _is_template(node: Map) -> bool:
+    return isinstance(node.value("resources"), (Map, Seq)) and node.find("contentVersion") is not None
+
+
+def _search(tree: Any, place: Place) -> Iterator[tuple[Map, Place, Any]]:
+    """Gateways and templates that stand somewhere inside a document, nearest to the top first, and what they are in."""
+    level: list[tuple[Any, Place, Any]] = [(tree, place, None)]
+    for _ in range(_MAX_SEARCH):
+        following: list[tuple[Any, Place, Any]] = []
+        for node, where, parent in level:
             if isinstance(node, Map):
                 kind = str(node.value("type", "")).casefold()
-                if _is_gateway(node) or (kind == GATEWAY_TYPE and isinstance(node.value("properties"), Map)):
-                    yield node, where
+                known = kind == GATEWAY_TYPE and isinstance(node.value("properties"), Map)
+                if _is_gateway(node) or _is_template(node) or known:
+                    yield node, where, parent
                 else:
-                    following += [(item, where.child(key, line_of(node, key))) for key, item in node.items()]
+                    following += [(item, where.child(key, line_of(node, key)), node) for key, item in node.items()]
             elif isinstance(node, Seq):
-                following += [(item, where.item(index, line_of(node, index))) for index, item in enumerate(node)]
+                following += [(item, where.item(index, line_of(node, index)), node) for index, item in enumerate(node)]
         level = following

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.config.cursor import Cursor
 from gateway.config.evaluator import Scope, Shared
@@ -15,19 +15,27 @@ from gateway.config.expressions import ExpressionError, ExpressionLimit, Unknown
 from gateway.config.functions import to_bool
 from gateway.config.inventory import Entry, Inventory
 from gateway.config.lazy import Later, Unavailable, View, full
-from gateway.config.parameters import definition_of, is_secure, parameter_problem
+from gateway.config.parameters import FROM_VAULT, definition_of, is_secure, parameter_problem
 from gateway.config.tree import Map, Place, Seq, line_of, nearest
 from gateway.errors import Problem
 
-__all__ = ["GATEWAY_TYPE", "Template", "supplied_parameters"]
+__all__ = ["GATEWAY_TYPE", "Template"]
 
 GATEWAY_TYPE = "microsoft.network/applicationgateways"
 _DEPLOYMENT_TYPE = "microsoft.resources/deployments"
-_FROM_VAULT = "comes from a Key Vault"
+
+
+class _Content(NamedTuple):
+    """What a deployment deploys: its template, where that stands, whether it is evaluated by itself, and its file."""
+
+    template: Map
+    place: Place
+    inner: bool
+    file: str
 
 
 class Template:
-    """One template, the outermost or a nested one."""
+    """One template, the outermost, a nested or a linked one. ``file``: where a linked one stands."""
 
     def __init__(
         self,
@@ -37,6 +45,7 @@ class Template:
         problems: list[Problem],
         place: Place,
         left_out: list[tuple[bool, str]] | None = None,
+        file: str = "",
     ) -> None:
         self._node = node
         self._place = place
@@ -44,6 +53,7 @@ class Template:
         self._shared = shared
         self._nested: dict[int, View | None] = {}
         self._left_out = left_out if left_out is not None else []
+        self._file = file
         self.scope = Scope(node, supplied, shared, self._find)
         self._inventory = Inventory(lambda: self._entries(self._node, self.scope, self._place))
 
@@ -82,39 +92,69 @@ class Template:
                 yield from self._deployment(entry)
 
     def _deployment(self, entry: Entry) -> Iterator[Cursor]:
+        found = self._content(entry, self._problems)
+        if found is None:
+            return
+        if found.inner:
+            yield from self._inner(entry, found).gateways()
+        else:
+            yield from self._gateways(found.template, entry.scope, found.place)
+
+    def _content(self, entry: Entry, problems: list[Problem]) -> _Content | None:
+        """The template of a deployment, nested or linked."""
         properties = entry.node.value("properties")
         if not isinstance(properties, Map):
-            return
-        template = properties.value("template")
-        if not isinstance(template, Map):
-            link = "templateLink" if properties.find("templateLink") else "template"
-            place = entry.place.child("properties", line_of(entry.node, "properties")).child(
-                link, line_of(properties, properties.find(link))
-            )
-            self._problems.append(place.problem("a linked template is not followed; check it by itself", "warning"))
-            return
-        key, inner_key = entry.node.find("properties") or "", properties.find("template") or ""
-        place = entry.place.child(key, line_of(entry.node, key)).child(inner_key, line_of(properties, inner_key))
-        if _is_inner(properties):
-            yield from self._inner(entry, properties, template, place).gateways()
-        else:
-            yield from self._gateways(template, entry.scope, place)
+            return None
+        place = entry.place.child(entry.node.find("properties") or "", line_of(entry.node, "properties"))
+        key = properties.find("template")
+        if key is not None and isinstance(properties[key], Map):
+            place = place.child(key, line_of(properties, key))
+            return _Content(properties[key], place, _is_inner(properties), self._file)
+        link = properties.find("templateLink")
+        place = place.child("templateLink" if link else "template", line_of(properties, link))
+        template: Map | str = "it is not a file beside this one"
+        file = ""
+        files = self._shared.linked
+        try:
+            uri = self._link(entry.scope, properties[link]) if link is not None else None
+        except ExpressionError as error:
+            uri, template = None, str(error)
+        if uri and files is not None:
+            file, template = files.find(uri, self._file)
+        if isinstance(template, Map):
+            return _Content(template, place._replace(path=f"{place.path}({file})"), True, file)
+        shown = f"{file!r}, " if file else ""
+        message = f"a linked template is not followed: {shown}{template}; check it by itself"
+        problems.append(place.problem(message, "warning"))
+        return None
 
-    def _inner(self, entry: Entry, properties: Map, template: Map, place: Place) -> Template:
+    @staticmethod
+    def _link(scope: Scope, node: Any) -> str | None:
+        """What a ``templateLink`` links to."""
+        link = scope.resolve(node)
+        if not isinstance(link, dict):
+            return None
+        found = {str(key).casefold(): value for key, value in link.items()}
+        wanted = found.get("relativepath") or found.get("uri")
+        return wanted if isinstance(wanted, str) else None
+
+    def _inner(self, entry: Entry, content: _Content) -> Template:
         """The template of a deployment that is evaluated by itself, with the parameters that it is given."""
         supplied: dict[str, Any] = {}
         try:
-            given = entry.scope.look(properties.value("parameters"))
+            given = entry.scope.look(entry.node.value("properties").value("parameters"))
         except ExpressionError as error:
-            self._problems.append(place.problem(f"the parameters of this deployment: {error}", "warning"))
+            self._problems.append(content.place.problem(f"the parameters of this deployment: {error}", "warning"))
             given = None
         entries = given.entries().values() if isinstance(given, View) else ()
         for name, value, scope in entries:
             if isinstance(value, Map) and value.find("value") is None and value.find("reference") is not None:
-                supplied[name] = Unavailable(_FROM_VAULT)
+                supplied[name] = Unavailable(FROM_VAULT)
             else:
                 supplied[name] = Later(self._shared, partial(_given, name, scope, value))
-        return Template(template, supplied, self._shared, self._problems, place, self._left_out)
+        return Template(
+            content.template, supplied, self._shared, self._problems, content.place, self._left_out, content.file
+        )
 
     # resources
 
@@ -198,7 +238,7 @@ class Template:
         found = self._inventory.find(reference)
         if found is None:
             return None
-        label = reference.rstrip("/").rsplit("/", 1)[-1]
+        label = _title(found, reference)
         if found.kind == _DEPLOYMENT_TYPE:
             if id(found) not in self._nested:
                 self._nested[id(found)] = self._outputs(found, label)
@@ -215,11 +255,11 @@ class Template:
 
     def _outputs(self, entry: Entry, label: str) -> View | None:
         """The properties of a deployment: the outputs of the template in it."""
-        properties = entry.node.value("properties")
-        template = properties.value("template") if isinstance(properties, Map) else None
-        if not isinstance(template, Map):
+        content = self._content(entry, [])
+        if content is None:
             return None
-        scope = self._inner(entry, properties, template, entry.place).scope if _is_inner(properties) else entry.scope
+        template = content.template
+        scope = self._inner(entry, content).scope if content.inner else entry.scope
         declared = template.value("outputs")
         outputs = Map(template.line)
         for name, output in declared.items() if isinstance(declared, Map) else ():
@@ -232,6 +272,15 @@ class Template:
         result = Map(template.line)
         result.put("outputs", outputs, template.line)
         return View(result, scope, label)
+
+
+def _title(entry: Entry, reference: str) -> str:
+    """The name of a resource, for what is not known of it; where that cannot be told, what it is referred to as."""
+    try:
+        name = entry.path()[1] if entry.symbol else ""
+    except ExpressionError:
+        name = ""
+    return (name or reference.rstrip("/")).rsplit("/", 1)[-1]
 
 
 def _is_inner(properties: Map) -> bool:
@@ -250,38 +299,8 @@ def _given(name: str, scope: Scope, node: Any) -> Any:
     members = set(entry.entries()) if isinstance(entry, View) else {str(key).casefold() for key in entry or ()}
     if "value" not in members and "reference" in members:
         raise UnknownValue(
-            f"the parameter {name!r} {_FROM_VAULT}; give the value that is made from it by an override", name
+            f"the parameter {name!r} {FROM_VAULT}; give the value that is made from it by an override", name
         )
     if isinstance(entry, View):
         return entry.member("value", True)
     return next((value for key, value in entry.items() if key.casefold() == "value"), None) if entry else None
-
-
-def supplied_parameters(
-    document: Any, file: str, problems: list[Problem], places: dict[str, Place] | None = None
-) -> dict[str, Any]:
-    """The values of a parameter file. ``document`` is its tree; a Key Vault reference becomes `Unavailable`.
-
-    ``file``: its name; ``places`` gets where each value stands.
-    """
-    if isinstance(document, Map) and isinstance(document.value("parameters"), Map):
-        document = document.value("parameters")
-    if not isinstance(document, Map):
-        problems.append(Problem("", 'this is not a parameter file: expected {"parameters": {name: {"value": …}}}'))
-        return {}
-    supplied: dict[str, Any] = {}
-    for name, entry in document.items():
-        if name.startswith("$") or name.casefold() == "contentversion":
-            continue
-        line = line_of(document, name)
-        if places is not None:
-            places[name] = Place(f"parameters.{name}", None, f" (in {file}, line {line})")
-        if isinstance(entry, Map) and entry.find("value") is not None:
-            supplied[name] = entry.value("value")
-        elif isinstance(entry, Map) and entry.find("reference") is not None:
-            supplied[name] = Unavailable(_FROM_VAULT)
-        else:
-            problems.append(
-                Place(f"parameters.{name}", line).problem(f"the parameter {name!r} has no 'value'")
-            )
-    return supplied

@@ -31,8 +31,13 @@ UNUSABLE = {
         "redirect", frozenset({"redirect_type", "target_url", "include_path", "include_query_string"}), _502
     ),
     "path_rules": Needed("path rule", frozenset({"paths"})),
+    "condition_sets": Needed("condition set", frozenset({"conditions"})),
+    "rewriterule": Needed("rewrite rule", frozenset({"conditions"})),
+    "header": Needed("this header action", frozenset({"name", "value", "matcher"})),
+    "errorpage": Needed("this error page", frozenset({"status", "url"})),
+    "distributiontarget": Needed("this target", frozenset({"pool"})),
 }
-"""For each collection of the model."""
+"""For each collection of the model, and each kind of object in lists inside of others."""
 
 HOSTS = frozenset({"host_name", "sni_name", "host"})
 """Attributes that hold the name of one host."""

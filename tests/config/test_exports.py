@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.config.arm import gateway
+from tests.config.arm import gateway, template
 from tests.config.support import ConfigurationTestCase
 
 _BASE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/applicationGateways/"
@@ -101,3 +101,57 @@ class ExportTests(ConfigurationTestCase):
     def test_empty_list(self) -> None:
         for document in ([], {"value": []}):
             self.assertIn("no gateway found in this document", self.refused_once(document))
+
+    def test_name_of_the_id(self) -> None:
+        """What has no name beside its id is called as that says (AGIC's dumps, queries of the resource graph)."""
+        document = answered()
+        del document["name"]
+        self.assertEqual(self.load({"count": 1, "data": [document]}).name, "gw")
+
+    def test_power_shell(self) -> None:
+        """``ConvertTo-Json``: names begin with a capital, and all there is comes once more as text."""
+
+        def printed(value: Any) -> Any:
+            if isinstance(value, list):
+                return [printed(item) for item in value]
+            if not isinstance(value, dict):
+                return value
+            made = {key[:1].upper() + key[1:]: printed(item) for key, item in value.items()}
+            return made | {f"{key}Text": str(item) for key, item in made.items() if isinstance(item, (dict, list))}
+
+        document = printed(shown()) | {"ResourceGroupName": "g", "Tag": {}, "TagsTable": "Name Value"}
+        expected = self.load(shown())
+        loaded = self.load(document)
+        same = loaded.model_copy(update={"not_honoured": expected.not_honoured})
+        self.assertEqual(same, expected)
+        self.assertEqual(self.warnings, [])
+        self.assertEqual(len(loaded.not_honoured), 2)
+        document["BackendAddressPools"][0] = "@{Name=chat; BackendAddresses=System.Object[]}"
+        self.assertIn("export with 'ConvertTo-Json -Depth 20'", self.refused(document)[0])
+
+    def test_terraform(self) -> None:
+        """Terraform's spelling is named, with what to do."""
+        for document in (
+            {"values": {"root_module": {"resources": [{"type": "azurerm_application_gateway", "values": {}}]}}},
+            {"resource": {"azurerm_application_gateway": {"main": {"http_listener": []}}}},
+        ):
+            self.assertIn("az network application-gateway show", self.refused_once(document))
+
+    def test_templates_in_documents(self) -> None:
+        """A template inside of something else is read with its own parameters and variables."""
+        inner = template(
+            [gateway("literal") | {"name": "[variables('n')]"}],
+            parameters={"host": {"type": "string"}},
+            variables={"n": "inside"},
+        )
+        pool = inner["resources"][0]["properties"]["backendAddressPools"][0]
+        pool["properties"]["backendAddresses"][0]["fqdn"] = "[parameters('host')]"
+        for value, host in (("given.test", "given.test"), ("[field('name')]", "host.invalid")):
+            body = {"template": inner, "parameters": {"host": {"value": value}}}
+            for document in ({"properties": body}, {"kind": "template", "properties": body}, [{"properties": body}]):
+                loaded = self.load(document)
+                self.assertEqual((loaded.name, loaded.pools[0].members[0].host), ("inside", host))
+        loaded = self.load({"properties": {"mainTemplate": inner}}, overrides=self.write("parameters: {host: o.test}"))
+        self.assertEqual(loaded.pools[0].members[0].host, "o.test")
+        body = {"template": inner, "parameters": {"host": {"reference": {"secretName": "s"}}}}
+        self.noted({"properties": body}, "the parameter 'host' comes from a Key Vault")

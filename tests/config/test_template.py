@@ -128,16 +128,6 @@ class TemplateTests(ConfigurationTestCase):
             document = template([deployment], parameters={"p": {"defaultValue": "out"}})
             self.assertEqual(self.load(document).name, expected)
 
-    def test_linked(self) -> None:
-        """A linked template is named, not followed."""
-        link = {
-            "type": "Microsoft.Resources/deployments",
-            "name": "n",
-            "properties": {"templateLink": {"uri": "http://x"}},
-        }
-        self.load(template([gateway(), link]))
-        self.warned("a linked template is not followed")
-
     def test_reference(self) -> None:
         """Given by override, found in the template, or an error that says what would settle it."""
         site = {"type": "Microsoft.Web/sites", "name": "site", "properties": {"host": "[toLower('IN.TEST')]"}}

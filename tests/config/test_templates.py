@@ -391,3 +391,38 @@ class BicepTests(ConfigurationTestCase):
         loaded = self.load(template([made], parameters=parameters), parameters=given)
         self.assertEqual("TLSv1_3", loaded.ssl_policy and loaded.ssl_policy.min_protocol_version)
         self.assertIn("enableFips: ", str(loaded.not_honoured))
+
+
+class ModuleTests(ConfigurationTestCase):
+    """Modules in loops, as Bicep compiles them."""
+
+    def test_unknown_items(self) -> None:
+        """What is not known of one item is not known of that one only; resources are told apart by their names."""
+        site = {"type": "Microsoft.Web/sites", "name": "[parameters('n')]", "properties": {}}
+        module = template(
+            {"site": site}, languageVersion="2.0", parameters={"n": {"type": "string"}},
+            outputs={"host": {"type": "string", "value": "[reference('site').defaultHostName]"}},
+        )  # fmt: skip
+        made = gateway()
+        made["properties"]["backendAddressPools"][0]["properties"]["backendAddresses"] = (
+            "[map(filter(parameters('hosts'), lambda('h', not(empty('x')))), "
+            "lambda('h', createObject('fqdn', lambdaVariables('h'))))]"
+        )
+        inner = template({"gw": made}, languageVersion="2.0", parameters={"hosts": {"type": "array"}})
+        names = ["[reference('web[0]').outputs.host.value]", "[reference('web[1]').outputs.host.value]", "c.test"]
+        web = deployment("[format('web-{0}', copyIndex())]", module, n="[format('s{0}', copyIndex())]")
+        document = template(
+            {"web": web | {"copy": {"name": "web", "count": 2}}, "agw": deployment("agw", inner, hosts=names)},
+            languageVersion="2.0",
+        )
+        hosts = [member.host for member in self.load(document).pools[0].members]
+        self.assertEqual(hosts, ["s0.defaulthostname.invalid", "s1.defaulthostname.invalid", "c.test"])
+        overrides = self.write({"references": {"s0": {"defaultHostName": "zero.test"}, "s1": "one.test"}})
+        hosts = [member.host for member in self.load(document, overrides=overrides).pools[0].members]
+        self.assertEqual((hosts, self.warnings), (["zero.test", "one.test", "c.test"], []))
+
+    def test_deployed_again(self) -> None:
+        """A module that a loop deploys several times under the same name is one gateway."""
+        again = deployment("[format('d{0}', copyIndex())]", template([gateway()]))
+        self.load(template([again | {"copy": {"name": "c", "count": 2}}]))
+        self.assertEqual(self.warnings, [])

@@ -187,6 +187,46 @@ class UnknownTests(ConfigurationTestCase):
             document = template([gateway(fqdn=expression)], parameters={"x": {"type": "string"}})
             self.assertIn(words, self.refused_once(document))
 
+    def test_lists_inside(self) -> None:
+        """Rewrite rules, header actions, error pages and targets of which too little is known are left out."""
+        known = {"headerName": "B", "headerValue": "2"}
+        rules = [
+            {"name": "a", "conditions": [{"variable": "var_host", "pattern": X}],
+             "actionSet": {"requestHeaderConfigurations": [known]}},
+            {"name": "b", "actionSet": {"requestHeaderConfigurations": [{"headerName": "A", "headerValue": X}, known]}},
+        ]  # fmt: skip
+        made = self.unknown("until then rewrite rule 'a' is left out", rewriteRuleSets=[child("r", rewriteRules=rules)])
+        self.warned("until then this header action is left out")
+        self.assertEqual([rule.name for rule in made.rewrites[0].rules], ["b"])
+        self.assertEqual([header.name for header in made.rewrites[0].rules[0].request_headers], ["B"])
+        pages = [{"statusCode": "HttpStatus403", "customErrorPageUrl": X},
+                 {"statusCode": "HttpStatus502", "customErrorPageUrl": "https://a.test/502"}]  # fmt: skip
+        made = self.unknown("until then this error page is left out", customErrorConfigurations=pages)
+        self.assertEqual([page.status for page in made.error_pages], ["502"])
+
+    def test_routing_maps(self) -> None:
+        """A routing rule whose conditions are not known is left out, a distribution goes without unknown pools."""
+        condition = {"conditionType": "Header", "propertyName": X, "propertyValues": ["a"]}
+        leads = {"backendAddressPool": {"id": "/x/chat"}, "backendHttpSettings": {"id": "/x/plain"}}
+        rules = [child("r", priority=1, advancedRoutingConditionSet={"id": "/x/c"}, **leads)]
+        defaults = {"defaultBackendAddressPool": {"id": "/x/chat"}, "defaultBackendHttpSettings": {"id": "/x/plain"}}
+        made = self.unknown(
+            "routing rule 'r' is left out: condition set 'c' is left out",
+            advancedRoutingConditionSets=[child("c", routingConditions=[condition])],
+            advancedRoutingMaps=[child("m", advancedRoutingRules=rules, **defaults)],
+        )
+        self.assertEqual((made.condition_sets, made.routing_maps[0].rules), ((), ()))
+        for pools, left in ((["/x/chat", X], ["chat"]), ([X], [])):
+            targets = [child("t", weightPerServer=1, backendAddressPool={"id": pool}) for pool in pools]
+            shared = gateway(
+                loadDistributionPolicies=[child("d", loadDistributionTargets=targets)],
+                requestRoutingRules=self.rule(ruleType="Basic", loadDistributionPolicy={"id": "/x/d"}),
+            )
+            document = template([shared], parameters={"x": {"type": "string"}})
+            made = self.noted(document, "distribution 'd' goes without this target: there is no pool 'x'")
+            self.assertEqual([target.pool for item in made.distributions for target in item.targets], left)
+        self.warned("rule 'rule' answers 502: distribution 'd' is left out")
+
     @given(st.text(max_size=200))
     def test_stand_ins(self, text: str) -> None:
         """They are hosts, whatever they are made from."""
