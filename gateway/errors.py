@@ -16,6 +16,8 @@
     │   ├── NotImplementedHere      501
     │   └── VersionNotSupported     505
     ├── NoRoute                 404  no listener host matched
+    ├── Misdirected             421  the TLS handshake was another listener's
+    ├── CertificateRefused      400  the client shows no certificate that counts
     ├── ClientGone              499  the client left first (only ever logged)
     ├── BackendError            the backend's fault, or the way to it
     │   ├── NoHealthyBackend        502
@@ -46,7 +48,7 @@ from typing import NamedTuple
 __all__ = [
     "GatewayError", "RequestError", "BadRequest", "PlainHTTP", "RequestTimeout", "ContentTooLarge", "TargetTooLong",
     "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere", "VersionNotSupported",
-    "NoRoute", "ClientGone",
+    "NoRoute", "Misdirected", "CertificateRefused", "ClientGone",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
     "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout", "RewriteFailed",
     "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError",
@@ -165,6 +167,24 @@ class NoRoute(GatewayError):
     status = 404
     cause = "no_route"
     info = "ERRORINFO_INVALID_HOST"
+
+
+class Misdirected(GatewayError):
+    """The request names a host whose certificate rules the connection's handshake has not been through (RFC 9110
+    §15.5.20)."""
+
+    status = 421
+    cause = "misdirected"
+    info = "ERRORINFO_INVALID_HOST"
+
+
+class CertificateRefused(GatewayError):
+    """The listener wants a certificate of its clients, and this one has none, or one that does not count."""
+
+    status = 400
+    cause = "client_certificate"
+    info = "ERRORINFO_HTTPS_NO_CERT"
+    advice = "No required SSL certificate was sent, or it does not count."
 
 
 class ClientGone(GatewayError):

@@ -1,10 +1,10 @@
-"""Fetches one small page over HTTP or HTTPS, bounded in time and size. Not for the data path."""
+"""Fetches one small page over HTTP or HTTPS, or asks a small question, bounded in time and size."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.error import TimeoutError as TwistedTimeout
 from twisted.internet.protocol import Protocol, connectionDone
@@ -12,8 +12,10 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone, ResponseFailed, ResponseNeverReceived
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
-__all__ = ["SECONDS", "FetchFailed", "Fetched", "fetch"]
+__all__ = ["SECONDS", "FetchFailed", "Fetched", "Request", "fetch"]
 
 SECONDS = 10.0
 
@@ -29,26 +31,45 @@ class FetchFailed(Exception):
     """The page could not be had; the text says why, for the operator."""
 
 
-def fetch(reactor: Any, url: str, most: int) -> Deferred[Fetched]:
-    """The page at ``url``: an answer 200 of HTML, with at most ``most`` bytes, within `SECONDS`.
+class Request(NamedTuple):
+    """What is asked for. ``body``: posted, with its media type ``kind``; ``None`` for a GET. ``kinds``: media types of
+    an answer; ``seconds``: for all of it."""
 
-    Redirects are not followed: a page that has moved gets its new URL in the configuration.  Fails with `FetchFailed`.
+    body: bytes | None = None
+    kind: str = ""
+    kinds: tuple[str, ...] = ("text/html", "application/xhtml+xml")
+    seconds: float = SECONDS
+
+
+_PAGE = Request()
+
+
+def fetch(reactor: Any, url: str, most: int, wanted: Request = _PAGE) -> Deferred[Fetched]:
+    """What is at ``url``: an answer 200 of one of the media types, with at most ``most`` bytes.
+
+    Redirects are not followed: what has moved gets its new URL in the configuration.  Fails with `FetchFailed`.
     """
-    return Deferred.fromCoroutine(_fetch(reactor, url, most)).addTimeout(SECONDS, reactor).addErrback(_say)
+    fetching = Deferred.fromCoroutine(_fetch(reactor, url, most, wanted))
+    return fetching.addTimeout(wanted.seconds, reactor).addErrback(_say, wanted.seconds)
 
 
-async def _fetch(reactor: Any, url: str, most: int) -> Fetched:
-    agent = Agent(reactor, connectTimeout=SECONDS)
-    headers = Headers({"User-Agent": ["gateway"], "Accept": ["text/html"]})
-    response: Any = await agent.request(b"GET", url.encode("ascii", "strict"), headers)
+async def _fetch(reactor: Any, url: str, most: int, wanted: Request) -> Fetched:
+    agent = Agent(reactor, connectTimeout=wanted.seconds)
+    headers = Headers({"User-Agent": ["gateway"], "Accept": [wanted.kinds[0]]})
+    sent = None
+    if wanted.body is not None:
+        headers.addRawHeader("Content-Type", wanted.kind)
+        sent = _Body(wanted.body)
+    method = b"GET" if sent is None else b"POST"
+    response: Any = await agent.request(method, url.encode("ascii", "strict"), headers, sent)
     collector = _Collector(most)
     try:
         if response.code != 200:
             moved = response.headers.getRawHeaders("location", [""])[0]
             raise FetchFailed(f"status {response.code}" + (f", it has moved to {moved[:200]}" if moved else ""))
-        kind = response.headers.getRawHeaders("content-type", ["text/html"])[0]
-        if not kind.lower().startswith(("text/html", "application/xhtml+xml")):
-            raise FetchFailed(f"it is {kind[:100]!r}, not text/html")
+        kind = response.headers.getRawHeaders("content-type", [wanted.kinds[0]])[0]
+        if not kind.lower().startswith(wanted.kinds):
+            raise FetchFailed(f"it is {kind[:100]!r}, not {wanted.kinds[0]}")
     except FetchFailed:
         response.deliverBody(_Refuser())
         raise
@@ -59,7 +80,7 @@ async def _fetch(reactor: Any, url: str, most: int) -> Fetched:
     return Fetched(kind, body)
 
 
-def _say(failure: Failure) -> Any:
+def _say(failure: Failure, seconds: float) -> Any:
     error = failure.value
     if failure.check(ResponseNeverReceived, ResponseFailed) and error.reasons:  # type: ignore[union-attr]
         error = error.reasons[0].value  # type: ignore[union-attr]
@@ -68,12 +89,34 @@ def _say(failure: Failure) -> Any:
     if isinstance(error, CancelledError):
         raise error
     if isinstance(error, TwistedTimeout):
-        raise FetchFailed(f"no answer within {SECONDS:g} s")
+        raise FetchFailed(f"no answer within {seconds:g} s")
     if isinstance(error, DNSLookupError):
         raise FetchFailed("its host is not known")
     if isinstance(error, (ConnectError, OSError)):
         raise FetchFailed(str(error))
     raise FetchFailed(f"{type(error).__name__}: {error}"[:300])
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """The body of a question, in one piece."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.length = len(data)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        consumer.write(self._data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Everything has been said."""
+
+    def resumeProducing(self) -> None:
+        """Everything has been said."""
+
+    def stopProducing(self) -> None:
+        """Everything has been said."""
 
 
 class _Refuser(Protocol):

@@ -33,6 +33,7 @@ from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
 from gateway.listener.http1 import ClientConnection
 from gateway.listener.renewal import Renewal, certificate_files
+from gateway.listener.revocation import Revocations
 from gateway.listener.stream import StreamConnection, StreamFactory
 from gateway.listener.tls import ServerTLS
 from gateway.observe.access_log import open_access_log
@@ -128,6 +129,7 @@ class GatewayService(Service):
         self.registry = Registry(reactor=reactor, random=chance, secret=self._secret, accounts=self.accounts)
         self._certificates, self._roots = load_used(model)
         self._terms = load_terms(model)
+        self._revocations = Revocations(reactor, self.deadlines.now)
         self.pools: dict[tuple[str, str], Any] = self.registry.pools(model, self.loads)
         self.middleware = self.registry.middleware(model)
         self.filters = self.registry.filters(model)
@@ -172,8 +174,8 @@ class GatewayService(Service):
         client certificates are part of the table's routes: a router of one's own has to take those, or does without.
         """
         middleware: dict[Place, tuple[IMiddleware, ...]] = dict(self.middleware)
-        for place, gate in gates(self.model, self._terms).items():
-            middleware[place] = (gate, *middleware.get(place, ()))
+        for place, found in gates(self.model, self._terms, self._revocations).items():
+            middleware[place] = (*found, *middleware.get(place, ()))
         routers = self.registry.routers(self.model, self.pools, self.loads)
         return RoutingTable(self.model, self.pools, middleware, self.filters, routers)
 
@@ -465,6 +467,7 @@ class GatewayService(Service):
         if self.access_log is not None:
             self.access_log.close()
         self._bound = []
+        self._revocations.close()
         return close_all(self.registry.built)
 
 

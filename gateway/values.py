@@ -230,6 +230,10 @@ class Context:
         """What the client has shown, where the listener asks for certificates."""
         return self._outcome.client_certificate
 
+    @client_certificate.setter
+    def client_certificate(self, shown: ClientCertificate) -> None:
+        self._outcome.client_certificate = shown
+
     @property
     def trace_id(self) -> str:
         return self._outcome.trace_id

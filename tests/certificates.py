@@ -129,6 +129,7 @@ class TestCA:
         not_before: datetime.datetime | None = None,
         common_name: str | None = None,
         key: PrivateKey | None = None,
+        extensions: Iterable[x509.ExtensionType] = (),
     ) -> Issued:
         """Issue a server certificate. Without ``names`` and ``ips`` it has no subject alternative names."""
         key = key or ec.generate_private_key(ec.SECP256R1())
@@ -137,7 +138,7 @@ class TestCA:
         subject = _name(common_name or (alternatives[0].value if alternatives else None))
         cert = _sign(
             subject, key, self.cert.subject, self.issued.key, [*alternatives, *addresses],
-            not_before=not_before, not_after=not_after,
+            not_before=not_before, not_after=not_after, extensions=extensions,
         )  # fmt: skip
         return Issued(cert, key, [] if self._is_root() else [self.cert, *self.issued.chain])
 
@@ -155,6 +156,7 @@ def _sign(
     ca: bool = False,
     not_before: datetime.datetime | None = None,
     not_after: datetime.datetime | None = None,
+    extensions: Iterable[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     not_after = not_after or days(90)
     not_before = not_before or min(days(-1), not_after - datetime.timedelta(days=1))
@@ -172,4 +174,6 @@ def _sign(
     )
     if alternatives:
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=not subject.rdns)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())

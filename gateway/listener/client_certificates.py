@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from gateway.http.forwarding import error_reply
+from gateway.errors import CertificateRefused, Misdirected
 from gateway.interfaces import IMiddleware
-from gateway.values import Reply
+from gateway.listener.revocation import RevocationGate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from twisted.internet.defer import Deferred
+
     from gateway.assembly import Place
     from gateway.config.model import Gateway
+    from gateway.listener.revocation import Revocations
     from gateway.listener.terms import Terms
     from gateway.values import Context, RequestHead
 
@@ -34,14 +37,17 @@ class CertificateGate:
     def __init__(self, profile: str) -> None:
         self._profile = profile
 
-    def request(self, head: RequestHead, context: Context) -> Reply | None:
-        """421 where the handshake was another listener's (RFC 9110 §15.5.20), else 400 or ``None``."""
+    def request(self, head: RequestHead, context: Context) -> Deferred[None] | None:
+        """Raises `Misdirected` where the handshake was another listener's, `CertificateRefused` without a good one."""
         shown = context.client_certificate
         if shown is None or shown.profile != self._profile:
-            return error_reply(421)._replace(cause="misdirected")
-        if shown.verdict == "SUCCESS":
-            return None
-        return error_reply(400)._replace(cause="client_certificate")
+            raise Misdirected("the handshake was that of a listener with other rules for certificates")
+        if shown.verdict != "SUCCESS":
+            why = shown.verdict.removeprefix("FAILED:")
+            raise CertificateRefused(
+                "the client shows no certificate" if why == "NONE" else f"the client certificate does not count: {why}"
+            )
+        return None
 
     def response(self, head: object, context: Context) -> None:
         """Nothing to do."""
@@ -50,10 +56,15 @@ class CertificateGate:
         """Nothing to do."""
 
 
-def gates(gateway: Gateway, terms: Mapping[str, Terms]) -> dict[Place, CertificateGate]:
-    """A gate for each listener whose profile is strict, by its place."""
-    return {
-        ("listener", listener.name): CertificateGate(authorities.profile)
-        for listener in gateway.listeners
-        if (authorities := terms[listener.name].authorities) is not None and authorities.strict
-    }
+def gates(
+    gateway: Gateway, terms: Mapping[str, Terms], revocations: Revocations
+) -> dict[Place, tuple[IMiddleware, ...]]:
+    """The gates of each listener whose profile is strict, by its place."""
+    made: dict[Place, tuple[IMiddleware, ...]] = {}
+    for listener in gateway.listeners:
+        authorities = terms[listener.name].authorities
+        if authorities is not None and authorities.strict:
+            gate = CertificateGate(authorities.profile)
+            more = (RevocationGate(revocations),) if authorities.revocation else ()
+            made["listener", listener.name] = (gate, *more)
+    return made

@@ -30,6 +30,7 @@ from gateway.exchange import MOST_ATTEMPTS
 from gateway.interfaces import ISecureFactory
 from gateway.listener.client_certificates import CertificateGate
 from gateway.listener.handshakes import finding
+from gateway.listener.revocation import RevocationGate
 from gateway.observe.troubles import Troubles
 from gateway.relay.flow import CONNECTING, FEEDING, FlowProtocol
 from gateway.relay.proxy_header import proxy_header
@@ -102,7 +103,7 @@ class StreamConnection(FlowProtocol):
     at_eof = False
     _route: Route | None = None
     _lease: ILease | None = None
-    _awaited: Deferred[StreamUpstream] | None = None
+    _awaited: Deferred[Any] | None = None
     _tunnel: ITunnel | None = None
     _source: FlowProtocol | None = None
     _tried: tuple[IBackend, ...] = ()
@@ -128,15 +129,38 @@ class StreamConnection(FlowProtocol):
             client_certificate=transport.client_certificate,
         )  # fmt: skip
         try:
-            self._route = self.outcome.route = self._find()
+            route = self._route = self.outcome.route = self._find()
+            waiting = self._ask(route)
         except GatewayError as error:
             self._fail(error)
+            return
+        if waiting is None:
+            self._attempt()
         else:
+            self._awaited = waiting
+            waiting.addCallbacks(self._admitted, self._refused)
+
+    def _ask(self, route: Route) -> Deferred[None] | None:
+        """Let the gates look at the client's certificate. They raise `GatewayError`, or the Deferred fails with it."""
+        waiting = None
+        for each in route.middleware:
+            if isinstance(each, (CertificateGate, RevocationGate)):
+                waiting = each.request(self._head, Context(self.outcome, route, self._shared.seconds))
+        return waiting
+
+    def _admitted(self, _: None) -> None:
+        self._awaited = None
+        if not self._over:
             self._attempt()
 
+    def _refused(self, failure: Failure) -> None:
+        self._awaited = None
+        if not self._over:
+            error = failure.value
+            self._fail(error if isinstance(error, GatewayError) else PluginFailed(f"a gate failed: {error}"))
+
     def _find(self) -> Route:
-        """The route, unless the listener wants a client certificate and there is none that counts."""
-        shared, outcome = self._shared, self.outcome
+        shared = self._shared
         try:
             where = shared.router.route(self._head, self.factory.listener)
         except GatewayError:
@@ -146,9 +170,6 @@ class StreamConnection(FlowProtocol):
             raise PluginFailed(f"the router failed: {type(error).__name__}: {error}") from error
         if not isinstance(where, Route):
             raise PluginFailed(f"the router returned {type(where).__name__} for a connection, not a Route")
-        for each in where.middleware:
-            if isinstance(each, CertificateGate) and each.request(self._head, Context(outcome, where, shared.seconds)):
-                raise _NoCertificate("the client has shown no certificate that counts here")
         return where
 
     def _attempt(self) -> None:
@@ -282,14 +303,6 @@ class StreamConnection(FlowProtocol):
     def counted(self) -> tuple[int, int]:
         """Bytes received and sent before the tunnel: none."""
         return 0, 0
-
-
-class _NoCertificate(GatewayError):
-    """A listener with a strict profile, and a client without a certificate of its authorities."""
-
-    status = 400
-    cause = "client_certificate"
-    info = "ERRORINFO_HTTPS_NO_CERT"
 
 
 def _peer(address: Any) -> Peer:

@@ -33,14 +33,20 @@ class Authorities:
 
     ``profile``: its name.  ``certificates``: roots and intermediates.  ``strict``: a client needs a certificate that
     they have issued; otherwise one is asked for and not looked at.  ``issuers``: the names that an issuer may have;
-    empty for any.
+    empty for any.  ``revocation``: they are asked whether a certificate was revoked.
     """
 
     def __init__(
-        self, profile: str, certificates: Sequence[x509.Certificate], strict: bool, issuers: Sequence[x509.Name] = ()
+        self,
+        profile: str,
+        certificates: Sequence[x509.Certificate],
+        strict: bool,
+        issuers: Sequence[x509.Name] = (),
+        revocation: bool = False,
     ) -> None:
         self.profile = profile
         self.strict = strict
+        self.revocation = revocation
         self._certificates = tuple(certificates)
         self._issuers = frozenset(issuers)
         self._reasons: WeakKeyDictionary[SSL.Connection, str] = WeakKeyDictionary()
@@ -75,7 +81,11 @@ class Authorities:
         reason = self._reasons.pop(connection, "")
         if not reason and self._issuers and leaf.issuer not in self._issuers:
             reason = "the issuer is not the one that was uploaded"
-        return ClientCertificate(self.profile, f"FAILED:{reason}" if reason and self.strict else "SUCCESS", leaf)
+        if reason and self.strict:
+            return ClientCertificate(self.profile, f"FAILED:{reason}", leaf)
+        chain = connection.get_verified_chain(as_cryptography=True) if self.revocation else None
+        issuer = chain[1] if chain is not None and len(chain) > 1 else None
+        return ClientCertificate(self.profile, "SUCCESS", leaf, issuer)
 
 
 _REASONS = {
@@ -139,7 +149,8 @@ def _authorities(
     wanted = profile.client_auth_configuration
     issuers = [lowest(upload).subject for upload in uploads] if wanted.verify_client_cert_issuer_dn else []
     every = [certificate for upload in uploads for certificate in upload]
-    return Authorities(profile.name, every, wanted.verify_client_auth_mode == "Strict", issuers)
+    strict, revocation = wanted.verify_client_auth_mode == "Strict", wanted.verify_client_revocation == "OCSP"
+    return Authorities(profile.name, every, strict, issuers, strict and revocation)
 
 
 def lowest(chain: Sequence[x509.Certificate]) -> x509.Certificate:

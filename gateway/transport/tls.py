@@ -22,11 +22,13 @@ HANDSHAKE_TIMEOUT = 10.0
 
 class ClientCertificate(NamedTuple):
     """What a client showed. ``profile``: whose authorities were asked; ``verdict``: ``NONE``, ``SUCCESS`` or
-    ``FAILED:reason``; ``certificate``: its own, if any."""
+    ``FAILED:reason``; ``certificate``: its own, if any; ``issuer``: the authority's that it was verified with, where
+    that is asked whether it was revoked."""
 
     profile: str
     verdict: str
     certificate: x509.Certificate | None = None
+    issuer: x509.Certificate | None = None
 
 
 def client_certificate(connection: SSL.Connection) -> ClientCertificate | None:
