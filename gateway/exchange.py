@@ -518,9 +518,9 @@ class Exchange:
             outcome.status = error.status
             client.reply(self.error_page(error.status))
 
-    def error_page(self, status: int) -> Reply:
+    def error_page(self, status: int, advice: str = "") -> Reply:
         """The gateway's answer to an error of this status, or the operator's for this listener."""
-        return self._shared.error_reply(status, self._client.listener, self._route)
+        return self._shared.error_reply(status, self._client.listener, self._route, advice)
 
     def upstream_stuck(self, stuck: bool) -> None:
         """The backend takes no more of the request, or takes on: that moves who is waited for."""
@@ -607,6 +607,10 @@ class Exchange:
     def _answer(self, reply: Reply) -> None:
         self.outcome.status = reply.status
         self.outcome.cause = reply.cause
+        if reply.plain:
+            page = self.error_page(reply.status)
+            kept = [field for field in reply.fields if field[0].lower() != "content-type"]
+            reply = reply._replace(fields=(*page.fields, *kept), body=page.body)
         self._end(None)
         self._out.reply(reply)
 
@@ -621,7 +625,7 @@ class Exchange:
         if begun:
             client.abort()
             return
-        reply = self.error_page(error.status)
+        reply = self.error_page(error.status, error.advice)
         if isinstance(error, UpgradeRefused) and error.status == 426:
             version = (("Sec-WebSocket-Version", "13"), ("Connection", "Upgrade"), ("Upgrade", "websocket"))
             reply = reply._replace(fields=(*reply.fields, *version))

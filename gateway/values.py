@@ -133,6 +133,7 @@ class Reply(NamedTuple):
     """An answer that the gateway gives itself: a redirect, or a refusal by a plugin.
 
     ``cause``: one lower-case word for the log.  ``middleware``: as in `Route`, where a router answers.
+    ``plain``: the body is the gateway's own page for the status, and the operator's may take its place.
     """
 
     status: int
@@ -140,6 +141,7 @@ class Reply(NamedTuple):
     body: bytes = b""
     cause: str = "reply"
     middleware: Sequence[IMiddleware] = ()
+    plain: bool = False
 
 
 class NeedsAddress(NamedTuple):

@@ -32,8 +32,8 @@ class Authorities:
     """Who issues the certificates of clients, under one profile.
 
     ``profile``: its name.  ``certificates``: roots and intermediates.  ``strict``: a client needs a certificate that
-    they have issued; otherwise one is asked for and not looked at.  ``issuers``: the names that an issuer may have;
-    empty for any.  ``revocation``: they are asked whether a certificate was revoked.
+    they have issued; otherwise one is asked for, and what is found is only said.  ``issuers``: the names that an issuer
+    may have; empty for any.  ``revocation``: they are asked whether a certificate was revoked.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Authorities:
         reason = self._reasons.pop(connection, "")
         if not reason and self._issuers and leaf.issuer not in self._issuers:
             reason = "the issuer is not the one that was uploaded"
-        if reason and self.strict:
+        if reason:
             return ClientCertificate(self.profile, f"FAILED:{reason}", leaf)
         chain = connection.get_verified_chain(as_cryptography=True) if self.revocation else None
         issuer = chain[1] if chain is not None and len(chain) > 1 else None

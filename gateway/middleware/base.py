@@ -38,6 +38,6 @@ class Middleware:
 
 
 def refusal(status: int, cause: str, fields: Fields = ()) -> Reply:
-    """A page that says ``status`` and nothing more; ``cause`` is the word for the log."""
+    """A page that says ``status`` and nothing more, or the operator's; ``cause`` is the word for the log."""
     reply = error_reply(status)
-    return reply._replace(fields=(*reply.fields, *fields), cause=cause)
+    return reply._replace(fields=(*reply.fields, *fields), cause=cause, plain=True)

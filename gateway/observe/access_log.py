@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zope.interface import implementer
 
 from gateway.interfaces import IOutcomeObserver
+from gateway.observe.certificate_fields import NO_CERTIFICATE, certificate_text
 from gateway.observe.connections import connection_line
 from gateway.observe.sinks import FileSink, LogSink, OutputSink
 
@@ -189,6 +190,7 @@ class AccessLog:
         peer = outcome.peer
         error = outcome.error
         tls = outcome.tls_version
+        shown = outcome.client_certificate
         upstream_status = outcome.upstream_status
         line = (
             f'{{"timeStamp":"{self._second_text}.{int((now - second) * 1000):03d}Z","event":"{event}",{names},'
@@ -197,6 +199,7 @@ class AccessLog:
             f'"timeTaken":{ended - started:.3f},"transactionId":{_quote(outcome.trace_id)},'
             f'"sslEnabled":"{"on" if tls or outcome.scheme == "https" else "off"}",'
             f'"sslCipher":{_quote(outcome.tls_cipher)},"sslProtocol":{_quote(tls)},'
+            f'{NO_CERTIFICATE if shown is None else certificate_text(shown)},'
             f'"serverRouted":{_quote(server)},"serverStatus":"{"" if upstream_status is None else upstream_status}",'
             f'"serverConnectTime":"{"" if connected is None else format(connected - started, ".3f")}",'
             f'"serverResponseLatency":"'

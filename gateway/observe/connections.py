@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from gateway.observe.certificate_fields import certificate_fields
+
 if TYPE_CHECKING:
     from gateway.values import Outcome
 
@@ -36,6 +38,7 @@ def connection_line(stamp: str, event: str, outcome: Outcome) -> str:
         "sslEnabled": "on" if outcome.scheme == "tls" else "off",
         "sslCipher": outcome.tls_cipher,
         "sslProtocol": outcome.tls_version,
+        **certificate_fields(outcome.client_certificate),
         "serverRouted": server,
         "serverStatus": str(outcome.status),
         "serverConnectTime": "" if outcome.connected is None else format(outcome.connected - outcome.started, ".3f"),

@@ -99,6 +99,22 @@ class ErrorPageTests(GatewayTestCase):
         response = await self.ask(gateway, b"GET / HTTP/2.5\r\nHost: a\r\n\r\n")
         self.assertIn(b"<center>gateway</center>", response.body)
 
+    async def test_refusals(self) -> None:
+        """What the gateway's own middleware refuses gets the page too, with the fields of the refusal."""
+        backend = await self.backend(Answers())
+        denied = {"strategy": "address", "options": {"deny": ["127.0.0.0/8"]}}
+        preflight = {"strategy": "cors", "options": {"origins": ["https://a.test"]}}
+        for middleware, request, field in (
+            (denied, GET, None),
+            (preflight, b"OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: https://b.test\r\n"
+                        b"Access-Control-Request-Method: GET\r\n\r\n", "Origin"),
+        ):  # fmt: skip
+            pages = [{"status": "403", "file": self.file("<p>not you</p>")}]
+            gateway = await self.gateway(model_for(backend, error_pages=pages, middleware=[middleware]))
+            response = await self.ask(gateway, request, request.split()[0].decode())
+            self.assertEqual((response.status, response.body), (403, b"<p>not you</p>"))
+            self.assertEqual((response.get("Vary"), response.get("Content-Type")), (field, "text/html"))
+
     async def test_not_found(self) -> None:
         """Nobody answers for the host, so the page is that of all listeners, not that of another site on the port."""
         gateway = await self.gateway(

@@ -151,9 +151,19 @@ class ClientCertificateTests(SynchronousTestCase):
         )
 
     def test_passthrough(self) -> None:
-        """Asked for, not looked at."""
+        """Everybody is let in, but a backend that is told the verdict is not told a lie."""
         mode = {"clientAuthConfiguration": {"verifyClientAuthMode": "Passthrough"}}
-        self.assertEqual("SUCCESS", self.verdict(STRANGERS.issue(common_name="me"), **mode))
+        self.assertEqual("SUCCESS", self.verdict(CLIENTS.issue(common_name="me"), **mode))
+        verdict = self.verdict(STRANGERS.issue(common_name="me"), **mode)
+        self.assertEqual("FAILED:its issuer is not trusted", verdict)
+
+    def test_issuer_for_ocsp(self) -> None:
+        """Who issued the certificate is known where that is asked; it need not be a root."""
+        mode = {"clientAuthConfiguration": {"verifyClientRevocation": "OCSP"}}
+        for ca in (CLIENTS, CLIENTS.intermediate()):
+            found = self.shown(port({**self.strict, **mode}), with_certificate(ca.issue(common_name="me")))
+            self.assertEqual(ca.cert, found.issuer)
+        self.assertIsNone(self.shown(port(self.strict), with_certificate(CLIENTS.issue(common_name="me"))).issuer)
 
     def test_issuer(self) -> None:
         """It must be the lowest authority of the upload."""

@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+from cryptography.hazmat.primitives.hashes import SHA1
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -18,7 +19,9 @@ from gateway.config.model import BackendSettings
 from gateway.errors import BackendTimeout, SessionEnded
 from gateway.interfaces import IOutcomeObserver
 from gateway.observe.access_log import AccessLog, open_access_log
+from gateway.transport.tls import ClientCertificate
 from gateway.values import Outcome, Peer
+from tests.certificates import TestCA
 from tests.observe.examples import Backend, Pool, head, outcome, route, websocket
 
 
@@ -75,6 +78,7 @@ class ContentTests(_LogCase):
                 "userAgent": "test/1", "httpVersion": "HTTP/1.1", "originalHost": "example.com", "host": "example.com",
                 "httpStatus": 200, "receivedBytes": 300, "sentBytes": 5000, "timeTaken": 0.02,
                 "transactionId": "0123456789abcdef", "sslEnabled": "off", "sslCipher": "", "sslProtocol": "",
+                "sslClientVerify": "NONE", "sslClientCertificateFingerprint": "", "sslClientCertificateIssuerName": "",
                 "serverRouted": "10.0.0.4:80", "serverStatus": "200", "serverConnectTime": "0.002",
                 "serverResponseLatency": "0.010", "upstreamReceivedBytes": 4900, "upstreamSentBytes": 350,
                 "contentType": "text/html", "attempts": 1, "cause": "ok", "error_info": "ERRORINFO_NO_ERROR",
@@ -106,6 +110,18 @@ class ContentTests(_LogCase):
         self.assertEqual(
             (line["sslEnabled"], line["sslProtocol"], line["sslCipher"]), ("on", "TLSv1.3", "TLS_AES_256_GCM_SHA384")
         )
+
+    def test_client_certificate(self) -> None:
+        """The verdict, and who the client is; of one that showed none only that."""
+        leaf = TestCA("Authority, Inc").issue(common_name="me").cert
+        for shown, fingerprint, issuer in (
+            (ClientCertificate("p", "SUCCESS", leaf), leaf.fingerprint(SHA1()).hex(), r"CN=Authority\, Inc"),
+            (ClientCertificate("p", "FAILED:it is old", leaf), leaf.fingerprint(SHA1()).hex(), r"CN=Authority\, Inc"),
+            (ClientCertificate("p", "NONE"), "", ""),
+        ):
+            line = self.line(outcome(client_certificate=shown))
+            found = [line[f"sslClient{name}"] for name in ("Verify", "CertificateFingerprint", "CertificateIssuerName")]
+            self.assertEqual(found, [shown.verdict, fingerprint, issuer])
 
     def test_error(self) -> None:
         error = BackendTimeout("no answer within 30 s")
