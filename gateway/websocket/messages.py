@@ -35,8 +35,8 @@ class _Way:
     """
 
     __slots__ = (
-        "broken", "chain", "dropped", "ended", "leg", "messages", "out", "session", "source", "target", "told", "took",
-        "vanished", "who",
+        "broken", "chain", "dropped", "ended", "last_word", "leg", "messages", "out", "session", "source", "target",
+        "told", "took", "vanished", "who",
     )  # fmt: skip
     leg: Leg
     out: Leg
@@ -49,6 +49,7 @@ class _Way:
         self.target = target
         self.broken = self.ended = False
         self.told: int | None = None
+        self.last_word: tuple[int, str] | None = None
         self.dropped = 0
         self.took: Callable[[str | bytes, bytes, Sequence[int]], None] = _unheard
         self.messages = 0
@@ -79,8 +80,9 @@ class _Way:
         if self.session._state == OPEN:
             self.session._close_passed(self)
         if self.told is None and not self.target.lost:
-            self.told = self.leg.close_code
-            self.out.send_close(payload)
+            if not self.speak_up():
+                self.told = self.leg.close_code
+                self.out.send_close(payload)
 
     # -- what the filters decide: `gateway.websocket.filtering.Way`
 
@@ -120,12 +122,16 @@ class _Way:
             self.out.send_close(close_payload(code, reason))
 
     def say_last(self, code: int, reason: str) -> None:
-        """Nothing of what the source still says would go on: there is nothing to wait for."""
-        self.say_goodbye(code, reason)
+        """Send a close frame in place of the source's."""
+        self.last_word = code, reason
 
     def speak_up(self) -> bool:
-        """Nothing waits."""
-        return False
+        """Do not wait for the source any longer; whether that had been so."""
+        last, self.last_word = self.last_word, None
+        if last is None or self.told is not None or self.target.lost:
+            return False
+        self.say_goodbye(*last)
+        return True
 
     def send_farewell(self) -> None:
         """None waits."""
@@ -222,7 +228,10 @@ class Messages(WebSocketSession):
     def _failed(self, way: _Way, error: FrameError) -> None:
         if self._state == OPEN:
             back = self._outbound if way is self._inbound else self._inbound
-            self._stop_listening()
+            if way is self._inbound:
+                self._stop_listening(way)  # the answers to what came before are still passed on
+            else:
+                self._stop_listening(way, back)
             self._violated(way, back, error)
         else:
             way.broken = True
@@ -237,19 +246,19 @@ class Messages(WebSocketSession):
             super()._vanished(way, error)
 
     def _begin_closing(self, error: SessionEnded, *ways: Any) -> None:
-        self._stop_listening()
+        self._stop_listening(self._inbound, self._outbound)
         super()._begin_closing(error, *ways)
 
-    def _stop_listening(self) -> None:
+    def _stop_listening(self, *ways: _Way) -> None:
         """The session ends without the two sides having agreed: messages do not matter any more."""
-        for way in (self._inbound, self._outbound):
+        for way in ways:
             way.took = _unheard
             way.chain.cancel()
 
     def _gone(self) -> None:
         if self._state == GONE:
             return
-        self._stop_listening()
+        self._stop_listening(self._inbound, self._outbound)
         self._client.rest = self._upstream.rest = None
         super()._gone()
         for opened in self._opened:

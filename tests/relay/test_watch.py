@@ -23,6 +23,15 @@ class _SessionCase(DialogueCase):
         client, backend = gateway.opens_websocket()
         return gateway, client, backend
 
+    def violates(self, **options: object) -> tuple[Dialogue, Peer, Peer]:
+        """A client breaks a rule behind a message; the backend has been told, and has not answered yet."""
+        gateway, client, backend = self.opens(**options)
+        client.sends(HELLO + frame(3, mask=True))
+        backend.gets(HELLO)
+        backend.gets_close(1001)
+        client.gets_nothing()
+        return gateway, client, backend
+
     def session_ends(self, gateway: Dialogue, error: SessionEnded = STOPPING) -> None:
         """The gateway ends it, twice for good measure."""
         session = next(iter(gateway.sessions))
@@ -613,14 +622,6 @@ class ViolationTests(_SessionCase):
 
 class LastWordTests(_SessionCase):
     """A client that broke a rule still gets the answers to what it sent before, then its close frame."""
-
-    def violates(self, **options: object) -> tuple[Dialogue, Peer, Peer]:
-        gateway, client, backend = self.opens(**options)
-        client.sends(HELLO + frame(3, mask=True))
-        backend.gets(HELLO)
-        backend.gets_close(1001)
-        client.gets_nothing()
-        return gateway, client, backend
 
     def test_in_place_of_the_backends_close_frame(self) -> None:
         for answer in (frame(8), frame(8, b"\x03\xe9"), frame(8, b"\x03\xe9the gateway said so"), frame(8) + ECHO):

@@ -104,6 +104,12 @@ WatchViolationTests = _of_watch(
     "test_a_fault_behind_half_a_header_leaves_no_place_for_a_close_frame",
     "test_a_fault_in_the_middle_of_the_other_sides_frame",
 )
+WatchLastWordTests = _of_watch(
+    test_watch.LastWordTests,
+    "test_a_close_frame_that_comes_in_pieces",
+    "test_a_frame_in_progress_when_the_time_is_over",
+    "test_a_stalled_client_makes_nobody_keep_anything",
+)
 
 
 class UnchangedTests(_MessageCase):
@@ -179,10 +185,10 @@ class UnchangedTests(_MessageCase):
             look = Filter()
             gateway, client, backend = self.opens(look, limits={"max_message_bytes": 10})
             client.sends(frame(2, b"x" * 10, mask=True) + message)
-            client.gets_close(1009, "message too big")
             backend.gets(frame(2, b"x" * 10, mask=True))
             backend.gets_close(1001, "the client sent a message that is too big")
             backend.sends(frame(8, b"\x03\xe9"))
+            client.gets_close(1009, "message too big")
             self.ended(gateway, "client_message_too_big", "gateway", 1009)
             self.assertEqual(1, len(look.shown))
 
