@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gateway.config import arm_tables, model, unserved
 from gateway.config.compact import SYNONYMS
 from gateway.config.options import CONFIGURATION_OPTIONS
-from gateway.config.overrides import CertificateOverride, OverridesFile
+from gateway.config.overrides_file import CertificateOverride, OverridesFile
 from gateway.config.problems import describe, unwrap
 from gateway.health.tcp_probe import TcpOptions
 from gateway.health.websocket_probe import WebSocketOptions
@@ -329,11 +329,21 @@ def overrides() -> str:
         "settings: {chat: {protocol: Http, port: 9001}}\nprobes: {health: {protocol: Http}}\n"
         "errorPages: {'https://site.test/sorry.html': sorry.html}\ngateway: gw-01"
     )
+    extras = (
+        "pools:\n  chat:\n    selector: least-connections\n    passiveHealth: {connectFailures: 2}\n"
+        "rules:\n  chat-rule:\n    middleware: [{strategy: origin, options: {origins: ['https://chat.test']}}]\n"
+        "pathRules:\n  main-map/feed: {filters: [{strategy: size-limit, options: {maxBytes: 65536}}]}\n"
+        "middleware: [security-headers]\nlimits: {maxConnections: 10000}"
+    )
     return (
         "## Overrides\n\nWhat a template made for the cloud needs on another machine, as options or as a file (YAML or "
         "JSON). Options win over the file.\n\n"
         f"| Option | | Meaning |\n|---|---|---|\n{options}\n\n### The overrides file\n\n{table(OverridesFile)}\n"
-        f"```yaml\n{example}\n```\n\nA key of `references` is an expression of the template, or the name or id of the "
+        f"```yaml\n{example}\n```\n\nWhat templates cannot say is said here: `listeners`, `rules`, `pathRules`, "
+        "`pools`, `settings` and `probes` take every key that the compact spelling has for such an object, by its name "
+        "in the template, and `middleware`, `observers` and `limits` are those of the gateway. Lists replace lists.\n\n"
+        f"```yaml\n{extras}\n```\n\n"
+        "A key of `references` is an expression of the template, or the name or id of the "
         "resource that one asks for: `{\"variables('deploy')\": true}`, `{my-site: {defaultHostName: my-site.test}}`. "
         "A word stands for any member of the resource.\n\n### `certificates` of the overrides file\n\n"
         f"{(CertificateOverride.__doc__ or '').strip()}\n\n{table(CertificateOverride)}"

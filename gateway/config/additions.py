@@ -1,12 +1,27 @@
-"""Objects that overrides make where a document only names them, and settings and probes that they change."""
+"""Objects that overrides make where a document only names them, and what they change of those that are there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import BaseModel
+
 from gateway.config.draft import Draft, Location
-from gateway.config.model import BackendSettings, Certificate, Gateway, Pool, Probe, TrustedRoot
+from gateway.config.model import (
+    BackendSettings,
+    Certificate,
+    Gateway,
+    HttpListener,
+    PathMap,
+    PathRule,
+    Pool,
+    Probe,
+    Rule,
+    TrustedRoot,
+)
+from gateway.config.overrides_file import CHANGED, PoolOverride
 from gateway.config.problems import validate
 from gateway.config.targets import pool_pairs
 from gateway.config.tree import Place
@@ -17,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_missing", "change"]
 
+_Changed = TypeVar("_Changed", Pool, BackendSettings, Probe, HttpListener, Rule, PathRule)
 _Named = TypeVar("_Named", Pool, BackendSettings, Probe, Certificate, TrustedRoot)
 
 
@@ -49,37 +65,97 @@ def _made(
 
 
 def change(gateway: Gateway, overrides: Overrides, problems: list[Problem]) -> Gateway:
-    """The gateway with the settings and probes that the overrides change."""
-    return gateway.model_copy(
-        update={
-            "settings": tuple(
-                _changed(("settings", index), item, overrides, problems) for index, item in enumerate(gateway.settings)
-            ),
-            "probes": tuple(
-                _changed(("probes", index), item, overrides, problems) for index, item in enumerate(gateway.probes)
-            ),
+    """The gateway with what the overrides change by name, and of itself."""
+    return _Changes(overrides, problems).of(gateway)
+
+
+class _Changes:
+    def __init__(self, overrides: Overrides, problems: list[Problem]) -> None:
+        self._overrides = overrides
+        self._file = overrides.file
+        self._problems = problems
+
+    def of(self, gateway: Gateway) -> Gateway:
+        changed: dict[str, Any] = {
+            kind: tuple(
+                self._changed(kind, (kind, index), item.name, item) for index, item in enumerate(getattr(gateway, kind))
+            )
+            for kind in CHANGED
+            if kind != "path_rules" and getattr(self._file, kind)
         }
-    )
+        if self._file.path_rules:
+            changed["path_maps"] = tuple(self._path_map(index, item) for index, item in enumerate(gateway.path_maps))
+        return gateway.model_copy(update=changed | self._own(gateway))
+
+    def _path_map(self, number: int, path_map: PathMap) -> PathMap:
+        at: Location = ("path_maps", number, "path_rules")
+        rules = tuple(
+            self._changed("path_rules", (*at, index), f"{path_map.name}/{rule.name}", rule)
+            for index, rule in enumerate(path_map.path_rules)
+        )
+        return path_map.model_copy(update={"path_rules": rules})
+
+    def _own(self, gateway: Gateway) -> dict[str, Any]:
+        """What changes of the gateway itself."""
+        whole = Draft(Place(""))
+        for key in ("middleware", "observers", "limits"):
+            value = getattr(self._file, key)
+            if value is not None:
+                place = self._overrides.place("", key)
+                self._overrides.place_at((key,), place)
+                whole.put(key, _overlaid(gateway.limits, value, place) if key == "limits" else value, place)
+        made = self._made(whole)
+        return {} if made is None else {key: getattr(made, key) for key in whole}
+
+    def _changed(self, kind: str, location: Location, title: str, item: _Changed) -> _Changed:
+        """One object, with what the entry of its ``title`` changes."""
+        entries: Mapping[str, Any] = getattr(self._file, kind)
+        found = next((name for name in entries if name.casefold() == title.casefold()), None)
+        if found is None:
+            return item
+        self._overrides.used.add(f"{kind} {found}")
+        entry = entries[found]
+        if isinstance(entry, PoolOverride):
+            entry = entry.model_extra or {}
+        if not entry:
+            return item
+        draft = _overlaid(item, entry, self._overrides.place(kind, found), partial(self._overrides.place, kind, found))
+        for name, place in draft.places.items():
+            self._overrides.place_at((*location, str(name)), place)
+        draft["name"] = item.name
+        made = self._made(_around(kind, draft))
+        if made is None:
+            return item
+        listed: Any = made.path_maps[0].path_rules if kind == "path_rules" else getattr(made, kind)
+        result: _Changed = listed[0]
+        return result
+
+    def _made(self, whole: Draft) -> Gateway | None:
+        """The model of a draft; ``None`` where something is wrong with it, which is reported."""
+        made, wrong, _ = validate(whole)
+        self._problems.extend(wrong)
+        return None if wrong else made
 
 
-def _changed(location: Location, item: _Named, overrides: Overrides, problems: list[Problem]) -> _Named:
-    kind = str(location[0])
-    entries: dict[str, dict[str, Any]] = getattr(overrides.file, kind)
-    found = next((name for name in entries if name.casefold() == item.name.casefold()), None)
-    if found is None:
-        return item
-    overrides.used.add(f"{kind} {found}")
+def _overlaid(
+    item: BaseModel, entry: dict[str, Any], place: Place, place_of: Callable[[str], Place] | None = None
+) -> Draft:
+    """What an object was given, with other values for some keys; ``place_of`` says where those stand."""
     attributes = {(field.alias or name).casefold(): name for name, field in type(item).model_fields.items()}
-    draft = Draft(overrides.place(kind, found))
+    draft = Draft(place)
     draft.update(item.model_dump(exclude_unset=True))
-    for key, value in entries[found].items():
-        name = attributes.get(key.casefold().replace("_", ""), key)
-        draft.put(name, value, overrides.place(kind, found, key))
-        overrides.put(location, kind, found, {name: key})
-    draft["name"] = item.name
+    for key, value in entry.items():
+        draft.put(attributes.get(key.casefold().replace("_", ""), key), value, (place_of or place.child)(key))
+    return draft
+
+
+def _around(kind: str, draft: Draft) -> Draft:
+    """A gateway that has nothing but this object."""
+    if kind == "path_rules":
+        path_map = Draft(draft.place)
+        path_map.put("name", "map", draft.place)
+        path_map.put(kind, [draft], draft.place)
+        kind, draft = "path_maps", path_map
     whole = Draft(Place(""))
     whole.put(kind, [draft], draft.place)
-    made, wrong, _ = validate(whole)
-    problems.extend(wrong)
-    changed: tuple[_Named, ...] = getattr(made, kind)
-    return item if wrong or not changed else changed[0]
+    return whole

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from gateway.config import model
 from gateway.config.tree import Map, Place, Seq, line_of
 
-__all__ = ["MODEL_KEYS", "Draft", "Location", "attribute_of", "location_of", "place_of"]
+__all__ = ["MODEL_KEYS", "Draft", "Location", "attribute_of", "below", "location_of", "place_of"]
 
 Location = tuple[str | int, ...]
 
@@ -100,7 +100,7 @@ def place_of(draft: Draft, location: Sequence[str | int]) -> Place:
             exact = current.places.get((key, following)) if isinstance(following, int) else None
             found = exact or current.places.get(key)
             if found is None:
-                return _rest(current.inner or place, location[index:])
+                return below(current.inner or place, location[index:])
             if key in current.trees:
                 return _in_tree(current.trees[key], found, location[index + 1 :])
             current = current[key] if key in current else None
@@ -112,13 +112,14 @@ def place_of(draft: Draft, location: Sequence[str | int]) -> Place:
             if isinstance(current, Draft):
                 place = current.place
             else:
-                return _rest(place, location[index:])
+                return below(place, location[index:])
         else:
-            return _rest(place, location[index:])
+            return below(place, location[index:])
     return place
 
 
-def _rest(place: Place, parts: Sequence[str | int]) -> Place:
+def below(place: Place, parts: Sequence[str | int]) -> Place:
+    """The place of what is in something, by attributes of the model and indices."""
     free = False
     for part in parts:
         if isinstance(part, int):

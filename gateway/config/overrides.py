@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from gateway.config.additions import add_missing, change
 from gateway.config.compact import parse_backend
-from gateway.config.draft import Draft, Location
+from gateway.config.draft import Draft, Location, below
 from gateway.config.model import (
     BackendSettings,
     Certificate,
@@ -26,65 +26,20 @@ from gateway.config.model import (
     Pool,
     TrustedRoot,
 )
+from gateway.config.overrides_file import CHANGED, CertificateOverride, OverridesFile, canonical, file_problem
 from gateway.config.targets import pool_pairs
-from gateway.config.tree import Map, Place, line_of, nearest, plain, show
+from gateway.config.tree import Map, Place, line_of, show
 from gateway.errors import Problem
 
 __all__ = [
     "BackendMapping",
-    "CertificateOverride",
     "Overrides",
-    "OverridesFile",
     "apply",
     "parse_map_backend",
     "parse_map_port",
 ]
 
 _MAX_CERTIFICATE = 1 << 20
-
-
-class CertificateOverride(BaseModel):
-    """The certificate to use instead of one that is only in Azure. Paths are relative to the overrides file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-    certificate_file: str | None = Field(default=None, description="PEM file: the certificate, then its intermediates.")
-    key_file: str | None = Field(default=None, description="PEM file of the key; default: in `certificateFile`.")
-    pfx_file: str | None = Field(default=None, description="PKCS#12 file with certificate and key.")
-    password: str | None = Field(
-        default=None, repr=False, description="Password of `pfxFile`, of the key file, or of the template's data."
-    )
-
-
-class OverridesFile(BaseModel):
-    """An overrides file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-    ports: dict[str, int] = Field(default_factory=dict, description="Port, or name of a listener, to the port to bind.")
-    backends: dict[str, str] = Field(
-        default_factory=dict, description="`host` or `host:port` to the `host:port` to connect to."
-    )
-    pools: dict[str, list[str]] = Field(
-        default_factory=dict, description="Name of a pool to its members, `host:port` each."
-    )
-    certificates: dict[str, CertificateOverride] = Field(
-        default_factory=dict, description="Name or secret id of a certificate to its files."
-    )
-    references: dict[str, Any] = Field(
-        default_factory=dict, description="Expression or resource name to the value of `reference()`."
-    )
-    parameters: dict[str, Any] = Field(default_factory=dict, description="Values for the template's parameters.")
-    settings: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="Name of backend settings to the keys of `settings` that differ."
-    )
-    probes: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="Name of a probe to the keys of `probes` that differ."
-    )
-    error_pages: dict[str, str] = Field(
-        default_factory=dict, description="URL of an error page to the HTML file to send instead."
-    )
-    gateway: str | None = Field(default=None, description="Name of the gateway, where a document has several.")
 
 
 class BackendMapping(NamedTuple):
@@ -129,20 +84,31 @@ class Overrides:
 
     def place_of(self, location: Location) -> Place | None:
         """Where in the overrides file a location of the model has its value from, if it has."""
-        return self._places.get(location)
+        for length in range(len(location), 0, -1):
+            place = self._places.get(location[:length])
+            if place is not None:
+                return below(place, location[length:])
+        return None
 
     def place(self, kind: str, name: str, key: str = "") -> Place:
         """Where something stands in the overrides file; the note names the file, whose lines are not those reported."""
-        entry = self._document.value(kind)
+        wanted = kind.replace("_", "")
+        spelled = next((each for each in self._document if each.casefold().replace("_", "") == wanted), kind)
+        entry = self._document.value(spelled) if kind else self._document
         owner = entry.get(name) if isinstance(entry, Map) else None
         line = line_of(owner, owner.find(key) or key) if key and isinstance(owner, Map) else line_of(entry, name)
         where = f"{self._name}, line {line}" if line is not None else self._name
-        return Place(f"{kind}.{name}" + (f".{key}" if key else ""), None, f" (in the overrides, {where})")
+        path = ".".join(filter(None, (spelled, name, key)))
+        return Place(path, None, f" (in the overrides, {where})")
+
+    def place_at(self, location: Location, place: Place) -> None:
+        """Remember where in the file the value at a location of the model stands."""
+        self._places[location] = place
 
     def put(self, location: Location, kind: str, name: str, keys: dict[str, str]) -> None:
         """Remember that attributes of the object at ``location`` come from keys of an entry of the file."""
         for attribute, key in keys.items():
-            self._places[*location, attribute] = self.place(kind, name, key)
+            self.place_at((*location, attribute), self.place(kind, name, key))
 
     def read(self, document: Any, path: Path, problems: list[Problem]) -> None:
         """Take what a file says. ``document`` is its tree; ``path`` is absolute, and paths in it start from there."""
@@ -150,21 +116,11 @@ class Overrides:
             keys = ", ".join(map(to_camel, OverridesFile.model_fields))
             problems.append(Problem("", f"found {show(document)}, expected a mapping of {keys}", None))
             return
-        canonical: dict[str, Any] = {}
-        for key, value in document.items():
-            wanted = key.casefold().replace("_", "")
-            name = next((known for known in OverridesFile.model_fields if known.replace("_", "") == wanted), key)
-            if value is not None:
-                canonical[name] = plain(value)
-        if isinstance(canonical.get("pools"), dict):
-            canonical["pools"] = {
-                name: [item] if isinstance(item, str) else item for name, item in canonical["pools"].items()
-            }
         try:
-            self.file = OverridesFile.model_validate(canonical)
+            self.file = OverridesFile.model_validate(canonical(document))
         except ValidationError as error:
             for entry in error.errors(include_url=False):
-                problems.append(_file_problem(document, entry))
+                problems.append(file_problem(document, entry))
             return
         self.base, self._name, self._document = path.parent, path.name, document
         for name, port in self.file.ports.items():
@@ -176,33 +132,6 @@ class Overrides:
 def _place(document: Map, key: str, name: str) -> Place:
     inner = document.value(key)
     return Place(key).child(name, line_of(inner, name))
-
-
-def _file_problem(document: Map, entry: Any) -> Problem:
-    location = entry["loc"]
-    node: Any = document
-    line = None
-    path = ""
-    for part in location:
-        line = line_of(node, part) or line
-        node = (
-            node.get(part)
-            if isinstance(node, dict)
-            else node[part]
-            if isinstance(node, list) and isinstance(part, int)
-            else None
-        )
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    if entry["type"] == "extra_forbidden":
-        known = [to_camel(name) for name in (OverridesFile if len(location) == 1 else CertificateOverride).model_fields]
-        close = nearest(str(location[-1]), known)
-        return Problem(
-            path, f"unknown key; {f'did you mean {close!r}?' if close else 'known are ' + ', '.join(known)}", line
-        )
-    wanted = {"int_parsing": "a port", "int_type": "a port", "string_type": "text"}.get(entry["type"], "a mapping")
-    if entry["type"] == "list_type":
-        wanted = "a list of host:port"
-    return Problem(path, f"found {show(entry['input'], str(location[-1]))}, expected {wanted}", line)
 
 
 def parse_map_port(text: str) -> tuple[str, int]:
@@ -266,7 +195,7 @@ def apply(gateway: Gateway, overrides: Overrides, draft: Draft, problems: list[P
             problems.append(
                 Problem("", f"the backend mapping {mapping.source} matched no member of any pool", None, "warning")
             )
-    for kind in ("certificates", "pools", "settings", "probes", "error_pages"):
+    for kind in ("certificates", "error_pages", *CHANGED):
         for name in getattr(overrides.file, kind):
             if f"{kind} {name}" not in overrides.used:
                 problems.append(
@@ -313,7 +242,11 @@ def _settings_ports(gateway: Gateway) -> dict[str, set[int]]:
 
 def _pools(gateway: Gateway, overrides: Overrides, problems: list[Problem]) -> tuple[Pool, ...]:
     ports = _settings_ports(gateway)
-    given = {name.casefold(): (name, members) for name, members in overrides.file.pools.items()}
+    given = {
+        name.casefold(): (name, item.members)
+        for name, item in overrides.file.pools.items()
+        if item.members is not None
+    }
     result = []
     for index, pool in enumerate(gateway.pools):
         members = pool.members

@@ -15,7 +15,8 @@ from gateway.config.draft import MODEL_KEYS, Draft
 from gateway.config.evaluator import Scope, Shared
 from gateway.config.lenient_json import read_json
 from gateway.config.linked import LinkedFiles
-from gateway.config.overrides import OverridesFile, unmatched
+from gateway.config.overrides import unmatched
+from gateway.config.overrides_file import OverridesFile
 from gateway.config.parameters import parameters_beside
 from gateway.config.resource import ResourceReader
 from gateway.config.template import GATEWAY_TYPE, Template
@@ -188,7 +189,8 @@ class DocumentReader:
     def _resource(self, cursor: Cursor) -> Draft:
         given = self._given
         files = [name for name, item in given.certificates.items() if item.certificate_file or item.pfx_file]
-        replaced = frozenset(name.casefold() for name in (*files, *given.pools))
+        pools = [name for name, item in given.pools.items() if item.members is not None]
+        replaced = frozenset(name.casefold() for name in (*files, *pools))
         reader = ResourceReader(cursor, replaced)
         draft = reader.read()
         self.frontends, self.left_out = reader.frontends, reader.left_out

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from gateway.config.model import PassiveHealth, Strategy
+from gateway.preflight import checks
 from tests.config.support import ConfigurationTestCase, properties, reference
 
 
@@ -91,6 +93,76 @@ class AdditionsTests(ConfigurationTestCase):
         self.assertTrue(settings.connection_draining.enabled)
         self.assertEqual((probe.protocol, probe.interval, probe.path), ("Http", 5, "/h"))
 
+    def test_what_templates_cannot_say(self) -> None:
+        """Selectors, discovery, passive health, middleware, filters, limits: a template knows none of them."""
+        made = properties()
+        made["urlPathMaps"] = [
+            {
+                "name": "map",
+                "properties": {
+                    "defaultBackendAddressPool": reference("backendAddressPools", "chat"),
+                    "defaultBackendHttpSettings": reference("backendHttpSettingsCollection", "plain"),
+                    "pathRules": [
+                        {
+                            "name": "ws",
+                            "properties": {
+                                "paths": ["/ws/*"],
+                                "backendAddressPool": reference("backendAddressPools", "chat"),
+                                "backendHttpSettings": reference("backendHttpSettingsCollection", "plain"),
+                            },
+                        }
+                    ],
+                },
+            }
+        ]
+        plain = self.load(made)
+        overrides = self.write(
+            "pools: {CHAT: {selector: least-connections, selectorOptions: {a: 1}, passiveHealth: {connectFailures: 2},"
+            " discovery: dns}}\n"
+            "listeners: {web: {middleware: [cors]}}\n"
+            "rules: {Rule: {middleware: [{strategy: headers, options: {b: 2}}], filters: [size-limit], priority: 7}}\n"
+            "path_rules: {map/WS: {filters: [log-tap]}}\n"
+            "middleware: [security-headers]\nobservers: [mine]\nlimits: {headTimeout: 5}\n"
+        )
+        loaded = self.load(made, overrides=overrides)
+        self.assertEqual([problem for problem in self.warnings if "override" in problem.message], [])
+        (pool,), (rule,) = loaded.pools, loaded.rules
+        self.assertEqual(pool.members, plain.pools[0].members)
+        self.assertEqual((pool.selector, pool.selector_options), ("least-connections", {"a": 1}))
+        self.assertEqual(pool.passive_health, PassiveHealth(connect_failures=2))
+        self.assertEqual(pool.discovery, Strategy(strategy="dns"))
+        self.assertEqual(loaded.listeners[0].middleware, (Strategy(strategy="cors"),))
+        self.assertEqual(rule.middleware, (Strategy(strategy="headers", options={"b": 2}),))
+        self.assertEqual((rule.filters, rule.priority, rule.pool), ((Strategy(strategy="size-limit"),), 7, "chat"))
+        self.assertEqual(loaded.path_maps[0].path_rules[0].filters, (Strategy(strategy="log-tap"),))
+        self.assertEqual(loaded.middleware, (Strategy(strategy="security-headers"),))
+        self.assertEqual((loaded.observers[0].strategy, loaded.limits.head_timeout), ("mine", 5))
+        same = {kind: getattr(plain, kind) for kind in ("listeners", "rules", "pools", "path_maps")}
+        bare = loaded.model_copy(update={**same, "middleware": (), "observers": (), "limits": plain.limits})
+        self.assertEqual(bare, plain)
+
+    def test_members_too(self) -> None:
+        """Members among the keys replace those of the document; without them those stay."""
+        text = "pools: {chat: {Members: ['h:1'], selector: random}}"
+        (pool,) = self.load(properties(), overrides=self.write(text)).pools
+        self.assertEqual(([(each.host, each.port) for each in pool.members], pool.selector), ([("h", 1)], "random"))
+        (pool,) = self.load(properties(), overrides=self.write("pools: {chat: {members: 'h:1'}}")).pools
+        self.assertEqual((len(pool.members), pool.selector), (1, "round-robin"))
+
+    def test_limits_of_both(self) -> None:
+        """Limits that the overrides do not name stay those of the document."""
+        text = "limits: {maxFields: 50, headTimeout: 9}\nlisteners: []\nrules: []\n"
+        loaded = self.load(text, overrides=self.write("limits: {HEAD_TIMEOUT: 5}"))
+        self.assertEqual((loaded.limits.max_fields, loaded.limits.head_timeout), (50, 5))
+
+    def test_where_checks_point(self) -> None:
+        """What a check finds in something that the overrides give is shown there."""
+        overrides = self.write("pools:\n  chat: {selector: none-such}\nmiddleware:\n- {strategy: nope}\n", "o.yaml")
+        problems = self.refused(properties(), overrides=overrides, checks=checks())
+        self.assertEqual(2, len(problems), problems)
+        self.assertRegex(problems[0], r"^pools\.chat\.selector: .*none-such.*\(in the overrides, o\.yaml, line 2\)$")
+        self.assertRegex(problems[1], r"^middleware\[0\]: .*nope.*\(in the overrides, o\.yaml, line 3\)$")
+
     def test_errors(self) -> None:
         """Errors are where the overrides have them; what matches nothing is a warning."""
         for text, expected in {
@@ -98,6 +170,11 @@ class AdditionsTests(ConfigurationTestCase):
             "settings:\n  plain: {prot: 1}": "settings.plain.prot: unknown key 'prot'; did you mean 'port'?",
             "probes: 5": "probes: found 5, expected a mapping",
             "settings: {plain: 5}": "settings.plain: found 5, expected a mapping",
+            "pools: {chat: {selectr: x}}": "pools.chat.selectr: unknown key 'selectr'; did you mean 'selector'?",
+            "pools: {chat: {discovery: {options: {}}}}": "pools.chat.discovery: 'strategy' is missing",
+            "rules: {rule: {priority: 0}}": "rules.rule.priority: found 0, expected a whole number from 1 to 20000",
+            "listeners: {web: {middleware: 5}}": "listeners.web.middleware[0]: found 5, expected a mapping",
+            "limits: {headTimeout: soon}": "limits.headTimeout: found 'soon'",
         }.items():
             self.assertIn(expected, self.refused_once(properties(), overrides=self.write(text)))
         self.load(properties(), overrides=self.write("settings: {other: {}}\nprobes: {other: {}}"))

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from gateway.config import load
-from gateway.config.overrides import OverridesFile
+from gateway.config.overrides_file import OverridesFile
+from gateway.preflight import checks
 from tests.config.support import ConfigurationTestCase
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "make_configuration.py"
@@ -43,6 +44,18 @@ class DocumentationTests(ConfigurationTestCase):
         document = {key: value for key, value in yaml.safe_load(example).items()}
         document["ports"] = {str(key): value for key, value in document["ports"].items()}
         self.assertEqual(OverridesFile.model_validate(document).ports, {"80": 8080, "443": 8443})
+
+    def test_what_templates_cannot_say(self) -> None:
+        """The second example of an overrides file, on a configuration that has the objects it names."""
+        (example,) = re.findall(r"```yaml\n(pools:\n  chat:.*?)```", self.script().page(), re.DOTALL)
+        text = (
+            "listeners: [{name: web, port: 80}]\npools: [{name: chat, members: [h]}]\n"
+            "pathMaps: [{name: main-map, defaultPool: chat, pathRules: [{name: feed, paths: /feed, pool: chat}]}]\n"
+            "rules: [{name: chat-rule, listener: web, pathMap: main-map}]\n"
+        )
+        loaded = self.load(text, overrides=self.write(example), checks=checks())
+        self.assertEqual([problem for problem in self.warnings if "override" in problem.message], [])
+        self.assertEqual((loaded.rules[0].middleware[0].strategy, loaded.limits.max_connections), ("origin", 10000))
 
     def test_first_example(self) -> None:
         (example, *_) = re.findall(r"```yaml\n(.*?)```", self.script().page(), re.DOTALL)

@@ -169,7 +169,11 @@ class OverridesTests(ConfigurationTestCase):
             ("\nports:\n  80: 99999", "line 3: ports.80: found '80=99999', expected PORT=PORT"),
             ("backends: {a: 'b:x'}", "line 1: backends.a: found 'a=b:x'"),
             ("certificates: {a: {keyFiel: x}}", "certificates.a.keyFiel: unknown key; did you mean 'keyFile'?"),
-            ("pools: {a: {b: c}}", "expected a list of host:port"),
+            ("pools: {a: 5}", "line 1: pools.a: found 5, expected a list of host:port"),
+            ("pools: {a: [1]}", "line 1: pools.a[0]: found 1, expected text"),
+            ("pools: {a: {members: 5}}", "line 1: pools.a.members: found 5, expected a list of host:port"),
+            ("rules: [1]", "rules: found a list of 1, expected a mapping"),
+            ("middleware: cors", "middleware: found 'cors', expected a list"),
             ("[1]", "found a list of 1, expected a mapping"),
         ):
             self.assertIn(message, self.refused_once(properties(), overrides=self.write(text)))
