@@ -95,6 +95,16 @@ class OverridesFile(BaseModel):
     gateway: str | None = Field(default=None, description="Name of the gateway, where a document has several.")
 
 
+_WANTED = {
+    "int_parsing": "a port",
+    "int_type": "a port",
+    "string_type": "text",
+    "list_type": "a list of host:port",
+    "tuple_type": "a list",
+}
+"""What there should have been, by pydantic's word for what is wrong."""
+
+
 def file_problem(document: Map, entry: Any) -> Problem:
     """What pydantic found wrong with the file, where it is."""
     location = entry["loc"]
@@ -119,9 +129,7 @@ def file_problem(document: Map, entry: Any) -> Problem:
         return Problem(
             path, f"unknown key; {f'did you mean {close!r}?' if close else 'known are ' + ', '.join(known)}", line
         )
-    wanted = {"int_parsing": "a port", "int_type": "a port", "string_type": "text"}.get(entry["type"], "a mapping")
-    if entry["type"] == "list_type":
-        wanted = "a list of host:port"
+    wanted = _WANTED.get(entry["type"], "a mapping")
     return Problem(path, f"found {show(entry['input'], str(location[-1]))}, expected {wanted}", line)
 
 

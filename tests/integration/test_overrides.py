@@ -11,7 +11,7 @@ from gateway.preflight import checks
 from tests.config.arm import gateway as resource
 from tests.config.arm import template
 from tests.integration.harness import GatewayTestCase, both_roads
-from tests.integration.messages import Answers, read_request, read_response
+from tests.integration.messages import read_request, read_response
 from tests.integration.wire import Wire
 
 
@@ -55,13 +55,19 @@ class OverridesTests(GatewayTestCase):
 
     async def test_pool(self) -> None:
         """A selector and passive health for the members of the template."""
-        backend = await self.backend(Answers(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"))
+
+        async def serve(wire: Wire) -> None:
+            request = await read_request(wire)
+            status = b"500 Oops" if "/bad" in request.line else b"200 OK"
+            wire.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+        backend = await self.backend(serve)
         pool = {"selector": "random-of-two", "passiveHealth": {"serverErrors": 1}}
         gateway = await self.start(backend.port, pools={"chat": pool})
         (made,) = gateway.service.pools.values()
         self.assertEqual("random-of-two", made.strategy)
         client = await self.client(gateway)
-        client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.write(b"GET /bad HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual(500, (await read_response(client)).status)
         (member,) = made.backends
         self.assertIsNotNone(member.witness)
