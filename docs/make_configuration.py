@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from gateway.config import arm_tables, model, unserved
+from gateway.config import arm_tables, model
 from gateway.config.compact import SYNONYMS
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.config.overrides_file import CertificateOverride, OverridesFile
@@ -313,7 +313,6 @@ def not_honoured() -> list[str]:
     known = {**arm_tables.NOT_HONOURED, **arm_tables.TOP_NOT_HONOURED, **arm_tables.GLOBAL_NOT_HONOURED}
     known |= {"backendipconfigurations": arm_tables.CARDS}
     rows = {arm_tables.SPELLING.get(key, key): what for key, what in known.items()}
-    rows |= {key: what for _, key, _, what in unserved.ENTRIES}
     return [f"| `{key}` | {rows[key]} |" for key in sorted(rows, key=str.casefold)]
 
 

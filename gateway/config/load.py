@@ -21,7 +21,6 @@ from gateway.config.redaction import Redactor
 from gateway.config.salvage import salvage
 from gateway.config.sources import DocumentReader, read_tree
 from gateway.config.tree import Place, is_secret
-from gateway.config.unserved import unserved
 from gateway.errors import ConfigurationError, Problem
 
 __all__ = ["Check", "load"]
@@ -145,7 +144,6 @@ class _Loader:
         self._problems.extend(problems)
         gateway = apply(gateway, self._overrides, draft, self._problems)
         broken += self._overrides.broken
-        gateway = gateway.model_copy(update={"not_honoured": (*gateway.not_honoured, *unserved(gateway))})
         gateway = _without_twins(gateway, draft, reader.frontends)
         gateway = self._with_files(gateway, draft, broken)
         if reader.arm:

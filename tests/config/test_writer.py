@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from twisted.trial import unittest
 
 from gateway.config import load, model
-from gateway.config.unserved import unserved
 from gateway.config.writer import write_compact
 from tests.config.support import ConfigurationTestCase, properties
 
@@ -161,7 +160,7 @@ def gateways(draw: Any) -> model.Gateway:
     share = model.DistributionTarget(pool=pool, weight=draw(st.integers(1, 100)))
     page = model.ErrorPage(status=draw(st.sampled_from(["403", "502"])), url="http://a.test/x.html")
     limits = draw(st.builds(model.Limits, head_timeout=SECONDS, max_body_bytes=some(st.integers(0, 1 << 40))))
-    made = model.Gateway(
+    return model.Gateway(
         name=draw(NAMES), listeners=listeners, rules=tuple(rules), pools=pools, settings=backend_settings,
         probes=probes, path_maps=(path_map,), redirects=(redirect,), certificates=certificates, limits=limits,
         ssl_policy=draw(policies), ssl_profiles=profiles, trusted_client_certificates=clients,
@@ -169,7 +168,6 @@ def gateways(draw: Any) -> model.Gateway:
         distributions=(model.Distribution(name="d", targets=(share,)),), rewrites=(rewrite,),
         condition_sets=(conditions,), routing_maps=(routing_map,), error_pages=(page,),
     )  # fmt: skip
-    return made.model_copy(update={"not_honoured": tuple(unserved(made))})
 
 
 class RoundTripTests(unittest.SynchronousTestCase):
