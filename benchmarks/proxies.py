@@ -26,7 +26,7 @@ worker_processes 1;
 pid {directory}/nginx.pid;
 error_log {directory}/nginx-error.log error;
 {user}
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
     {access_log}
     client_body_temp_path {directory}/nginx-body;
