@@ -18,7 +18,6 @@ and never past the request timeout (RFC 9110 §9.2.2).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +41,9 @@ from gateway.errors import (
     UpgradeRefused,
 )
 from gateway.http.bodies import chunk, last_chunk
-from gateway.http.forwarding import SERVER, error_reply, request_bytes
+from gateway.http.forwarding import request_bytes
 from gateway.interfaces import IUpstreamListener
-from gateway.listener.forwarded import TrustedProxies, client_address
+from gateway.listener.forwarded import client_address
 from gateway.passage import Passage
 from gateway.relay.flow import CONNECTING, FEEDING
 from gateway.relay.splice import Splice
@@ -55,15 +54,12 @@ from gateway.values import CHUNKED, Context, Fields, NeedsAddress, Outcome, Repl
 from gateway.websocket.handshake import check_request, check_response
 
 if TYPE_CHECKING:
-    from gateway.config.model import Limits
-    from gateway.interfaces import IBackend, ILease, IMiddleware, IOutcomeObserver, IRouter
+    from gateway.interfaces import IBackend, ILease, IMiddleware
     from gateway.listener.http1 import ClientConnection
-    from gateway.observe.sessions import Sessions
-    from gateway.transport.deadlines import Deadlines
-    from gateway.upstream.connections import Upstream
+    from gateway.surroundings import Surroundings
     from gateway.upstream.http1 import UpstreamConnection
 
-__all__ = ["MOST_ATTEMPTS", "Exchange", "Surroundings"]
+__all__ = ["MOST_ATTEMPTS", "Exchange"]
 
 MOST_ATTEMPTS = 3
 
@@ -73,74 +69,6 @@ _REPLAYED_BYTES = 65536
 ROUTING, WAITING_TO_CONNECT, WAITING, STREAMING, TUNNEL, DONE = range(6)
 
 _log = Logger("gateway.exchange")
-
-
-def _own_page(status: int, listener: str, route: Route | None, advice: str = "") -> Reply:
-    return error_reply(status, advice)
-
-
-class Surroundings:
-    """What all exchanges of a gateway share. Built by the service, changed by a reload.
-
-    ``error_reply``: makes the answer to an error of its status, the bound port's listener, the route, if there is
-    one, and a sentence of advice.  ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a
-    function when others have had their turn.  ``trusted``: whose X-Forwarded-For is believed.  ``collects``: bytes of a
-    request body that are waited for before a backend is asked.  ``server``: what the Server field of the gateway's own
-    answers says, if anything.  ``stopping``: no keep-alive any more.
-    """
-
-    def __init__(
-        self,
-        *,
-        router: IRouter,
-        upstream_for: Callable[[Route, IBackend], Upstream],
-        deadlines: Deadlines,
-        seconds: Callable[[], float],
-        limits: Limits,
-        sessions: Sessions,
-        soon: Callable[[Callable[[], None]], object],
-        observers: Sequence[IOutcomeObserver] = (),
-        trusted: TrustedProxies | None = None,
-        error_reply: Callable[..., Reply] = _own_page,
-        collects: int = 0,
-        server: str = SERVER,
-    ) -> None:
-        self.collects = collects
-        self.server = server
-        self.router = router
-        self.error_reply = error_reply
-        self.upstream_for = upstream_for
-        self.deadlines = deadlines
-        self.seconds = seconds
-        self.limits = limits
-        self.sessions = sessions
-        self.soon = soon
-        self.observers = tuple(observers)
-        self.trusted = trusted or TrustedProxies()
-        self.stopping = False
-        self._trace_prefix = os.urandom(8).hex()
-        self._trace_number = int.from_bytes(os.urandom(6), "big")
-
-    def trace_id(self) -> str:
-        """32 hex digits, unique: a random prefix of this process and a number."""
-        self._trace_number = number = self._trace_number + 1
-        return f"{self._trace_prefix}{number & 0xFFFFFFFFFFFFFFFF:016x}"
-
-    def ended(self, outcome: Outcome) -> None:
-        """Tell every observer; what one raises is logged and harms nobody."""
-        for observer in self.observers:
-            try:
-                observer.ended(outcome)
-            except Exception:
-                _log.failure("outcome observer {observer} failed", observer=observer)
-
-    def opened(self, outcome: Outcome) -> None:
-        """Tell every observer that a WebSocket session has begun."""
-        for observer in self.observers:
-            try:
-                observer.opened(outcome)
-            except Exception:
-                _log.failure("outcome observer {observer} failed", observer=observer)
 
 
 @implementer(IUpstreamListener)

@@ -20,7 +20,6 @@ from gateway.containment import Accounts, Terms
 from gateway.discovery.membership import Membership
 from gateway.error_pages import ErrorPages
 from gateway.errors import SessionEnded
-from gateway.exchange import Surroundings
 from gateway.health.defaults import probe_for
 from gateway.health.monitor import HealthMonitor
 from gateway.health.on_demand import OnDemand
@@ -49,6 +48,7 @@ from gateway.routing.bindings import bindings
 from gateway.routing.rule_router import PATIENCE, ContainedRouter
 from gateway.routing.table import RoutingTable
 from gateway.startup import Binding, bind_all
+from gateway.surroundings import Surroundings
 from gateway.transport import road as choose_road
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.connections import Upstream

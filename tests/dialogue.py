@@ -20,7 +20,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
 from gateway.config import model
-from gateway.exchange import Surroundings
 from gateway.interfaces import IBackend
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
@@ -28,6 +27,7 @@ from gateway.observe.sessions import Sessions
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
 from gateway.routing.table import RoutingTable
+from gateway.surroundings import Surroundings
 from gateway.testing import dialogue
 from gateway.testing.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Peer, frame
 from gateway.transport.deadlines import Deadlines

@@ -17,9 +17,9 @@ from gateway.listener.refusals import MOST_REFUSED, PlainFactory, RefusedConnect
 from gateway.observe.troubles import Troubles
 
 if TYPE_CHECKING:
-    from gateway.exchange import Surroundings
     from gateway.listener.forwarded import TrustedProxies
     from gateway.relay.flow import FlowProtocol
+    from gateway.surroundings import Surroundings
 
 __all__ = ["ListenerFactory"]
 

@@ -38,8 +38,8 @@ from gateway.relay.splice import Splice
 from gateway.values import Context, Outcome, Peer, RequestHead, Route
 
 if TYPE_CHECKING:
-    from gateway.exchange import Surroundings
     from gateway.interfaces import IBackend, ILease, ITunnel
+    from gateway.surroundings import Surroundings
     from gateway.upstream.stream import StreamUpstream
 
 __all__ = ["Connect", "StreamConnection", "StreamFactory"]

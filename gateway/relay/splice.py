@@ -16,10 +16,10 @@ from gateway.values import Outcome, ResponseHead
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
-    from gateway.exchange import Surroundings
     from gateway.interfaces import ILease
     from gateway.listener.http1 import ClientConnection
     from gateway.listener.stream import StreamConnection
+    from gateway.surroundings import Surroundings
     from gateway.upstream.http1 import UpstreamConnection
     from gateway.upstream.stream import StreamUpstream
 

@@ -14,8 +14,8 @@ from gateway.websocket.frames import FrameError, FrameScanner, close_frame
 from gateway.websocket.handshake import reserved_bits
 
 if TYPE_CHECKING:
-    from gateway.exchange import Surroundings
     from gateway.relay.flow import FlowProtocol
+    from gateway.surroundings import Surroundings
 
 __all__ = ["Watch"]
 
