@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_IDLE", "IDLE_SECONDS", "Upstream", "connect_failure"]
 
-MOST_IDLE = 256
+MOST_IDLE = 1024
 """Idle connections kept to one backend, whatever their names in TLS; what comes back beyond that is closed."""
 
 IDLE_SECONDS = 60.0
