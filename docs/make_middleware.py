@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from make_configuration import inner, table
 
-from gateway.registry import BUILT_IN, Registry
+from gateway.groups import BUILT_IN
+from gateway.registry import Registry
 
 PAGE = Path(__file__).with_name("middleware.md")
 GROUP = "gateway.middleware"

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from gateway.config.problems import describe
-from gateway.registry import GROUPS, Listed, Registry
+from gateway.groups import GROUPS
+from gateway.registry import Listed, Registry
 
 __all__ = ["broken_drop_ins", "catalogue", "catalogue_document", "catalogue_text", "options_of"]
 

@@ -45,13 +45,12 @@ from gateway.http.forwarding import request_bytes
 from gateway.interfaces import IUpstreamListener
 from gateway.listener.forwarded import client_address
 from gateway.passage import Passage
+from gateway.relay.depth import agreed
 from gateway.relay.flow import CONNECTING, FEEDING
-from gateway.relay.splice import Splice
-from gateway.relay.watch import Watch
 from gateway.routing.rule_router import PATIENCE
 from gateway.routing.targets import upstream_host, upstream_target
 from gateway.values import CHUNKED, Context, Fields, NeedsAddress, Outcome, Reply, RequestHead, ResponseHead, Route
-from gateway.websocket.handshake import check_request, check_response
+from gateway.websocket.handshake import check_request
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend, ILease, IMiddleware
@@ -491,22 +490,11 @@ class Exchange:
         """The backend agreed to another protocol: hand both connections over to a tunnel."""
         request, client, upstream = self._head, self._client, self._upstream
         assert upstream is not None and self._route is not None
-        error: GatewayError | None = None
-        make: Any = Splice
-        if not request.upgrade or head.upgrade != request.upgrade:
-            wanted = request.upgrade or "no upgrade"
-            error = BackendProtocolError(f"status 101 for {head.upgrade or 'nothing'}, the client asked for {wanted}")
-        elif not self._complete:
-            error = BackendProtocolError("status 101 before the request was complete")
-        elif request.upgrade == "websocket":
-            make, filters = Watch, self._route.filters
-            try:
-                check_response(head, request)
-                if filters is not None:
-                    head, make = filters.agreed(head, self.outcome.head or request)
-            except BackendProtocolError as refused:
-                error = refused
-        if error is not None:
+        try:
+            if not self._complete:
+                raise BackendProtocolError("status 101 before the request was complete")
+            head, make = agreed(request, head, self._route.filters, self.outcome.head or request)
+        except BackendProtocolError as error:
             upstream.finish(False)
             self.upstream_failed(error)
             return

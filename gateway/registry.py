@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import Interface, providedBy
+from zope.interface import providedBy
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
@@ -38,18 +38,8 @@ from gateway.assembly import (
 )
 from gateway.containment import Accounts, Containment
 from gateway.errors import ConfigurationError, Problem
-from gateway.interfaces import (
-    IAsyncRouter,
-    IClosing,
-    IDiscovery,
-    IMessageFilter,
-    IMiddleware,
-    IOutcomeObserver,
-    IProbe,
-    IRouter,
-    ISelector,
-    IStrategyFactory,
-)  # fmt: skip
+from gateway.groups import BUILT_IN, GROUPS
+from gateway.interfaces import IClosing, IMiddleware, IOutcomeObserver, IStrategyFactory
 from gateway.services import Services
 
 if TYPE_CHECKING:
@@ -64,80 +54,12 @@ if TYPE_CHECKING:
     from gateway.upstream.tls import Roots
     from gateway.websocket.filtering import NamedFilter
 
-__all__ = ["BUILT_IN", "GROUPS", "Found", "Group", "Listed", "Registry", "close_all"]
+__all__ = ["Found", "Listed", "Registry", "close_all"]
 
 _log = Logger()
 _MOST_PROBLEMS = 20
 _OURS = "gateway"
 _OUR_SOURCE = "the gateway itself"
-
-
-class Group(NamedTuple):
-    """One kind of strategy: the word for it in messages, and the interface that a product provides, or instead."""
-
-    word: str
-    interface: type[Interface]
-    instead: type[Interface] | None = None
-
-
-GROUPS: Mapping[str, Group] = {
-    "gateway.routers": Group("router", IRouter, IAsyncRouter),
-    "gateway.middleware": Group("middleware", IMiddleware),
-    "gateway.selectors": Group("selector", ISelector),
-    "gateway.probes": Group("probe strategy", IProbe),
-    "gateway.discovery": Group("discovery", IDiscovery),
-    "gateway.filters": Group("message filter", IMessageFilter),
-    "gateway.observers": Group("observer", IOutcomeObserver),
-}
-
-BUILT_IN: Mapping[str, Mapping[str, str]] = {
-    "gateway.routers": {
-        "canary": "gateway.routing.canary:factory",
-        "prefix": "gateway.routing.prefix:factory",
-        "regex": "gateway.routing.regex:factory",
-        "table": "gateway.routing.table:factory",
-    },
-    "gateway.middleware": {
-        "address": "gateway.middleware.address:factory",
-        "basic-auth": "gateway.middleware.basic_auth:factory",
-        "compress": "gateway.middleware.compress:factory",
-        "cors": "gateway.middleware.cors:factory",
-        "forward-auth": "gateway.middleware.forward_auth:factory",
-        "headers": "gateway.middleware.headers:factory",
-        "jwt": "gateway.middleware.jwt:factory",
-        "origin": "gateway.middleware.origin:factory",
-        "rate-limit": "gateway.middleware.rate_limit:factory",
-        "security-headers": "gateway.middleware.security_headers:factory",
-    },
-    "gateway.selectors": {
-        "round-robin": "gateway.pools.round_robin:factory",
-        "weighted": "gateway.pools.weighted:factory",
-        "least-connections": "gateway.pools.least_connections:factory",
-        "random-of-two": "gateway.pools.random_of_two:factory",
-        "least-latency": "gateway.pools.least_latency:factory",
-        "hash": "gateway.pools.hashing:factory",
-        "address-hash": "gateway.pools.address_hash:factory",
-        "sticky": "gateway.pools.sticky:factory",
-        "priority": "gateway.pools.priority:factory",
-        "slow-start": "gateway.pools.slow_start:factory",
-    },
-    "gateway.probes": {
-        "http": "gateway.health.http_probe:factory",
-        "tcp": "gateway.health.tcp_probe:factory",
-        "websocket": "gateway.health.websocket_probe:factory",
-    },
-    "gateway.discovery": {
-        "static": "gateway.discovery.static:factory",
-        "dns": "gateway.discovery.dns:factory",
-        "file": "gateway.discovery.file:factory",
-    },
-    "gateway.filters": {
-        "json-schema": "gateway.filters.json_schema:factory",
-        "log-tap": "gateway.filters.log_tap:factory",
-        "rate-limit": "gateway.filters.rate_limit:factory",
-        "size-limit": "gateway.filters.size_limit:factory",
-    },
-}
 
 
 class Found(NamedTuple):

@@ -16,7 +16,7 @@ import gateway
 from gateway.catalogue import catalogue, catalogue_document, catalogue_text, options_of
 from gateway.config.model import Strategy
 from gateway.ctl import main
-from gateway.registry import BUILT_IN, GROUPS
+from gateway.groups import BUILT_IN, GROUPS
 from gateway.services import Factory, Options
 from tests.test_registry import MODULE, SELECTORS, Pick, RegistryCase, point
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.containment import INSTEAD, Accounts, Containment, Terms
 from gateway.errors import PluginFailed, PluginOff
-from gateway.registry import GROUPS
+from gateway.groups import GROUPS
 
 
 class Unprintable(Exception):

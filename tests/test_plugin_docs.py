@@ -16,10 +16,11 @@ from gateway.config import load
 from gateway.config.model import Limits
 from gateway.containment import INSTEAD
 from gateway.errors import GatewayError
+from gateway.groups import BUILT_IN, GROUPS
 from gateway.interfaces import IRouter, IStrategyFactory
 from gateway.observe.metrics import Metrics
 from gateway.preflight import checks
-from gateway.registry import BUILT_IN, GROUPS, Registry
+from gateway.registry import Registry
 from gateway.services import Services
 from gateway.testing import request_head
 

@@ -15,9 +15,10 @@ from zope.interface import alsoProvides, implementer
 
 from gateway.config.model import Strategy
 from gateway.errors import ConfigurationError
+from gateway.groups import BUILT_IN, GROUPS
 from gateway.interfaces import IAffinity, ISelector, IStrategyFactory
 from gateway.pools.round_robin import RoundRobin
-from gateway.registry import BUILT_IN, GROUPS, Registry
+from gateway.registry import Registry
 from gateway.services import Services
 
 MODULE = "gateway_test_strategies"

@@ -18,6 +18,7 @@ from gateway.config.draft import Draft, place_of
 from gateway.config.error_page_checks import error_page_findings
 from gateway.config.findings import Finding, warning
 from gateway.config.hosts import clash_of
+from gateway.config.kinds import ONE
 from gateway.config.lints import lints
 from gateway.config.model import (
     Certificate,
@@ -141,7 +142,7 @@ class _Checker:
         close = nearest(name, known)
         listed = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
         hint = f"; did you mean {close!r}?" if close else ""
-        message = f"there is no {_ONE[kind]} {name!r}{hint} " + (
+        message = f"there is no {ONE[kind]} {name!r}{hint} " + (
             f"(there are: {listed})" if known else "(there are none)"
         )
         self._found.append(Finding(location, message, "error", kind, "" if close else name))
@@ -437,7 +438,7 @@ class _Checker:
         for kind in _MAY_BE_UNUSED:
             for index, item in enumerate(getattr(self._gateway, kind)):
                 if (kind, item.name) not in self._used:
-                    self._warn((kind, index), f"{_ONE[kind]} {item.name!r} is not used by anything")
+                    self._warn((kind, index), f"{ONE[kind]} {item.name!r} is not used by anything")
         lacking = next((kind for kind in ("listeners", "rules") if not getattr(self._gateway, kind)), None)
         if lacking in self._may_lack:
             self._warn((), f"there are no {lacking}, so nothing is served")
@@ -449,22 +450,6 @@ _MAY_BE_UNUSED = (
     "pools", "path_maps", "routing_maps", "condition_sets", "distributions", "probes", "redirects", "rewrites",
     "settings",
 )  # fmt: skip
-_ONE = {
-    "listeners": "listener",
-    "pools": "pool",
-    "settings": "settings",
-    "probes": "probe",
-    "path_maps": "path map",
-    "redirects": "redirect",
-    "rewrites": "rewrite set",
-    "routing_maps": "routing map",
-    "condition_sets": "condition set",
-    "distributions": "distribution",
-    "certificates": "certificate",
-    "trusted_roots": "trusted root",
-    "ssl_profiles": "profile",
-    "trusted_client_certificates": "trusted client certificate",
-}
 
 
 def _words(value: object) -> Iterator[str]:
@@ -488,7 +473,7 @@ def _absence(kind: str, item: Certificate | TrustedRoot) -> str | None:
         return None
     files = "certificateFile: …" if root else "certificateFile: …, keyFile: …"
     settle = f"give files with overrides 'certificates: {{{item.name}: {{{files}}}}}'"
-    title = f"{_ONE[kind]} {item.name!r}"
+    title = f"{ONE[kind]} {item.name!r}"
     if item.unavailable is not None:
         what = "backends that are verified against it are down" if root else "HTTPS handshakes that need it fail"
         return f"{title} is not there: {item.unavailable}; until it is, {what}; {settle}"

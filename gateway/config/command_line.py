@@ -52,7 +52,15 @@ def from_command_line(listen: Sequence[str], backends: Sequence[str]) -> Gateway
         )
     if problems:
         raise ConfigurationError(problems, "command line")
-    secure = schemes == {"https"}
+    gateway = _gateway(listeners, members, schemes == {"https"})
+    errors = [Problem("--listen", item.message) for item in findings(gateway) if item.severity == "error"]
+    if errors:
+        raise ConfigurationError(errors, "command line")
+    return gateway
+
+
+def _gateway(listeners: Sequence[HttpListener], members: Sequence[Member], secure: bool) -> Gateway:
+    """All listeners lead to one pool of these members, which speak TLS if ``secure``."""
     protocol: Literal["Http", "Https"] = "Https" if secure else "Http"
     settings = BackendSettings(
         name="default",
@@ -72,17 +80,13 @@ def from_command_line(listen: Sequence[str], backends: Sequence[str]) -> Gateway
         Rule(name=f"rule{index + 1}", listener=item.name, pool="default", settings="default")
         for index, item in enumerate(listeners)
     )
-    gateway = Gateway(
+    return Gateway(
         listeners=tuple(listeners),
         pools=(Pool(name="default", members=tuple(members)),),
         settings=(settings,),
         probes=(probe,),
         rules=rules,
     )
-    errors = [Problem("--listen", item.message) for item in findings(gateway) if item.severity == "error"]
-    if errors:
-        raise ConfigurationError(errors, "command line")
-    return gateway
 
 
 def _parse_listen(text: str) -> tuple[str, int]:

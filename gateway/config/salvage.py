@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from gateway.config.draft import Location
 from gateway.config.hosts import clash_of
+from gateway.config.kinds import ONE
 from gateway.config.model import (
     BackendSettings,
     Certificate,
@@ -115,14 +116,14 @@ class _Salvage:
         if name is None or name in self._names[kind]:
             return ""
         if name in self._left_out.get(kind, ()):
-            return f"{_ONE[kind]} {name!r} is left out"
+            return f"{ONE[kind]} {name!r} is left out"
         known = sorted(self._names[kind])
         close = nearest(name, known)
         listed = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
         hint = f"; did you mean {close!r}?" if close else f" (there are: {listed})" if known else " (there are none)"
         override = _OVERRIDE.get(kind)
         settle = f" or let overrides '{override.format(name=name)}' make it" if override and not close else ""
-        return f"there is no {_ONE[kind]} {name!r}{hint}; correct the id, add what it names{settle}"
+        return f"there is no {ONE[kind]} {name!r}{hint}; correct the id, add what it names{settle}"
 
     # listeners and redirects
 
@@ -323,20 +324,6 @@ class _Salvage:
             if name not in known
         ]
         return (*self._gateway.trusted_roots, *made)
-
-
-_ONE = {
-    "listeners": "listener",
-    "pools": "pool",
-    "settings": "settings",
-    "probes": "probe",
-    "path_maps": "path map",
-    "redirects": "redirect",
-    "routing_maps": "routing map",
-    "distributions": "distribution",
-    "condition_sets": "condition set",
-    "rewrites": "rewrite set",
-}
 _WAYS = {
     "pool": "pools",
     "settings": "settings",

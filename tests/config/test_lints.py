@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.lints import IGNORE_PRIORITY
-from gateway.registry import BUILT_IN
+from gateway.groups import BUILT_IN
 from tests.config.support import ConfigurationTestCase
 
 YAML = """\

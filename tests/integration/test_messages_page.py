@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.load import load
 from gateway.filters.base import SideOptions
-from gateway.registry import BUILT_IN, Registry
+from gateway.groups import BUILT_IN
+from gateway.registry import Registry
 from tests.integration.harness import both_roads
 from tests.integration.sessions import MASK, Opened, SessionTestCase
 from tests.integration.shell import ROOT

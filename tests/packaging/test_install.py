@@ -13,7 +13,7 @@ from tests.packaging import environment
 
 _ENTRY_POINTS = """
 from importlib.metadata import distribution
-from gateway.registry import BUILT_IN
+from gateway.groups import BUILT_IN
 found = {}
 for point in distribution("gateway").entry_points:
     point.load()

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import load
 from gateway.discovery.listing import read_members
+from gateway.groups import BUILT_IN
 from gateway.preflight import checks
-from gateway.registry import BUILT_IN, Registry
+from gateway.registry import Registry
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -16,9 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config.model import Member
 from gateway.discovery import dns
 from gateway.discovery.answers import Answer
+from gateway.groups import BUILT_IN
 from gateway.interfaces import IAffinity, IPeerSelector
 from gateway.middleware import forward_auth
-from gateway.registry import BUILT_IN, Registry
+from gateway.registry import Registry
 from gateway.testing import (
     AffinityConformance,
     DiscoveryConformance,

@@ -1,0 +1,33 @@
+"""What becomes of two connections when a backend agrees to an upgrade: how deep the gateway looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import BackendProtocolError
+from gateway.relay.splice import Splice
+from gateway.relay.watch import Watch
+from gateway.websocket.handshake import check_response
+
+if TYPE_CHECKING:
+    from gateway.values import RequestHead, ResponseHead
+    from gateway.websocket.depth import MessageDepth
+
+__all__ = ["agreed"]
+
+
+def agreed(
+    request: RequestHead, answer: ResponseHead, filters: MessageDepth | None, asked: RequestHead
+) -> tuple[ResponseHead, Any]:
+    """The 101 for the client, and what makes the tunnel: messages where there are filters, else frames, else bytes.
+
+    ``request`` is what the backend got, ``asked`` what the client sent.  Raises `BackendProtocolError` for a 101 that
+    does not answer the request.
+    """
+    if not request.upgrade or answer.upgrade != request.upgrade:
+        wanted = request.upgrade or "no upgrade"
+        raise BackendProtocolError(f"status 101 for {answer.upgrade or 'nothing'}, the client asked for {wanted}")
+    if request.upgrade != "websocket":
+        return answer, Splice
+    check_response(answer, request)
+    return (answer, Watch) if filters is None else filters.agreed(answer, asked)
