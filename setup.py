@@ -18,13 +18,13 @@ _SOURCES = {
     "forwarding": ["forwarding"],
     "frames": ["frames"],
     "masking": ["masking"],
-    "pump": ["pump", "loop", "stream", "bridge", "tls"],
+    "pump": ["pump", "loop", "stream", "bridge", "lane", "tls"],
 }
 NATIVE = [
     Extension(
         f"gateway._native.{name}",
         [f"gateway/_native/{source}.c" for source in sources],
-        depends=[f"gateway/_native/{header}.h" for header in ("frames", "pump", "reading", "twin")],
+        depends=[f"gateway/_native/{header}.h" for header in ("frames", "heads", "pump", "reading", "twin")],
         define_macros=[("Py_LIMITED_API", "0x030b0000")],
         extra_compile_args=["-O3"],
         py_limited_api=True,

@@ -118,18 +118,54 @@ class Exchange:
             if head.upgrade == "websocket":
                 check_request(head)
             where = self._shared.router.route(head, self._client.listener)
-        except GatewayError as error:
-            self._fail(error)
-            return
         except Exception as error:
-            _log.failure("the router failed on {method} {path}", method=head.method, path=head.path)
-            self._fail(PluginFailed(f"the router failed: {type(error).__name__}: {error}"))
+            self.not_routed(error)
             return
         if where.__class__ is Route and not where.middleware:
             self._route = self.outcome.route = where
             self._attempt()
         else:
             self._routed(where)
+
+    # -- instead of `start`, where all of the request is here and its lane has come so far
+
+    def not_routed(self, error: Exception) -> None:
+        """The router raised this."""
+        if isinstance(error, GatewayError):
+            self._fail(error)
+            return
+        head = self._head
+        _log.failure("the router failed on {method} {path}", Failure(error), method=head.method, path=head.path)
+        self._fail(PluginFailed(f"the router failed: {type(error).__name__}: {error}"))
+
+    def proceed(self, where: Any, lease: ILease | None = None) -> None:
+        """The router has answered, and perhaps a pool."""
+        self._complete = True
+        self._lease = lease
+        self._routed(where)
+
+    def not_leased(self, route: Route, error: GatewayError) -> None:
+        """There is no backend."""
+        self._route = self.outcome.route = route
+        self._fail(error)
+
+    def leased(self, route: Route, lease: ILease) -> None:
+        """There is a backend, and an idle connection to it."""
+        outcome = self.outcome
+        self._complete = True
+        self._route = outcome.route = route
+        self._lease = lease
+        self._host = self._head.host
+        outcome.backend = lease.backend
+        outcome.attempts = 1
+
+    def sent(self, connection: UpstreamConnection, size: int) -> None:
+        """The request went there already, ``size`` bytes."""
+        self._upstream = connection
+        self.phase = WAITING
+        connection.expect(self, self._client, self._head.method, size)
+
+    # -- what a router decided
 
     def _routed(self, where: Any) -> None:
         """What a router decided, where that is more than a route without middleware."""
@@ -304,7 +340,7 @@ class Exchange:
             client.pins[route.pool] = backend
         connection = ways.take(host, head.method not in _IDEMPOTENT) if self._use_idle else None
         if connection is not None:
-            self._send(connection)
+            self.send(connection)
             return
         self.phase = WAITING_TO_CONNECT
         self._shared.deadlines.clear(self._client)
@@ -352,7 +388,7 @@ class Exchange:
             connection.finish(False)
             return
         self.outcome.connected = self._shared.seconds()
-        self._send(connection)
+        self.send(connection)
 
     def _not_connected(self, failure: Failure) -> None:
         self._awaited = None
@@ -364,7 +400,8 @@ class Exchange:
             error = BackendError(f"connecting failed: {failure.getErrorMessage()}")
         self.upstream_failed(error)
 
-    def _send(self, connection: UpstreamConnection) -> None:
+    def send(self, connection: UpstreamConnection) -> None:
+        """Send the request, as much of it as is here."""
         head, route = self._head, self._route
         assert route is not None
         self._upstream = connection

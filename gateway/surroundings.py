@@ -67,13 +67,13 @@ class Surroundings:
         self.observers = tuple(observers)
         self.trusted = trusted or TrustedProxies()
         self.stopping = False
-        self._trace_prefix = os.urandom(8).hex()
+        self.trace_prefix = os.urandom(8).hex()
         self._trace_number = int.from_bytes(os.urandom(6), "big")
 
     def trace_id(self) -> str:
-        """32 hex digits, unique: a random prefix of this process and a number."""
+        """32 hex digits, unique: a random prefix of this process and a number, which is below 2**63."""
         self._trace_number = number = self._trace_number + 1
-        return f"{self._trace_prefix}{number & 0xFFFFFFFFFFFFFFFF:016x}"
+        return f"{self.trace_prefix}{number & 0x7FFFFFFFFFFFFFFF:016x}"
 
     def ended(self, outcome: Outcome) -> None:
         """Tell every observer; what one raises is logged and harms nobody."""

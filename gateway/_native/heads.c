@@ -6,7 +6,7 @@
 
 #include "twin.h"
 
-#include "reading.h"
+#include "heads.h"
 
 #define NAMES 512     /* places in the memo of field names */
 #define USUAL_NAME 40 /* the longest of those that are remembered */
@@ -227,6 +227,27 @@ read_limits(PyObject *given, Limits *limits)
 }
 
 static PyObject *
+make_request(State *state, const Head *head, int method, Span target, long long body)
+{
+    PyObject *fields, *index, *host;
+    if (make_fields(state, head, &fields, &index, &host) < 0)
+        return NULL;
+    PyObject *items[REQUEST_ITEMS] = {
+        shared(state->methods[method]),
+        text_of(target),
+        shared(state->version),
+        host,
+        fields,
+        index,
+        make_body(state, body),
+        shared(head->close ? Py_False : Py_True),
+        shared(head->upgrade ? state->websocket : state->empty),
+        shared(state->nothing),
+    };
+    return named_tuple(state->request_type, items, REQUEST_ITEMS);
+}
+
+static PyObject *
 parse_request(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
     State *state = PyModule_GetState(module);
@@ -242,22 +263,7 @@ parse_request(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObjec
     }
     if (method < 0)
         return twin_call(state->bound[TWIN_REQUEST], args, count, keywords);
-    PyObject *fields, *index, *host;
-    if (make_fields(state, &head, &fields, &index, &host) < 0)
-        return NULL;
-    PyObject *items[REQUEST_ITEMS] = {
-        shared(state->methods[method]),
-        text_of(target),
-        shared(state->version),
-        host,
-        fields,
-        index,
-        make_body(state, body),
-        shared(head.close ? Py_False : Py_True),
-        shared(head.upgrade ? state->websocket : state->empty),
-        shared(state->nothing),
-    };
-    return named_tuple(state->request_type, items, REQUEST_ITEMS);
+    return make_request(state, &head, method, target, body);
 }
 
 static PyObject *
@@ -304,10 +310,22 @@ parse_response(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObje
 
 /* -- the module */
 
+/* What other extension modules get has no module to ask; there is one interpreter. */
+static State *the_state;
+
+static PyObject *
+request_for_others(const Head *head, int method, Span target, long long body)
+{
+    return make_request(the_state, head, method, target, body);
+}
+
+static const HeadsAPI api = {request_for_others};
+
 static int
 start(PyObject *module)
 {
     State *state = PyModule_GetState(module);
+    the_state = state;
     fill_table();
     KEEP(state->request_type, head_type("RequestHead", REQUEST_ITEMS));
     KEEP(state->response_type, head_type("ResponseHead", RESPONSE_ITEMS));
@@ -328,7 +346,10 @@ start(PyObject *module)
         if (failed)
             return -1;
     }
-    return 0;
+    PyObject *capsule = PyCapsule_New((void *)&api, HEADS_API, NULL);
+    const int failed = capsule == NULL || PyModule_AddObjectRef(module, "api", capsule) < 0;
+    Py_XDECREF(capsule);
+    return failed ? -1 : 0;
 }
 
 static void

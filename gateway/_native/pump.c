@@ -1,20 +1,21 @@
-/* The module of `Loop`, `Stream` and `bridge`; see pump.h. */
+/* The module of `Loop`, `Stream`, `Lane` and `bridge`; see pump.h. */
 
 #include "pump.h"
 
 Names names;
-PyTypeObject *loop_type, *stream_type, *bridge_type;
+PyTypeObject *loop_type, *stream_type, *bridge_type, *lane_type;
 PyObject *reason_of;
 const FramesAPI *frames_api;
 
-static const char *const bound_names[] = {"lost", "bridge", NULL};
-static PyObject *bound[2];
+static const char *const bound_names[] = {"lost", "bridge", "request_stays", "response_stays", "date_now", NULL};
+static PyObject *bound[5];
 
 static PyObject *
 bind(PyObject *module, PyObject *args)
 {
     PyObject *result = twin_bind(args, bound_names, bound);
     reason_of = bound[0];
+    lane_bind(bound + 2);
     return result;
 }
 
@@ -47,7 +48,7 @@ start(PyObject *module)
         return -1;
     }
     if (add_type(module, &loop_spec, &loop_type) < 0 || add_type(module, &stream_spec, &stream_type) < 0
-        || add_type(module, &bridge_spec, &bridge_type) < 0)
+        || add_type(module, &bridge_spec, &bridge_type) < 0 || add_type(module, &lane_spec, &lane_type) < 0)
         return -1;
     PyObject *api = attribute_of("gateway._native.frames", "api");
     if (api == NULL) {

@@ -1,4 +1,5 @@
-/* The pump in C: `Loop` (loop.c), `Stream` (stream.c) and `Bridge` (bridge.c), one extension module (pump.c).
+/* The pump in C: `Loop` (loop.c), `Stream` (stream.c), `Bridge` (bridge.c) and `Lane` (lane.c), one extension module
+   (pump.c).
 
    Loop and Stream are twins of gateway/transport/loop.py and stream.py and do the same in the same order; what is rare
    is a call of a method that a Python subclass has. A Bridge has no class in Python: it does what a tunnel's protocols
@@ -27,6 +28,7 @@
 
 typedef struct Stream Stream;
 typedef struct Bridge Bridge;
+typedef struct Lane Lane;
 
 typedef struct {
     PyObject *rider;
@@ -54,6 +56,7 @@ struct Stream {
     Loop *loop;
     PyObject *sock, *protocol;
     Bridge *bridge;      /* where bytes go instead of the protocol */
+    Lane *lane;          /* where they go first */
     size_t at, gathered; /* what waits in the arena */
     Py_ssize_t queued;
     Py_ssize_t unsent;
@@ -74,7 +77,7 @@ struct Bridge {
 
 /* Names of methods, made once. */
 #define METHODS(_) \
-    _(again) _(dataReceived) _(event) _(waiting) _(_call_failed) _(_closed) _(_enqueue) _(_flush) _(_lose) \
+    _(again) _(dataReceived) _(decide) _(ended) _(event) _(resume) _(send) _(waiting) _(_call_failed) _(_closed) _(_enqueue) _(_flush) _(_lose) \
     _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read) _(_read_ended) _(_rider_failed) _(_send_now) _(_wake) \
     _(_write_failed)
 #define DECLARE(name) PyObject *name;
@@ -83,8 +86,8 @@ typedef struct {
 } Names;
 extern Names names;
 
-extern PyTypeObject *loop_type, *stream_type, *bridge_type;
-extern PyType_Spec loop_spec, stream_spec, bridge_spec;
+extern PyTypeObject *loop_type, *stream_type, *bridge_type, *lane_type;
+extern PyType_Spec loop_spec, stream_spec, bridge_spec, lane_spec;
 extern PyObject *reason_of; /* gateway.transport.sockets.lost */
 extern const FramesAPI *frames_api; /* NULL where that module is not there */
 
@@ -105,6 +108,7 @@ free_space(Loop *loop)
 }
 
 int stream_event(Stream *self, int events);
+int stream_deliver(Stream *self, PyObject *data);
 int stream_again(Stream *self);
 ssize_t stream_read(Stream *self);
 int stream_has_read(Stream *self, Py_ssize_t count, int end);
@@ -128,6 +132,11 @@ PyObject *tls_secure(PyObject *object, PyObject *address);
 
 int bridge_move(Bridge *self, int end);
 PyObject *bridge_made(PyObject *args);
+
+int lane_event(Stream *stream, int end);
+void lane_forget(Stream *stream);
+PyObject *lane_of_client(const Stream *stream);
+void lane_bind(PyObject *const *lent);
 
 #pragma GCC visibility pop
 #endif

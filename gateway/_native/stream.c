@@ -74,6 +74,17 @@ stream_has_read(Stream *self, Py_ssize_t count, int end)
     return more ? soon(self->loop, (PyObject *)self) : 0;
 }
 
+/* Let the protocol have this. -1: that is set which it raised. */
+int
+stream_deliver(Stream *self, PyObject *data)
+{
+    PyObject *protocol = self->protocol;
+    Py_INCREF(protocol); /* it may be replaced meanwhile */
+    const int failed = tell(protocol, names.dataReceived, data);
+    Py_DECREF(protocol);
+    return failed;
+}
+
 int
 stream_event(Stream *self, int events)
 {
@@ -89,27 +100,23 @@ stream_event(Stream *self, int events)
         Py_XDECREF(mask);
         return failed;
     }
-    if (self->bridge != NULL)
-        return bridge_move(self->bridge, events & END);
-    const ssize_t count = stream_read(self);
-    if (count <= 0)
-        return (int)count;
-    PyObject *data = PyBytes_FromStringAndSize(free_space(self->loop), count), *protocol = self->protocol;
-    if (data == NULL)
-        return -1;
-    if (protocol == NULL) {
-        Py_DECREF(data);
+    if (self->protocol == NULL) {
         PyErr_SetString(PyExc_AttributeError, "protocol");
         return -1;
     }
-    Py_INCREF(protocol); /* it may be replaced meanwhile */
-    PyObject *result = PyObject_CallMethodObjArgs(protocol, names.dataReceived, data, NULL);
-    Py_DECREF(protocol);
+    if (self->bridge != NULL)
+        return bridge_move(self->bridge, events & END);
+    if (self->lane != NULL)
+        return lane_event(self, events & END);
+    const ssize_t count = stream_read(self);
+    if (count <= 0)
+        return (int)count;
+    PyObject *data = PyBytes_FromStringAndSize(free_space(self->loop), count);
+    if (data == NULL)
+        return -1;
+    const int failed = stream_deliver(self, data);
     Py_DECREF(data);
-    if (result == NULL)
-        return stream_protocol_raised(self);
-    Py_DECREF(result);
-    return stream_has_read(self, count, events & END);
+    return failed ? stream_protocol_raised(self) : stream_has_read(self, count, events & END);
 }
 
 int
@@ -399,6 +406,7 @@ traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->sock);
     Py_VISIT(self->protocol);
     Py_VISIT(self->bridge);
+    Py_VISIT(lane_of_client(self));
     return 0;
 }
 
@@ -409,6 +417,7 @@ clear(PyObject *object)
     Py_CLEAR(self->sock);
     Py_CLEAR(self->protocol);
     Py_CLEAR(self->bridge);
+    lane_forget(self);
     return 0;
 }
 

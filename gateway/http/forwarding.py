@@ -17,7 +17,10 @@ from gateway import _native
 from gateway.http.pages import REASONS, error_page
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Reply, RequestHead, ResponseHead
 
-__all__ = ["SERVER", "date_now", "error_reply", "is_ours", "reply_bytes", "request_bytes", "response_bytes"]
+__all__ = [
+    "SERVER", "date_now", "error_reply", "is_ours", "reply_bytes", "request_bytes", "request_stays", "response_bytes",
+    "response_stays",
+]  # fmt: skip
 
 SERVER: Final = "gateway"
 """What the ``Server`` field of the gateway's own answers says."""
@@ -72,8 +75,9 @@ class _ResponseNames(_Names):
         return name.lower() not in _NOT_PASSED_ON
 
 
-_request_stays = _RequestNames()
-_response_stays = _ResponseNames()
+request_stays: Final = _RequestNames()
+response_stays: Final = _ResponseNames()
+"""Whether a field line is passed on, by its name as spelled. ``stays[name]`` answers and remembers."""
 
 _date_second = 0
 _date_text = ""
@@ -88,7 +92,7 @@ def date_now() -> str:
     return _date_text
 
 
-@_native.chosen(_native.forwarding, request_stays=_request_stays)
+@_native.chosen(_native.forwarding, request_stays=request_stays)
 def request_bytes(head: RequestHead, target: str, host: str, added: str, body: int, upgrade: bool = False) -> bytes:
     """The head that goes to the backend, always HTTP/1.1.
 
@@ -99,7 +103,7 @@ def request_bytes(head: RequestHead, target: str, host: str, added: str, body: i
     (Application Gateway does), and so are those in which the gateway itself speaks (X-Forwarded-* …).
     """
     method, _, version, _, fields, index, _, _, _, nominated = head
-    stays = _request_stays
+    stays = request_stays
     index = head.index
     if head.nominated or (head.version == "1.0" and "expect" in index):
         # An interim answer could not be passed on to an HTTP/1.0 client.
@@ -127,7 +131,7 @@ def _lines(fields: Fields, stays: _Names, gone: Sequence[str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in fields if stays[name] and name.lower() not in gone])
 
 
-@_native.chosen(_native.forwarding, response_stays=_response_stays, date_now=date_now)
+@_native.chosen(_native.forwarding, response_stays=response_stays, date_now=date_now)
 def response_bytes(head: ResponseHead, version: str, body: int, close: bool, upgrade: bool = False) -> bytes:
     """The head that goes to a client which speaks ``version``; the status line says HTTP/1.1 (RFC 9110 §2.5).
 
@@ -136,7 +140,7 @@ def response_bytes(head: ResponseHead, version: str, body: int, close: bool, upg
     what a GET would get (RFC 9110 §8.6).  ``close`` says that the connection ends after this response.
     """
     status, reason, _, fields, index, head_body, _, _, nominated = head
-    stays = _response_stays
+    stays = response_stays
     kept = [field for field in fields if stays[field[0]]]
     if nominated:
         kept = [field for field in kept if field[0].lower() not in nominated]

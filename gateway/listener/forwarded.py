@@ -69,14 +69,17 @@ def _address(text: str) -> str | None:
 
 
 class ForwardedFields:
-    """The field lines for the requests of one client connection."""
+    """The field lines for the requests of one client connection.
 
-    __slots__ = ("_peer", "_port", "_proto", "_ready", "trusted")
+    ``known``: those that are the same for all requests of a client that is not ``trusted``.
+    """
+
+    __slots__ = ("_peer", "_port", "_proto", "known", "trusted")
 
     def __init__(self, peer: Peer, scheme: str, port: int, trusted: bool) -> None:
         self.trusted = trusted
         self._peer, self._proto, self._port = str(peer), scheme, str(port)
-        self._ready = self._lines(self._peer, self._proto, self._port)
+        self.known = self._lines(self._peer, self._proto, self._port)
 
     @staticmethod
     def _lines(chain: str, proto: str, port: str) -> str:
@@ -87,7 +90,7 @@ class ForwardedFields:
 
         What a trusted proxy says of scheme and port counts only if it is ``http`` or ``https``, and 1 to 65535.
         """
-        known = self._ready
+        known = self.known
         host, url = head.host, head.target
         if self.trusted:
             index = head.index

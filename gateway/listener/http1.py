@@ -27,6 +27,7 @@ from gateway.http.forwarding import reply_bytes, response_bytes
 from gateway.http.heads import HeadBuffer, parse_request
 from gateway.interfaces import IClientStream
 from gateway.listener.forwarded import ForwardedFields
+from gateway.listener.lane import Lane, lane_for
 from gateway.relay.flow import BUSY, CONNECTING, FEEDING, FlowProtocol
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Outcome, Peer, Reply, RequestHead, ResponseHead
 
@@ -79,6 +80,7 @@ class ClientConnection(FlowProtocol):
     _since = 0.0
     _linger_until = 0.0
     _own: dict[Upstream, Upstream] | None = None
+    _lane: Lane | None = None
 
     def __init__(self, factory: ListenerFactory) -> None:
         self.factory: ListenerFactory = factory
@@ -93,7 +95,7 @@ class ClientConnection(FlowProtocol):
         transport.registerProducer(self, True)
         address = transport.getPeer()
         self.peer = peer = Peer(getattr(address, "host", ""), getattr(address, "port", 0))
-        self._certificate = getattr(transport, "client_certificate", None)
+        self.certificate = getattr(transport, "client_certificate", None)
         self._forwarded = ForwardedFields(peer, self.scheme, factory.port, factory.trusted.trusts(peer.host))
         factory.connections.add(self)
         shared.deadlines.set(self, shared.seconds() + shared.limits.keep_alive_timeout)
@@ -180,35 +182,17 @@ class ClientConnection(FlowProtocol):
 
     def _begin(self, request: RequestHead, size: int, data: bytes, end: int) -> None:
         """A head is complete: make its exchange and give it what is here of the body, in ``data`` from ``end`` on."""
-        shared, factory = self._shared, self.factory
-        self._request = request
-        forwarded = self._forwarded
+        shared, forwarded = self._shared, self._forwarded
         trace_id = (forwarded.trace_id(request) if forwarded.trusted else None) or shared.trace_id()
-        # One by one: a call with keywords costs three times as much.
-        self._outcome = outcome = Outcome()
-        outcome.head = request
-        outcome.peer = self.peer
-        outcome.scheme = self.scheme
-        outcome.local_port = factory.port
-        outcome.listener = self.listener
-        outcome.trace_id = trace_id
-        if self._certificate is not None:
-            outcome.client_certificate = self._certificate
-        outcome.started = shared.seconds()
-        self._received = size
-        self._sent = 0
-        self._taken = -_NEVER
-        self._close = not request.keep_alive or shared.stopping
-        self._exchange = exchange = Exchange(shared, self, request, outcome, forwarded.lines(request, trace_id))
+        exchange = self.open(request, size, trace_id, shared.seconds())
         body = request.body
         if body == 0:
-            self.dataReceived = self._read_ahead  # type: ignore[method-assign]
             if end < len(data):
                 self._ahead, self._at = data, end
                 self.hold(BUSY)
             exchange.start(b"", True)
             return
-        self._decoder = decoder(body, factory.head_limits)
+        self._decoder = decoder(body, self.factory.head_limits)
         self._payload = 0
         limit = shared.limits.max_body_bytes
         if limit is not None and body > limit:
@@ -223,6 +207,31 @@ class ClientConnection(FlowProtocol):
                 exchange.client_failed(error)
                 return
         exchange.start(first, self._decoder is None, self._trailers)
+
+    def open(self, request: RequestHead, size: int, trace_id: str, started: float) -> Exchange:
+        """The exchange for ``request``, whose head had ``size`` bytes and was complete at ``started``."""
+        factory = self.factory
+        self._request = request
+        # One by one: a call with keywords costs three times as much.
+        self._outcome = outcome = Outcome()
+        outcome.head = request
+        outcome.peer = self.peer
+        outcome.scheme = self.scheme
+        outcome.local_port = factory.port
+        outcome.listener = self.listener
+        outcome.trace_id = trace_id
+        if self.certificate is not None:
+            outcome.client_certificate = self.certificate
+        outcome.started = started
+        self._received = size
+        self._sent = 0
+        self._taken = -_NEVER
+        shared = self._shared
+        self._close = not request.keep_alive or shared.stopping
+        added = self._forwarded.lines(request, trace_id)
+        self._exchange = exchange = Exchange(shared, self, request, outcome, added)
+        self.dataReceived = self._read_ahead  # type: ignore[method-assign]
+        return exchange
 
     def _read_body(self, data: bytes) -> None:
         exchange = self._exchange
@@ -401,8 +410,18 @@ class ClientConnection(FlowProtocol):
         self.dataReceived = self._read_head  # type: ignore[method-assign]
         shared, limits = self._shared, self._shared.limits
         shared.deadlines.set(self, now + (limits.send_timeout if self.stuck else limits.keep_alive_timeout))
-        if self._ahead and not self._running:
+        if not self._ahead:
+            if self._lane is not None:
+                self._lane.armed = True
+            elif self.__class__ is ClientConnection:
+                self._lane = lane_for(self, self._forwarded)
+        elif not self._running:
             self._run()
+
+    def _current(self) -> Exchange | None:
+        """The exchange in progress, also if it was in the lane until now."""
+        lane = self._lane
+        return lane.resume() if lane is not None and lane.flying else self._exchange
 
     def _forget_exchange(self) -> None:
         source, self._source = self._source, None
@@ -424,11 +443,12 @@ class ClientConnection(FlowProtocol):
         outcome.received_bytes = self._received
         outcome.sent_bytes = max(self._sent - self.undelivered, 0) if cut else self._sent
         if self.factory.tls:
-            self._note_tls(outcome)
+            self.note_tls(outcome)
         self._shared.ended(outcome)
         return now
 
-    def _note_tls(self, outcome: Outcome) -> None:
+    def note_tls(self, outcome: Outcome) -> None:
+        """What is known of the connection's TLS."""
         outcome.tls_version = getattr(self.transport, "tls_version", "") or ""
         outcome.tls_cipher = getattr(self.transport, "tls_cipher", "") or ""
 
@@ -463,11 +483,11 @@ class ClientConnection(FlowProtocol):
                 shared.deadlines.set(self, now + shared.limits.send_timeout)
             else:
                 self.transport.abortConnection()
-        elif self._exchange is not None:
+        elif (exchange := self._current()) is not None:
             if self.stuck and self._made_progress():
                 shared.deadlines.set(self, now + shared.limits.send_timeout)
             else:
-                self._exchange.expired()
+                exchange.expired()
         elif self._head is not None and self._head.started:
             seconds = shared.limits.head_timeout
             error = RequestTimeout(f"the request's head was not complete within {seconds:g} s")
@@ -489,7 +509,7 @@ class ClientConnection(FlowProtocol):
 
     def stop(self) -> None:
         """The gateway stops: close if idle, else after the response in progress."""
-        begun = self._exchange is not None or self._tunnel is not None or (self._head and self._head.started)
+        begun = self._current() is not None or self._tunnel is not None or (self._head and self._head.started)
         if not begun and not self._closing:
             self._closing = True
             self.transport.loseConnection()
@@ -498,7 +518,7 @@ class ClientConnection(FlowProtocol):
 
     def cut(self) -> None:
         """The time to stop is over: who waits for a response gets a 503 and is closed, everybody else is cut."""
-        exchange = self._exchange
+        exchange = self._current()
         if exchange is not None:
             self._close = True
             exchange.client_failed(ShuttingDown("the gateway stops and this exchange did not finish in time"))
@@ -509,13 +529,19 @@ class ClientConnection(FlowProtocol):
         """After a 101: ``tunnel`` gets all bytes and the outcome. Returns what the client sent ahead."""
         outcome, self._outcome = self._outcome, None
         if outcome is not None and self.factory.tls:
-            self._note_tls(outcome)
+            self.note_tls(outcome)
         self._tunnel = tunnel
         self.dataReceived = tunnel.from_client  # type: ignore[method-assign]
         self._forget_exchange()
         self._shared.deadlines.forget(self)
+        self._leave_lane()
         ahead, self._ahead = self._ahead[self._at :], b""
         return ahead
+
+    def _leave_lane(self) -> None:
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.close()
 
     @property
     def at_eof(self) -> bool:
@@ -540,11 +566,11 @@ class ClientConnection(FlowProtocol):
         self._eof = True
         if self._tunnel is not None:
             self._tunnel.client_eof()
-        elif self._exchange is None or self._closing:
+        elif (exchange := self._current()) is None or self._closing:
             self._closing = True
             self.transport.loseConnection()
         elif self._decoder is not None:
-            self._exchange.client_gone()
+            exchange.client_gone()
             self.abort()
         else:
             self._close = True
@@ -560,10 +586,11 @@ class ClientConnection(FlowProtocol):
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             tunnel.client_lost(reason)
-        elif self._exchange is not None:
-            self._exchange.client_gone()
+        elif (exchange := self._current()) is not None:
+            exchange.client_gone()
             self._record(cut=True)
             self._forget_exchange()
+        self._leave_lane()
         self._source = None
         self.dataReceived = _ignore  # type: ignore[method-assign]
         self.factory.lost(self)

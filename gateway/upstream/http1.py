@@ -27,13 +27,13 @@ class UpstreamConnection(FlowProtocol):
     """Sends a request, reads its response, and may then be used again.
 
     ``reused``: it has carried an exchange before, so the backend may have given it up meanwhile.
-    ``idle_since``: monotonic seconds, for the idle cache.
+    ``idle_since``: monotonic seconds, for the idle cache.  ``listener``: who is told of the response.
     """
 
     reused = False
     idle_since = 0.0
     client: FlowProtocol | None = None
-    _listener: IUpstreamListener | None = None
+    listener: IUpstreamListener | None = None
     _head: HeadBuffer | None = None
     _method = "GET"
     _left = 0
@@ -60,26 +60,30 @@ class UpstreamConnection(FlowProtocol):
 
     def pauseProducing(self) -> None:
         super().pauseProducing()
-        if self._listener is not None:
-            self._listener.upstream_stuck(True)
+        if self.listener is not None:
+            self.listener.upstream_stuck(True)
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
-        if self._listener is not None:
-            self._listener.upstream_stuck(False)
+        if self.listener is not None:
+            self.listener.upstream_stuck(False)
 
     # -- used by the exchange
 
     def begin(self, listener: IUpstreamListener, client: FlowProtocol, method: str, data: bytes) -> None:
         """Send ``data``, a whole head perhaps with body bytes, and tell ``listener`` what comes back."""
-        self._listener = listener
+        self.expect(listener, client, method, len(data))
+        self.transport.write(data)
+
+    def expect(self, listener: IUpstreamListener, client: FlowProtocol, method: str, sent: int) -> None:
+        """A request of ``sent`` bytes is on its way: tell ``listener`` what comes back."""
+        self.listener = listener
         self.client = client
         self._method = method
         self._informational = 0
         self.received = 0
-        self.sent = len(data)
+        self.sent = sent
         self.dataReceived = self._read_head  # type: ignore[method-assign]
-        self.transport.write(data)
 
     def send(self, data: bytes) -> None:
         """Send body bytes, already framed."""
@@ -91,7 +95,7 @@ class UpstreamConnection(FlowProtocol):
 
         One that is stuck has not taken all of its request, whatever it answered; it might never do so.
         """
-        self._listener = None
+        self.listener = None
         self.client = None
         self.dataReceived = self._unexpected  # type: ignore[method-assign]
         if reuse and self._keep_alive and not self.stuck and not self.lost:
@@ -105,7 +109,7 @@ class UpstreamConnection(FlowProtocol):
 
     def enter(self, tunnel: ITunnel) -> None:
         """After a 101: ``tunnel`` gets all bytes and is told of the end."""
-        self._listener = None
+        self.listener = None
         self._tunnel = tunnel
         self.dataReceived = tunnel.from_backend  # type: ignore[method-assign]
 
@@ -143,9 +147,9 @@ class UpstreamConnection(FlowProtocol):
             if self._informational > _MOST_INFORMATIONAL:
                 self._fail(BackendProtocolError(f"more than {_MOST_INFORMATIONAL} interim responses to one request"))
                 return
-            listener = self._listener
+            listener = self.listener
             listener.upstream_response(head, b"", False)  # type: ignore[union-attr]
-            if not data or self._listener is not listener:
+            if not data or self.listener is not listener:
                 return
 
     def _collect(self, data: bytes) -> tuple[bytes, bytes] | None:
@@ -164,7 +168,7 @@ class UpstreamConnection(FlowProtocol):
         return raw, rest
 
     def _begin_response(self, head: ResponseHead, data: bytes) -> None:
-        listener = self._listener
+        listener = self.listener
         assert listener is not None
         body = head.body
         self._keep_alive = head.keep_alive
@@ -200,7 +204,7 @@ class UpstreamConnection(FlowProtocol):
                 listener.upstream_response(head, data, True)
                 return
             listener.upstream_response(head, data, False)
-            if self._decoder is not None and self._decoder.done and self._listener is listener:
+            if self._decoder is not None and self._decoder.done and self.listener is listener:
                 trailers = self._decoder.trailers
                 self._end_decoded()
                 listener.upstream_data(b"", True, trailers)
@@ -209,13 +213,13 @@ class UpstreamConnection(FlowProtocol):
         self.received += len(data)
         left = self._left = self._left - len(data)
         if left > 0:
-            self._listener.upstream_data(data, False)  # type: ignore[union-attr]
+            self.listener.upstream_data(data, False)  # type: ignore[union-attr]
             return
         if left < 0:
             self._keep_alive = False
             data = data[:left]
         self.dataReceived = self._unexpected  # type: ignore[method-assign]
-        self._listener.upstream_data(data, True)  # type: ignore[union-attr]
+        self.listener.upstream_data(data, True)  # type: ignore[union-attr]
 
     def _read_decoded(self, data: bytes) -> None:
         self.received += len(data)
@@ -227,9 +231,9 @@ class UpstreamConnection(FlowProtocol):
             return
         if body.done:
             self._end_decoded()
-            self._listener.upstream_data(payload, True, body.trailers)  # type: ignore[union-attr]
+            self.listener.upstream_data(payload, True, body.trailers)  # type: ignore[union-attr]
         elif payload:
-            self._listener.upstream_data(payload, False)  # type: ignore[union-attr]
+            self.listener.upstream_data(payload, False)  # type: ignore[union-attr]
 
     def _end_decoded(self) -> None:
         if self._decoder.excess:
@@ -238,7 +242,7 @@ class UpstreamConnection(FlowProtocol):
         self.dataReceived = self._unexpected  # type: ignore[method-assign]
 
     def _fail(self, error: BackendError) -> None:
-        listener, self._listener = self._listener, None
+        listener, self.listener = self.listener, None
         self.dataReceived = self._unexpected  # type: ignore[method-assign]
         if not self.lost:
             self.transport.abortConnection()
@@ -270,13 +274,13 @@ class UpstreamConnection(FlowProtocol):
         self.dataReceived = _ignore  # type: ignore[method-assign]
 
     def _ended(self, how: str, clean: bool = True) -> None:
-        listener = self._listener
+        listener = self.listener
         body, self._decoder = self._decoder, None
         if listener is None:
             self.upstream.forget(self)
         elif clean and body is not None and body.close():
             self._keep_alive = False
-            self._listener = None
+            self.listener = None
             listener.upstream_data(b"", True)
         else:
             self._fail(BackendClosed(f"backend {self.upstream.name} {how} before its response was complete"))

@@ -112,7 +112,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_memo_is_bounded(self) -> None:
         """Invented names do not make memory grow, and the answer for a known name stays right."""
-        memo = forwarding._request_stays
+        memo = forwarding.request_stays
         for number in range(memo._most + 10):
             self.assertTrue(memo[f"x-{number}"])
         self.assertLessEqual(len(memo), memo._most)

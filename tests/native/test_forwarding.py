@@ -39,8 +39,8 @@ class ForwardingTests(SynchronousTestCase):
         self.patch(forwarding, "date_now", lambda: "now")
         self.forwarding = fresh(
             _native.forwarding,
-            request_stays=forwarding._request_stays,
-            response_stays=forwarding._response_stays,
+            request_stays=forwarding.request_stays,
+            response_stays=forwarding.response_stays,
             date_now=forwarding.date_now,
         )
 
@@ -93,7 +93,7 @@ class ForwardingTests(SynchronousTestCase):
     def test_an_unknown_name_is_asked_for(self) -> None:
         """Whether a line stays is Python's to say: a name that is not in its memo is not written by C."""
         head = heads.parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nNever-Seen-Before: 1\r\n\r\n")
-        forwarding._request_stays.pop("Never-Seen-Before", None)
+        forwarding.request_stays.pop("Never-Seen-Before", None)
         self.assertEqual(self.forwarding.request_bytes(head, "/", "a", "", 0), DECLINED)
         self.assertTrue(self.same("request_bytes", head, "/", "a", "", 0))
 
@@ -139,5 +139,5 @@ class ForwardingTests(SynchronousTestCase):
             data = self.forwarding.response_bytes(answer, "1.1", 0, False)
             self.assertIn(b"\r\nDate: number %d\r\n" % len(asked), data)
         self.assertEqual(len(asked), 2)
-        failing = fresh(_native.forwarding, response_stays=forwarding._response_stays, date_now=lambda: 1 // 0)
+        failing = fresh(_native.forwarding, response_stays=forwarding.response_stays, date_now=lambda: 1 // 0)
         self.assertRaises(ZeroDivisionError, failing.response_bytes, answer, "1.1", 0, False)

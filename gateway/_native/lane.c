@@ -1,0 +1,559 @@
+/* The base of `gateway.listener.lane.Lane`: plain exchanges of one client connection, in C but for what is decided.
+
+   A plain exchange: a GET, OPTIONS or DELETE whose head is regular, alone in what was read and without a body, answered
+   on an idle connection by a regular head and a body of known length, all in one read. Python is asked once where it
+   goes and told once how it ended. Whatever is not like that, at whatever point, is handed over as it stands to the
+   protocols, which go on as if there were no lane; they are the definition of all that is done here.
+
+   `armed`: the client's next bytes may be a plain request. `backend`: a request is on its way, and this is who answers.
+   No policy: which field lines are passed on is asked of Python's memos of names (see `stays`). */
+
+#include "heads.h"
+#include "pump.h"
+
+#include <time.h>
+
+#define MOST_REQUEST (8 * 1024)   /* with what is added, both stay below GATHERED */
+#define MOST_RESPONSE (24 * 1024)
+#define ROOM GATHERED
+#define PREFIX 16 /* hex digits of a trace id before its number */
+
+/* Those of Python begin with 0 to 7. */
+static unsigned long long last_number = 1ULL << 63;
+
+static const Limits response_limits = {.head = 65536, .fields = MOST_FIELDS, .target = 0};
+
+static const HeadsAPI *heads_api;
+static PyObject *request_stays, *response_stays, *date_now; /* gateway.http.forwarding */
+
+struct Lane {
+    PyObject_HEAD
+    Stream *client; /* not owned: it owns the lane, until one of them ends */
+    Stream *backend;
+    PyObject *known;  /* bytes: field lines that are the same for every request of this client */
+    PyObject *prefix; /* bytes */
+    Limits limits;
+    Py_ssize_t received, sent; /* of the request: from the client, to the backend */
+    unsigned long long number; /* of its trace id */
+    char armed;
+};
+
+/* -- writing heads */
+
+static struct {
+    char bytes[ROOM];
+    size_t size;
+    int full;
+} out;
+
+static void
+put(const void *at, size_t size)
+{
+    if (size > ROOM - out.size) {
+        out.full = 1;
+        return;
+    }
+    memcpy(out.bytes + out.size, at, size);
+    out.size += size;
+}
+
+#define PUT(literal) put(literal, sizeof(literal) - 1)
+#define PUT_SPAN(span) put((span).at, (size_t)(span).size)
+
+static void
+put_number(long long number)
+{
+    char digits[24], *end = digits + sizeof(digits), *at = end;
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    put(at, (size_t)(end - at));
+}
+
+static void
+put_trace_id(const Lane *self)
+{
+    put(PyBytes_AsString(self->prefix), PREFIX);
+    for (int shift = 60; shift >= 0; shift -= 4)
+        put(&"0123456789abcdef"[self->number >> shift & 15], 1);
+}
+
+/* Whether a field line is passed on; the answers of Python's memos are remembered for names of usual length. */
+
+#define NAMES 512
+#define USUAL_NAME 40
+
+typedef struct {
+    uint8_t size, stays[2], known[2];
+    char spelled[USUAL_NAME];
+} Name;
+
+static int
+ask_memo(PyObject *memo, Span name)
+{
+    PyObject *text = PyUnicode_DecodeLatin1((const char *)name.at, name.size, NULL);
+    PyObject *answer = text == NULL ? NULL : PyObject_GetItem(memo, text);
+    Py_XDECREF(text);
+    if (answer == NULL)
+        return -1;
+    const int stays = PyObject_IsTrue(answer);
+    Py_DECREF(answer);
+    return stays;
+}
+
+static int
+stays(const Field *field, int response)
+{
+    static Name names[NAMES];
+    PyObject *memo = response ? response_stays : request_stays;
+    if (field->name.size > USUAL_NAME)
+        return ask_memo(memo, field->name);
+    Name *place = &names[(field->hash ^ (field->hash >> 15)) % NAMES];
+    if (place->size != field->name.size || memcmp(place->spelled, field->name.at, place->size) != 0) {
+        place->size = (uint8_t)field->name.size;
+        memcpy(place->spelled, field->name.at, place->size);
+        place->known[0] = place->known[1] = 0;
+    }
+    if (!place->known[response]) {
+        const int answer = ask_memo(memo, field->name);
+        if (answer < 0)
+            return -1;
+        place->stays[response] = (uint8_t)answer;
+        place->known[response] = 1;
+    }
+    return place->stays[response];
+}
+
+static int
+put_fields(const Head *head, int response)
+{
+    for (Py_ssize_t i = 0; i < head->count; i++) {
+        const Field *field = &head->fields[i];
+        const int answer = stays(field, response);
+        if (answer < 0)
+            return -1;
+        if (answer) {
+            PUT_SPAN(field->name);
+            PUT(": ");
+            PUT_SPAN(field->value);
+            PUT("\r\n");
+        }
+    }
+    return 0;
+}
+
+static const Field *
+field_called(const Head *head, const char *name, ptrdiff_t size)
+{
+    for (Py_ssize_t i = 0; i < head->count; i++)
+        if (is(head->fields[i].name, name, size))
+            return &head->fields[i];
+    return NULL;
+}
+
+#define FIELD(head, literal) field_called(head, literal, sizeof(literal) - 1)
+
+/* The three that follow return 1, 0 for "not plain", or -1 with an exception set. */
+
+static int
+put_date(void)
+{
+    static time_t second;
+    static PyObject *text;
+    const time_t now = time(NULL);
+    if (now != second || text == NULL) {
+        PyObject *made = PyObject_CallNoArgs(date_now);
+        if (made == NULL)
+            return -1;
+        PyObject *old = text;
+        text = made;
+        second = now;
+        Py_XDECREF(old);
+    }
+    Py_ssize_t size;
+    const char *at = PyUnicode_AsUTF8AndSize(text, &size);
+    if (at == NULL)
+        return -1;
+    PUT("Date: ");
+    put(at, (size_t)size);
+    PUT("\r\n");
+    return 1;
+}
+
+static int
+put_request(const Lane *self, const Head *head, int method, Span target)
+{
+    const Span host = head->fields[head->which[HOST]].value;
+    out.size = 0;
+    out.full = 0;
+    put(methods[method], strlen(methods[method]));
+    PUT(" ");
+    PUT_SPAN(target);
+    PUT(" HTTP/1.1\r\nHost: ");
+    PUT_SPAN(host);
+    PUT("\r\n");
+    if (put_fields(head, 0) < 0)
+        return -1;
+    put(PyBytes_AsString(self->known), (size_t)PyBytes_Size(self->known));
+    PUT("X-Original-Host: ");
+    PUT_SPAN(host);
+    PUT("\r\nX-Original-URL: ");
+    PUT_SPAN(target);
+    PUT("\r\nX-AppGW-Trace-Id: ");
+    put_trace_id(self);
+    PUT("\r\n\r\n");
+    return !out.full;
+}
+
+static int
+put_response(const Head *head, int status, Span reason, Span body)
+{
+    out.size = 0;
+    out.full = 0;
+    PUT("HTTP/1.1 ");
+    put_number(status);
+    PUT(" ");
+    PUT_SPAN(reason);
+    PUT("\r\n");
+    if (put_fields(head, 1) < 0)
+        return -1;
+    PUT("Content-Length: ");
+    put_number(body.size);
+    PUT("\r\n");
+    if (FIELD(head, "date") == NULL && put_date() < 0)
+        return -1;
+    PUT("\r\n");
+    PUT_SPAN(body);
+    return !out.full;
+}
+
+/* -- an exchange */
+
+static int
+is_plain_request(const Head *head, int method)
+{
+    const char *name = method < 0 ? "" : methods[method];
+    if (strcmp(name, "GET") != 0 && strcmp(name, "OPTIONS") != 0 && strcmp(name, "DELETE") != 0)
+        return 0;
+    return !head->close && !head->upgrade && head->which[UPGRADE] < 0 && head->which[LENGTH] < 0
+        && head->which[CODING] < 0 && head->which[EXPECT] < 0 && FIELD(head, "te") == NULL;
+}
+
+/* Whether this stream can be written to and read from here. */
+static int
+can_answer(const Lane *self, PyObject *found)
+{
+    if (!PyObject_TypeCheck(found, stream_type))
+        return 0;
+    const Stream *stream = (Stream *)found;
+    return stream->loop == self->client->loop && stream_is_own(stream) && stream->connected && stream->direct
+        && !stream->deaf && stream->bridge == NULL && stream->lane == NULL;
+}
+
+static void
+detach(Lane *self)
+{
+    Stream *backend = self->backend;
+    if (backend != NULL) {
+        self->backend = NULL;
+        backend->lane = NULL;
+        Py_DECREF((PyObject *)backend);
+    }
+}
+
+/* The client has sent this: 1 if it was a plain request, 0 if nothing was done, -1 with an exception set. */
+static int
+ask(Lane *self, const char *data, Py_ssize_t size)
+{
+    Head head;
+    Span target;
+    long long body;
+    if (size > MOST_REQUEST || !self->client->direct)
+        return 0;
+    const int method = read_request(&head, &target, &body, (const uint8_t *)data, size, self->limits);
+    if (!is_plain_request(&head, method))
+        return 0;
+    self->number = ++last_number;
+    const int fine = put_request(self, &head, method, target);
+    if (fine <= 0)
+        return fine;
+    self->received = size;
+    self->sent = (Py_ssize_t)out.size;
+    self->armed = 0;
+    PyObject *request = heads_api->request(&head, method, target, body);
+    if (request == NULL)
+        return -1;
+    PyObject *found = PyObject_CallMethodObjArgs((PyObject *)self, names.decide, request, NULL);
+    Py_DECREF(request);
+    if (found == NULL)
+        return -1;
+    if (found == Py_None) {
+        Py_DECREF(found);
+        return 1;
+    }
+    if (self->client == NULL || !can_answer(self, found)) {
+        Py_DECREF(found);
+        return tell((PyObject *)self, names.send, NULL) < 0 ? -1 : 1;
+    }
+    self->backend = (Stream *)found;
+    self->backend->lane = self;
+    return stream_write(self->backend, out.bytes, out.size, NULL) < 0 ? -1 : 1;
+}
+
+static PyObject *
+text_of(const Field *field)
+{
+    if (field == NULL)
+        return PyUnicode_FromStringAndSize("", 0);
+    return PyUnicode_DecodeLatin1((const char *)field->value.at, field->value.size, NULL);
+}
+
+static int
+tell_ended(Lane *self, int status, PyObject *kind, size_t sent, size_t answered)
+{
+    PyObject *given[] = {PyLong_FromLong(status), PyLong_FromSize_t(sent), PyLong_FromSize_t(answered)}, *result = NULL;
+    if (given[0] != NULL && given[1] != NULL && given[2] != NULL)
+        result = PyObject_CallMethodObjArgs((PyObject *)self, names.ended, given[0], kind, given[1], given[2], NULL);
+    for (int i = 0; i < 3; i++)
+        Py_XDECREF(given[i]);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 1;
+}
+
+/* The backend has sent this: as `ask`. */
+static int
+answer(Lane *self, const char *data, Py_ssize_t size)
+{
+    Head head;
+    Span reason;
+    long long length;
+    if (size > MOST_RESPONSE || !self->client->direct)
+        return 0;
+    const char *end = memmem(data, (size_t)size, "\r\n\r\n", 4);
+    if (end == NULL)
+        return 0;
+    end += 4;
+    const Span body = {(const uint8_t *)end, data + size - end};
+    const int status = read_response(&head, &reason, &length, (const uint8_t *)data, end - data, response_limits);
+    if (status < 200 || status == 204 || status == 304 || status == 426 || head.close || head.upgrade
+        || head.which[LENGTH] < 0 || length != body.size)
+        return 0;
+    PyObject *kind = text_of(FIELD(&head, "content-type"));
+    if (kind == NULL)
+        return -1;
+    int done = put_response(&head, status, reason, body);
+    if (done > 0) {
+        const size_t sent = out.size;
+        detach(self);
+        self->armed = 1;
+        if (stream_write(self->client, out.bytes, sent, NULL) < 0) {
+            done = -1;
+        } else {
+            done = tell_ended(self, status, kind, sent, (size_t)size);
+        }
+    }
+    Py_DECREF(kind);
+    return done;
+}
+
+/* What is not plain goes to the protocol, after those who know of the exchange have heard of it. */
+static int
+hand_over(Lane *self, Stream *stream, const char *data, Py_ssize_t size)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(data, size);
+    if (bytes == NULL)
+        return -1;
+    self->armed = 0;
+    int failed = self->backend == NULL ? 0 : tell((PyObject *)self, names.resume, NULL);
+    if (!failed)
+        failed = stream_deliver(stream, bytes);
+    Py_DECREF(bytes);
+    return failed;
+}
+
+/* Something happened at the client's stream or at the backend's. */
+int
+lane_event(Stream *stream, int end)
+{
+    const ssize_t count = stream_read(stream);
+    if (count <= 0)
+        return (int)count;
+    const char *data = free_space(stream->loop);
+    Lane *self = stream->lane; /* nothing that could end it has been called when there is something */
+    int done = 0;
+    Py_INCREF((PyObject *)self);
+    if (stream != self->client)
+        done = answer(self, data, count);
+    else if (self->armed)
+        done = ask(self, data, count);
+    if (done == 0)
+        done = hand_over(self, stream, data, count);
+    Py_DECREF((PyObject *)self);
+    if (done < 0)
+        return stream_protocol_raised(stream);
+    return stream_has_read(stream, count, end);
+}
+
+PyObject *
+lane_of_client(const Stream *stream)
+{
+    return stream->lane != NULL && stream->lane->client == stream ? (PyObject *)stream->lane : NULL;
+}
+
+/* The client's stream is no more. */
+void
+lane_forget(Stream *stream)
+{
+    Lane *self = stream->lane;
+    if (self != NULL && self->client == stream) {
+        self->client = NULL;
+        stream->lane = NULL;
+        Py_DECREF((PyObject *)self);
+    }
+}
+
+/* -- what Python sees */
+
+static PyObject *
+detach_backend(PyObject *object, PyObject *none)
+{
+    detach((Lane *)object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+close_lane(PyObject *object, PyObject *none)
+{
+    Lane *self = (Lane *)object;
+    detach(self);
+    self->armed = 0;
+    if (self->client != NULL)
+        lane_forget(self->client);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+trace_id(PyObject *object, void *closure)
+{
+    out.size = 0;
+    out.full = 0;
+    put_trace_id((Lane *)object);
+    return PyUnicode_DecodeLatin1(out.bytes, (Py_ssize_t)out.size, NULL);
+}
+
+/* Whether everything is there that this needs: bind() has been called, and the head parser is built. */
+static int
+is_ready(void)
+{
+    if (heads_api == NULL) {
+        PyObject *api = attribute_of("gateway._native.heads", "api");
+        heads_api = api == NULL ? NULL : PyCapsule_GetPointer(api, HEADS_API);
+        Py_XDECREF(api);
+        fill_table();
+    }
+    if (heads_api != NULL && request_stays != NULL && response_stays != NULL && date_now != NULL)
+        return 1;
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError, "bind() has not been called for a lane");
+    return 0;
+}
+
+void
+lane_bind(PyObject *const *lent)
+{
+    request_stays = lent[0];
+    response_stays = lent[1];
+    date_now = lent[2];
+}
+
+static int
+init(PyObject *object, PyObject *args, PyObject *named)
+{
+    Lane *self = (Lane *)object;
+    PyObject *client, *known, *prefix;
+    Limits limits;
+    if (!PyArg_ParseTuple(args, "OSS(nnn):Lane", &client, &known, &prefix, &limits.head, &limits.fields, &limits.target)
+        || !is_ready())
+        return -1;
+    if (!PyObject_TypeCheck(client, stream_type) || ((Stream *)client)->loop == NULL || self->known != NULL
+        || ((Stream *)client)->lane != NULL || PyBytes_Size(prefix) != PREFIX) {
+        PyErr_SetString(PyExc_ValueError, "a lane needs a stream that has none, and a prefix of 16 digits");
+        return -1;
+    }
+    Py_INCREF(known);
+    Py_INCREF(prefix);
+    Py_INCREF(object);
+    self->known = known;
+    self->prefix = prefix;
+    self->limits = limits;
+    self->client = (Stream *)client;
+    self->client->lane = self;
+    self->armed = 1;
+    return 0;
+}
+
+static int
+traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Lane *self = (Lane *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->backend);
+    Py_VISIT(self->known);
+    Py_VISIT(self->prefix);
+    return 0;
+}
+
+static int
+clear(PyObject *object)
+{
+    Lane *self = (Lane *)object;
+    detach(self);
+    Py_CLEAR(self->known);
+    Py_CLEAR(self->prefix);
+    return 0;
+}
+
+static void
+release(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef own_methods[] = {
+    {"detach", detach_backend, METH_NOARGS, "detach()\n\nWhat the backend says goes to its protocol. Idempotent."},
+    {"close", close_lane, METH_NOARGS, "close()\n\nThe same for the client, for ever. Idempotent."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"armed", T_BOOL, offsetof(Lane, armed), 0, "The client's next bytes may be a plain request."},
+    {"received", T_PYSSIZET, offsetof(Lane, received), READONLY, "Bytes of the request, as it came."},
+    {"sent", T_PYSSIZET, offsetof(Lane, sent), READONLY, "Bytes of the request, as it went on."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef getters[] = {
+    {"trace_id", trace_id, NULL, "Of the latest request.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "See gateway.listener.lane."},
+    {Py_tp_init, init},
+    {Py_tp_traverse, traverse},
+    {Py_tp_clear, clear},
+    {Py_tp_dealloc, release},
+    {Py_tp_methods, own_methods},
+    {Py_tp_members, members},
+    {Py_tp_getset, getters},
+    {0, NULL},
+};
+
+PyType_Spec lane_spec = {
+    "gateway._native.pump.Lane", sizeof(Lane), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots,
+};

@@ -1,0 +1,185 @@
+"""Plain exchanges, without most of the machinery, where there is native code for it.
+
+A small GET on a kept connection, answered on another by a small response, is most of the traffic of many gateways, and
+all of it is regular.  `Lane` has C read and write both heads (``gateway/_native/lane.c``) and asks Python twice:
+where the request goes (`Lane.decide`) and, when it is over, to count it (`Lane.ended`).  As soon as something is not
+plain, `Lane.resume` makes the exchange as it would stand without a lane, and everything goes on from there.  So an
+`Exchange` and its two connections remain the definition of what happens; a lane only does less on the way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from gateway import _native
+from gateway.errors import GatewayError
+from gateway.http.forwarding import date_now, request_stays, response_stays
+from gateway.interfaces import IUpstreamListener
+from gateway.values import Fields, Outcome, ResponseHead, Route
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+    from gateway.interfaces import ILease
+    from gateway.listener.forwarded import ForwardedFields
+    from gateway.listener.http1 import ClientConnection
+    from gateway.upstream.http1 import UpstreamConnection
+    from gateway.values import RequestHead
+
+__all__ = ["Lane", "lane_for"]
+
+
+def lane_for(client: ClientConnection, forwarded: ForwardedFields) -> Lane | None:
+    """A lane for the requests of ``client``; ``None`` where there can be none.
+
+    What a trusted proxy says of a request is not plain, nor is what a subclass may do with one.
+    """
+    if _native.pump is None or _native.heads is None or not isinstance(client.transport, _native.pump.Stream):
+        return None
+    return None if forwarded.trusted else Lane(client, forwarded.known)
+
+
+_Base: Any = object if _native.pump is None else _native.pump.Lane
+
+if _native.pump is not None:
+    _native.pump.bind("request_stays", request_stays)
+    _native.pump.bind("response_stays", response_stays)
+    _native.pump.bind("date_now", date_now)
+
+
+@implementer(IUpstreamListener)
+class Lane(_Base):
+    """The lane of one client connection, and the exchange that is in it.
+
+    For the backend's connection it stands for the exchange until something happens that concerns an exchange.
+    """
+
+    __slots__ = ("_asker", "_client", "_connection", "_head", "_lease", "_route", "_shared", "_started", "flying")
+
+    _connection: UpstreamConnection
+    _head: RequestHead
+    _lease: ILease
+    _route: Route
+
+    def __init__(self, client: ClientConnection, known: str) -> None:
+        factory = client.factory
+        prefix = factory.shared.trace_prefix
+        super().__init__(client.transport, known.encode("ascii"), prefix.encode("ascii"), factory.head_limits)
+        self._asker = Outcome(peer=client.peer)
+        self._client = client
+        self._shared = client.factory.shared
+        self._started = 0.0
+        self.flying = False
+
+    # -- called from C
+
+    def decide(self, head: RequestHead) -> Any:
+        """The transport of the backend that gets this request; ``None`` if it is an `Exchange` now. HOT"""
+        client = self._client
+        shared = self._shared
+        self._started = now = shared.seconds()
+        try:
+            where = shared.router.route(head, client.listener)
+        except Exception as error:
+            return self._open(head).not_routed(error)
+        if where.__class__ is not Route or not where.verbatim or where.middleware or client.pins or shared.stopping:
+            return self._open(head).proceed(where)
+        try:
+            lease = where.pool.lease(head, (), self._asker)
+        except GatewayError as error:
+            return self._open(head).not_leased(where, error)
+        ways = shared.upstream_for(where, lease.backend)
+        connection = None if ways.dedicated else ways.take(head.host)
+        if connection is None:
+            return self._open(head).proceed(where, lease)
+        self._head = head
+        self._route = where
+        self._lease = lease
+        self._connection = connection
+        connection.listener = self
+        self.flying = True
+        client.deadline = deadline = now + where.settings.request_timeout
+        if deadline < client.review:
+            shared.deadlines.set(client, deadline)
+        return connection.transport
+
+    def ended(self, status: int, content_type: str, sent: int, answered: int) -> None:
+        """The response has been written: ``sent`` bytes to the client, of ``answered`` bytes from the backend. HOT"""
+        client, connection, lease, route = self._client, self._connection, self._lease, self._route
+        shared = self._shared
+        self.flying = False
+        outcome = Outcome()
+        outcome.head = self._head
+        outcome.peer = client.peer
+        outcome.scheme = client.scheme
+        outcome.local_port = client.factory.port
+        outcome.listener = client.listener
+        outcome.trace_id = self.trace_id
+        outcome.route = route
+        outcome.backend = lease.backend
+        outcome.attempts = 1
+        outcome.status = outcome.upstream_status = status
+        outcome.content_type = content_type
+        outcome.started = self._started
+        outcome.responded = outcome.ended = now = shared.seconds()
+        outcome.received_bytes = self.received
+        outcome.sent_bytes = sent
+        outcome.upstream_sent = self.sent
+        outcome.upstream_received = answered
+        lease.release(outcome)
+        connection.listener = None
+        connection.upstream.keep(connection)
+        limits = shared.limits
+        client.deadline = deadline = now + (limits.send_timeout if client.stuck else limits.keep_alive_timeout)
+        if deadline < client.review:
+            shared.deadlines.set(client, deadline)
+        if client.factory.tls:
+            outcome.client_certificate = client.certificate
+            client.note_tls(outcome)
+        shared.ended(outcome)
+
+    def send(self) -> None:
+        """The transport that `decide` has named cannot be used from C."""
+        connection = self._connection
+        exchange = self._resumed()
+        exchange.send(connection)
+
+    def resume(self) -> Exchange:
+        """Let the exchange go on without a lane."""
+        exchange = self._resumed()
+        exchange.sent(self._connection, self.sent)
+        return exchange
+
+    # -- inside
+
+    def _open(self, head: RequestHead) -> Exchange:
+        exchange: Exchange = self._client.open(head, self.received, self.trace_id, self._started)
+        return exchange
+
+    def _resumed(self) -> Exchange:
+        self.detach()
+        self.flying = False
+        exchange = self._open(self._head)
+        exchange.leased(self._route, self._lease)
+        return exchange
+
+    # -- the backend's side: IUpstreamListener
+
+    def upstream_response(self, head: ResponseHead, data: bytes, end: bool) -> None:
+        """See `IUpstreamListener`."""
+        self.resume().upstream_response(head, data, end)
+
+    def upstream_data(self, data: bytes, end: bool, trailers: Fields = ()) -> None:
+        """See `IUpstreamListener`."""
+        self.resume().upstream_data(data, end, trailers)
+
+    def upstream_stuck(self, stuck: bool) -> None:
+        """See `IUpstreamListener`."""
+        self.resume().upstream_stuck(stuck)
+
+    def upstream_failed(self, error: GatewayError) -> None:
+        """See `IUpstreamListener`."""
+        exchange = self.resume()
+        self._connection.listener = None  # it has said its last
+        exchange.upstream_failed(error)
