@@ -138,10 +138,11 @@ class Exchange:
         _log.failure("the router failed on {method} {path}", Failure(error), method=head.method, path=head.path)
         self._fail(PluginFailed(f"the router failed: {type(error).__name__}: {error}"))
 
-    def proceed(self, where: Any, lease: ILease | None = None) -> None:
+    def proceed(self, where: Any, lease: ILease | None, body: bytes) -> None:
         """The router has answered, and perhaps a pool."""
         self._complete = True
         self._lease = lease
+        self._pending = body
         self._routed(where)
 
     def not_leased(self, route: Route, error: GatewayError) -> None:
@@ -161,6 +162,7 @@ class Exchange:
 
     def sent(self, connection: UpstreamConnection, size: int) -> None:
         """The request went there already, ``size`` bytes."""
+        self._replayable = self._head.body == 0
         self._upstream = connection
         self.phase = WAITING
         connection.expect(self, self._client, self._head.method, size)
@@ -400,8 +402,9 @@ class Exchange:
             error = BackendError(f"connecting failed: {failure.getErrorMessage()}")
         self.upstream_failed(error)
 
-    def send(self, connection: UpstreamConnection) -> None:
-        """Send the request, as much of it as is here."""
+    def send(self, connection: UpstreamConnection, body: bytes = b"") -> None:
+        """Send the request, as much of it as is here; ``body`` if nobody else has it."""
+        self._pending = body or self._pending
         head, route = self._head, self._route
         assert route is not None
         self._upstream = connection

@@ -1,9 +1,10 @@
 /* The base of `gateway.listener.lane.Lane`: plain exchanges of one client connection, in C but for what is decided.
 
-   A plain exchange: a GET, OPTIONS or DELETE whose head is regular, alone in what was read and without a body, answered
-   on an idle connection by a regular head and a body of known length, all in one read. Python is asked once where it
-   goes and told once how it ended. Whatever is not like that, at whatever point, is handed over as it stands to the
-   protocols, which go on as if there were no lane; they are the definition of all that is done here.
+   A plain exchange: a GET, OPTIONS or DELETE without a body, or a POST or PATCH with one of known length, whose head is
+   regular and which is all of what was read, sent on an idle connection and answered there by a regular head and a body
+   of known length, all in one read. Python is asked once where it goes and told once how it ended. Whatever is not like
+   that, at whatever point, is handed over as it stands to the protocols, which go on as if there were no lane; they are
+   the definition of all that is done here.
 
    `armed`: the client's next bytes may be a plain request. `backend`: a request is on its way, and this is who answers.
    No policy: which field lines are passed on is asked of Python's memos of names (see `stays`). */
@@ -13,8 +14,7 @@
 
 #include <time.h>
 
-#define MOST_REQUEST (8 * 1024)   /* with what is added, both stay below GATHERED */
-#define MOST_RESPONSE (24 * 1024)
+#define MOST_HEAD (8 * 1024) /* what is added says some of it again */
 #define ROOM GATHERED
 #define PREFIX 16 /* hex digits of a trace id before its number */
 
@@ -33,7 +33,9 @@ struct Lane {
     PyObject *known;  /* bytes: field lines that are the same for every request of this client */
     PyObject *prefix; /* bytes */
     Limits limits;
+    long long most_body;       /* of a request */
     Py_ssize_t received, sent; /* of the request: from the client, to the backend */
+    Span body;                 /* of the request, while it is being sent */
     unsigned long long number; /* of its trace id */
     char armed;
 };
@@ -69,6 +71,14 @@ put_number(long long number)
         number /= 10;
     } while (number > 0);
     put(at, (size_t)(end - at));
+}
+
+static void
+put_length(long long length)
+{
+    PUT("Content-Length: ");
+    put_number(length);
+    PUT("\r\n");
 }
 
 static void
@@ -195,6 +205,8 @@ put_request(const Lane *self, const Head *head, int method, Span target)
     PUT("\r\n");
     if (put_fields(head, 0) < 0)
         return -1;
+    if (self->body.size)
+        put_length(self->body.size);
     put(PyBytes_AsString(self->known), (size_t)PyBytes_Size(self->known));
     PUT("X-Original-Host: ");
     PUT_SPAN(host);
@@ -207,7 +219,7 @@ put_request(const Lane *self, const Head *head, int method, Span target)
 }
 
 static int
-put_response(const Head *head, int status, Span reason, Span body)
+put_response(const Head *head, int status, Span reason, long long length)
 {
     out.size = 0;
     out.full = 0;
@@ -218,26 +230,27 @@ put_response(const Head *head, int status, Span reason, Span body)
     PUT("\r\n");
     if (put_fields(head, 1) < 0)
         return -1;
-    PUT("Content-Length: ");
-    put_number(body.size);
-    PUT("\r\n");
+    put_length(length);
     if (FIELD(head, "date") == NULL && put_date() < 0)
         return -1;
     PUT("\r\n");
-    PUT_SPAN(body);
     return !out.full;
 }
 
 /* -- an exchange */
 
+/* One with a body is never sent again, so nobody needs to keep the body; without one, all of these may be. */
 static int
-is_plain_request(const Head *head, int method)
+is_plain_request(const Head *head, int method, long long body)
 {
-    const char *name = method < 0 ? "" : methods[method];
-    if (strcmp(name, "GET") != 0 && strcmp(name, "OPTIONS") != 0 && strcmp(name, "DELETE") != 0)
+    static const char *const without_body[] = {"GET", "OPTIONS", "DELETE", NULL}, *const with_body[] = {"POST", "PATCH", NULL};
+    if (method < 0 || head->close || head->upgrade || head->which[UPGRADE] >= 0 || head->which[CODING] >= 0
+        || head->which[EXPECT] >= 0 || (head->which[LENGTH] >= 0) != (body > 0) || FIELD(head, "te") != NULL)
         return 0;
-    return !head->close && !head->upgrade && head->which[UPGRADE] < 0 && head->which[LENGTH] < 0
-        && head->which[CODING] < 0 && head->which[EXPECT] < 0 && FIELD(head, "te") == NULL;
+    for (const char *const *name = body > 0 ? with_body : without_body; *name != NULL; name++)
+        if (strcmp(methods[method], *name) == 0)
+            return 1;
+    return 0;
 }
 
 /* Whether this stream can be written to and read from here. */
@@ -262,6 +275,69 @@ detach(Lane *self)
     }
 }
 
+/* What was read to the end of the arena, and must stay there although others may write meanwhile. */
+typedef struct {
+    Loop *loop;
+    size_t at, size;
+} Kept;
+
+static Kept
+keep(Loop *loop, Py_ssize_t size)
+{
+    const Kept kept = {loop, loop->used, (size_t)size};
+    loop->used += kept.size;
+    return kept;
+}
+
+static int
+is_last(Kept kept)
+{
+    return kept.loop->used == kept.at + kept.size;
+}
+
+static void
+let_go(Kept kept, int last)
+{
+    if (last)
+        kept.loop->used = kept.at;
+}
+
+/* Send what was put, and `body`, a part of what is kept until then. A large one is not copied: it leaves with its head, at
+   once. */
+static int
+send_out(Stream *stream, Span body, Kept kept)
+{
+    const int last = is_last(kept);
+    if (out.size + (size_t)body.size <= ROOM) {
+        PUT_SPAN(body);
+        let_go(kept, last);
+        return stream_write(stream, out.bytes, out.size, NULL);
+    }
+    int failed = stream_write(stream, out.bytes, out.size, NULL);
+    if (!failed)
+        failed = stream_write(stream, (const char *)body.at, (size_t)body.size, NULL);
+    let_go(kept, last && !stream->gathered);
+    return failed;
+}
+
+/* Let Python decide, and send. As `ask`. */
+static int
+pass_on(Lane *self, PyObject *request, Kept kept)
+{
+    PyObject *found = PyObject_CallMethodObjArgs((PyObject *)self, names.decide, request, NULL);
+    if (found != NULL && found != Py_None && self->client != NULL && can_answer(self, found)) {
+        self->backend = (Stream *)found;
+        self->backend->lane = self;
+        return send_out(self->backend, self->body, kept) < 0 ? -1 : 1;
+    }
+    int done = found == NULL ? -1 : 1;
+    if (done > 0 && found != Py_None && tell((PyObject *)self, names.send, NULL) < 0)
+        done = -1;
+    Py_XDECREF(found);
+    let_go(kept, is_last(kept));
+    return done;
+}
+
 /* The client has sent this: 1 if it was a plain request, 0 if nothing was done, -1 with an exception set. */
 static int
 ask(Lane *self, const char *data, Py_ssize_t size)
@@ -269,36 +345,27 @@ ask(Lane *self, const char *data, Py_ssize_t size)
     Head head;
     Span target;
     long long body;
-    if (size > MOST_REQUEST || !self->client->direct)
+    const char *end = memmem(data, (size_t)size, "\r\n\r\n", 4);
+    if (end == NULL || end - data > MOST_HEAD || !self->client->direct)
         return 0;
-    const int method = read_request(&head, &target, &body, (const uint8_t *)data, size, self->limits);
-    if (!is_plain_request(&head, method))
+    end += 4;
+    const int method = read_request(&head, &target, &body, (const uint8_t *)data, end - data, self->limits);
+    if (!is_plain_request(&head, method, body) || body != data + size - end || body > self->most_body)
         return 0;
     self->number = ++last_number;
-    const int fine = put_request(self, &head, method, target);
-    if (fine <= 0)
-        return fine;
-    self->received = size;
-    self->sent = (Py_ssize_t)out.size;
-    self->armed = 0;
-    PyObject *request = heads_api->request(&head, method, target, body);
-    if (request == NULL)
-        return -1;
-    PyObject *found = PyObject_CallMethodObjArgs((PyObject *)self, names.decide, request, NULL);
-    Py_DECREF(request);
-    if (found == NULL)
-        return -1;
-    if (found == Py_None) {
-        Py_DECREF(found);
-        return 1;
+    self->body.at = (const uint8_t *)end;
+    self->body.size = (ptrdiff_t)body;
+    int done = put_request(self, &head, method, target);
+    if (done > 0) {
+        self->received = size;
+        self->sent = (Py_ssize_t)out.size + self->body.size;
+        self->armed = 0;
+        PyObject *request = heads_api->request(&head, method, target, body);
+        done = request == NULL ? -1 : pass_on(self, request, keep(self->client->loop, size));
+        Py_XDECREF(request);
     }
-    if (self->client == NULL || !can_answer(self, found)) {
-        Py_DECREF(found);
-        return tell((PyObject *)self, names.send, NULL) < 0 ? -1 : 1;
-    }
-    self->backend = (Stream *)found;
-    self->backend->lane = self;
-    return stream_write(self->backend, out.bytes, out.size, NULL) < 0 ? -1 : 1;
+    self->body.size = 0;
+    return done;
 }
 
 static PyObject *
@@ -328,7 +395,7 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     Head head;
     Span reason;
     long long length;
-    if (size > MOST_RESPONSE || !self->client->direct)
+    if (!self->client->direct)
         return 0;
     const char *end = memmem(data, (size_t)size, "\r\n\r\n", 4);
     if (end == NULL)
@@ -342,16 +409,15 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     PyObject *kind = text_of(FIELD(&head, "content-type"));
     if (kind == NULL)
         return -1;
-    int done = put_response(&head, status, reason, body);
+    int done = put_response(&head, status, reason, length);
     if (done > 0) {
-        const size_t sent = out.size;
+        const size_t sent = out.size + (size_t)body.size;
         detach(self);
         self->armed = 1;
-        if (stream_write(self->client, out.bytes, sent, NULL) < 0) {
+        if (send_out(self->client, body, keep(self->client->loop, size)) < 0)
             done = -1;
-        } else {
+        else
             done = tell_ended(self, status, kind, sent, (size_t)size);
-        }
     }
     Py_DECREF(kind);
     return done;
@@ -473,7 +539,9 @@ init(PyObject *object, PyObject *args, PyObject *named)
     Lane *self = (Lane *)object;
     PyObject *client, *known, *prefix;
     Limits limits;
-    if (!PyArg_ParseTuple(args, "OSS(nnn):Lane", &client, &known, &prefix, &limits.head, &limits.fields, &limits.target)
+    long long most_body;
+    if (!PyArg_ParseTuple(args, "OSS(nnn)L:Lane", &client, &known, &prefix, &limits.head, &limits.fields,
+                          &limits.target, &most_body)
         || !is_ready())
         return -1;
     if (!PyObject_TypeCheck(client, stream_type) || ((Stream *)client)->loop == NULL || self->known != NULL
@@ -487,6 +555,7 @@ init(PyObject *object, PyObject *args, PyObject *named)
     self->known = known;
     self->prefix = prefix;
     self->limits = limits;
+    self->most_body = most_body;
     self->client = (Stream *)client;
     self->client->lane = self;
     self->armed = 1;
@@ -524,7 +593,15 @@ release(PyObject *object)
     Py_DECREF(type);
 }
 
+static PyObject *
+body(PyObject *object, PyObject *none)
+{
+    const Span body = ((Lane *)object)->body;
+    return PyBytes_FromStringAndSize((const char *)body.at, body.size);
+}
+
 static PyMethodDef own_methods[] = {
+    {"body", body, METH_NOARGS, "body()\n\nThat of the request, while it is decided where it goes."},
     {"detach", detach_backend, METH_NOARGS, "detach()\n\nWhat the backend says goes to its protocol. Idempotent."},
     {"close", close_lane, METH_NOARGS, "close()\n\nThe same for the client, for ever. Idempotent."},
     {NULL, NULL, 0, NULL},

@@ -1,7 +1,7 @@
 """Plain exchanges, without most of the machinery, where there is native code for it.
 
-A small GET on a kept connection, answered on another by a small response, is most of the traffic of many gateways, and
-all of it is regular.  `Lane` has C read and write both heads (``gateway/_native/lane.c``) and asks Python twice:
+A request that is read at once on a kept connection, and answered at once on another, is most of the traffic of many
+gateways, and most of that is regular.  `Lane` has C read and write both heads (``gateway/_native/lane.c``) and asks Python twice:
 where the request goes (`Lane.decide`) and, when it is over, to count it (`Lane.ended`).  As soon as something is not
 plain, `Lane.resume` makes the exchange as it would stand without a lane, and everything goes on from there.  So an
 `Exchange` and its two connections remain the definition of what happens; a lane only does less on the way.
@@ -9,6 +9,7 @@ plain, `Lane.resume` makes the exchange as it would stand without a lane, and ev
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -65,7 +66,11 @@ class Lane(_Base):
     def __init__(self, client: ClientConnection, known: str) -> None:
         factory = client.factory
         prefix = factory.shared.trace_prefix
-        super().__init__(client.transport, known.encode("ascii"), prefix.encode("ascii"), factory.head_limits)
+        most = factory.shared.limits.max_body_bytes
+        super().__init__(
+            client.transport, known.encode("ascii"), prefix.encode("ascii"), factory.head_limits,
+            sys.maxsize if most is None else most,
+        )  # fmt: skip
         self._asker = Outcome(peer=client.peer)
         self._client = client
         self._shared = client.factory.shared
@@ -84,15 +89,15 @@ class Lane(_Base):
         except Exception as error:
             return self._open(head).not_routed(error)
         if where.__class__ is not Route or not where.verbatim or where.middleware or client.pins or shared.stopping:
-            return self._open(head).proceed(where)
+            return self._open(head).proceed(where, None, self.body())
         try:
             lease = where.pool.lease(head, (), self._asker)
         except GatewayError as error:
             return self._open(head).not_leased(where, error)
         ways = shared.upstream_for(where, lease.backend)
-        connection = None if ways.dedicated else ways.take(head.host)
+        connection = None if ways.dedicated else ways.take(head.host, head.body != 0)
         if connection is None:
-            return self._open(head).proceed(where, lease)
+            return self._open(head).proceed(where, lease, self.body())
         self._head = head
         self._route = where
         self._lease = lease
@@ -142,8 +147,9 @@ class Lane(_Base):
     def send(self) -> None:
         """The transport that `decide` has named cannot be used from C."""
         connection = self._connection
+        body = self.body()
         exchange = self._resumed()
-        exchange.send(connection)
+        exchange.send(connection, body)
 
     def resume(self) -> Exchange:
         """Let the exchange go on without a lane."""
