@@ -539,8 +539,9 @@ class ClientConnection(FlowProtocol):
         return ahead
 
     def _leave_lane(self) -> None:
-        lane, self._lane = self._lane, None
+        lane = self._lane
         if lane is not None:
+            self._lane = None
             lane.close()
 
     @property

@@ -1,10 +1,11 @@
 """Plain exchanges, without most of the machinery, where there is native code for it.
 
 A request that is read at once on a kept connection, and answered at once on another, is most of the traffic of many
-gateways, and most of that is regular.  `Lane` has C read and write both heads (``gateway/_native/lane.c``) and asks Python twice:
-where the request goes (`Lane.decide`) and, when it is over, to count it (`Lane.ended`).  As soon as something is not
-plain, `Lane.resume` makes the exchange as it would stand without a lane, and everything goes on from there.  So an
-`Exchange` and its two connections remain the definition of what happens; a lane only does less on the way.
+gateways, and most of that is regular.  `Lane` has C read and write both heads (``gateway/_native/lane.c``) and asks
+Python twice: where the request goes (`Lane.decide`) and, when it is over, to count it (`Lane.ended`).  As soon as
+something is not plain, `Lane.resume` makes the exchange as it would stand without a lane, and everything goes on from
+there.  So an `Exchange` and its two connections remain the definition of what happens; a lane only does less on the
+way.
 """
 
 from __future__ import annotations
