@@ -31,12 +31,12 @@ struct Lane {
     Stream *client; /* not owned: it owns the lane, until one of them ends */
     Stream *backend;
     PyObject *known;  /* bytes: field lines that are the same for every request of this client */
-    PyObject *prefix; /* bytes */
     Limits limits;
     long long most_body;       /* of a request */
     Py_ssize_t received, sent; /* of the request: from the client, to the backend */
     Span body;                 /* of the request, while it is being sent */
-    unsigned long long number; /* of its trace id */
+    unsigned long long number; /* of its trace id, which begins with: */
+    char prefix[PREFIX];
     char armed;
 };
 
@@ -84,7 +84,7 @@ put_length(long long length)
 static void
 put_trace_id(const Lane *self)
 {
-    put(PyBytes_AsString(self->prefix), PREFIX);
+    put(self->prefix, PREFIX);
     for (int shift = 60; shift >= 0; shift -= 4)
         put(&"0123456789abcdef"[self->number >> shift & 15], 1);
 }
@@ -540,20 +540,22 @@ init(PyObject *object, PyObject *args, PyObject *named)
     PyObject *client, *known, *prefix;
     Limits limits;
     long long most_body;
-    if (!PyArg_ParseTuple(args, "OSS(nnn)L:Lane", &client, &known, &prefix, &limits.head, &limits.fields,
+    if (!PyArg_ParseTuple(args, "OSU(nnn)L:Lane", &client, &known, &prefix, &limits.head, &limits.fields,
                           &limits.target, &most_body)
         || !is_ready())
         return -1;
     if (!PyObject_TypeCheck(client, stream_type) || ((Stream *)client)->loop == NULL || self->known != NULL
-        || ((Stream *)client)->lane != NULL || PyBytes_Size(prefix) != PREFIX) {
+        || ((Stream *)client)->lane != NULL || PyUnicode_GetLength(prefix) != PREFIX) {
         PyErr_SetString(PyExc_ValueError, "a lane needs a stream that has none, and a prefix of 16 digits");
         return -1;
     }
+    const char *digits = PyUnicode_AsUTF8AndSize(prefix, NULL);
+    if (digits == NULL)
+        return -1;
     Py_INCREF(known);
-    Py_INCREF(prefix);
     Py_INCREF(object);
     self->known = known;
-    self->prefix = prefix;
+    memcpy(self->prefix, digits, PREFIX);
     self->limits = limits;
     self->most_body = most_body;
     self->client = (Stream *)client;
@@ -569,7 +571,6 @@ traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->backend);
     Py_VISIT(self->known);
-    Py_VISIT(self->prefix);
     return 0;
 }
 
@@ -579,7 +580,6 @@ clear(PyObject *object)
     Lane *self = (Lane *)object;
     detach(self);
     Py_CLEAR(self->known);
-    Py_CLEAR(self->prefix);
     return 0;
 }
 

@@ -99,6 +99,8 @@ class ClientConnection(FlowProtocol):
         self._forwarded = ForwardedFields(peer, self.scheme, factory.port, factory.trusted.trusts(peer.host))
         factory.connections.add(self)
         shared.deadlines.set(self, shared.seconds() + shared.limits.keep_alive_timeout)
+        if self.__class__ is ClientConnection:
+            self._lane = lane_for(self, self._forwarded)
 
     def feeder(self) -> FlowProtocol | None:
         return self._source
@@ -413,8 +415,6 @@ class ClientConnection(FlowProtocol):
         if not self._ahead:
             if self._lane is not None:
                 self._lane.armed = True
-            elif self.__class__ is ClientConnection:
-                self._lane = lane_for(self, self._forwarded)
         elif not self._running:
             self._run()
 

@@ -57,24 +57,22 @@ class Lane(_Base):
     For the backend's connection it stands for the exchange until something happens that concerns an exchange.
     """
 
-    __slots__ = ("_asker", "_client", "_connection", "_head", "_lease", "_route", "_shared", "_started", "flying")
+    __slots__ = ("_client", "_connection", "_head", "_lease", "_outcome", "_route", "_shared", "_started", "flying")
 
     _connection: UpstreamConnection
     _head: RequestHead
     _lease: ILease
+    _outcome: Outcome
     _route: Route
 
     def __init__(self, client: ClientConnection, known: str) -> None:
         factory = client.factory
-        prefix = factory.shared.trace_prefix
-        most = factory.shared.limits.max_body_bytes
-        super().__init__(
-            client.transport, known.encode("ascii"), prefix.encode("ascii"), factory.head_limits,
-            sys.maxsize if most is None else most,
-        )  # fmt: skip
-        self._asker = Outcome(peer=client.peer)
+        self._shared = shared = factory.shared
+        most = shared.limits.max_body_bytes
+        if most is None:
+            most = sys.maxsize
+        super().__init__(client.transport, known.encode("ascii"), shared.trace_prefix, factory.head_limits, most)
         self._client = client
-        self._shared = client.factory.shared
         self._started = 0.0
         self.flying = False
 
@@ -91,8 +89,10 @@ class Lane(_Base):
             return self._open(head).not_routed(error)
         if where.__class__ is not Route or not where.verbatim or where.middleware or client.pins or shared.stopping:
             return self._open(head).proceed(where, None, self.body())
+        outcome = Outcome()
+        outcome.peer = client.peer
         try:
-            lease = where.pool.lease(head, (), self._asker)
+            lease = where.pool.lease(head, (), outcome)
         except GatewayError as error:
             return self._open(head).not_leased(where, error)
         ways = shared.upstream_for(where, lease.backend)
@@ -102,6 +102,7 @@ class Lane(_Base):
         self._head = head
         self._route = where
         self._lease = lease
+        self._outcome = outcome
         self._connection = connection
         connection.listener = self
         self.flying = True
@@ -115,9 +116,8 @@ class Lane(_Base):
         client, connection, lease, route = self._client, self._connection, self._lease, self._route
         shared = self._shared
         self.flying = False
-        outcome = Outcome()
+        outcome = self._outcome
         outcome.head = self._head
-        outcome.peer = client.peer
         outcome.scheme = client.scheme
         outcome.local_port = client.factory.port
         outcome.listener = client.listener
