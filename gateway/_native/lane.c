@@ -37,7 +37,7 @@ struct Lane {
     Span body;                 /* of the request, while it is being sent */
     unsigned long long number; /* of its trace id, which begins with: */
     char prefix[PREFIX];
-    char armed;
+    char armed, closing;
 };
 
 /* -- writing heads */
@@ -219,7 +219,7 @@ put_request(const Lane *self, const Head *head, int method, Span target)
 }
 
 static int
-put_response(const Head *head, int status, Span reason, long long length)
+put_response(const Lane *self, const Head *head, int status, Span reason, long long length)
 {
     out.size = 0;
     out.full = 0;
@@ -231,6 +231,8 @@ put_response(const Head *head, int status, Span reason, long long length)
     if (put_fields(head, 1) < 0)
         return -1;
     put_length(length);
+    if (self->closing)
+        PUT("Connection: close\r\n");
     if (FIELD(head, "date") == NULL && put_date() < 0)
         return -1;
     PUT("\r\n");
@@ -244,7 +246,7 @@ static int
 is_plain_request(const Head *head, int method, long long body)
 {
     static const char *const without_body[] = {"GET", "OPTIONS", "DELETE", NULL}, *const with_body[] = {"POST", "PATCH", NULL};
-    if (method < 0 || head->close || head->upgrade || head->which[UPGRADE] >= 0 || head->which[CODING] >= 0
+    if (method < 0 || head->upgrade || head->which[UPGRADE] >= 0 || head->which[CODING] >= 0
         || head->which[EXPECT] >= 0 || (head->which[LENGTH] >= 0) != (body > 0) || FIELD(head, "te") != NULL)
         return 0;
     for (const char *const *name = body > 0 ? with_body : without_body; *name != NULL; name++)
@@ -360,6 +362,7 @@ ask(Lane *self, const char *data, Py_ssize_t size)
         self->received = size;
         self->sent = (Py_ssize_t)out.size + self->body.size;
         self->armed = 0;
+        self->closing = (char)head.close;
         PyObject *request = heads_api->request(&head, method, target, body);
         done = request == NULL ? -1 : pass_on(self, request, keep(self->client->loop, size));
         Py_XDECREF(request);
@@ -409,11 +412,11 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     PyObject *kind = text_of(FIELD(&head, "content-type"));
     if (kind == NULL)
         return -1;
-    int done = put_response(&head, status, reason, length);
+    int done = put_response(self, &head, status, reason, length);
     if (done > 0) {
         const size_t sent = out.size + (size_t)body.size;
         detach(self);
-        self->armed = 1;
+        self->armed = !self->closing;
         if (send_out(self->client, body, keep(self->client->loop, size)) < 0)
             done = -1;
         else
@@ -609,6 +612,7 @@ static PyMethodDef own_methods[] = {
 
 static PyMemberDef members[] = {
     {"armed", T_BOOL, offsetof(Lane, armed), 0, "The client's next bytes may be a plain request."},
+    {"closing", T_BOOL, offsetof(Lane, closing), READONLY, "The client wants the connection to end with its response."},
     {"received", T_PYSSIZET, offsetof(Lane, received), READONLY, "Bytes of the request, as it came."},
     {"sent", T_PYSSIZET, offsetof(Lane, sent), READONLY, "Bytes of the request, as it went on."},
     {NULL, 0, 0, 0, NULL},

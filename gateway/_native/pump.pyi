@@ -35,6 +35,7 @@ class Bridge:
 
 class Lane:
     armed: bool
+    closing: bool
     received: int
     sent: int
     trace_id: str

@@ -407,7 +407,7 @@ class ClientConnection(FlowProtocol):
         if self.lost:
             return
         if self._close or unread:
-            self._shut(unread or bool(self._ahead))
+            self.shut(unread or bool(self._ahead))
             return
         self.dataReceived = self._read_head  # type: ignore[method-assign]
         shared, limits = self._shared, self._shared.limits
@@ -454,7 +454,7 @@ class ClientConnection(FlowProtocol):
 
     # -- the end of the connection
 
-    def _shut(self, unread: bool) -> None:
+    def shut(self, unread: bool = False) -> None:
         """Close after the last response. With bytes of the client still to come, only our half at first: a reset
         caused by them could overtake the response (RFC 9112 §9.6)."""
         self._closing = True

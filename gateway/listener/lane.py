@@ -136,10 +136,13 @@ class Lane(_Base):
         lease.release(outcome)
         connection.listener = None
         connection.upstream.keep(connection)
-        limits = shared.limits
-        client.deadline = deadline = now + (limits.send_timeout if client.stuck else limits.keep_alive_timeout)
-        if deadline < client.review:
-            shared.deadlines.set(client, deadline)
+        if self.closing:
+            client.shut()
+        else:
+            limits = shared.limits
+            client.deadline = deadline = now + (limits.send_timeout if client.stuck else limits.keep_alive_timeout)
+            if deadline < client.review:
+                shared.deadlines.set(client, deadline)
         if client.factory.tls:
             outcome.client_certificate = client.certificate
             client.note_tls(outcome)
