@@ -1,6 +1,6 @@
 /* The base of `gateway.listener.lane.Lane`: plain exchanges of one client connection, in C but for what is decided.
 
-   A plain exchange: a GET, OPTIONS or DELETE without a body, or a POST or PATCH with one of known length, whose head is
+   A plain exchange: a GET, HEAD, OPTIONS or DELETE without a body, or a POST or PATCH with one of known length, whose head is
    regular and which is all of what was read, sent on an idle connection and answered there by a regular head and a body
    of known length, all in one read. Python is asked once where it goes and told once how it ended. Whatever is not like
    that, at whatever point, is handed over as it stands to the protocols, which go on as if there were no lane; they are
@@ -37,7 +37,7 @@ struct Lane {
     Span body;                 /* of the request, while it is being sent */
     unsigned long long number; /* of its trace id, which begins with: */
     char prefix[PREFIX];
-    char armed, closing;
+    char armed, closing, asks_head;
 };
 
 /* -- writing heads */
@@ -230,7 +230,8 @@ put_response(const Lane *self, const Head *head, int status, Span reason, long l
     PUT("\r\n");
     if (put_fields(head, 1) < 0)
         return -1;
-    put_length(length);
+    if (length >= 0)
+        put_length(length);
     if (self->closing)
         PUT("Connection: close\r\n");
     if (FIELD(head, "date") == NULL && put_date() < 0)
@@ -245,7 +246,8 @@ put_response(const Lane *self, const Head *head, int status, Span reason, long l
 static int
 is_plain_request(const Head *head, int method, long long body)
 {
-    static const char *const without_body[] = {"GET", "OPTIONS", "DELETE", NULL}, *const with_body[] = {"POST", "PATCH", NULL};
+    static const char *const without_body[] = {"GET", "HEAD", "OPTIONS", "DELETE", NULL};
+    static const char *const with_body[] = {"POST", "PATCH", NULL};
     if (method < 0 || head->upgrade || head->which[UPGRADE] >= 0 || head->which[CODING] >= 0
         || head->which[EXPECT] >= 0 || (head->which[LENGTH] >= 0) != (body > 0) || FIELD(head, "te") != NULL)
         return 0;
@@ -363,6 +365,7 @@ ask(Lane *self, const char *data, Py_ssize_t size)
         self->sent = (Py_ssize_t)out.size + self->body.size;
         self->armed = 0;
         self->closing = (char)head.close;
+        self->asks_head = strcmp(methods[method], "HEAD") == 0;
         PyObject *request = heads_api->request(&head, method, target, body);
         done = request == NULL ? -1 : pass_on(self, request, keep(self->client->loop, size));
         Py_XDECREF(request);
@@ -391,6 +394,19 @@ tell_ended(Lane *self, int status, PyObject *kind, size_t sent, size_t answered)
     return result == NULL ? -1 : 1;
 }
 
+/* A length is -2 where none is told; of a response without a body it is that of another (RFC 9110 §8.6). */
+static int
+is_plain_response(const Lane *self, const Head *head, int status, long long length, Py_ssize_t size)
+{
+    if (status < 200 || status == 426 || head->close || head->upgrade || head->which[CODING] >= 0)
+        return 0;
+    if (status == 204)
+        return length < 0 && !size;
+    if (self->asks_head || status == 304)
+        return !size;
+    return length == size;
+}
+
 /* The backend has sent this: as `ask`. */
 static int
 answer(Lane *self, const char *data, Py_ssize_t size)
@@ -406,8 +422,7 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     end += 4;
     const Span body = {(const uint8_t *)end, data + size - end};
     const int status = read_response(&head, &reason, &length, (const uint8_t *)data, end - data, response_limits);
-    if (status < 200 || status == 204 || status == 304 || status == 426 || head.close || head.upgrade
-        || head.which[LENGTH] < 0 || length != body.size)
+    if (!is_plain_response(self, &head, status, length, body.size))
         return 0;
     PyObject *kind = text_of(FIELD(&head, "content-type"));
     if (kind == NULL)
