@@ -17,6 +17,7 @@
 #define MOST_HEAD (8 * 1024) /* what is added says some of it again */
 #define ROOM GATHERED
 #define PREFIX 16 /* hex digits of a trace id before its number */
+#define TRACE_ID (PREFIX + 16)
 
 /* Those of Python begin with 0 to 7. */
 static unsigned long long last_number = 1ULL << 63;
@@ -82,11 +83,11 @@ put_length(long long length)
 }
 
 static void
-put_trace_id(const Lane *self)
+write_trace_id(const Lane *self, char id[TRACE_ID])
 {
-    put(self->prefix, PREFIX);
-    for (int shift = 60; shift >= 0; shift -= 4)
-        put(&"0123456789abcdef"[self->number >> shift & 15], 1);
+    memcpy(id, self->prefix, PREFIX);
+    for (int i = PREFIX; i < TRACE_ID; i++)
+        id[i] = "0123456789abcdef"[self->number >> 4 * (TRACE_ID - 1 - i) & 15];
 }
 
 /* Whether a field line is passed on; the answers of Python's memos are remembered for names of usual length. */
@@ -153,16 +154,18 @@ put_fields(const Head *head, int response)
     return 0;
 }
 
+/* The first of these fields with a name, or NULL. */
 static const Field *
-field_called(const Head *head, const char *name, ptrdiff_t size)
+field_called(const Field *at, const Field *end, const char *name, ptrdiff_t size)
 {
-    for (Py_ssize_t i = 0; i < head->count; i++)
-        if (is(head->fields[i].name, name, size))
-            return &head->fields[i];
+    for (; at < end; at++)
+        if (is(at->name, name, size))
+            return at;
     return NULL;
 }
 
-#define FIELD(head, literal) field_called(head, literal, sizeof(literal) - 1)
+#define FIELD_FROM(at, head, literal) field_called(at, (head)->fields + (head)->count, literal, sizeof(literal) - 1)
+#define FIELD(head, literal) FIELD_FROM((head)->fields, head, literal)
 
 /* The three that follow return 1, 0 for "not plain", or -1 with an exception set. */
 
@@ -195,6 +198,8 @@ static int
 put_request(const Lane *self, const Head *head, int method, Span target)
 {
     const Span host = head->fields[head->which[HOST]].value;
+    char id[TRACE_ID];
+    write_trace_id(self, id);
     out.size = 0;
     out.full = 0;
     put(methods[method], strlen(methods[method]));
@@ -213,7 +218,7 @@ put_request(const Lane *self, const Head *head, int method, Span target)
     PUT("\r\nX-Original-URL: ");
     PUT_SPAN(target);
     PUT("\r\nX-AppGW-Trace-Id: ");
-    put_trace_id(self);
+    put(id, TRACE_ID);
     PUT("\r\n\r\n");
     return !out.full;
 }
@@ -424,7 +429,10 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     const int status = read_response(&head, &reason, &length, (const uint8_t *)data, end - data, response_limits);
     if (!is_plain_response(self, &head, status, length, body.size))
         return 0;
-    PyObject *kind = text_of(FIELD(&head, "content-type"));
+    const Field *type = FIELD(&head, "content-type");
+    if (type != NULL && FIELD_FROM(type + 1, &head, "content-type") != NULL)
+        return 0;
+    PyObject *kind = text_of(type);
     if (kind == NULL)
         return -1;
     int done = put_response(self, &head, status, reason, length);
@@ -520,10 +528,15 @@ close_lane(PyObject *object, PyObject *none)
 static PyObject *
 trace_id(PyObject *object, void *closure)
 {
-    out.size = 0;
-    out.full = 0;
-    put_trace_id((Lane *)object);
-    return PyUnicode_DecodeLatin1(out.bytes, (Py_ssize_t)out.size, NULL);
+    char id[TRACE_ID]; /* `out` may be in use */
+    write_trace_id((Lane *)object, id);
+    return PyUnicode_DecodeLatin1(id, TRACE_ID, NULL);
+}
+
+static PyObject *
+flying(PyObject *object, void *closure)
+{
+    return PyBool_FromLong(((Lane *)object)->backend != NULL);
 }
 
 /* Whether everything is there that this needs: bind() has been called, and the head parser is built. */
@@ -634,6 +647,7 @@ static PyMemberDef members[] = {
 };
 
 static PyGetSetDef getters[] = {
+    {"flying", flying, NULL, "A request is on its way.", NULL},
     {"trace_id", trace_id, NULL, "Of the latest request.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

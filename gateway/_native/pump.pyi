@@ -36,6 +36,7 @@ class Bridge:
 class Lane:
     armed: bool
     closing: bool
+    flying: bool
     received: int
     sent: int
     trace_id: str

@@ -106,6 +106,7 @@ class ClientConnection(FlowProtocol):
         return self._source
 
     def pauseProducing(self) -> None:
+        self._current()
         super().pauseProducing()
         self._taken = self._sent - self.undelivered
         if self._is_served():

@@ -57,7 +57,7 @@ class Lane(_Base):
     For the backend's connection it stands for the exchange until something happens that concerns an exchange.
     """
 
-    __slots__ = ("_client", "_connection", "_head", "_lease", "_outcome", "_route", "_shared", "_started", "flying")
+    __slots__ = ("_client", "_connection", "_head", "_lease", "_outcome", "_route", "_shared", "_started")
 
     _connection: UpstreamConnection
     _head: RequestHead
@@ -74,7 +74,6 @@ class Lane(_Base):
         super().__init__(client.transport, known.encode("ascii"), shared.trace_prefix, factory.head_limits, most)
         self._client = client
         self._started = 0.0
-        self.flying = False
 
     # -- called from C
 
@@ -95,8 +94,14 @@ class Lane(_Base):
             lease = where.pool.lease(head, (), outcome)
         except GatewayError as error:
             return self._open(head).not_leased(where, error)
-        ways = shared.upstream_for(where, lease.backend)
-        connection = None if ways.dedicated else ways.take(head.host, head.body != 0)
+        connection = None
+        try:
+            ways = shared.upstream_for(where, lease.backend)
+            if not ways.dedicated:
+                connection = ways.take(head.host, head.body != 0)
+        except Exception:
+            self._open(head).leased(where, lease)  # for who is told that the client's connection is lost by that
+            raise
         if connection is None:
             return self._open(head).proceed(where, lease, self.body())
         self._head = head
@@ -105,7 +110,6 @@ class Lane(_Base):
         self._outcome = outcome
         self._connection = connection
         connection.listener = self
-        self.flying = True
         client.deadline = deadline = now + where.settings.request_timeout
         if deadline < client.review:
             shared.deadlines.set(client, deadline)
@@ -115,7 +119,6 @@ class Lane(_Base):
         """The response has been written: ``sent`` bytes to the client, of ``answered`` bytes from the backend. HOT"""
         client, connection, lease, route = self._client, self._connection, self._lease, self._route
         shared = self._shared
-        self.flying = False
         outcome = self._outcome
         outcome.head = self._head
         outcome.scheme = client.scheme
@@ -133,9 +136,9 @@ class Lane(_Base):
         outcome.sent_bytes = sent
         outcome.upstream_sent = self.sent
         outcome.upstream_received = answered
-        lease.release(outcome)
         connection.listener = None
         connection.upstream.keep(connection)
+        lease.release(outcome)
         if self.closing:
             client.shut()
         else:
@@ -169,7 +172,6 @@ class Lane(_Base):
 
     def _resumed(self) -> Exchange:
         self.detach()
-        self.flying = False
         exchange = self._open(self._head)
         exchange.leased(self._route, self._lease)
         return exchange
@@ -187,6 +189,7 @@ class Lane(_Base):
     def upstream_stuck(self, stuck: bool) -> None:
         """See `IUpstreamListener`."""
         self.resume().upstream_stuck(stuck)
+        self._connection.fed_by(self._client)
 
     def upstream_failed(self, error: GatewayError) -> None:
         """See `IUpstreamListener`."""
