@@ -18,7 +18,7 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.listener import http1
+from gateway.listener import http1, lane
 from gateway.listener.lane import Lane, lane_for
 from gateway.testing import Recorder
 from gateway.transport.pump import Pump
@@ -145,6 +145,10 @@ class _CountingLane(Lane):
         super().ended(*given)
 
 
+def _lane_for(client: Any, forwarded: Any) -> Lane | None:
+    return lane_for(client, forwarded) if client.factory.shared.world.lanes else None
+
+
 class World(Dialogue):
     """A gateway as in `tests.dialogue`, on socket pairs.
 
@@ -172,7 +176,8 @@ class World(Dialogue):
         self.lost: list[Any] = []
         self.pairs: list[socket.socket] = []
         self._told = 0
-        self._kept = {"Lane": _CountingLane, "lane_for": lane_for if self.lanes else lambda *_: None}
+        test.patch(lane, "Lane", _CountingLane)
+        test.patch(http1, "lane_for", _lane_for)
 
     def soon(self, call: Any) -> None:
         self.clock.callLater(0, call)
@@ -209,13 +214,11 @@ class World(Dialogue):
 
     def settle(self) -> None:
         """Let everything happen that can happen now."""
-        with mock.patch.multiple("gateway.listener.lane", Lane=_CountingLane):
-            with mock.patch.object(http1, "lane_for", self._kept["lane_for"]):
-                moves = 2
-                while moves:
-                    self.pump.turn(_TURN)
-                    self.clock.advance(0)
-                    moves = 2 if any([end.look() for end in (*self.people, *self.ends)]) else moves - 1
+        moves = 2
+        while moves:
+            self.pump.turn(_TURN)
+            self.clock.advance(0)
+            moves = 2 if any([end.look() for end in (*self.people, *self.ends)]) else moves - 1
 
     def advance(self, seconds: float) -> None:
         """Time passes, from one timer to the next."""
@@ -240,7 +243,7 @@ class World(Dialogue):
             [_facts(outcome) for outcome in news],
             [(each.active, each.leases, each.failures) for each in self.pool.backends],
             [(way._count, {key: len(idle) for key, idle in way._idle.items()}) for way in self.upstreams.values()],
-            sorted((each.peer.port, each.deadline, each.held, each.stuck, each._close) for each in clients),
+            sorted((each.peer.port, each.deadline, each.held, each.stuck) for each in clients),
         ]
 
     def over(self) -> None:

@@ -100,11 +100,48 @@ class PlainTests(LaneCase):
             self.same(asks(request), answers(), asks(request), answers(), ended=2)
 
     def test_other_methods(self) -> None:
-        for method in (b"HEAD", b"PUT", b"PURGE", b"TRACE", b"get"):
+        for method in (b"PUT", b"PURGE", b"TRACE", b"get"):
             agree(self, [warmed, asks(GET.replace(b"GET", method)), answers()], used=False)
 
-    def test_the_first_of_a_connection_is_not_in_it(self) -> None:
-        self.assertEqual(0, agree(self, [warmed], used=False).ended)
+    def test_the_first_of_a_connection(self) -> None:
+        """There may be an idle connection to the backend."""
+
+        def another(world: World) -> None:
+            world.connects().sends(GET)
+
+        self.assertEqual(0, agree(self, [warmed]).ended)
+        self.same(another, answers(), asks(), answers(), ended=2)
+
+    def test_responses_without_a_body(self) -> None:
+        empty = b"HTTP/1.1 %s\r\nX-A: 1\r\n%s\r\n"
+        for status in (b"200 OK", b"204 No Content", b"304 Not Modified", b"404 Not Found", b"426 Upgrade", b"100 Go"):
+            for fields in (
+                b"", b"Content-Length: 0\r\n", b"Content-Length: 12\r\n", b"Content-Length: 012\r\n",
+                b"Content-Length: x\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n",
+                b"Content-Length: 1\r\nContent-Length: 1\r\n", b"Upgrade: websocket\r\nConnection: upgrade\r\n",
+            ):  # fmt: skip
+                for method in (b"GET", b"HEAD"):
+                    for more in (b"", b"hello", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"):
+                        acts = [asks(GET.replace(b"GET", method)), answers(empty % (status, fields) + more)]
+                        agree(self, [warmed, *acts, asks(), answers(), passes(31)], limits=LIMITS)
+        head = GET.replace(b"GET", b"HEAD")
+        self.same(asks(head), answers(OK[:-5]), asks(head), answers(empty % (b"304 Same", b"")), ended=2)
+        self.same(asks(), answers(empty % (b"204 None", b"")), asks(), answers(), ended=2)
+        self.same(asks(), answers(empty % (b"304 Same", b"Content-Length: 5\r\n")), asks(), answers(), ended=2)
+
+    def test_the_last_of_a_connection(self) -> None:
+        """The client says that it is."""
+        for request in (GET, POST, GET.replace(b"GET", b"HEAD")):
+            last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            said = OK if b"HEAD" not in request else OK[:-5]
+            self.same(asks(), answers(), asks(last), answers(said), asks(), passes(60), ended=2)
+            for then in (asks(), stops, is_cut, passes(31), client("half_closes"), client("closes"), backend("closes")):
+                self.same(asks(last), then, answers(said), ended=0)
+            self.same(asks(last), at_once(("b", said), ("c", GET)), passes(60), ended=1)
+            self.same(reads(False), asks(last), answers(said), passes(4.8), reads(True), ended=1)
+        last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        for then in ([passes(5.3)], [passes(4.8), reads(True)], [client("closes")], [stops], [is_cut]):
+            self.same(reads(False), asks(last), answers(LARGE), *then, ended=1, buffer=5000)
 
     def test_statuses(self) -> None:
         for status, ended in (
@@ -168,7 +205,7 @@ class PlainTests(LaneCase):
         said = [line.partition(b": ")[2].decode() for line in world.ends[0].raw().split(b"\r\n") if b"Trace" in line]
         self.assertEqual(6, len(set(said)))
         self.assertEqual(said, [outcome.trace_id for outcome in outcomes])
-        self.assertEqual(4, world.ended)
+        self.assertEqual(5, world.ended)
         world.over()
 
     def test_a_request_that_is_no_plain_one(self) -> None:
@@ -226,7 +263,6 @@ class PlainTests(LaneCase):
             GET.replace(b"1.1", b"1.0"),
             GET.replace(b"1.1", b"1.2"),
             GET.replace(b"1.1", b"2.0"),
-            GET[:-2] + b"Connection: close\r\n\r\n",
             GET[:-2] + b"Connection: x-a\r\nX-A: 1\r\n\r\n",
             GET[:-2] + b"Connection: cookie\r\n\r\n",
             GET[:-2] + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n",
