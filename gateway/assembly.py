@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from gateway.contained import ContainedDiscovery, ContainedMiddleware, ContainedObserver
 from gateway.errors import ConfigurationError, Problem
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gateway.config.model import Pool as PoolModel
     from gateway.config.model import Probe as ProbeModel
     from gateway.containment import Containment
-    from gateway.health.monitor import HealthMonitor
     from gateway.interfaces import IMiddleware, IOutcomeObserver, IProbe, IRoad
     from gateway.pools.backend import Loads
     from gateway.registry import Registry
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = [
-    "Place", "check_strategies", "make_discoveries", "make_filters", "make_middleware", "make_observers", "make_pools",
-    "make_probe", "rule_routers", "uses", "watch_pools",
+    "Checks", "Place", "check_strategies", "make_checks", "make_discoveries", "make_filters", "make_middleware",
+    "make_observers", "make_pools", "make_probe", "roots_of", "rule_routers", "uses",
 ]  # fmt: skip
 
 Place = tuple[str, ...]
@@ -44,27 +43,48 @@ _K = TypeVar("_K")
 
 
 def make_pools(registry: Registry, model: Gateway, services: Services, loads: Loads) -> dict[tuple[str, str], Pool]:
-    """The pools that the rules of ``model`` use, by pool name and settings name.
+    """The pools that the rules of ``model`` use, by pool name and settings name; they have no members yet.
 
     Each gets a selector of its own.  Raises `ConfigurationError` with the problems of all of them.
     """
-    make = partial(_make_pool, registry, model, services, loads)
+    make = _pool_maker(registry, model, services, loads)
     return _all({pair: partial(make, *pair) for pair in needed_pools(model)})
 
 
+def _pool_maker(registry: Registry, model: Gateway, services: Services, loads: Loads) -> Callable[[str, str], Pool]:
+    """Makes the pool of a pool name and a settings name, or gives the one that there was, see `Registry.once`."""
+    pools = {pool.name: (number, pool) for number, pool in enumerate(model.pools)}
+    settings = {each.name: each for each in model.settings}
+    proxies = model.limits.trusted_proxies  # selectors that hash addresses believe them
+
+    def make(pool_name: str, settings_name: str) -> Pool:
+        number, pool = pools[pool_name]
+        under = settings[settings_name]
+        minimum = probe_for(model, under).min_servers
+        given = pool.selector, pool.selector_options, pool.passive_health, under, minimum, proxies
+        build = partial(_make_pool, registry, services._replace(model=model), loads, number, pool, under, minimum)
+        return registry.once(("pool", pool_name, settings_name), given, build)
+
+    return make
+
+
 def _make_pool(
-    registry: Registry, model: Gateway, services: Services, loads: Loads, name: str, settings_name: str
+    registry: Registry,
+    services: Services,
+    loads: Loads,
+    number: int,
+    pool: PoolModel,
+    settings: BackendSettings,
+    min_servers: int,
 ) -> Pool:
-    number, pool = next((number, pool) for number, pool in enumerate(model.pools) if pool.name == name)
-    settings = next(settings for settings in model.settings if settings.name == settings_name)
-    path, group, word = f"pools[{number}]", "gateway.selectors", pool.selector
-    given = services._replace(model=model, pool=name, settings=settings)
+    path, group, word, name = f"pools[{number}]", "gateway.selectors", pool.selector, pool.name
+    given = services._replace(pool=name, settings=settings)
     selector = registry.build(group, word, pool.selector_options, given, f"{path}.selector", f"{path}.selectorOptions")
-    contained = registry.contain(group, word, f"pool {name!r} with settings {settings_name!r}", selector)
+    contained = registry.contain(group, word, f"pool {name!r} with settings {settings.name!r}", selector)
     if settings.cookie_based_affinity == "Enabled":
         selector = application_gateway(selector, name, settings, services.secret)
     return Pool(
-        name, settings, pool.members, selector, loads=loads, min_servers=probe_for(model, settings).min_servers,
+        name, settings, (), selector, loads=loads, min_servers=min_servers,
         strategy=word, passive=pool.passive_health, seconds=steady(services.clock), contained=contained,
     )  # fmt: skip
 
@@ -84,9 +104,12 @@ def make_discoveries(
         made = registry.build(group, name, strategy.options, given, path, f"{path}.options")
         return ContainedDiscovery(made, registry.contain(group, name, f"pool {pool.name!r}", made))
 
+    def found(number: int, pool: PoolModel, strategy: Strategy) -> ContainedDiscovery:
+        return registry.once(("discovery", pool.name), strategy, partial(make, number, pool, strategy))
+
     return _all(
         {
-            pool.name: partial(make, number, pool, pool.discovery)
+            pool.name: partial(found, number, pool, pool.discovery)
             for number, pool in enumerate(model.pools)
             if pool.discovery is not None and pool.name in used
         }
@@ -99,10 +122,11 @@ def rule_routers(
     """Makes the routers of rules, see `gateway.routing.rule_router`. What they ask for is added to ``pools``."""
     names = [pool.name for pool in model.pools], [settings.name for settings in model.settings]
     patience = model.limits.middleware_timeout or PATIENCE
+    make_pool = _pool_maker(registry, model, services, loads)
 
     def need(pool: str, settings: str) -> None:
         if (pool, settings) not in pools:
-            pools[pool, settings] = _make_pool(registry, model, services, loads, pool, settings)
+            pools[pool, settings] = make_pool(pool, settings)
 
     def make(rule: Rule, chain: Any, route: Callable[..., Route], otherwise: Callable[[RequestHead], Any]) -> Any:
         assert rule.router is not None
@@ -118,30 +142,45 @@ def rule_routers(
     return make
 
 
-def watch_pools(
+class Checks(NamedTuple):
+    """How the members of a pool are probed: what `HealthMonitor.watch` wants."""
+
+    strategy: IProbe
+    probe: ProbeModel
+    contained: Containment
+
+
+def make_checks(
     registry: Registry,
     model: Gateway,
     services: Services,
     pools: Mapping[tuple[str, str], Pool],
-    monitor: HealthMonitor,
     road: IRoad,
     roots: Roots,
-) -> None:
-    """Let ``monitor`` watch ``pools``, each with the probe of its settings.
+) -> dict[tuple[str, str], Checks]:
+    """The probes of ``pools``, each that of its settings.
 
-    ``roots`` are the trusted roots for HTTPS probes.  Raises `ConfigurationError` with all problems; nothing is watched
-    then.
+    ``roots`` are the trusted roots for HTTPS probes.  Raises `ConfigurationError` with all problems.
     """
+    paths = {probe.name: f"probes[{number}]" for number, probe in enumerate(model.probes)}
 
-    def make(pool: Pool) -> tuple[Pool, Any, ProbeModel, Containment]:
-        probe = probe_for(model, pool.settings)
-        path = _probe_path(model, probe)
+    def make(pool: Pool, probe: ProbeModel) -> Checks:
+        path = paths.get(probe.name, "probes")
         strategy = make_probe(registry, services, pool.settings, probe, road, roots, path, keep=True)
         where = f"pool {pool.name!r} with settings {pool.settings.name!r}"
-        return pool, strategy, probe, registry.contain("gateway.probes", probe.strategy, where, strategy)
+        return Checks(strategy, probe, registry.contain("gateway.probes", probe.strategy, where, strategy))
 
-    for watched in _all({pair: partial(make, pool) for pair, pool in pools.items()}).values():
-        monitor.watch(*watched)
+    def found(pool: Pool) -> Checks:
+        probe = probe_for(model, pool.settings)
+        given = pool.settings, probe, roots_of(pool.settings, roots)
+        return registry.once(("probe", pool.name, pool.settings.name), given, partial(make, pool, probe))
+
+    return _all({pair: partial(found, pool) for pair, pool in pools.items()})
+
+
+def roots_of(settings: BackendSettings, roots: Roots) -> tuple[object, ...]:
+    """The trusted roots that ``settings`` name, to be compared."""
+    return tuple([roots.get(name) for name in settings.trusted_root_certificates])
 
 
 def make_probe(
@@ -186,14 +225,14 @@ def make_middleware(registry: Registry, model: Gateway, services: Services) -> d
     """All middleware of ``model`` by the place where it is listed, each built once. Raises `ConfigurationError`."""
     given = services._replace(model=model)
 
-    def make(strategy: Strategy, path: str) -> IMiddleware:
+    def make(strategy: Strategy, path: str) -> ContainedMiddleware:
         group, name = "gateway.middleware", strategy.strategy
         built: IMiddleware = registry.build(group, name, strategy.options, given, path, f"{path}.options")
         if not isinstance(built.traffic, (frozenset, set)) or not built.traffic <= {"http", "upgrade"}:
             raise ConfigurationError([Problem(path, f"middleware {name!r}: traffic is not a set of http and upgrade")])
         return ContainedMiddleware(built, registry.contain(group, name, path, built), strategy.optional)
 
-    return _listed(model, "middleware", make)
+    return _listed(registry, model, "middleware", make)
 
 
 def make_filters(registry: Registry, model: Gateway, services: Services) -> dict[Place, tuple[NamedFilter, ...]]:
@@ -206,15 +245,21 @@ def make_filters(registry: Registry, model: Gateway, services: Services) -> dict
         built = registry.build(group, name, strategy.options, services, path, f"{path}.options")
         return NamedFilter(name, built, path, registry.contain(group, name, path, built))
 
-    return _listed(model, "filters", make)
+    return _listed(registry, model, "filters", make)
 
 
-def _listed(model: Gateway, field: str, make: Callable[[Strategy, str], _T]) -> dict[Place, tuple[_T, ...]]:
+def _listed(
+    registry: Registry, model: Gateway, field: str, make: Callable[[Strategy, str], _T]
+) -> dict[Place, tuple[_T, ...]]:
     """What ``make`` makes of the strategies in the lists called ``field``, by the place of each list."""
     found = {place: (path, strategies) for place, path, strategies in uses(model, field)}
+
+    def once(place: Place, number: int, strategy: Strategy, path: str) -> _T:
+        return registry.once((field, place, number), strategy, partial(make, strategy, path), path)
+
     built = _all(
         {
-            (place, number): partial(make, strategy, f"{path}[{number}]")
+            (place, number): partial(once, place, number, strategy, f"{path}[{number}]")
             for place, (path, strategies) in found.items()
             for number, strategy in enumerate(strategies)
         }
@@ -229,13 +274,12 @@ def make_observers(registry: Registry, model: Gateway, services: Services) -> li
     """The observers of ``model``. Raises `ConfigurationError`."""
     given = services._replace(model=model)
 
-    def make(strategy: Strategy, path: str) -> IOutcomeObserver:
+    def make(strategy: Strategy, path: str) -> ContainedObserver:
         group, name = "gateway.observers", strategy.strategy
         built = registry.build(group, name, strategy.options, given, path, f"{path}.options")
         return ContainedObserver(built, registry.contain(group, name, path, built))
 
-    found = enumerate(model.observers)
-    return list(_all({number: partial(make, each, f"observers[{number}]") for number, each in found}).values())
+    return list(_listed(registry, model, "observers", make).get((), ()))
 
 
 def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
@@ -292,12 +336,6 @@ def _not_middleware(model: Gateway) -> Iterator[tuple[str, Strategy]]:
         for number, item in enumerate(getattr(model, kind)):
             if getattr(item, attribute) is not None:
                 yield f"{kind}[{number}].{attribute}", getattr(item, attribute)
-
-
-def _probe_path(model: Gateway, probe: ProbeModel) -> str:
-    return next(
-        (f"probes[{number}]" for number, other in enumerate(model.probes) if other.name == probe.name), "probes"
-    )
 
 
 def _all(makers: Mapping[_K, Callable[[], _T]]) -> dict[_K, _T]:

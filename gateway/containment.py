@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from inspect import iscoroutine
 from typing import Any, Final, NamedTuple
 
@@ -76,7 +76,7 @@ class Containment:
         self.kind = kind
         self.name = name
         self.ours = ours
-        self.subject = f"{kind} {name!r} of {where}" if where else f"{kind} {name!r}"
+        self.where = where
         self.calls = self.failures = self.exceeded = self.run = 0
         self.seconds = 0.0
         self.off = False
@@ -86,6 +86,11 @@ class Containment:
         self._now = seconds
         self._timer = timer
         self._until = self._quiet_until = 0.0
+
+    @property
+    def subject(self) -> str:
+        """What it is, for the log."""
+        return f"{self.kind} {self.name!r} of {self.where}" if self.where else f"{self.kind} {self.name!r}"
 
     # -- what came of a call
 
@@ -226,10 +231,13 @@ class Containment:
 
 
 class Accounts:
-    """The accounts of all strategies of a gateway, for the metrics. ``seconds`` is a monotonic clock."""
+    """The accounts of all strategies of a gateway, for the metrics.
+
+    ``terms`` are those of accounts that are opened from now on; ``seconds`` is a monotonic clock.
+    """
 
     def __init__(self, terms: Terms | None = None, seconds: Callable[[], float] = time.monotonic) -> None:
-        self._terms = Terms() if terms is None else terms
+        self.terms = Terms() if terms is None else terms
         self._seconds = seconds
         self._all: list[Containment] = []
 
@@ -241,10 +249,15 @@ class Accounts:
         module = type(strategy).__module__.partition(".")[0]
         package = "" if module == _OURS else module  # else a stranger's within one of ours
         made = Containment(
-            kind, name, where, terms=self._terms, ours=ours, package=package, seconds=self._seconds
+            kind, name, where, terms=self.terms, ours=ours, package=package, seconds=self._seconds
         )  # fmt: skip
         self._all.append(made)
         return made
+
+    def close(self, accounts: Iterable[Containment]) -> None:
+        """These are not used any more."""
+        gone = set(map(id, accounts))
+        self._all = [each for each in self._all if id(each) not in gone]
 
 
 def _text(error: BaseException) -> str:

@@ -1,9 +1,10 @@
-"""``gatewayctl``: looks at configurations without starting anything.
+"""``gatewayctl``: looks at configurations without starting anything, and has a running gateway read its own again.
 
 ``gatewayctl check FILE`` reads a configuration as ``twistd gateway --config FILE`` would and says everything that is
 wrong with it; with ``--strict`` warnings are errors.  ``gatewayctl explain METHOD URL FILE`` says where a request would
 go and why.  ``gatewayctl convert FILE`` prints the same configuration in the compact spelling; what is wrong, and
 warnings, go to standard error.  ``gatewayctl plugins`` lists the strategies that are installed, with their options.
+``gatewayctl reload HOST:PORT`` asks the gateway with that admin port to read its configuration again.
 Exit status 0: it would start, all can be used; 1: it would not, or one cannot; 2: the command line is wrong.
 """
 
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from gateway.asking import ask_to_reload
 from gateway.catalogue import broken_drop_ins, catalogue, catalogue_document, catalogue_text
 from gateway.config import load
 from gateway.config.model import Gateway, HttpListener, Rule
@@ -35,6 +37,8 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
     out, err = _opened(out, sys.stdout), _opened(err, sys.stderr)
     if options.command == "plugins":
         return _plugins(options.format, out)
+    if options.command == "reload":
+        return ask_to_reload(options.admin, out, err)
     keywords = {option.keyword: getattr(options, option.keyword) for option in CONFIGURATION_OPTIONS}
     warnings: list[Problem] = []
     gateway: Gateway | None = None
@@ -125,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
                 f"--{option.name}", dest=option.keyword, metavar=option.metavar, help=option.help, **extra
             )
     plugins = commands.add_parser("plugins", help="list the strategies that are installed, and their options")
+    reload = commands.add_parser("reload", help="have a running gateway read its configuration again")
+    reload.add_argument("admin", metavar="HOST:PORT", help="its admin port")
     for command in (check, explain, plugins):
         command.add_argument("--format", choices=("text", "json"), default="text", help="for people or for machines")
     check.add_argument("--strict", action="store_true", help="take warnings for errors")

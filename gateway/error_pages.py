@@ -59,6 +59,15 @@ class ErrorPages:
                 except (OSError, ValueError) as error:
                     _log.warn("error page {file} cannot be used: {reason}", file=page.file, reason=_reason(error))
 
+    def remember(self, before: ErrorPages) -> None:
+        """Until they are fetched again, pages of URLs are what the ones before had fetched."""
+        fetched = {
+            url: before._pages[key] for url, keys in before._wanted.items() for key in keys if key in before._pages
+        }
+        for url, keys in self._wanted.items():
+            if url in fetched:
+                self._pages.update(dict.fromkeys(keys, fetched[url]))
+
     def reply(self, status: int, port: str, route: Route | None, advice: str = "") -> Reply:
         """The answer to an error.
 

@@ -51,7 +51,7 @@ __all__ = [
     "NoRoute", "Misdirected", "CertificateRefused", "ClientGone",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
     "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout", "RewriteFailed",
-    "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError",
+    "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError", "ReloadFailed",
 ]  # fmt: skip
 
 
@@ -323,3 +323,15 @@ class ConfigurationError(Exception):
         count = len(self.problems)
         lines = [f"{self.source}: {count} {'error' if count == 1 else 'errors'}"]
         return "\n  ".join(lines + [str(problem) for problem in self.problems])
+
+
+class ReloadFailed(Exception):
+    """A reload that has changed nothing: the old configuration goes on.
+
+    ``problems``: why, a sentence each, with the place in the configuration; ``source`` names the file, if it is one's.
+    """
+
+    def __init__(self, problems: Sequence[str], source: str = "") -> None:
+        self.problems = tuple(problems)
+        self.source = source
+        super().__init__("; ".join(self.problems))

@@ -30,7 +30,9 @@ class IStrategyFactory(Interface):
     def build(options, services):
         """Make the strategy.
 
-        Called once per use in the configuration, at start and at each reload.  ``options`` is an instance of
+        Called once per use in the configuration, at start and at each reload that has changed anything in the
+        configuration; what was built before is closed (`IClosing`) when no exchange uses it any more.  ``options`` is
+        an instance of
         the options class (``None`` where there is none).  ``services`` has ``clock`` (``IReactorTime``),
         ``reactor`` and ``random`` (``random.Random``).  May raise ``ValueError``: the start is refused with its text.
         """
@@ -437,3 +439,6 @@ class ISession(Interface):
 
     def cut():
         """End it at once, without a word; for those that did not end in time. Idempotent."""
+
+    def uses(shared):
+        """Whether it was made with this `gateway.surroundings.Surroundings`."""

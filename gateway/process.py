@@ -10,6 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.errors import ReloadFailed
 
 if TYPE_CHECKING:
     from gateway.service import GatewayService
@@ -24,11 +27,6 @@ _log = Logger("gateway")
 _MALLOC = {-1: 16 << 20, -2: 1 << 20, -3: 4 << 20}
 """M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD of malloc.h: bytes that are kept, fetched at once, mapped apart."""
 
-_NOT_READ_AGAIN = (
-    "SIGHUP changes nothing: the configuration is not read again while the gateway runs; restart it to change it"
-)
-
-
 def cores() -> int:
     """How many cores this process may use."""
     available = getattr(os, "sched_getaffinity", None)
@@ -36,12 +34,18 @@ def cores() -> int:
 
 
 class Stoppable(Protocol):
-    """A service that takes its time to stop. ``running``: it has not begun to; ``hurry()``: it may take no more."""
+    """A service that takes its time to stop. ``running``: it has not begun to; ``hurry()``: it may take no more.
+
+    ``reload()`` reads its configuration again, and says in the log what comes of it.
+    """
 
     running: int
 
     def hurry(self) -> None:
         """Stop now."""
+
+    def reload(self) -> Any:
+        """Returns a Deferred."""
 
 
 def settle(reactor: Any, service: GatewayService) -> None:
@@ -97,10 +101,10 @@ def reopen_logs_on_signal(reactor: Any, service: GatewayService) -> None:
 
 
 def heed_signals(reactor: Any, service: Stoppable) -> None:
-    """Let a second SIGTERM or SIGINT end the time that stopping may take, and SIGHUP end nothing.
+    """Let a second SIGTERM or SIGINT end the time that stopping may take, and SIGHUP read the configuration again.
 
     The first of them is the reactor's. A hang-up ends the gateway only where the terminal that it was started from is
-    gone: others send SIGHUP to have a configuration read again.
+    gone.
     """
     begun = False
 
@@ -122,10 +126,18 @@ def heed_signals(reactor: Any, service: Stoppable) -> None:
         if terminal and not _has_terminal():
             os.kill(os.getpid(), signal.SIGTERM)
         else:
-            reactor.callFromThread(partial(_log.warn, _NOT_READ_AGAIN))
+            reactor.callFromThread(reload)
+
+    def reload() -> None:
+        service.reload().addErrback(_trap)
 
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
         signal.signal(signal.SIGHUP, hung_up)
+
+
+def _trap(failure: Failure) -> None:
+    """A reload that failed has been logged."""
+    failure.trap(ReloadFailed)
 
 
 def _has_terminal() -> bool:

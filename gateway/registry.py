@@ -11,10 +11,11 @@ import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from functools import partial
 from importlib import metadata
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -27,6 +28,7 @@ from zope.interface.verify import verifyObject
 from gateway import __version__
 from gateway.assembly import (
     check_strategies,
+    make_checks,
     make_discoveries,
     make_filters,
     make_middleware,
@@ -34,7 +36,6 @@ from gateway.assembly import (
     make_pools,
     make_probe,
     rule_routers,
-    watch_pools,
 )
 from gateway.containment import Accounts, Containment
 from gateway.errors import ConfigurationError, Problem
@@ -43,10 +44,9 @@ from gateway.interfaces import IClosing, IMiddleware, IOutcomeObserver, IStrateg
 from gateway.services import Services
 
 if TYPE_CHECKING:
-    from gateway.assembly import Place
+    from gateway.assembly import Checks, Place
     from gateway.config.model import BackendSettings, Gateway, Probe, Strategy
     from gateway.contained import ContainedDiscovery
-    from gateway.health.monitor import HealthMonitor
     from gateway.interfaces import IRoad
     from gateway.pools.backend import Loads
     from gateway.pools.pool import Pool
@@ -60,6 +60,7 @@ _log = Logger()
 _MOST_PROBLEMS = 20
 _OURS = "gateway"
 _OUR_SOURCE = "the gateway itself"
+_T = TypeVar("_T")
 
 
 class Found(NamedTuple):
@@ -95,11 +96,21 @@ class _Claim(NamedTuple):
     where: str = ""
 
 
+class _Made(NamedTuple):
+    """What `Registry.once` has made, of what, and what belongs to it."""
+
+    given: object
+    value: Any
+    built: tuple[Any, ...]
+    opened: tuple[Containment, ...]
+
+
 class Registry:
     """All strategies of this installation; what it has found it remembers.
 
     ``reactor``, ``random`` and ``secret`` are what strategies get as services; without them nothing can be built, only
-    checked.  ``accounts`` are those of what it builds; ``built`` is all of that, to be closed.
+    checked.  ``accounts`` are those of what it builds; ``built`` is all of that, to be closed, and ``opened`` its
+    accounts.
     ``entry_points(group=...)`` and ``drop_ins()`` are replaced in tests.  Methods raise `ConfigurationError` whose
     problems carry ``path``, the place in the configuration that asked.
     """
@@ -116,6 +127,7 @@ class Registry:
     ) -> None:
         self.accounts = Accounts() if accounts is None else accounts
         self.built: list[Any] = []
+        self.opened: list[Containment] = []
         self._foreign: set[int] = set()  # of those, the identities of what is not wholly the gateway's own
         self._entry_points = entry_points
         self._drop_ins = _installed_drop_ins if drop_ins is None else drop_ins
@@ -123,6 +135,50 @@ class Registry:
         self._claims: dict[str, dict[str, list[_Claim]]] = {}
         self._found: dict[tuple[str, str], Found] = {}
         self._dropped: list[Any] | None = None
+        self._verified: set[tuple[type, Any]] = set()
+        self._made: dict[object, _Made] = {}
+        self._before: dict[object, _Made] = {}
+        self._unchanged = False
+
+    def again(self, unchanged: bool) -> Registry:
+        """One for the next configuration, which knows what this one has found, and what it has made (see `once`).
+
+        ``unchanged``: the model is the same.  Call `settled` when everything has been built.
+        """
+        following = copy(self)
+        following.built, following.opened, following._made = [], [], {}
+        following._foreign = set(self._foreign)
+        following._before, following._unchanged = self._made, unchanged
+        return following
+
+    def settled(self) -> None:
+        """Everything has been built: let go of what the registry before this one had made."""
+        self._before = {}
+        self._foreign.intersection_update(map(id, self.built))
+
+    def once(self, key: object, given: object, make: Callable[[], _T], where: str = "") -> _T:
+        """What has been made of the same ``given`` for the last configuration, or else what ``make`` makes.
+
+        ``key`` is hashable and says for which place; ``given`` is compared.  What strangers have had a part in is only
+        kept where nothing in the model has changed, for they were given all of it.  ``where``: where its accounts say
+        that it is used now.
+        """
+        made = self._before.get(key)
+        if made is None or made.given != given or not (self._unchanged or self._is_ours(made)):
+            built, opened = len(self.built), len(self.opened)
+            value = make()
+            made = _Made(given, value, tuple(self.built[built:]), tuple(self.opened[opened:]))
+        else:
+            self.built += made.built
+            self.opened += made.opened
+        for account in made.opened if where else ():
+            account.where = where
+        self._made[key] = made
+        found: _T = made.value
+        return found
+
+    def _is_ours(self, made: _Made) -> bool:
+        return not any([id(each) in self._foreign for each in made.built])
 
     def names(self, group: str) -> list[str]:
         """The names that may be used in ``group``, sorted."""
@@ -217,11 +273,14 @@ class Registry:
         # What it says it provides beyond that (IAffinity, say) must be true as well: the gateway calls it.
         more = [also for also in providedBy(strategy) if also.__module__ == interface.__module__]
         for wanted in dict.fromkeys((interface, *more)):
+            if not foreign and (type(strategy), wanted) in self._verified:
+                continue
             try:
                 verifyObject(wanted, strategy)
             except Invalid as error:
                 wrong = f"{blame}: build() did not return an {wanted.__name__}: {_sentence(error)}"
                 raise _wrong(path, wrong) from error
+            self._verified.add((type(strategy), wanted))
         if keep:
             self.built.append(strategy)
             if foreign:
@@ -230,7 +289,13 @@ class Registry:
 
     def contain(self, group: str, name: str, where: str, strategy: object) -> Containment:
         """An account for ``strategy``, which `build` has made of ``name``; ``where`` is where it is used."""
-        return self.accounts.open(GROUPS[group].word, name, where, strategy, id(strategy) not in self._foreign)
+        return self.account(GROUPS[group].word, name, where, strategy, id(strategy) not in self._foreign)
+
+    def account(self, kind: str, name: str, where: str, strategy: object, ours: bool) -> Containment:
+        """As `Accounts.open`; it is closed with what this registry has built."""
+        opened = self.accounts.open(kind, name, where, strategy, ours)
+        self.opened.append(opened)
+        return opened
 
     def pools(self, model: Gateway, loads: Loads) -> dict[tuple[str, str], Pool]:
         """See `gateway.assembly.make_pools`."""
@@ -258,11 +323,11 @@ class Registry:
         """See `gateway.assembly.make_filters`."""
         return make_filters(self, model, self._services)
 
-    def watch(
-        self, model: Gateway, pools: Mapping[tuple[str, str], Pool], monitor: HealthMonitor, road: IRoad, roots: Roots
-    ) -> None:
-        """See `gateway.assembly.watch_pools`."""
-        watch_pools(self, model, self._services, pools, monitor, road, roots)
+    def checks(
+        self, model: Gateway, pools: Mapping[tuple[str, str], Pool], road: IRoad, roots: Roots
+    ) -> dict[tuple[str, str], Checks]:
+        """See `gateway.assembly.make_checks`."""
+        return make_checks(self, model, self._services, pools, road, roots)
 
     def probe(self, settings: BackendSettings, probe: Probe, road: IRoad, roots: Roots) -> Any:
         """See `gateway.assembly.make_probe`."""

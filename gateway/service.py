@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
@@ -18,22 +18,20 @@ from gateway.config.model import Gateway, Member
 from gateway.contained import ContainedObserver
 from gateway.containment import Accounts, Terms
 from gateway.discovery.membership import Membership
-from gateway.error_pages import ErrorPages
 from gateway.errors import SessionEnded
+from gateway.generation import Generation, Material
 from gateway.health.defaults import probe_for
 from gateway.health.monitor import HealthMonitor
 from gateway.health.on_demand import OnDemand
 from gateway.health.reports import Elsewhere
 from gateway.http.forwarding import SERVER
 from gateway.interfaces import IBackend, IMiddleware, IOutcomeObserver, IRoad
-from gateway.listener.certificate_checks import load_terms, load_used
 from gateway.listener.client_certificates import gates
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
-from gateway.listener.http1 import ClientConnection
 from gateway.listener.renewal import Renewal, certificate_files
 from gateway.listener.revocation import Revocations
-from gateway.listener.stream import StreamConnection, StreamFactory
+from gateway.listener.stream import StreamFactory
 from gateway.listener.tls import ServerTLS
 from gateway.observe.access_log import open_access_log
 from gateway.observe.admin import AdminSite
@@ -43,25 +41,30 @@ from gateway.observe.sessions import Sessions
 from gateway.observe.troubles import Troubles
 from gateway.pools.backend import Loads
 from gateway.pools.changes import Changes
+from gateway.ports import LAST_WORDS, Ports
 from gateway.registry import Registry, close_all
+from gateway.reloading import Reloading, Source, Successions
 from gateway.routing.bindings import bindings
 from gateway.routing.rule_router import PATIENCE, ContainedRouter
 from gateway.routing.table import RoutingTable
-from gateway.startup import Binding, bind_all
+from gateway.startup import Binding, CannotBind, refuse
 from gateway.surroundings import Surroundings
 from gateway.transport import road as choose_road
 from gateway.transport.deadlines import Deadlines
+from gateway.transport.sockets import same_socket
 from gateway.upstream.connections import Upstream
 from gateway.upstream.stream import StreamUpstream, connect_stream
-from gateway.upstream.tls import backend_tls
+from gateway.upstream.tls import Roots, backend_tls
 from gateway.values import Route
+
+if TYPE_CHECKING:
+    from gateway.error_pages import ErrorPages
+    from gateway.routing.bindings import Binding as Group
+    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["GatewayService"]
 
 _SWEEP_SECONDS = 5.0
-_LAST_WORDS = 1.0
-"""Seconds in which clients may take the 503 that they get at the end of the time to stop."""
-
 _log = Logger("gateway")
 
 
@@ -71,7 +74,7 @@ class GatewayService(Service):
     ``model``: a checked configuration.  ``reactor``: the global one if ``None``.  ``transport``: ``auto``, ``pump`` or
     ``twisted``.  ``access_log``: a path, ``-`` or ``off``.  ``admin``: ``HOST:PORT`` or ``None``.  ``notices``: what to
     log at start.  ``observers``: further `IOutcomeObserver`.  ``secret``: see `gateway.services.Services`; random if
-    ``None``.
+    ``None``.  ``source``: reads the configuration again, see `reload`.
 
     ``ports``: bound port by listener name, once started.  ``admin_port``: that of the admin site, if any.
     Subclass it for a deployment of one's own: ``listener_class``, `make_router`, `make_observers` and `make_road` are
@@ -92,76 +95,184 @@ class GatewayService(Service):
         notices: Sequence[str] = (),
         observers: Sequence[IOutcomeObserver] = (),
         secret: bytes | None = None,
+        source: Source | None = None,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
-        self.model = model
         self.reactor = reactor
         self.notices = tuple(notices)
-        self.ports: dict[str, int] = {}
         self.admin_port: int | None = None
         self._secret = os.urandom(32) if secret is None else secret
         self._transport = transport
         self._access_log = access_log
         self._admin = admin
         self._extra_observers = tuple(observers)
-        self._bound: list[Any] = []
-        self._factories: list[ListenerFactory | StreamFactory] = []
+        self._admin_bound: Any = None
+        self._is_bound = False
         self._emptied: list[Deferred[None]] = []
         self._upstreams: dict[IBackend, Upstream] = {}
-        self._tls: dict[str, ServerTLS] = {}
         self._cutting: Any = None
-        self._build()
+        self._start_with(Material.of(model), self._build())
+        self.reloading = Reloading(self, source)
 
     # -- parts
 
-    def _build(self) -> None:
-        """Make all parts, then wire them: nothing looks another part up by a global name."""
-        model, reactor = self.model, self.reactor
+    def _build(self) -> Registry:
+        """Make the parts that stay whatever the configuration is; returns what makes those that do not."""
+        reactor = self.reactor
         chance = random.Random()
         self.road = self.make_road()
         self.deadlines = Deadlines(reactor)
         self.sessions = Sessions(reactor, chance)
         self.loads = Loads()
-        limits = model.limits
-        terms = Terms(limits.plugin_failures, limits.plugin_pause, limits.plugin_budget)
-        self.accounts = Accounts(terms, self.deadlines.now)
-        self.registry = Registry(reactor=reactor, random=chance, secret=self._secret, accounts=self.accounts)
-        self._certificates, self._roots = load_used(model)
-        self._terms = load_terms(model)
+        self.accounts = Accounts(seconds=self.deadlines.now)
+        registry = Registry(reactor=reactor, random=chance, secret=self._secret, accounts=self.accounts)
         self._revocations = Revocations(reactor, self.deadlines.now)
-        self.pools: dict[tuple[str, str], Any] = self.registry.pools(model, self.loads)
-        self.middleware = self.registry.middleware(model)
-        self.filters = self.registry.filters(model)
-        router = self._contained_router(self.make_router())  # which may ask for more pools
         self.monitor = HealthMonitor(reactor, chance)
-        self.registry.watch(model, self.pools, self.monitor, self.road, self._roots)
         self.changes = Changes(self.monitor, self.sessions, self._forget, reactor)
-        listed = {pool.name: pool.members for pool in model.pools}
-        discoveries = self.registry.discoveries(model, self.pools)
-        self.membership = Membership(discoveries, listed, self.pools.values, self.change_members)
+        self.membership = Membership({}, {}, lambda: self.pools.values(), self.change_members)
         self.troubles = Troubles(self.deadlines.now)
-        self.metrics = Metrics(self.pools.values, self.sessions, self.troubles, self.accounts)
+        self.metrics = Metrics(lambda: self.pools.values(), self.sessions, self.troubles, self.accounts)
         self.access_log = open_access_log(self._access_log, reactor)
-        self.error_pages = ErrorPages(model)
-        limits, everywhere = model.limits, model.global_configuration
-        self.shared = Surroundings(
-            router=router,
-            upstream_for=self._upstream_for,
+        self._ports = Ports(self._factory, self.server_endpoint, self.sessions, reactor)
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
+        return registry
+
+    def _start_with(self, material: Material, registry: Registry) -> None:
+        now = self.generation(material, registry)
+        self._adopt(now, Successions(now, None))
+
+    def generation(self, material: Material, registry: Registry) -> Generation:
+        """Make all parts of a configuration, then wire them: nothing looks another part up by a global name.
+
+        Nothing of what runs changes.  Raises `ConfigurationError`, or what an overridden method does.
+        """
+        before: Generation | None = getattr(self, "now", None)
+        terms = self.accounts.terms
+        # Methods that may be overridden look at the service: it shows the new parts while they are made.
+        self.now = now = Generation(material, registry)
+        try:
+            self._fill(now)
+        except BaseException:
+            self.accounts.terms = terms
+            strategies, accounts = now.left_over([] if before is None else [before])
+            self.accounts.close(accounts)
+            close_all(strategies)
+            raise
+        finally:
+            if before is not None:
+                self.now = before
+        registry.settled()
+        return now
+
+    def _fill(self, now: Generation) -> None:
+        model, limits, registry = now.model, now.model.limits, now.registry
+        self.accounts.terms = Terms(limits.plugin_failures, limits.plugin_pause, limits.plugin_budget)
+        now.pools = registry.pools(model, self.loads)
+        now.middleware = registry.middleware(model)
+        now.filters = registry.filters(model)
+        now.router = self._contained_router(self.make_router())  # which may ask for more pools
+        now.checks = registry.checks(model, now.pools, self.road, now.roots)
+        now.discoveries = registry.discoveries(model, now.pools)
+        everywhere = model.global_configuration
+        now.shared = Surroundings(
+            router=now.router,
+            upstream_for=partial(self._upstream_for, now.roots),
             deadlines=self.deadlines,
             seconds=self.deadlines.now,
-            limits=model.limits,
+            limits=limits,
             sessions=self.sessions,
-            soon=partial(reactor.callLater, 0),
+            soon=partial(self.reactor.callLater, 0),
             observers=[self._contained_observer(observer) for observer in self.make_observers()],
-            trusted=TrustedProxies(model.limits.trusted_proxies),
-            error_reply=self.error_pages.reply,
+            trusted=TrustedProxies(limits.trusted_proxies),
+            error_reply=now.error_pages.reply,
             collects=limits.request_buffer_bytes if everywhere.enable_request_buffering else 0,
             server="" if everywhere.disable_default_server_header_in_response else SERVER,
         )
-        self._renewal = Renewal(certificate_files(model), self._renew, reactor)
-        self._sweeping = LoopingCall(self._sweep)
-        self._sweeping.clock = reactor
+
+    def _adopt(self, now: Generation, successions: Successions) -> None:
+        """Let the pools of ``now`` be those of the gateway, and their members those that belong to them."""
+        self.now = now
+        for _, old, new in successions.changed:
+            if old is not new:
+                new.succeed(old)
+        self.monitor.succeed([(old, new, *now.checks[pair]) for pair, old, new in successions.changed])
+        for pool in successions.reconnect:
+            for backend in pool.backends:
+                self._forget(backend)
+        self.membership.change(now.discoveries, now.listed)
+        for pair in successions.came:
+            pool = now.pools[pair]
+            pool.set_members(self.members(pool.name))
+            self.monitor.watch(pool, *now.checks[pair])
+            self.follow_pool(pool)
+        for pool in successions.stayed:
+            self.changes.apply(pool, self.members(pool.name))
+        for pool in successions.went:
+            self.changes.apply(pool, ())
+            self.monitor.unwatch(pool)
+            pool.close()
+        self._renewal = Renewal(certificate_files(now.model), self._renew, self.reactor)
+
+    def members(self, pool: str) -> Sequence[Member]:
+        """Who belongs to the pool of this name now."""
+        return self.membership.members(pool)
+
+    def follow_pool(self, pool: Any) -> None:
+        """Called for each pool that is new, before anything happens to it."""
+
+    # -- what is made of the configuration that runs
+
+    @property
+    def model(self) -> Gateway:
+        """The configuration that runs."""
+        return self.now.model
+
+    @property
+    def pools(self) -> dict[tuple[str, str], Any]:
+        """By pool name and settings name."""
+        return self.now.pools
+
+    @property
+    def middleware(self) -> Mapping[Place, tuple[IMiddleware, ...]]:
+        """By the place where it is listed."""
+        return self.now.middleware
+
+    @property
+    def filters(self) -> Mapping[Place, tuple[NamedFilter, ...]]:
+        """By the place where they are listed."""
+        return self.now.filters
+
+    @property
+    def registry(self) -> Registry:
+        """What has made the strategies."""
+        return self.now.registry
+
+    @property
+    def shared(self) -> Surroundings:
+        """What new exchanges share."""
+        return self.now.shared
+
+    @property
+    def error_pages(self) -> ErrorPages:
+        """The operator's."""
+        return self.now.error_pages
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Bound port by listener name."""
+        return self._ports.numbers
+
+    def connections(self) -> Iterator[Any]:
+        """All clients that are let in."""
+        return self._ports.connections()
+
+    def reload(self) -> Deferred[list[str]]:
+        """Read the configuration again and go on with it; see `gateway.reloading.Reloading.reload`."""
+        return self.reloading.reload()
+
+    # -- parts that may be overridden
 
     def make_road(self) -> IRoad:
         """What carries the bytes."""
@@ -174,7 +285,7 @@ class GatewayService(Service):
         client certificates are part of the table's routes: a router of one's own has to take those, or does without.
         """
         middleware: dict[Place, tuple[IMiddleware, ...]] = dict(self.middleware)
-        for place, found in gates(self.model, self._terms, self._revocations).items():
+        for place, found in gates(self.model, self.now.terms, self._revocations).items():
             middleware[place] = (*found, *middleware.get(place, ()))
         routers = self.registry.routers(self.model, self.pools, self.loads)
         return RoutingTable(self.model, self.pools, middleware, self.filters, routers)
@@ -187,14 +298,14 @@ class GatewayService(Service):
     def _contained_router(self, router: Any) -> Any:
         if type(router) is RoutingTable:
             return router
-        contained = self.accounts.open("router", type(router).__name__, "the gateway", router, ours=False)
+        contained = self.registry.account("router", type(router).__name__, "the gateway", router, ours=False)
         patience = self.model.limits.middleware_timeout or PATIENCE
         return ContainedRouter(router, contained, patience=patience, now=self.deadlines.now)
 
     def _contained_observer(self, observer: IOutcomeObserver) -> IOutcomeObserver:
         if observer in (self.metrics, self.access_log) or isinstance(observer, ContainedObserver):
             return observer
-        contained = self.accounts.open("observer", type(observer).__name__, "the gateway", observer, ours=False)
+        contained = self.registry.account("observer", type(observer).__name__, "the gateway", observer, ours=False)
         return ContainedObserver(observer, contained)
 
     def listener_factory(self, listener: str, port: int, tls: bool) -> ListenerFactory:
@@ -215,17 +326,27 @@ class GatewayService(Service):
         self, route: Route, backend: IBackend, server_name: str, preface: bytes
     ) -> Deferred[StreamUpstream]:
         settings = route.settings
-        tls = partial(self._backend_tls, settings, backend.host, server_name) if settings.secure else None
+        tls = partial(_backend_tls, settings, backend.host, self.now.roots, server_name) if settings.secure else None
         return connect_stream(self.road, backend, settings, tls, preface)
 
-    def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None) -> Any:
-        """The ``IStreamServerEndpoint`` of a bound port; ``listener`` is the first that shares it."""
-        return self.road.server(address, port, tls)
+    def _factory(self, group: Group, tls: bool) -> ListenerFactory | StreamFactory:
+        make = self.stream_factory if group.layer4 else self.listener_factory
+        return make(group.listener, group.port, tls)
 
-    def _upstream_for(self, route: Route, backend: IBackend) -> Upstream:
+    def server_endpoint(
+        self, listener: str, address: str, port: int, tls: ServerTLS | None, before: Any = None
+    ) -> Any:
+        """The ``IStreamServerEndpoint`` of a bound port; ``listener`` is the first that shares it.
+
+        ``before``: the port that listens there already, with another protocol; its socket is to be used.
+        """
+        sock = None if before is None else same_socket(before)
+        return self.road.server(address, port, tls, sock=sock)
+
+    def _upstream_for(self, roots: Roots, route: Route, backend: IBackend) -> Upstream:
         upstream = self._upstreams.get(backend)
         if upstream is None:
-            upstream = self._make_upstream(route, backend)
+            upstream = self._make_upstream(roots, route, backend)
             if backend in route.pool.backends:
                 self._upstreams[backend] = upstream
             else:
@@ -241,27 +362,26 @@ class GatewayService(Service):
         """Let ``members`` be those of ``pool`` while traffic flows; see `gateway.pools.changes.Changes`."""
         self.changes.apply(pool, members)
 
-    def _make_upstream(self, route: Route, backend: IBackend) -> Upstream:
+    def _make_upstream(self, roots: Roots, route: Route, backend: IBackend) -> Upstream:
         settings = route.settings
         tls: Callable[[str], Any] | None = None
         if settings.secure:
-            tls = partial(self._backend_tls, settings, backend.host)
+            tls = partial(_backend_tls, settings, backend.host, roots)
         return Upstream(backend, settings, self.road, self.deadlines.now, tls)
-
-    def _backend_tls(self, settings: Any, member_host: str, client_host: str) -> Any:
-        return backend_tls(settings, member_host, client_host, self._roots)
 
     def _renew(self) -> None:
         """Show the certificates as their files are now. Raises `ConfigurationError` and changes nothing then."""
-        certificates, _ = load_used(self.model)
-        terms = load_terms(self.model)
+        material = Material.of(self.model)
         for group in bindings(self.model):
-            if group.listener in self._tls:
-                self._tls[group.listener].replace(group.listeners, certificates, terms)
+            tls = self._ports.tls(group.listener)
+            if tls is not None:
+                tls.replace(group.listeners, material.certificates, material.terms)
 
     def _sweep(self) -> None:
         for upstream in list(self._upstreams.values()):
             upstream.sweep()
+        self._ports.settle()
+        self.reloading.retire()
 
     # -- start
 
@@ -291,37 +411,43 @@ class GatewayService(Service):
         self.membership.start()
 
     def _bind(self) -> None:
-        if self._bound:
+        if self._is_bound:
             return
-        wanted: list[Binding] = []
-        groups = bindings(self.model)
-        for group in groups:
-            tls = None
-            if group.secure:
-                tls = self._tls[group.listener] = ServerTLS(group.listeners, self._certificates, self._terms)
-            make = self.stream_factory if group.layer4 else self.listener_factory
-            factory: ListenerFactory | StreamFactory = make(group.listener, group.port, tls is not None)
-            self._factories.append(factory)
-            endpoint = self.server_endpoint(group.listener, group.address, group.port, tls)
-            wanted.append(Binding(group.listener, group.address, group.port, endpoint, factory))
+        self._is_bound = True
+        more: list[Binding] = []
         if self._admin is not None:
             host, _, port = self._admin.rpartition(":")
             host = host.strip("[]")
             endpoint = _admin_endpoint(self.reactor, host, int(port))
             site = self._admin_site(host)
-            wanted.append(Binding("admin", host, int(port), endpoint, site, "--admin HOST:PORT"))
-        ports: list[Any] = list(bind_all(wanted))
-        self._bound = ports
-        for group, factory, bound in zip(groups, self._factories, ports, strict=False):
-            number = bound.getHost().port
-            factory.port = group.port or number
-            self.ports.update((listener.name, number) for listener in group.listeners)
-        if self._admin is not None:
-            self.admin_port = ports[-1].getHost().port
+            more.append(Binding("admin", host, int(port), endpoint, site, "--admin HOST:PORT"))
+        try:
+            change, bound = self._ports.prepare(bindings(self.model), partial(self._secured, self.now), more)
+        except CannotBind as error:
+            refuse(error.problems)
+        self._ports.commit(change, self.shared)
+        if bound:
+            self._admin_bound = bound[0]
+            self.admin_port = bound[0].getHost().port
+
+    def _secured(self, now: Generation, group: Group) -> ServerTLS | None:
+        return ServerTLS(group.listeners, now.certificates, now.terms) if group.secure else None
+
+    def go_on(self, now: Generation, successions: Successions) -> None:
+        """Serve ``now`` from here on. Raises `CannotBind`, or ``ValueError`` for TLS, and changes nothing then."""
+        change, _ = self._ports.prepare(bindings(now.model), partial(self._secured, now))
+        self.error_pages.stop()
+        self._renewal.stop()
+        now.error_pages.remember(self.error_pages)
+        self._adopt(now, successions)
+        self._ports.commit(change, now.shared)
+        self._ports.leave(change, now.model.limits.shutdown_timeout)
+        now.error_pages.fetch_all(self.reactor)
+        self._renewal.start()
 
     def _admin_site(self, host: str) -> AdminSite:
         return AdminSite(
-            pools=self.pools.values,
+            pools=lambda: self.pools.values(),
             probes=self.monitor,
             sessions=self.session_reports,
             exposition=self.exposition,
@@ -331,13 +457,15 @@ class GatewayService(Service):
             refresh=self.refresh,
             elsewhere=self.ejected_elsewhere,
             on_demand=OnDemand(
-                self.model.name, self.pools.values, partial(probe_for, self.model), self._make_probe, self.reactor
+                lambda: self.model.name, lambda: self.pools.values(), lambda settings: probe_for(self.model, settings),
+                self._make_probe, self.reactor,
             ).ask,
+            reload=self.reload,
             reactor=self.reactor,
         )
 
     def _make_probe(self, settings: Any, probe: Any) -> Any:
-        return self.registry.probe(settings, probe, self.road, self._roots)
+        return self.registry.probe(settings, probe, self.road, self.now.roots)
 
     def ejected_elsewhere(self) -> Elsewhere:
         """Which members other processes have ejected that this one has not."""
@@ -349,7 +477,7 @@ class GatewayService(Service):
 
     def exposition(self) -> str:
         """The metrics, in the Prometheus text format."""
-        return self.metrics.exposition()
+        return self.metrics.exposition() + self.reloading.exposition()
 
     def session_reports(self, limit: int) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
         """How many sessions are open, how many per pool, and reports of the newest ``limit``, the newest first."""
@@ -387,15 +515,17 @@ class GatewayService(Service):
         if not self.running:
             return succeed(None)
         super().stopService()
-        self.shared.stopping = True
+        self.reloading.stop()
         limit = self.model.limits.shutdown_timeout
         _log.info(
             "stopping: {connections} connections, {sessions} sessions, at most {limit:g} s",
-            connections=sum(len(factory.connections) for factory in self._factories),
+            connections=self._ports.count(),
             sessions=self.sessions.count,
             limit=limit,
         )
-        ended: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self._bound]
+        ended = self._ports.stop_listening()
+        if self._admin_bound is not None:
+            ended.append(maybeDeferred(self._admin_bound.stopListening))
         ended.append(self.membership.stop())
         self.monitor.stop()
         self.changes.stop()
@@ -403,7 +533,7 @@ class GatewayService(Service):
         going = SessionEnded(1001, "the gateway is shutting down", "shutdown")
         # Connections of plain TCP cannot be told to end: they get the time that exchanges get.
         ended.append(self.sessions.end_all(going, where=lambda session: not session.outcome.layer4))
-        for connection in self._connections():
+        for connection in self._ports.connections():
             connection.stop()
         ended.append(self._when_empty())
         self._cutting = self.reactor.callLater(limit, self._cut)
@@ -414,18 +544,15 @@ class GatewayService(Service):
         if self._cutting is not None and self._cutting.active():
             self._cutting.reset(0)
 
-    def _connections(self) -> list[ClientConnection | StreamConnection]:
-        return [connection for factory in self._factories for connection in factory.connections]
-
     def _when_empty(self) -> Deferred[None]:
-        if not self._connections():
+        if not self._ports.count():
             return succeed(None)
         emptied: Deferred[None] = Deferred()
         self._emptied.append(emptied)
         return emptied
 
     def _cut(self) -> None:
-        left = self._connections()
+        left = list(self._ports.connections())
         _log.warn(
             "{connections} connections and {sessions} sessions did not end in time and are cut",
             connections=len(left),
@@ -435,28 +562,26 @@ class GatewayService(Service):
             session.cut()
         for connection in left:
             connection.cut()
-        self._cutting = self.reactor.callLater(_LAST_WORDS, self._abort)
+        self._cutting = self.reactor.callLater(LAST_WORDS, self._abort)
 
     def _abort(self) -> None:
-        for connection in self._connections():
+        for connection in self._ports.connections():
             connection.transport.abortConnection()
 
-    def _lost(self, connection: ClientConnection | StreamConnection) -> None:
-        if self._emptied and not self._connections():
+    def _lost(self, connection: object) -> None:
+        if self._emptied and not self._ports.count():
             waiting, self._emptied = self._emptied, []
             for emptied in waiting:
                 emptied.callback(None)
 
     def _admits(self) -> bool:
         most = self.model.limits.max_connections
-        return not self.shared.stopping and (most is None or sum(len(f.connections) for f in self._factories) < most)
+        return not self.shared.stopping and (most is None or self._ports.count() < most)
 
     def _stopped(self, result: Any) -> Deferred[None]:
         if self._cutting.active():
             self._cutting.cancel()
-        for factory in self._factories:
-            for refused in tuple(factory.refused):
-                refused.transport.abortConnection()
+        self._ports.stop()
         self._renewal.stop()
         if self._sweeping.running:
             self._sweeping.stop()
@@ -466,9 +591,13 @@ class GatewayService(Service):
         self.road.stop()
         if self.access_log is not None:
             self.access_log.close()
-        self._bound = []
+        self._is_bound = False
         self._revocations.close()
-        return close_all(self.registry.built)
+        return close_all(self.reloading.closed())
+
+
+def _backend_tls(settings: Any, member_host: str, roots: Roots, client_host: str) -> Any:
+    return backend_tls(settings, member_host, client_host, roots)
 
 
 def _admin_endpoint(reactor: Any, host: str, port: int) -> Any:

@@ -20,7 +20,9 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-__all__ = ["Binding", "StartFailed", "bind_all", "cannot_bind", "refuse", "result_now"]
+__all__ = [
+    "Binding", "CannotBind", "StartFailed", "bind_all", "bind_or_none", "cannot_bind", "refuse", "result_now",
+]  # fmt: skip
 
 _log = Logger()
 _T = TypeVar("_T")
@@ -92,7 +94,23 @@ def cannot_bind(listener: str, host: str, port: int, error: BaseException, optio
 
 
 def bind_all(bindings: Iterable[Binding]) -> list[IListeningPort]:
-    """Listen on every port and return the ports, in the order of ``bindings``; or `refuse` for all that fail.
+    """As `bind_or_none`; or `refuse` for all that fail."""
+    try:
+        return bind_or_none(bindings)
+    except CannotBind as error:
+        refuse(error.problems)
+
+
+class CannotBind(Exception):
+    """Ports that cannot be bound; ``problems`` has one sentence for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+def bind_or_none(bindings: Iterable[Binding]) -> list[IListeningPort]:
+    """Listen on every port and return the ports, in the order of ``bindings``. Raises `CannotBind`.
 
     The endpoints must answer at once, as those of a `gateway.interfaces.IRoad` do.  Ports that were bound before
     another one failed are closed again.
@@ -107,7 +125,7 @@ def bind_all(bindings: Iterable[Binding]) -> list[IListeningPort]:
     if problems:
         for port in ports:
             port.stopListening()
-        refuse(problems)
+        raise CannotBind(problems)
     return ports
 
 

@@ -69,6 +69,7 @@ class Options(usage.Options):
         self.model: Gateway | None = None
         self.notices: tuple[str, ...] = ()
         self.workers = 1
+        self._directory = os.getcwd()
 
     def opt_parameters(self, path: str) -> None:
         """A parameter file for an ARM template. May be repeated; the later one wins."""
@@ -110,7 +111,7 @@ class Options(usage.Options):
         self._check_words()
         if not self["demo"]:
             try:
-                self.model = self._read()
+                self.model, self.notices = self.read()
             except ConfigurationError as error:
                 _refuse_configuration(error)
 
@@ -159,21 +160,28 @@ class Options(usage.Options):
                 raise usage.UsageError(f"--access-log {path}: not a file in a directory that can be written")
             self["access-log"] = path
 
-    def _read(self) -> Gateway:
+    def read(self) -> tuple[Gateway, tuple[str, ...]]:
+        """Read the configuration, with all that belongs to it; returns the model and what to log of it.
+
+        Called again, in a thread, at each reload.  Raises `ConfigurationError`.
+        """
         if self["listen"] or self["backends"]:
-            return config.from_command_line(self["listen"], self["backends"])
+            return config.from_command_line(self["listen"], self["backends"]), ()
         warnings: list[Problem] = []
         model = config.load(
-            self["config"],
-            parameters=self["parameters"],
-            overrides=self["overrides"],
+            self._place(self["config"]),
+            parameters=[self._place(path) for path in self["parameters"]],
+            overrides=self["overrides"] and self._place(self["overrides"]),
             map_ports=self["map_ports"],
             map_backends=self["map_backends"],
             warnings=warnings,
             checks=checks(),
         )
-        self.notices = tuple(map(str, warnings))
-        return model
+        return model, tuple(map(str, warnings))
+
+    def _place(self, path: str) -> str:
+        """The path as it was given, which a daemon that has changed its directory cannot use."""
+        return path if os.getcwd() == self._directory else os.path.join(self._directory, path)
 
 
 def makeService(options: Options, service_class: type[GatewayService] | None = None) -> IService:
@@ -200,6 +208,7 @@ def makeService(options: Options, service_class: type[GatewayService] | None = N
                 access_log=options["access-log"],
                 admin=options["admin"],
                 notices=options.notices,
+                source=None if options["demo"] else options.read,
             )
             return service
         except ConfigurationError as error:  # a strategy refuses to be built, or a file has changed

@@ -52,6 +52,8 @@ class AssemblyTests(SynchronousTestCase):
         pools = self.registry.pools(gateway(), loads)
         self.assertEqual(list(pools), [("site", "plain"), ("site", "slow")])
         one, two = pools.values()
+        for pool in pools.values():
+            pool.set_members(gateway().pools[-1].members)
         self.assertEqual((one.strategy, one.min_servers, two.min_servers), ("least-connections", 0, 1))
         self.assertIs(one.backends[0].load, two.backends[0].load)
         self.assertEqual(len(two.candidates), 1)
@@ -81,7 +83,10 @@ class AssemblyTests(SynchronousTestCase):
         model, road = gateway(), FakeRoad()
         pools = self.registry.pools(model, Loads())
         monitor = HealthMonitor(self.clock, Random())
-        self.registry.watch(model, pools, monitor, road, {})
+        checks = self.registry.checks(model, pools, road, {})
+        for pair, pool in pools.items():
+            pool.set_members(model.pools[-1].members)
+            monitor.watch(pool, *checks[pair])
         monitor.start()
         self.addCleanup(monitor.stop)
         for connection in road.connections:
@@ -97,11 +102,8 @@ class AssemblyTests(SynchronousTestCase):
     def test_wrong_probe(self) -> None:
         model = gateway(probe="smtp")
         pools = self.registry.pools(model, Loads())
-        monitor = HealthMonitor(self.clock, Random())
-        error = self.assertRaises(ConfigurationError, self.registry.watch, model, pools, monitor, FakeRoad(), {})
+        error = self.assertRaises(ConfigurationError, self.registry.checks, model, pools, FakeRoad(), {})
         self.assertEqual([problem.path for problem in error.problems], ["probes[0].strategy"])
-        monitor.start()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_check(self) -> None:
         """All of them, used or not, and nothing is built."""

@@ -6,12 +6,15 @@ import os
 import platform
 import resource
 import signal
+from typing import Any
 
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway import process
 from gateway.config.model import Gateway
+from gateway.errors import ReloadFailed
 from gateway.process import heed_signals, keep_freed_memory, raise_descriptor_limit, reopen_logs_on_signal
 from gateway.service import GatewayService
 
@@ -19,7 +22,7 @@ from gateway.service import GatewayService
 class _Reactor(Clock):
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[object] = []
+        self.calls: list[Any] = []
 
     def callFromThread(self, call: object) -> None:
         self.calls.append(call)
@@ -80,6 +83,10 @@ class _Service:
     def hurry(self) -> None:
         """Compared, not called."""
 
+    def reload(self) -> Deferred[None]:
+        """Fails, as the service's own does: that has been logged."""
+        return fail(ReloadFailed(["no"]))
+
 
 class SignalTests(SynchronousTestCase):
     """`heed_signals`."""
@@ -113,9 +120,11 @@ class SignalTests(SynchronousTestCase):
         self.assertEqual(([], [self.service.hurry]), (self.firsts, self.reactor.calls))
 
     def test_a_hang_up_is_no_reason_to_stop(self) -> None:
+        """It asks for a reload; one that fails is no failure of the process."""
         self.heeds()
         os.kill(os.getpid(), signal.SIGHUP)
         self.assertEqual(([], 1), (self.firsts, len(self.reactor.calls)))
+        self.reactor.calls[0]()
 
     def test_unless_the_terminal_is_gone(self) -> None:
         there = [True, False]

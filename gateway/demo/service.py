@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 
 from gateway.config.model import Gateway
@@ -79,6 +79,10 @@ class DemoService(Service):
         """See `GatewayService.hurry`."""
         if self._stopping is not None:
             self._stopping.hurry()
+
+    def reload(self) -> Deferred[list[str]]:
+        """See `GatewayService.reload`; there is no configuration file to read."""
+        return self.gateway.reload() if self.gateway is not None else succeed([])
 
     def _prepare(self) -> GatewayService:
         if self.gateway is None:

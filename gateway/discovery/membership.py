@@ -43,24 +43,50 @@ class Membership:
         self._listed = {name: tuple(members) for name, members in listed.items()}
         self._pools = pools
         self._change = change
+        self._known: dict[str, tuple[Member, ...]] = {}
         self._waiting: dict[str, Deferred[Any]] = {}
         self._running = False
 
     def start(self) -> None:
         """Start them all. One that fails to start costs nothing: its pool keeps the members that are listed."""
         self._running = True
-        for name, discovery in self._discoveries.items():
-            first: Deferred[Any] = maybeDeferred(discovery.start, partial(self._found, name))
-            self._waiting[name] = first
-            first.addErrback(self._failed, name)
-            first.addBoth(self._attempted, name)
+        for name in self._discoveries:
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        discovery = self._discoveries[name]
+        first: Deferred[Any] = maybeDeferred(discovery.start, partial(self._found, name, discovery))
+        self._waiting[name] = first
+        first.addErrback(self._failed, name, discovery)
+        first.addBoth(self._attempted, name, first)
+
+    def members(self, pool: str) -> tuple[Member, ...]:
+        """Who belongs to a pool: the members that are listed, and those that its discovery has found last."""
+        return (*self._listed.get(pool, ()), *self._known.get(pool, ()))
+
+    def change(self, discoveries: Mapping[str, IDiscovery], listed: Mapping[str, Iterable[Member]]) -> None:
+        """Go on with others; those that are the same as before are not disturbed.
+
+        What a discovery has found stays until the one that takes its place has found something.  Nobody is told of
+        the members that change by this: ask `members`.
+        """
+        before, self._discoveries = self._discoveries, dict(discoveries)
+        self._listed = {name: tuple(members) for name, members in listed.items()}
+        self._known = {name: found for name, found in self._known.items() if name in discoveries}
+        for name, discovery in before.items():
+            if discoveries.get(name) is not discovery and self._running:
+                self._waiting.pop(name, None)
+                maybeDeferred(discovery.stop).addErrback(_not_stopped)
+        for name, discovery in discoveries.items():
+            if before.get(name) is not discovery and self._running:
+                self._start(name)
 
     def stop(self) -> Deferred[None]:
         """Stop them all; nothing changes any more. Fires when they have stopped."""
         self._running = False
         stopping = [maybeDeferred(discovery.stop) for discovery in self._discoveries.values()]
         for stopped in stopping:
-            stopped.addErrback(lambda failure: _log.failure("a discovery could not be stopped", failure))
+            stopped.addErrback(_not_stopped)
         return DeferredList(stopping).addCallback(lambda _: None)
 
     @property
@@ -77,18 +103,22 @@ class Membership:
             waiting.append(seen)
         return DeferredList(waiting).addCallback(lambda _: None)
 
-    def _attempted(self, _: Any, name: str) -> None:
-        self._waiting.pop(name, None)
+    def _attempted(self, _: Any, name: str, first: Deferred[Any]) -> None:
+        if self._waiting.get(name) is first:
+            del self._waiting[name]
 
-    def _failed(self, failure: Failure, name: str) -> None:
-        if self._running and isinstance(failure.value, Exception):
+    def _failed(self, failure: Failure, name: str, discovery: IDiscovery) -> None:
+        if self._is_current(name, discovery) and isinstance(failure.value, Exception):
             self._account(name).failed(failure.value)
 
-    def _found(self, name: str, members: Iterable[Member]) -> None:
+    def _is_current(self, name: str, discovery: IDiscovery) -> bool:
+        return self._running and self._discoveries.get(name) is discovery
+
+    def _found(self, name: str, discovery: IDiscovery, members: Iterable[Member]) -> None:
         """Called by a discovery. What it raises goes to nobody: it would break the discovery's own timer."""
-        contained = self._account(name)
-        if not self._running:
+        if not self._is_current(name, discovery):
             return
+        contained = self._account(name)
         try:
             found = tuple(members)
             wrong = next((type(member).__name__ for member in found if not isinstance(member, Member)), None)
@@ -96,8 +126,9 @@ class Membership:
                 raise TypeError(f"found {wrong}, not a Member")
             if len(found) > MOST_MEMBERS:
                 raise ValueError(f"found {len(found)} members; at most {MOST_MEMBERS} are believed")
+            self._known[name] = found
             for pool in [pool for pool in self._pools() if pool.name == name]:
-                self._change(pool, (*self._listed.get(name, ()), *found))
+                self._change(pool, self.members(name))
         except Exception as error:
             contained.failed(error)
         else:
@@ -108,3 +139,7 @@ class Membership:
         discovery = self._discoveries[name]
         found: Containment | None = getattr(discovery, "contained", None)
         return found or Containment("discovery", type(discovery).__name__, f"pool {name!r}")
+
+
+def _not_stopped(failure: Failure) -> None:
+    _log.failure("a discovery could not be stopped", failure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,6 +57,7 @@ class HealthMonitor:
         self._pools: dict[Pool, _Watched] = {}
         self._targets: dict[_Key, Target] = {}
         self._passives: dict[Pool, Passive] = {}
+        self._left: dict[_Key, Target] = {}
         self._running = False
 
     def watch(self, pool: Pool, strategy: IProbe, probe: Probe, contained: Containment | None = None) -> None:
@@ -87,6 +88,29 @@ class HealthMonitor:
         watched = self._pools.get(pool)
         if watched is not None:
             self.watch(pool, watched.strategy, watched.probe)
+
+    def succeed(self, successions: Iterable[tuple[Pool, Pool, IProbe, Probe, Containment]]) -> None:
+        """Watch other pools in the place of watched ones: pairs of old and new, which has the old one's members now.
+
+        Old and new may be the same, with another probe.  The members keep their verdict and history, and are checked
+        at once; who is ejected stays out unless the rules for that have changed.
+        """
+        changes = tuple(successions)
+        for old, new, *_ in changes:
+            passive = self._passives.pop(old, None)
+            if passive is not None:
+                passive.pool = new
+                if new.passive == passive.rules.passive:
+                    self._passives[new] = passive
+                else:
+                    passive.stop(let_in=True)
+            for backend in self._pools.pop(old).members:
+                target = self._forget(old, backend)
+                if target is not None:
+                    self._left[_key(old, backend)] = target
+        for _, new, strategy, probe, contained in changes:
+            self.watch(new, strategy, probe, contained)
+        self._left.clear()
 
     def unwatch(self, pool: Pool) -> None:
         """Check the members of ``pool`` no more. Their state stays as it is, but ejections end."""
@@ -137,6 +161,8 @@ class HealthMonitor:
         if target is None:
             target = Target(watched.strategy, watched.probe, self._clock, self._random, watched.contained, self._wall)
             self._targets[key] = target
+            if key in self._left:
+                target.inherit(self._left[key])
             if self._running:
                 # Its member is added in this same turn; a delay of zero keeps the first check behind that.
                 self._clock.callLater(0, self._start_late, key, target)
@@ -146,12 +172,20 @@ class HealthMonitor:
         if self._targets.get(key) is target:
             target.start(0)
 
-    def _forget(self, pool: Pool, backend: Backend) -> None:
+    def _forget(self, pool: Pool, backend: Backend) -> Target | None:
+        """End the series of a member; the target, if it was nobody else's."""
         key = _key(pool, backend)
         target = self._targets.get(key)
-        if target is not None and target.remove(pool, backend):
+        if target is None:
+            return None
+        if target.remove(pool, backend):
             del self._targets[key]
             target.stop()
+            return target
+        heir = self._pools.get(target.members[0][0])
+        if heir is not None:
+            target.ask(heir.strategy, heir.contained)  # that of the pool that has left may be closed
+        return None
 
 
 def _key(pool: Pool, backend: Backend) -> _Key:

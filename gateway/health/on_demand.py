@@ -89,7 +89,7 @@ class OnDemand:
 
     def __init__(
         self,
-        gateway: str,
+        gateway: Callable[[], str],
         pools: Callable[[], Iterable[IPool]],
         probe_of: Callable[[BackendSettings], ProbeModel],
         build: Callable[[BackendSettings, ProbeModel], IProbe],
@@ -122,7 +122,7 @@ class OnDemand:
             if isinstance(results, Failure):
                 return results
             found = [result for _, result in results]
-            return probe_report(self._gateway, pool, zip(backends, found, strict=True))
+            return probe_report(self._gateway(), pool, zip(backends, found, strict=True))
 
         return everything.addBoth(finished)
 

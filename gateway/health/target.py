@@ -52,10 +52,9 @@ class Target:
         self.members: list[tuple[Pool, Backend]] = []
         self.standing = Standing()
         self.history: deque[tuple[float, ProbeResult]] = deque(maxlen=HISTORY)
-        self._ask = contained.guard(strategy.check)
         self._clock = clock
         self._random = random
-        self._contained = contained
+        self.ask(strategy, contained)
         self._wall = wall
         self._waiting: list[Deferred[None]] = []
         self._began = 0.0
@@ -65,6 +64,16 @@ class Target:
         self._first: Any = None
         self._loop = LoopingCall(self._begin)
         self._loop.clock = clock
+
+    def ask(self, strategy: IProbe, contained: Containment) -> None:
+        """Let ``strategy`` make the checks from now on."""
+        self._ask = contained.guard(strategy.check)
+        self._contained = contained
+
+    def inherit(self, other: Target) -> None:
+        """Go on from what another series has found."""
+        self.standing = other.standing
+        self.history.extend(other.history)
 
     # -- members -------------------------------------------------------------------------------------------
 

@@ -49,20 +49,24 @@ class ListenerFactory(Factory):
         lost: Callable[[ClientConnection], None] = lambda connection: None,
         troubles: Troubles | None = None,
     ) -> None:
-        limits = shared.limits
-        self.listener = listener
         self.port = port
-        self.shared = shared
-        self.trusted = trusted
         self.tls = tls
         self.scheme = "https" if tls else "http"
-        self.head_limits = HeadLimits(limits.max_head_bytes, limits.max_fields, limits.max_target_bytes)
+        self.use(listener, shared, trusted)
         self.connections: set[ClientConnection] = set()
         self.refused: set[RefusedConnection] = set()
         self.lost = lost
         self.plain = PlainFactory(self)
         self._admits = admits
         self.troubles = troubles or Troubles(shared.seconds)
+
+    def use(self, listener: str, shared: Surroundings, trusted: TrustedProxies) -> None:
+        """From now on; connections that are open follow with their next request."""
+        limits = shared.limits
+        self.listener = listener
+        self.trusted = trusted
+        self.head_limits = HeadLimits(limits.max_head_bytes, limits.max_fields, limits.max_target_bytes)
+        self.shared = shared
 
     def buildProtocol(self, addr: IAddress | None) -> FlowProtocol | None:
         return self.admit(self.protocol)

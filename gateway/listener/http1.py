@@ -34,6 +34,7 @@ from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Outcome, Peer, Reply, R
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IPool, ITunnel
     from gateway.listener.factory import ListenerFactory
+    from gateway.surroundings import Surroundings
     from gateway.upstream.connections import Upstream
 
 __all__ = ["ClientConnection"]
@@ -186,6 +187,9 @@ class ClientConnection(FlowProtocol):
     def _begin(self, request: RequestHead, size: int, data: bytes, end: int) -> None:
         """A head is complete: make its exchange and give it what is here of the body, in ``data`` from ``end`` on."""
         shared, forwarded = self._shared, self._forwarded
+        if self.factory.shared is not shared:
+            shared = self.follow()
+            forwarded = self._forwarded
         trace_id = (forwarded.trace_id(request) if forwarded.trusted else None) or shared.trace_id()
         exchange = self.open(request, size, trace_id, shared.seconds())
         body = request.body
@@ -235,6 +239,25 @@ class ClientConnection(FlowProtocol):
         self._exchange = exchange = Exchange(shared, self, request, outcome, added)
         self.dataReceived = self._read_ahead  # type: ignore[method-assign]
         return exchange
+
+    def follow(self) -> Surroundings:
+        """There is another configuration: this connection's requests are its from now on."""
+        factory, peer = self.factory, self.peer
+        self.listener = factory.listener
+        self._forwarded = ForwardedFields(peer, self.scheme, factory.port, factory.trusted.trusts(peer.host))
+        self._shared = shared = factory.shared
+        return shared
+
+    def uses(self, shared: Surroundings) -> bool:
+        """Whether what goes on here began with these surroundings; a connection that is idle uses none."""
+        lane = self._lane
+        busy = self._exchange is not None or self._tunnel is not None or (lane is not None and lane.flying)
+        return busy and self._shared is shared
+
+    @property
+    def session(self) -> Any:
+        """The `ISession` that is open on it after an upgrade."""
+        return self._tunnel
 
     def _read_body(self, data: bytes) -> None:
         exchange = self._exchange
@@ -415,7 +438,11 @@ class ClientConnection(FlowProtocol):
         shared.deadlines.set(self, now + (limits.send_timeout if self.stuck else limits.keep_alive_timeout))
         if not self._ahead:
             if self._lane is not None:
-                self._lane.armed = True
+                if not self._lane.serves(shared):  # it is that of another configuration
+                    self._leave_lane()
+                    self._lane = lane_for(self, self._forwarded)
+                else:
+                    self._lane.armed = True
         elif not self._running:
             self._run()
 

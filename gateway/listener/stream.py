@@ -84,6 +84,11 @@ class StreamFactory(Factory):
         self.troubles = troubles or Troubles(shared.seconds)
         self._admits = admits
 
+    def use(self, listener: str, shared: Surroundings, trusted: object = None) -> None:
+        """For connections that are made from now on."""
+        self.listener = listener
+        self.shared = shared
+
     def buildProtocol(self, addr: IAddress | None) -> StreamConnection | None:  # type: ignore[override]
         if self._admits():
             return StreamConnection(self)
@@ -249,6 +254,15 @@ class StreamConnection(FlowProtocol):
         self._shared.ended(outcome)
         if not self.lost:
             self.transport.abortConnection()
+
+    def uses(self, shared: Surroundings) -> bool:
+        """Whether it is these surroundings that it was made with."""
+        return self._shared is shared
+
+    @property
+    def session(self) -> Any:
+        """The `ISession` that is open on it."""
+        return self._tunnel
 
     def stop(self) -> None:
         """The gateway stops: what is passed on may go on until `cut`."""

@@ -54,7 +54,17 @@ class ServerTLS:
         certificates: Mapping[str, ServerCertificate],
         terms: Mapping[str, Terms] | None = None,
     ) -> None:
+        self._table: _Table
+        self._base: SSL.Context
         self.replace(listeners, certificates, terms)
+
+    def become(self, other: ServerTLS) -> None:
+        """Be as ``other`` for connections that begin from now on.
+
+        Where both show the same on the same terms nothing changes, so that tickets stay good.
+        """
+        if not self._table.equals(other._table):
+            self._table, self._base = other._table, other._base
 
     def replace(
         self,
@@ -115,6 +125,7 @@ class _Table:
         self._patterns: list[tuple[Callable[[str], object], Sequence[_Shown]]] = []
         self._by_subject: dict[str, _Shown] = {}
         every: dict[_Shown, None] = {}
+        self._listed = [(each.host_names, each.certificates, each.layer4) for each in listeners]
         for listener in listeners:
             own = [
                 _Shown(certificates[name], terms.get(listener.name, _USUAL))
@@ -131,6 +142,17 @@ class _Table:
         for shown in every:
             for name in shown.certificate.names if shown.certificate is not None else ():
                 self._by_subject.setdefault(name, shown)
+
+    def equals(self, other: _Table) -> bool:
+        """Whether both give the same for every name. Terms with authorities for clients are never the same."""
+        return (self._listed, self._seen()) == (other._listed, other._seen())
+
+    def _seen(self) -> list[object]:
+        """What clients see: two objects of one certificate, or of its key, are not equal."""
+        return [
+            (None if shown.certificate is None else (shown.certificate.leaf, shown.certificate.chain), shown.terms)
+            for shown in self.all
+        ]
 
     def _add_host(self, host: str, own: Sequence[_Shown]) -> None:
         if "*" in host or "?" in host:

@@ -1,7 +1,8 @@
-"""The admin site: what the gateway is doing, for people and for programs. It changes nothing.
+"""The admin site: what the gateway is doing, for people and for programs.
 
 ``GET`` and ``HEAD``: ``/`` a page, ``/pools``, ``/backendhealth``, ``/sessions``, ``/config``, ``/ready`` and
-``/health`` as JSON, ``/metrics`` for Prometheus.  ``POST /getBackendHealthOnDemand`` probes the members of a pool now.
+``/health`` as JSON, ``/metrics`` for Prometheus.  ``POST /getBackendHealthOnDemand`` probes the members of a pool now,
+``POST /reload`` has the configuration read again; nothing else can be changed.
 The site is meant for a loopback or private address; a web page that gets at it through a visitor's browser is kept out
 by `gateway.observe.host_guard`, and nothing here shows a secret.
 """
@@ -20,6 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from gateway.errors import ReloadFailed
 from gateway.health.on_demand import Refused
 from gateway.health.reports import Elsewhere, health_report
 from gateway.http.forwarding import SERVER, reply_bytes
@@ -56,6 +58,8 @@ _HEADERS = {
 
 _COUNTED = frozenset({b"/sessions", b"/metrics", b"/backendhealth"})
 _ON_DEMAND = b"/getBackendHealthOnDemand"
+_RELOAD = b"/reload"
+_POSTED = (_ON_DEMAND, _RELOAD)
 
 _Answer = tuple[int, str, bytes]
 
@@ -65,7 +69,7 @@ SessionReports = Callable[[int], tuple[int, dict[str, int], list[dict[str, Any]]
 class _Request(Request):
     """A request whose body nobody wants is refused by its head, and the body is dropped, not kept.
 
-    Only a request for a probe has one, and it is short.
+    Only what is posted has one, and it is short.
     """
 
     _refused = False
@@ -74,7 +78,7 @@ class _Request(Request):
     def gotLength(self, length: int | None) -> None:
         """The head is here; ``length`` is ``None`` for a chunked body."""
         super().gotLength(0)
-        asks = (getattr(self.channel, "_command", b""), getattr(self.channel, "_path", b"")) == (b"POST", _ON_DEMAND)
+        asks = getattr(self.channel, "_command", b"") == b"POST" and getattr(self.channel, "_path", b"") in _POSTED
         if length == 0 or (asks and length is not None and length <= _MOST_BODY):
             return
         self._refused = True
@@ -112,7 +116,8 @@ class AdminSite(Site):
     ``ready``: whether the gateway may be sent traffic, and a sentence why (not).  ``model``: the running configuration.
     ``hosts``: names it may be addressed by besides addresses and ``localhost``.  ``refresh`` is called, and waited for,
     before sessions, metrics and the health of backends are asked for.  ``elsewhere``: what worker processes have
-    ejected.  ``on_demand`` is `gateway.health.on_demand.OnDemand.ask`.
+    ejected.  ``on_demand`` is `gateway.health.on_demand.OnDemand.ask`, ``reload`` that of
+    `gateway.service.GatewayService`.
     """
 
     displayTracebacks = False
@@ -131,10 +136,11 @@ class AdminSite(Site):
         refresh: Callable[[], Deferred[None]] = lambda: succeed(None),
         elsewhere: Callable[[], Elsewhere] = dict,
         on_demand: Callable[[bytes], Deferred[dict[str, Any]]] | None = None,
+        reload: Callable[[], Deferred[list[str]]] | None = None,
         reactor: Any = None,
     ) -> None:
         pages = _Pages(pools, probes, sessions, exposition, ready, model, elsewhere)
-        root = _Root(pages, frozenset(host.lower() for host in hosts), refresh, on_demand)
+        root = _Root(pages, frozenset(host.lower() for host in hosts), refresh, on_demand, reload)
         super().__init__(root, reactor=reactor, parsePOSTFormSubmission=False)
 
     def log(self, request: Any) -> None:
@@ -152,8 +158,10 @@ class _Root(Resource):
         hosts: frozenset[str],
         refresh: Callable[[], Deferred[None]],
         on_demand: Callable[[bytes], Deferred[dict[str, Any]]] | None,
+        reload: Callable[[], Deferred[list[str]]] | None,
     ) -> None:
         super().__init__()
+        self._reload = reload
         self._pages = pages
         self._hosts = hosts
         self._refresh = refresh
@@ -162,6 +170,8 @@ class _Root(Resource):
     def render(self, request: Request) -> int:
         if request.method == b"POST" and request.path == _ON_DEMAND and self._on_demand is not None:
             self._probe(request, self._on_demand)
+        elif request.method == b"POST" and request.path == _RELOAD and self._reload is not None:
+            self._read_again(request, self._reload)
         elif request.path in _COUNTED:
             self._refresh().addCallback(lambda _: self._respond(request))
         else:
@@ -188,6 +198,21 @@ class _Root(Resource):
             return _error(500, "the probe failed; the gateway's log says why")
 
         answering = probing.addCallbacks(lambda report: _json(200, report), failed)
+        answering.addCallback(lambda answer: self._send(request, answer))
+
+    def _read_again(self, request: Request, reload: Callable[[], Deferred[list[str]]]) -> None:
+        """Reload, and answer when that is done. Whoever leaves meanwhile has asked for it all the same."""
+        refusal = self._not_for(request) or _not_posted(request)
+        if refusal is not None:
+            self._send(request, refusal)
+            return
+
+        def failed(failure: Failure) -> _Answer:
+            failure.trap(ReloadFailed)
+            problems = getattr(failure.value, "problems", ())
+            return _json(409, {"reloaded": False, "problems": problems})
+
+        answering = reload().addCallbacks(lambda changed: _json(200, {"reloaded": True, "changed": changed}), failed)
         answering.addCallback(lambda answer: self._send(request, answer))
 
     def _respond(self, request: Request) -> None:
@@ -228,6 +253,9 @@ class _Root(Resource):
         if self._on_demand is not None and request.path == _ON_DEMAND:
             request.setHeader("Allow", "POST")
             return _error(405, "ask for a probe with POST and a JSON body")
+        if self._reload is not None and request.path == _RELOAD:
+            request.setHeader("Allow", "POST")
+            return _error(405, "ask for a reload with POST and Content-Type: application/json")
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader("Allow", _METHODS)
             return _NO_METHOD

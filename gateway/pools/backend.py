@@ -125,8 +125,11 @@ class Loads:
 
     def leave(self, backends: Iterable[Backend]) -> None:
         """``backends`` are no longer shown; their open leases are still counted down. Safe to repeat."""
+        backends = tuple(backends)
         for backend in backends:
             load = backend.load
             load.backends = tuple([other for other in load.backends if other is not backend])
+        if not backends:
+            return
         for key in [key for key, load in self._loads.items() if not load.backends and not load.active]:
             del self._loads[key]

@@ -192,6 +192,23 @@ class Pool:
         self._rebuild()
         return came, went
 
+    def succeed(self, old: Pool) -> None:
+        """Take the place of ``old``: its members, with all that is known of them, and its listeners are this pool's.
+
+        This pool must not have any yet.  Who still asks the old one for a lease gets one of this one.
+        """
+        self._refuse_selector()
+        self.backends, self._listeners = old.backends, old._listeners
+        for backend in self.backends:
+            if self._decay is None:
+                backend.latency = None
+            elif backend.latency is None or self._decay != old._decay:
+                backend.latency = Latency(self._decay)
+        self._rebuild()
+        old.backends, old._listeners = (), ()
+        old._rebuild()
+        old.lease = lambda *asked: self.lease(*asked)  # type: ignore[method-assign]
+
     def close(self) -> None:
         """The pool is not used any more: no members, no listeners. Leases that are out stay valid."""
         self.set_members(())

@@ -218,6 +218,10 @@ class Splice:
             if not leg.lost:
                 leg.transport.loseConnection()
 
+    def uses(self, shared: Surroundings) -> bool:
+        """Whether these are what it was made with."""
+        return self._shared is shared
+
     def cut(self) -> None:
         """Let go of both connections whatever they still have to say."""
         self._unbridge()

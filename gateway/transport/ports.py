@@ -107,6 +107,11 @@ class Port:
         assert self._address is not None, "the port does not listen yet"
         return self._address
 
+    def fileno(self) -> int:
+        """The listening socket's descriptor."""
+        assert self._sock is not None, "the port does not listen"
+        return self._sock.fileno()
+
     # Rider
 
     def event(self, events: int) -> None:

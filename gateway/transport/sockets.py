@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError, ConnectionLost
 
-__all__ = ["SocketFacts", "address", "ended", "listening_socket", "lost"]
+__all__ = ["SocketFacts", "address", "ended", "listening_socket", "same_socket", "lost"]
 
 
 def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
@@ -115,3 +115,10 @@ class SocketFacts:
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Turn the kernel's keep-alive probes on or off."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
+
+
+def same_socket(port: Any) -> socket.socket:
+    """Another descriptor of the socket that ``port`` listens with; it goes on to listen when the port is closed."""
+    if hasattr(port, "_shouldShutdown"):
+        port._shouldShutdown = False  # else Twisted's port ends the listening for all that share the socket
+    return socket.socket(fileno=os.dup(port.fileno()))

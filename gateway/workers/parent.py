@@ -54,10 +54,12 @@ class ParentService(GatewayService):
         self._leases: dict[int, dict[tuple[str, str], int]] = {}
         self.crew: Crew | None = None
         super().__init__(model, access_log="off", **others)
-        for pool in self.pools.values():
-            pool.subscribe(self._changed)
 
-    def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None) -> Any:
+    def follow_pool(self, pool: Any) -> None:
+        """Tell the workers what changes in it."""
+        pool.subscribe(self._changed)
+
+    def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None, before: Any = None) -> Any:
         """Bind a socket for each worker, and leave the accepting to them."""
         return _HeldEndpoint(address, port, self._count, self._held, listener)
 

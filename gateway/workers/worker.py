@@ -34,7 +34,7 @@ class WorkerService(GatewayService):
         self._telling = LoopingCall(self._tell_loads)
         self._telling.clock = self.reactor
 
-    def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None) -> Any:
+    def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None, before: Any = None) -> Any:
         """Listen with the socket that the parent has bound."""
         return self.road.server(address, port, tls, sock=socket.socket(fileno=self._sockets[listener]))
 

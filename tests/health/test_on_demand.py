@@ -30,7 +30,7 @@ class OnDemandTests(SynchronousTestCase):
         pool = FakePool(backends=[FakeBackend()])
         for gives, health in (ProbeResult(True, "well"), "Up"), ("nonsense", "Down"), (KeyError("x"), "Down"):
             demand = OnDemand(
-                "gw", lambda: [pool], lambda settings: Probe(name="p"),
+                lambda: "gw", lambda: [pool], lambda settings: Probe(name="p"),
                 lambda settings, probe, gives=gives: _Probing(gives), Clock(),
             )  # type: ignore[misc]  # fmt: skip
             body = json.dumps({"backendAddressPool": pool.name, "backendHttpSettings": pool.settings.name})

@@ -58,7 +58,7 @@ class ConnectionTests(GatewayTestCase):
             client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             await read_response(client)
             client.transport.loseConnection()
-        (factory,) = gateway.service._factories
+        (factory,) = gateway.service._ports.factories
         await gateway.until(lambda: not factory.connections, "the connections have ended")
         left = [each for each in gc.get_objects() if isinstance(each, ClientConnection) and each.factory is factory]
         self.assertEqual([], left)

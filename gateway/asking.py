@@ -1,0 +1,42 @@
+"""``gatewayctl reload``: asks a running gateway to read its configuration again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
+from typing import Any, TextIO
+
+__all__ = ["ask_to_reload"]
+
+_SECONDS = 120.0
+_MOST_BYTES = 1 << 20
+
+
+def ask_to_reload(
+    address: str, out: TextIO, err: TextIO, connect: Callable[..., Any] = HTTPConnection
+) -> int:
+    """Ask the admin port at ``HOST:PORT``, and say what came of it; returns the exit status.
+
+    0: it has been reloaded; 1: it has not, and the old configuration goes on; 2: the address is none.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+        err.write(f"gatewayctl reload: {address}: right would be HOST:PORT, that of the gateway's --admin\n")
+        return 2
+    connection = connect(host.strip("[]") or "127.0.0.1", int(port), timeout=_SECONDS)
+    try:
+        connection.request("POST", "/reload", b"{}", {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = json.loads(response.read(_MOST_BYTES))
+    except (OSError, HTTPException, ValueError) as error:
+        err.write(f"gatewayctl reload: no answer of an admin port at {address}: {error}\n")
+        return 1
+    finally:
+        connection.close()
+    if response.status == 200:
+        out.write("\n".join(["reloaded", *(f"  {line}" for line in answer.get("changed", ()))]) + "\n")
+        return 0
+    problems = answer.get("problems") or [answer.get("error", f"status {response.status}")]
+    err.write("\n".join(["not reloaded, the old configuration goes on:", *(f"  {each}" for each in problems)]) + "\n")
+    return 1

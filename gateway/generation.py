@@ -1,0 +1,72 @@
+"""What comes of one configuration, and goes when the last exchange that it began is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.error_pages import ErrorPages
+from gateway.listener.certificate_checks import load_terms, load_used
+
+if TYPE_CHECKING:
+    from gateway.assembly import Checks, Place
+    from gateway.config.model import Gateway, Member
+    from gateway.contained import ContainedDiscovery
+    from gateway.interfaces import IMiddleware
+    from gateway.listener.certificates import ServerCertificate
+    from gateway.listener.terms import Terms
+    from gateway.registry import Registry
+    from gateway.surroundings import Surroundings
+    from gateway.upstream.tls import Roots
+    from gateway.websocket.filtering import NamedFilter
+
+__all__ = ["Generation", "Material"]
+
+
+class Material(NamedTuple):
+    """A model and what was read of the files that it names."""
+
+    model: Gateway
+    certificates: Mapping[str, ServerCertificate]
+    roots: Roots
+    terms: Mapping[str, Terms]
+    error_pages: ErrorPages
+
+    @classmethod
+    def of(cls, model: Gateway) -> Material:
+        """Read the files. Raises `ConfigurationError`. May be called in any thread."""
+        return cls(model, *load_used(model), load_terms(model), ErrorPages(model))
+
+
+class Generation:
+    """All parts of a gateway that one configuration makes. The service builds it, see `gateway.service`.
+
+    ``router``, ``checks``, ``discoveries`` and ``shared`` are made last, of the others.
+    """
+
+    router: Any
+    checks: dict[tuple[str, str], Checks]
+    discoveries: dict[str, ContainedDiscovery]
+    shared: Surroundings
+
+    def __init__(self, material: Material, registry: Registry) -> None:
+        self.model = material.model
+        self.certificates = material.certificates
+        self.roots = material.roots
+        self.terms = material.terms
+        self.error_pages = material.error_pages
+        self.registry = registry
+        self.pools: dict[tuple[str, str], Any] = {}
+        self.middleware: Mapping[Place, tuple[IMiddleware, ...]] = {}
+        self.filters: Mapping[Place, tuple[NamedFilter, ...]] = {}
+
+    @property
+    def listed(self) -> dict[str, tuple[Member, ...]]:
+        """The members that the configuration lists, by pool name."""
+        return {pool.name: pool.members for pool in self.model.pools}
+
+    def left_over(self, others: Iterable[Generation]) -> tuple[list[Any], list[Any]]:
+        """The strategies and accounts that none of ``others`` uses: these are to be closed."""
+        kept = {id(each) for other in others for each in (*other.registry.built, *other.registry.opened)}
+        strategies = [each for each in self.registry.built if id(each) not in kept]
+        return strategies, [each for each in self.registry.opened if id(each) not in kept]

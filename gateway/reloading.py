@@ -1,0 +1,236 @@
+"""Another configuration while the gateway runs: read and checked beside it, built beside it, then taken in one step.
+
+Reading and checking happen in a thread.  What follows happens in one turn of the reactor: building, binding the ports
+that are new, and the change itself.  Whatever is wrong before the last step leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from gateway.assembly import roots_of
+from gateway.config.difference import difference
+from gateway.errors import ConfigurationError, ReloadFailed
+from gateway.generation import Generation, Material
+from gateway.registry import close_all
+from gateway.startup import CannotBind
+
+if TYPE_CHECKING:
+    from gateway.config.model import Gateway
+    from gateway.service import GatewayService
+
+__all__ = ["Reloading", "Source", "Successions"]
+
+_log = Logger("gateway")
+
+Source = Callable[[], "tuple[Gateway, Sequence[str]]"]
+"""Reads and checks the configuration as at the start: the model, and what to log of it. Called in a thread; raises
+`ConfigurationError`."""
+
+_Pair = tuple[str, str]
+
+_NO_SOURCE = "this gateway has no configuration that could be read again"
+
+
+class Successions:
+    """What becomes of the pools when ``now`` follows ``before`` (``None`` at the start).
+
+    ``came``: pairs of names that are new.  ``changed``: pair, old and new pool where the pool or its probe is another.
+    ``stayed``: the pools of all pairs that were there.  ``went``: pools that nobody uses any more.  ``reconnect``:
+    those whose connections were made on other terms.
+    """
+
+    def __init__(self, now: Generation, before: Generation | None) -> None:
+        self.came: list[_Pair] = []
+        self.changed: list[tuple[_Pair, Any, Any]] = []
+        self.stayed: list[Any] = []
+        self.reconnect: list[Any] = []
+        old_pools = before.pools if before is not None else {}
+        for pair, pool in now.pools.items():
+            old = old_pools.get(pair)
+            if old is None or before is None:
+                self.came.append(pair)
+                continue
+            self.stayed.append(pool)
+            if old is not pool or now.checks[pair] is not before.checks[pair]:
+                self.changed.append((pair, old, pool))
+            old_roots, roots = roots_of(old.settings, before.roots), roots_of(pool.settings, now.roots)
+            if old.settings != pool.settings or old_roots != roots:
+                self.reconnect.append(pool)
+        self.went = [pool for pair, pool in old_pools.items() if pair not in now.pools]
+
+
+class Reloading:
+    """The reloads of ``service``, one at a time.
+
+    ``done`` and ``failed`` count them, ``ended`` is when the last one did so in seconds since the epoch, ``took`` how
+    long that one kept the reactor.
+    """
+
+    def __init__(self, service: GatewayService, source: Source | None) -> None:
+        self.done = self.failed = 0
+        self.good = True
+        self.ended = self.took = 0.0
+        self._service = service
+        self._source = source
+        self._notices = frozenset(service.notices)
+        self._lock = DeferredLock()
+        self._next: Deferred[list[str]] | None = None
+        self._asked: list[Deferred[list[str]]] = []
+        self._leaving: list[Generation] = []
+
+    # -- one reload
+
+    def reload(self) -> Deferred[list[str]]:
+        """Read the configuration again, and go on with it; fires with what has changed, a line each.
+
+        Fails with `ReloadFailed`, and then nothing has changed; both are logged.  While one is in progress further
+        calls lead to one more, for the file may have changed since it was read.
+        """
+        asked: Deferred[list[str]] = Deferred()
+        self._asked.append(asked)
+        if len(self._asked) == 1:
+            self._lock.run(self._begin)
+        return asked
+
+    def _begin(self) -> Deferred[None]:
+        waiting, self._asked = self._asked, []
+
+        def ended(result: Any) -> None:
+            for asked in waiting:
+                asked.callback(result)
+
+        return Deferred.fromCoroutine(self._run(self._source)).addBoth(ended)
+
+    def take(self, source: Source) -> Deferred[list[str]]:
+        """As `reload`, with a configuration from elsewhere."""
+        return self._lock.run(lambda: Deferred.fromCoroutine(self._run(source)))
+
+    async def _run(self, source: Source | None) -> list[str]:
+        began = time.monotonic()
+        try:
+            if source is None:
+                raise ReloadFailed([_NO_SOURCE])
+            reactor = self._service.reactor
+            material, notices = await deferToThreadPool(reactor, reactor.getThreadPool(), _read, source)
+            built = time.monotonic()
+            changed = self._change(material)
+        except Exception as error:
+            failed = _explained(error)
+            self._record(False)
+            _log.error(
+                "the configuration is not reloaded, the old one goes on: {source}{problems}",
+                source=failed.source and f"{failed.source}: ", problems="\n  ".join(["", *failed.problems])
+                if len(failed.problems) > 1 else failed.problems[0],
+            )  # fmt: skip
+            raise failed from error
+        self.took = time.monotonic() - built
+        self._record(True)
+        _log.info(
+            "the configuration has been reloaded in {seconds:.2f} s (the last step took {took:.3f} s): {changed}",
+            seconds=time.monotonic() - began, took=self.took,
+            changed="; ".join(changed) or "nothing in it has changed, its files have been read again",
+        )  # fmt: skip
+        for notice in [*notices, *[f"not honoured: {each}" for each in material.model.not_honoured]]:
+            if notice not in self._notices:
+                _log.warn("{notice}", notice=notice)
+        self._notices = frozenset(notices)
+        return changed
+
+    def _change(self, material: Material) -> list[str]:
+        """Everything that happens in one turn of the reactor."""
+        service, before = self._service, self._service.now
+        if not service.running or before.shared.stopping:
+            raise ReloadFailed(["the gateway is stopping"])
+        changed = difference(before.model, material.model)
+        now = service.generation(material, before.registry.again(not changed))
+        try:
+            service.go_on(now, Successions(now, before))
+        except Exception:
+            strategies, accounts = now.left_over([before, *self._leaving])
+            service.accounts.close(accounts)
+            close_all(strategies)
+            raise
+        self._leaving.append(before)
+        self.retire()
+        return changed
+
+    def _record(self, good: bool) -> None:
+        self.good = good
+        self.done += good
+        self.failed += not good
+        self.ended = time.time()
+
+    # -- what is left of old configurations
+
+    @property
+    def leaving(self) -> int:
+        """How many old configurations are still used by exchanges and sessions."""
+        return len(self._leaving)
+
+    def retire(self) -> None:
+        """Close what belongs to configurations that no exchange and no session uses any more."""
+        service = self._service
+        for old in tuple(self._leaving):
+            shared = old.shared
+            if any([connection.uses(shared) for connection in service.connections()]):
+                continue
+            if any([session.uses(shared) for session in service.sessions]):  # the client may have left already
+                continue
+            self._leaving.remove(old)
+            strategies, accounts = old.left_over([service.now, *self._leaving])
+            service.accounts.close(accounts)
+            close_all(strategies)
+
+    def stop(self) -> None:
+        """The gateway stops: nothing is kept alive any more, in any configuration."""
+        for each in (self._service.now, *self._leaving):
+            each.shared.stopping = True
+
+    def closed(self) -> list[Any]:
+        """The strategies of all configurations that are left, each once."""
+        leaving, self._leaving = self._leaving, []
+        every = [strategy for each in (self._service.now, *leaving) for strategy in each.registry.built]
+        return list({id(strategy): strategy for strategy in every}.values())
+
+    def exposition(self) -> str:
+        """Metrics, in the Prometheus text format."""
+        lines = [
+            "# HELP gateway_reloads_total Reloads of the configuration.",
+            "# TYPE gateway_reloads_total counter",
+            f'gateway_reloads_total{{result="good"}} {self.done}',
+            f'gateway_reloads_total{{result="failed"}} {self.failed}',
+            "# HELP gateway_last_reload_good 1 if the last reload went well, or there was none.",
+            "# TYPE gateway_last_reload_good gauge",
+            f"gateway_last_reload_good{{}} {int(self.good)}",
+            "# HELP gateway_last_reload_timestamp_seconds When the last reload ended; 0 if there was none.",
+            "# TYPE gateway_last_reload_timestamp_seconds gauge",
+            f"gateway_last_reload_timestamp_seconds{{}} {round(self.ended, 3)}",
+            "# HELP gateway_last_reload_step_seconds How long the last reload kept everything else waiting.",
+            "# TYPE gateway_last_reload_step_seconds gauge",
+            f"gateway_last_reload_step_seconds{{}} {round(self.took, 6)}",
+        ]
+        return "\n".join([*lines, ""])
+
+
+def _read(source: Source) -> tuple[Material, Sequence[str]]:
+    model, notices = source()
+    return Material.of(model), notices
+
+
+def _explained(error: Exception) -> ReloadFailed:
+    if isinstance(error, ReloadFailed):
+        return error
+    if isinstance(error, ConfigurationError):
+        return ReloadFailed(list(map(str, error.problems)), error.source)
+    if isinstance(error, CannotBind):
+        return ReloadFailed(error.problems)
+    if not isinstance(error, (OSError, ValueError)):
+        _log.failure("a reload failed in an unforeseen way")
+    return ReloadFailed([f"{type(error).__name__}: {error}"])
