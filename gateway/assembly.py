@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -31,36 +31,43 @@ if TYPE_CHECKING:
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = [
-    "Checks", "Place", "check_strategies", "make_checks", "make_discoveries", "make_filters", "make_middleware",
-    "make_observers", "make_pools", "make_probe", "roots_of", "rule_routers", "uses",
+    "Checks", "Place", "Steps", "check_strategies", "finished", "make_checks", "make_discoveries", "make_filters",
+    "make_middleware", "make_observers", "make_pools", "make_probe", "roots_of", "rule_routers", "uses",
 ]  # fmt: skip
 
 Place = tuple[str, ...]
 """Where strategies are listed: ``()`` gateway, ``("listener", name)``, ``("rule", name)``, ``("path", map, "0")``."""
 
 _T = TypeVar("_T")
+Steps = Generator[None, None, _T]
+"""Something that is made little by little: others may have their turn whenever it yields."""
+
+_AT_ONCE = 20
 _K = TypeVar("_K")
 
 
-def make_pools(registry: Registry, model: Gateway, services: Services, loads: Loads) -> dict[tuple[str, str], Pool]:
+def make_pools(
+    registry: Registry, model: Gateway, services: Services, loads: Loads
+) -> Steps[dict[tuple[str, str], Pool]]:
     """The pools that the rules of ``model`` use, by pool name and settings name; they have no members yet.
 
     Each gets a selector of its own.  Raises `ConfigurationError` with the problems of all of them.
     """
     make = _pool_maker(registry, model, services, loads)
-    return _all({pair: partial(make, *pair) for pair in needed_pools(model)})
+    return (yield from _each({pair: partial(make, *pair) for pair in needed_pools(model)}))
 
 
 def _pool_maker(registry: Registry, model: Gateway, services: Services, loads: Loads) -> Callable[[str, str], Pool]:
     """Makes the pool of a pool name and a settings name, or gives the one that there was, see `Registry.once`."""
     pools = {pool.name: (number, pool) for number, pool in enumerate(model.pools)}
     settings = {each.name: each for each in model.settings}
+    probes = {each.name: probe_for(model, each) for each in model.settings}
     proxies = model.limits.trusted_proxies  # selectors that hash addresses believe them
 
     def make(pool_name: str, settings_name: str) -> Pool:
         number, pool = pools[pool_name]
         under = settings[settings_name]
-        minimum = probe_for(model, under).min_servers
+        minimum = probes[settings_name].min_servers
         given = pool.selector, pool.selector_options, pool.passive_health, under, minimum, proxies
         build = partial(_make_pool, registry, services._replace(model=model), loads, number, pool, under, minimum)
         return registry.once(("pool", pool_name, settings_name), given, build)
@@ -157,12 +164,13 @@ def make_checks(
     pools: Mapping[tuple[str, str], Pool],
     road: IRoad,
     roots: Roots,
-) -> dict[tuple[str, str], Checks]:
+) -> Steps[dict[tuple[str, str], Checks]]:
     """The probes of ``pools``, each that of its settings.
 
     ``roots`` are the trusted roots for HTTPS probes.  Raises `ConfigurationError` with all problems.
     """
     paths = {probe.name: f"probes[{number}]" for number, probe in enumerate(model.probes)}
+    probes = {each.name: probe_for(model, each) for each in model.settings}
 
     def make(pool: Pool, probe: ProbeModel) -> Checks:
         path = paths.get(probe.name, "probes")
@@ -171,11 +179,11 @@ def make_checks(
         return Checks(strategy, probe, registry.contain("gateway.probes", probe.strategy, where, strategy))
 
     def found(pool: Pool) -> Checks:
-        probe = probe_for(model, pool.settings)
+        probe = probes[pool.settings.name]
         given = pool.settings, probe, roots_of(pool.settings, roots)
         return registry.once(("probe", pool.name, pool.settings.name), given, partial(make, pool, probe))
 
-    return _all({pair: partial(found, pool) for pair, pool in pools.items()})
+    return (yield from _each({pair: partial(found, pool) for pair, pool in pools.items()}))
 
 
 def roots_of(settings: BackendSettings, roots: Roots) -> tuple[object, ...]:
@@ -207,18 +215,16 @@ def make_probe(
 
 def uses(model: Gateway, field: str) -> Iterator[tuple[Place, str, tuple[Strategy, ...]]]:
     """Whatever in ``model`` has a list of strategies called ``field``: its place, the list's path, and the list."""
-    owners: list[tuple[Place, str, object]] = [((), "", model)]
-    owners += [(("listener", each.name), f"listeners[{number}].", each) for number, each in enumerate(model.listeners)]
-    owners += [(("rule", each.name), f"rules[{number}].", each) for number, each in enumerate(model.rules)]
-    owners += [
-        (("path", each.name, str(position)), f"pathMaps[{number}].pathRules[{position}].", path_rule)
-        for number, each in enumerate(model.path_maps)
-        for position, path_rule in enumerate(each.path_rules)
-    ]
-    for place, path, owner in owners:
-        strategies = getattr(owner, field, ())
-        if strategies:
-            yield place, f"{path}{field}", strategies
+    if found := getattr(model, field, ()):
+        yield (), field, found
+    for kind, word, several in ("listener", "listeners", model.listeners), ("rule", "rules", model.rules):
+        for number, each in enumerate(several):
+            if found := getattr(each, field, ()):
+                yield (kind, each.name), f"{word}[{number}].{field}", found
+    for number, path_map in enumerate(model.path_maps):
+        for position, each in enumerate(path_map.path_rules):
+            if found := getattr(each, field, ()):
+                yield ("path", path_map.name, str(position)), f"pathMaps[{number}].pathRules[{position}].{field}", found
 
 
 def make_middleware(registry: Registry, model: Gateway, services: Services) -> dict[Place, tuple[IMiddleware, ...]]:
@@ -340,9 +346,25 @@ def _not_middleware(model: Gateway) -> Iterator[tuple[str, Strategy]]:
 
 def _all(makers: Mapping[_K, Callable[[], _T]]) -> dict[_K, _T]:
     """What all ``makers`` make; if some fail, their problems together, each once."""
+    return finished(_each(makers))
+
+
+def finished(steps: Steps[_T]) -> _T:
+    """The result of all ``steps``, made at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            found: _T = stop.value
+            return found
+
+
+def _each(makers: Mapping[_K, Callable[[], _T]]) -> Steps[dict[_K, _T]]:
     made: dict[_K, _T] = {}
     problems: dict[Problem, None] = {}
-    for pair, maker in makers.items():
+    for number, (pair, maker) in enumerate(makers.items(), 1):
+        if not number % _AT_ONCE:
+            yield
         try:
             made[pair] = maker()
         except ConfigurationError as error:

@@ -28,6 +28,7 @@ from zope.interface.verify import verifyObject
 from gateway import __version__
 from gateway.assembly import (
     check_strategies,
+    finished,
     make_checks,
     make_discoveries,
     make_filters,
@@ -44,7 +45,7 @@ from gateway.interfaces import IClosing, IMiddleware, IOutcomeObserver, IStrateg
 from gateway.services import Services
 
 if TYPE_CHECKING:
-    from gateway.assembly import Checks, Place
+    from gateway.assembly import Checks, Place, Steps
     from gateway.config.model import BackendSettings, Gateway, Probe, Strategy
     from gateway.contained import ContainedDiscovery
     from gateway.interfaces import IRoad
@@ -299,6 +300,10 @@ class Registry:
 
     def pools(self, model: Gateway, loads: Loads) -> dict[tuple[str, str], Pool]:
         """See `gateway.assembly.make_pools`."""
+        return finished(self.pools_by_steps(model, loads))
+
+    def pools_by_steps(self, model: Gateway, loads: Loads) -> Steps[dict[tuple[str, str], Pool]]:
+        """The same, little by little."""
         return make_pools(self, model, self._services, loads)
 
     def middleware(self, model: Gateway) -> Mapping[Place, tuple[IMiddleware, ...]]:
@@ -327,6 +332,12 @@ class Registry:
         self, model: Gateway, pools: Mapping[tuple[str, str], Pool], road: IRoad, roots: Roots
     ) -> dict[tuple[str, str], Checks]:
         """See `gateway.assembly.make_checks`."""
+        return finished(self.checks_by_steps(model, pools, road, roots))
+
+    def checks_by_steps(
+        self, model: Gateway, pools: Mapping[tuple[str, str], Pool], road: IRoad, roots: Roots
+    ) -> Steps[dict[tuple[str, str], Checks]]:
+        """The same, little by little."""
         return make_checks(self, model, self._services, pools, road, roots)
 
     def probe(self, settings: BackendSettings, probe: Probe, road: IRoad, roots: Roots) -> Any:

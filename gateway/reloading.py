@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -18,10 +19,10 @@ from gateway.assembly import roots_of
 from gateway.config.difference import difference
 from gateway.errors import ConfigurationError, ReloadFailed
 from gateway.generation import Generation, Material
-from gateway.registry import close_all
 from gateway.startup import CannotBind
 
 if TYPE_CHECKING:
+    from gateway.assembly import Steps
     from gateway.config.model import Gateway
     from gateway.service import GatewayService
 
@@ -34,6 +35,9 @@ Source = Callable[[], "tuple[Gateway, Sequence[str]]"]
 `ConfigurationError`."""
 
 _Pair = tuple[str, str]
+
+_TURN_SECONDS = 0.005
+"""How long the building may keep everything else waiting at a time."""
 
 _NO_SOURCE = "this gateway has no configuration that could be read again"
 
@@ -70,7 +74,8 @@ class Reloading:
     """The reloads of ``service``, one at a time.
 
     ``done`` and ``failed`` count them, ``ended`` is when the last one did so in seconds since the epoch, ``took`` how
-    long that one kept the reactor.
+    long its last step kept everything else waiting.  ``leaving``: old configurations that exchanges and sessions still
+    use.
     """
 
     def __init__(self, service: GatewayService, source: Source | None) -> None:
@@ -81,9 +86,8 @@ class Reloading:
         self._source = source
         self._notices = frozenset(service.notices)
         self._lock = DeferredLock()
-        self._next: Deferred[list[str]] | None = None
+        self.leaving: list[Generation] = []
         self._asked: list[Deferred[list[str]]] = []
-        self._leaving: list[Generation] = []
 
     # -- one reload
 
@@ -118,9 +122,9 @@ class Reloading:
             if source is None:
                 raise ReloadFailed([_NO_SOURCE])
             reactor = self._service.reactor
-            material, notices = await deferToThreadPool(reactor, reactor.getThreadPool(), _read, source)
-            built = time.monotonic()
-            changed = self._change(material)
+            read = deferToThreadPool(reactor, reactor.getThreadPool(), _read, source, self._service.model)
+            material, notices, changed = await read
+            await self._change(material, changed)
         except Exception as error:
             failed = _explained(error)
             self._record(False)
@@ -130,7 +134,6 @@ class Reloading:
                 if len(failed.problems) > 1 else failed.problems[0],
             )  # fmt: skip
             raise failed from error
-        self.took = time.monotonic() - built
         self._record(True)
         _log.info(
             "the configuration has been reloaded in {seconds:.2f} s (the last step took {took:.3f} s): {changed}",
@@ -143,23 +146,37 @@ class Reloading:
         self._notices = frozenset(notices)
         return changed
 
-    def _change(self, material: Material) -> list[str]:
-        """Everything that happens in one turn of the reactor."""
+    async def _change(self, material: Material, changed: list[str]) -> None:
+        """Build all parts, others having their turn meanwhile; then go on with them in one turn of the reactor."""
         service, before = self._service, self._service.now
-        if not service.running or before.shared.stopping:
-            raise ReloadFailed(["the gateway is stopping"])
-        changed = difference(before.model, material.model)
-        now = service.generation(material, before.registry.again(not changed))
+        self._check_running()
+        now = await self._finished(service.generation(material, before.registry.again(not changed)))
+        began = time.monotonic()
         try:
+            self._check_running()
             service.go_on(now, Successions(now, before))
         except Exception:
-            strategies, accounts = now.left_over([before, *self._leaving])
-            service.accounts.close(accounts)
-            close_all(strategies)
+            service.discard(now)
             raise
-        self._leaving.append(before)
+        self.leaving.append(before)
+        self.took = time.monotonic() - began
         self.retire()
-        return changed
+
+    async def _finished(self, steps: Steps[Generation]) -> Generation:
+        until = time.monotonic() + _TURN_SECONDS
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                made: Generation = stop.value
+                return made
+            if time.monotonic() > until:
+                await deferLater(self._service.reactor, 0)
+                until = time.monotonic() + _TURN_SECONDS
+
+    def _check_running(self) -> None:
+        if not self._service.running or self._service.shared.stopping:
+            raise ReloadFailed(["the gateway is stopping"])
 
     def _record(self, good: bool) -> None:
         self.good = good
@@ -169,33 +186,26 @@ class Reloading:
 
     # -- what is left of old configurations
 
-    @property
-    def leaving(self) -> int:
-        """How many old configurations are still used by exchanges and sessions."""
-        return len(self._leaving)
-
     def retire(self) -> None:
         """Close what belongs to configurations that no exchange and no session uses any more."""
         service = self._service
-        for old in tuple(self._leaving):
+        for old in tuple(self.leaving):
             shared = old.shared
             if any([connection.uses(shared) for connection in service.connections()]):
                 continue
             if any([session.uses(shared) for session in service.sessions]):  # the client may have left already
                 continue
-            self._leaving.remove(old)
-            strategies, accounts = old.left_over([service.now, *self._leaving])
-            service.accounts.close(accounts)
-            close_all(strategies)
+            self.leaving.remove(old)
+            service.close_left(old)
 
     def stop(self) -> None:
         """The gateway stops: nothing is kept alive any more, in any configuration."""
-        for each in (self._service.now, *self._leaving):
+        for each in (self._service.now, *self.leaving):
             each.shared.stopping = True
 
     def closed(self) -> list[Any]:
         """The strategies of all configurations that are left, each once."""
-        leaving, self._leaving = self._leaving, []
+        leaving, self.leaving = self.leaving, []
         every = [strategy for each in (self._service.now, *leaving) for strategy in each.registry.built]
         return list({id(strategy): strategy for strategy in every}.values())
 
@@ -219,9 +229,10 @@ class Reloading:
         return "\n".join([*lines, ""])
 
 
-def _read(source: Source) -> tuple[Material, Sequence[str]]:
+def _read(source: Source, old: Gateway) -> tuple[Material, Sequence[str], list[str]]:
+    """In a thread: what does not need the reactor's."""
     model, notices = source()
-    return Material.of(model), notices
+    return Material.of(model), notices, difference(old, model)
 
 
 def _explained(error: Exception) -> ReloadFailed:

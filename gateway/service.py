@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succee
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from gateway.assembly import Place
+from gateway.assembly import Place, Steps, finished
 from gateway.config.model import Gateway, Member
 from gateway.contained import ContainedObserver
 from gateway.containment import Accounts, Terms
@@ -112,8 +112,8 @@ class GatewayService(Service):
         self._emptied: list[Deferred[None]] = []
         self._upstreams: dict[IBackend, Upstream] = {}
         self._cutting: Any = None
-        self._start_with(Material.of(model), self._build())
         self.reloading = Reloading(self, source)
+        self._start_with(Material.of(model), self._build())
 
     # -- parts
 
@@ -140,40 +140,63 @@ class GatewayService(Service):
         return registry
 
     def _start_with(self, material: Material, registry: Registry) -> None:
-        now = self.generation(material, registry)
+        now = finished(self.generation(material, registry))
         self._adopt(now, Successions(now, None))
 
-    def generation(self, material: Material, registry: Registry) -> Generation:
+    def generation(self, material: Material, registry: Registry) -> Steps[Generation]:
         """Make all parts of a configuration, then wire them: nothing looks another part up by a global name.
 
-        Nothing of what runs changes.  Raises `ConfigurationError`, or what an overridden method does.
+        Nothing of what runs changes.  Raises `ConfigurationError`, or what an overridden method does; what has been
+        made is closed then.
         """
-        before: Generation | None = getattr(self, "now", None)
-        terms = self.accounts.terms
-        # Methods that may be overridden look at the service: it shows the new parts while they are made.
-        self.now = now = Generation(material, registry)
+        now = Generation(material, registry)
+        steps = self._fill(now)
         try:
-            self._fill(now)
+            while self._step(now, steps):
+                yield
         except BaseException:
-            self.accounts.terms = terms
-            strategies, accounts = now.left_over([] if before is None else [before])
-            self.accounts.close(accounts)
-            close_all(strategies)
+            self.discard(now)
             raise
-        finally:
-            if before is not None:
-                self.now = before
         registry.settled()
         return now
 
-    def _fill(self, now: Generation) -> None:
-        model, limits, registry = now.model, now.model.limits, now.registry
+    def _step(self, now: Generation, steps: Steps[None]) -> bool:
+        """Make some of ``now``; false when it is complete."""
+        before: Generation | None = getattr(self, "now", None)
+        # Methods that may be overridden look at the service: it shows the new parts while they are made.
+        self.now = now
+        limits = now.model.limits
         self.accounts.terms = Terms(limits.plugin_failures, limits.plugin_pause, limits.plugin_budget)
-        now.pools = registry.pools(model, self.loads)
+        try:
+            next(steps)
+        except StopIteration:
+            return False
+        finally:
+            if before is not None:
+                self.now = before
+        return True
+
+    def discard(self, now: Generation) -> None:
+        """Close what was made for a configuration that will not run."""
+        others = [] if self.now is now else [self.now]  # a first one fails alone
+        self._close_left(now, others)
+
+    def _close_left(self, old: Generation, others: Sequence[Generation]) -> None:
+        strategies, accounts = old.left_over([*others, *self.reloading.leaving])
+        self.accounts.close(accounts)
+        close_all(strategies)
+
+    def _fill(self, now: Generation) -> Steps[None]:
+        model, limits, registry = now.model, now.model.limits, now.registry
+        now.pools = yield from registry.pools_by_steps(model, self.loads)
+        yield
         now.middleware = registry.middleware(model)
         now.filters = registry.filters(model)
+        yield
         now.router = self._contained_router(self.make_router())  # which may ask for more pools
-        now.checks = registry.checks(model, now.pools, self.road, now.roots)
+        yield
+        now.checks = yield from registry.checks_by_steps(model, now.pools, self.road, now.roots)
+        yield
         now.discoveries = registry.discoveries(model, now.pools)
         everywhere = model.global_configuration
         now.shared = Surroundings(
@@ -208,9 +231,9 @@ class GatewayService(Service):
             self.monitor.watch(pool, *now.checks[pair])
             self.follow_pool(pool)
         for pool in successions.stayed:
-            self.changes.apply(pool, self.members(pool.name))
+            self.changes.apply(pool, self.members(pool.name), quiet=True)
         for pool in successions.went:
-            self.changes.apply(pool, ())
+            self.changes.apply(pool, (), quiet=True)
             self.monitor.unwatch(pool)
             pool.close()
         self._renewal = Renewal(certificate_files(now.model), self._renew, self.reactor)
@@ -432,6 +455,10 @@ class GatewayService(Service):
 
     def _secured(self, now: Generation, group: Group) -> ServerTLS | None:
         return ServerTLS(group.listeners, now.certificates, now.terms) if group.secure else None
+
+    def close_left(self, old: Generation) -> None:
+        """Close what only ``old`` had: nobody uses it any more."""
+        self._close_left(old, [self.now])
 
     def go_on(self, now: Generation, successions: Successions) -> None:
         """Serve ``now`` from here on. Raises `CannotBind`, or ``ValueError`` for TLS, and changes nothing then."""

@@ -182,7 +182,7 @@ class HealthMonitor:
             del self._targets[key]
             target.stop()
             return target
-        heir = self._pools.get(target.members[0][0])
+        heir = self._pools.get(next(iter(target.members))[0])
         if heir is not None:
             target.ask(heir.strategy, heir.contained)  # that of the pool that has left may be closed
         return None

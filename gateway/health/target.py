@@ -49,7 +49,7 @@ class Target:
         wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.probe = probe
-        self.members: list[tuple[Pool, Backend]] = []
+        self.members: dict[tuple[Pool, Backend], None] = {}
         self.standing = Standing()
         self.history: deque[tuple[float, ProbeResult]] = deque(maxlen=HISTORY)
         self._clock = clock
@@ -79,14 +79,14 @@ class Target:
 
     def add(self, pool: Pool, backend: Backend) -> None:
         """Tell ``pool`` about ``backend`` from now on, and at once what is known."""
-        self.members.append((pool, backend))
+        self.members[pool, backend] = None
         if self.standing.state != UNKNOWN:
             reason = self.history[-1][1].reason if self.history else ""
             pool.set_health(backend, self.standing.state == UP, reason)
 
     def remove(self, pool: Pool, backend: Backend) -> bool:
         """Tell it no more; true if nobody is left."""
-        self.members = [member for member in self.members if member != (pool, backend)]
+        self.members.pop((pool, backend), None)
         return not self.members
 
     # -- life ----------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Target:
             self._record(ProbeResult(False, "the previous check has been cancelled and has not let go yet"))
             return finished
         self._timer = self._clock.callLater(self.probe.timeout, self._timed_out)
-        check = self._check = maybeDeferred(self._ask, self.members[0][1], self.probe.timeout)
+        check = self._check = maybeDeferred(self._ask, next(iter(self.members))[1], self.probe.timeout)
         check.addBoth(self._ended, check)
         return finished
 

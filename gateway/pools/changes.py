@@ -47,8 +47,8 @@ class Changes:
         self._timers: dict[_Key, Any] = {}
         self._endings: dict[_Key, Deferred[int]] = {}
 
-    def apply(self, pool: Pool, members: Iterable[Member]) -> None:
-        """Let ``members`` be those of ``pool``."""
+    def apply(self, pool: Pool, members: Iterable[Member], quiet: bool = False) -> None:
+        """Let ``members`` be those of ``pool``. ``quiet``: somebody else has said so in the log."""
         came, went = pool.set_members(members)
         if not came and not went:
             return
@@ -58,6 +58,8 @@ class Changes:
         for backend in went:
             self._forget(backend)
             self._drain(pool, backend)
+        if quiet:
+            return
         _log.info(
             "pool {pool} (settings {settings}) has {count} members: came {came}, went {went}",
             pool=pool.name, settings=pool.settings.name, count=len(pool.backends), came=_names(came), went=_names(went),

@@ -88,6 +88,7 @@ class Pool:
         self._selecting = False
         self._choosable: frozenset[Backend] = frozenset()
         self._why: str | None = None
+        self._members: tuple[Member, ...] | None = None  # those that the backends were made of
         self._listeners: tuple[TransitionListener, ...] = ()
         self.set_members(members)
 
@@ -171,6 +172,10 @@ class Pool:
         of one that went stay valid, and are counted if it comes back.
         """
         self._refuse_selector()
+        members = tuple(members)
+        if members == self._members:
+            return (), ()
+        self._members = members
         before = {backend.name: backend for backend in self.backends}
         after: dict[str, Backend] = {}
         for member in members:
@@ -199,6 +204,9 @@ class Pool:
         """
         self._refuse_selector()
         self.backends, self._listeners = old.backends, old._listeners
+        if old.settings.port == self.settings.port:
+            self._members = old._members
+        old._members = None
         for backend in self.backends:
             if self._decay is None:
                 backend.latency = None

@@ -280,11 +280,11 @@ class ReloadTests(ReloadCase):
         client.write(_GET)
         await gateway.until(lambda: bool(seen), "the request to arrive")
         await self.reload(gateway, model_for(two))
-        self.assertEqual(1, gateway.service.reloading.leaving)
+        self.assertEqual(1, len(gateway.service.reloading.leaving))
         seen[0].write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
         self.assertEqual(b"one", (await read_response(client)).body)
         gateway.service.reloading.retire()
-        self.assertEqual(0, gateway.service.reloading.leaving)
+        self.assertEqual([], gateway.service.reloading.leaving)
 
     async def test_strategies(self) -> None:
         """A stranger's is made anew where something changed, and the old one closed when its last exchange is over."""
@@ -368,7 +368,7 @@ class ReloadTests(ReloadCase):
             service.reloading.retire()
             gateway.recorder.outcomes.clear()
         self.assertEqual([], [type(each()).__name__ for each in seen if each() is not None])
-        self.assertEqual(0, service.reloading.leaving)
+        self.assertEqual([], service.reloading.leaving)
         self.assertEqual(2, len(service.loads))
 
 
