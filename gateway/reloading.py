@@ -6,6 +6,7 @@ that are new, and the change itself.  Whatever is wrong before the last step lea
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ _Pair = tuple[str, str]
 _TURN_SECONDS = 0.005
 """How long the building may keep everything else waiting at a time."""
 
+_NEVER = 1 << 30
 _NO_SOURCE = "this gateway has no configuration that could be read again"
 
 
@@ -118,6 +120,15 @@ class Reloading:
 
     async def _run(self, source: Source | None) -> list[str]:
         began = time.monotonic()
+        # A full collection while old and new are both there would take long, and find nothing.
+        thresholds = gc.get_threshold()
+        gc.set_threshold(*thresholds[:2], _NEVER)
+        try:
+            return await self._read_and_change(source, began)
+        finally:
+            gc.set_threshold(*thresholds)
+
+    async def _read_and_change(self, source: Source | None, began: float) -> list[str]:
         try:
             if source is None:
                 raise ReloadFailed([_NO_SOURCE])
