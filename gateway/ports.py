@@ -89,10 +89,9 @@ class Ports:
         """How many these are."""
         return sum([len(factory.connections) for factory in self.factories])
 
-    def place(self, name: str) -> str:
-        """Address and port of a listener, for people."""
-        held = next(held for held in self._held.values() if any(each.name == name for each in held.group.listeners))
-        return f"{held.group.address or '*'}:{self.numbers[name]}"
+    def bound(self) -> dict[str, Any]:
+        """The ports that are served, by their first listener."""
+        return {held.group.listener: held.port for held in self._held.values()}
 
     def tls(self, listener: str) -> ServerTLS | None:
         """That of the port whose first listener this is."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reloading", "Source", "Successions"]
 
-_log = Logger("gateway")
+_log = Logger("gateway.reloading")
 
 Source = Callable[[], "tuple[Gateway, Sequence[str]]"]
 """Reads and checks the configuration as at the start: the model, and what to log of it. Called in a thread; raises

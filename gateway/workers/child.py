@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 from typing import Any
 
@@ -14,12 +15,12 @@ from zope.interface import provider
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError
 from gateway.process import settle
-from gateway.workers.link import FROM_PARENT, SOCKETS, TO_PARENT, Link, Message
+from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message
 from gateway.workers.worker import WorkerService
 
 __all__ = ["main"]
 
-_SAID_BY_PARENT = frozenset({"gateway.pools", "gateway.pools.pool"})
+_SAID_BY_PARENT = frozenset({"gateway.pools", "gateway.pools.pool", "gateway.reloading"})
 """What these modules report below an error, the parent reports for all."""
 
 
@@ -49,6 +50,7 @@ class _Child:
                 Gateway.model_validate_json(message["model"]),
                 sockets={listener: SOCKETS + number for number, listener in enumerate(listeners)},
                 link=self.link,
+                channel=socket.socket(fileno=HANDOVER),
                 reactor=self._reactor,
                 transport=message["transport"],
                 access_log=message["accessLog"],

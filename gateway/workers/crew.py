@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from socket import socket
+from socket import socket, socketpair
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -19,7 +19,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from gateway.workers.link import FROM_PARENT, SOCKETS, TO_PARENT, Link, Message
+from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message
 
 __all__ = ["Crew", "Worker"]
 
@@ -32,19 +32,24 @@ _GRACE_SECONDS = 3.0
 
 
 class Worker(ProcessProtocol):
-    """One worker process, and its successors: number and sockets stay.
+    """One worker process, and its successors: the number stays.
 
-    ``informed``: it has been told how things stand, and hears what changes.  ``ready``: it serves.  ``link``: towards
-    the process of the moment.
+    ``sockets``: what the next process listens with, by listener.  ``informed``: it has been told how things stand, and
+    hears what changes.  ``ready``: it serves.  ``link``: towards the process of the moment, ``handover``: the channel
+    for further sockets.  ``known`` and ``version`` are for whoever reloads: which ports it has, of which configuration.
     """
 
     transport: Any
 
-    def __init__(self, crew: Crew, number: int, sockets: Sequence[socket]) -> None:
+    def __init__(self, crew: Crew, number: int, sockets: Mapping[str, socket]) -> None:
         self.number = number
-        self.sockets = tuple(sockets)
+        self.sockets = dict(sockets)
         self.ready = self.informed = False
         self.pid = 0
+        self.version = 0
+        self.known: set[object] = set()
+        self.handover: socket | None = None
+        self._retired = False
         self.link = Link(self._received)
         self._crew = crew
         self._began = 0.0
@@ -59,13 +64,16 @@ class Worker(ProcessProtocol):
         reactor = self._crew.reactor
         self._began = reactor.seconds()
         self.link = Link(self._received)
-        descriptors: dict[int, Any] = {0: 0, 1: 1, 2: 2, FROM_PARENT: "w", TO_PARENT: "r"}
-        descriptors |= {SOCKETS + index: sock.fileno() for index, sock in enumerate(self.sockets)}
+        self.handover, end = socketpair()
+        self.handover.setblocking(False)
+        descriptors: dict[int, Any] = {0: 0, 1: 1, 2: 2, FROM_PARENT: "w", TO_PARENT: "r", HANDOVER: end.fileno()}
+        descriptors |= {SOCKETS + index: sock.fileno() for index, sock in enumerate(self.sockets.values())}
         command = [sys.executable, "-m", "gateway.workers.child"]
         # The directory of the parent is on its path when it runs from a checkout: let the worker find the same gateway.
         path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, "PYTHONPATH": path}
         reactor.spawnProcess(self, command[0], command, env=environment, childFDs=descriptors)
+        end.close()
 
     def stop(self, limit: float) -> Deferred[None]:
         """End the process, by force after ``limit`` seconds; fires when it is gone."""
@@ -80,6 +88,11 @@ class Worker(ProcessProtocol):
         self.link.send("stop")
         self._killing = self._crew.reactor.callLater(limit + _GRACE_SECONDS, self._kill)
         return gone
+
+    def retire(self, limit: float) -> None:
+        """Let the process finish what it does; another `Worker` has taken its place."""
+        self._retired = True
+        self.stop(limit)
 
     def hurry(self) -> None:
         """It has been told to stop: let it do so now."""
@@ -110,7 +123,10 @@ class Worker(ProcessProtocol):
         self.ready = self.informed = False
         self.pid = 0
         self.link.connected = False
-        crew.left(self)
+        if self.handover is not None:
+            self.handover.close()
+        if not self._retired:
+            crew.left(self)
         if self._killing is not None and self._killing.active():
             self._killing.cancel()
         gone, self._gone = self._gone, None
@@ -132,6 +148,8 @@ class Worker(ProcessProtocol):
         if message["kind"] == "log":
             level = LogLevel.lookupByName(message["level"])
             _log.emit(level, "worker {number}: {text}", number=self.number, text=message["text"])
+            return
+        if self._retired:
             return
         if message["kind"] == "built":
             self.informed = True  # by what the parent does with this message
@@ -171,13 +189,13 @@ class Crew:
     """All workers.
 
     ``began(worker)`` is called when a process can be spoken to, ``left(worker)`` when it is gone, ``received(worker,
-    message)`` for what it says.  ``sockets``: the listening sockets, a sequence for each worker.
+    message)`` for what it says.  ``sockets``: the listening sockets by listener, a mapping for each worker.
     """
 
     def __init__(
         self,
         reactor: Any,
-        sockets: Sequence[Sequence[socket]],
+        sockets: Sequence[Mapping[str, socket]],
         began: Callable[[Worker], None],
         left: Callable[[Worker], None],
         received: Callable[[Worker, Message], None],
@@ -188,6 +206,7 @@ class Crew:
         self.received = received
         self.stopping = False
         self.workers = [Worker(self, number, those) for number, those in enumerate(sockets, 1)]
+        self._retired: list[Worker] = []
 
     def start(self) -> None:
         """Begin all processes."""
@@ -200,12 +219,20 @@ class Crew:
             if worker.informed:
                 worker.link.send(kind, **others)
 
+    def replace(self, worker: Worker, limit: float) -> None:
+        """Begin another process in the place of one that still runs, which gets ``limit`` seconds to finish."""
+        self.left(worker)
+        self._retired = [*[each for each in self._retired if each.pid], worker]
+        other = self.workers[self.workers.index(worker)] = Worker(self, worker.number, worker.sockets)
+        worker.retire(limit)
+        other.start()
+
     def stop(self, limit: float) -> Deferred[Any]:
         """End all, by force after ``limit`` seconds and a little; fires when all are gone."""
         self.stopping = True
-        return DeferredList([worker.stop(limit) for worker in self.workers])
+        return DeferredList([worker.stop(limit) for worker in (*self.workers, *self._retired)])
 
     def hurry(self) -> None:
         """Let those that are still stopping do so now."""
-        for worker in self.workers:
+        for worker in (*self.workers, *self._retired):
             worker.hurry()

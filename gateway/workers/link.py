@@ -1,22 +1,27 @@
 """What parent and worker say to each other: JSON objects with a ``kind``, each behind its length.
 
 To the worker: ``config`` (first), ``start`` (when it has said ``built``), ``health``, ``members``, ``loads``,
-``ask``, ``reopen``, ``stop``.  To the parent: ``built``, ``ready``, ``loads``, ``answer``, ``log``.
+``reload``, ``ask``, ``reopen``, ``stop``.  To the parent: ``built``, ``ready``, ``loads``, ``reloaded``, ``answer``,
+``log``.  The sockets of ports that a reload adds go through a third channel, ahead of the message that counts them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from socket import recv_fds, send_fds, socket
 from typing import Any
 
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
-__all__ = ["FROM_PARENT", "SOCKETS", "TO_PARENT", "Link", "Message"]
+__all__ = ["FROM_PARENT", "HANDOVER", "SOCKETS", "TO_PARENT", "Link", "Message", "receive_sockets", "send_sockets"]
 
-FROM_PARENT, TO_PARENT, SOCKETS = 3, 4, 5
-"""Descriptors of a worker: its end of the two pipes, and the first of its listening sockets."""
+FROM_PARENT, TO_PARENT, HANDOVER, SOCKETS = 3, 4, 5, 6
+"""Descriptors of a worker: its end of the two pipes and of the channel for sockets, and its first listening socket."""
+
+_AT_ONCE = 200
+"""Descriptors in one message; Linux takes 253 (unix(7))."""
 
 Message = dict[str, Any]
 
@@ -42,3 +47,20 @@ class Link(Int32StringReceiver):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """The other end is gone."""
         self._ended()
+
+
+def send_sockets(channel: socket, sockets: Sequence[socket]) -> None:
+    """Hand ``sockets`` over; ``channel`` is a Unix socket. Raises ``OSError``."""
+    for first in range(0, len(sockets), _AT_ONCE):
+        send_fds(channel, [b"\0"], [sock.fileno() for sock in sockets[first : first + _AT_ONCE]])
+
+
+def receive_sockets(channel: socket, count: int) -> list[int]:
+    """The descriptors of ``count`` sockets that have been handed over. Raises ``OSError``, also if some are missing."""
+    found: list[int] = []
+    while len(found) < count:
+        data, descriptors, _, _ = recv_fds(channel, 1, _AT_ONCE)
+        found += descriptors
+        if not data or not descriptors:
+            raise OSError(f"{len(found)} of {count} listening sockets have arrived")
+    return found

@@ -7,8 +7,12 @@ from collections.abc import Iterable
 __all__ = ["OWN", "counters_of", "merged"]
 
 OWN = frozenset(
-    {"gateway_backend_up", "gateway_pool_healthy_backends", "gateway_pool_serving_backends", "gateway_backend_active"}
-)
+    {
+        "gateway_backend_up", "gateway_pool_healthy_backends", "gateway_pool_serving_backends",
+        "gateway_backend_active", "gateway_reloads_total", "gateway_last_reload_good",
+        "gateway_last_reload_timestamp_seconds", "gateway_last_reload_step_seconds",
+    }
+)  # fmt: skip
 """Families that one process knows for all, so that they must not be added up."""
 
 

@@ -16,15 +16,17 @@ from gateway.pools.backend import UNKNOWN
 from gateway.service import GatewayService
 from gateway.transport.sockets import address, listening_socket
 from gateway.workers.crew import Crew, Worker
-from gateway.workers.link import Message
+from gateway.workers.link import Message, send_sockets
 from gateway.workers.merge import counters_of, merged
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, Member
+    from gateway.generation import Generation
     from gateway.health.reports import Elsewhere
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
+    from gateway.reloading import Successions
 
 __all__ = ["ParentService"]
 
@@ -45,7 +47,8 @@ class ParentService(GatewayService):
         self._count = workers
         self._workers_log = access_log
         self._made_by = os.getpid()
-        self._held: dict[str, _HeldPort] = {}
+        self._version = 0
+        self.reloading_workers: set[int] = set()  # the numbers of those that have not said yet what came of it
         self._found: dict[str, Sequence[Member]] = {}
         self._answers: dict[int, Message] = {}
         self._retired = ""
@@ -61,12 +64,12 @@ class ParentService(GatewayService):
 
     def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None, before: Any = None) -> Any:
         """Bind a socket for each worker, and leave the accepting to them."""
-        return _HeldEndpoint(address, port, self._count, self._held, listener)
+        return _HeldEndpoint(address, port, self._count, before)
 
     def startService(self) -> None:
         """Probe, and begin the workers."""
         super().startService()
-        sockets = [[port.sockets[index] for port in self._held.values()] for index in range(self._count)]
+        sockets = [self._sockets_of(number) for number in range(1, self._count + 1)]
         self.crew = Crew(self.reactor, sockets, self._began, self._left, self._received)
         self.crew.start()
 
@@ -99,13 +102,58 @@ class ParentService(GatewayService):
             return False, "no worker serves yet"
         return super().readiness()
 
+    def go_on(self, now: Generation, successions: Successions) -> None:
+        """See `GatewayService.go_on`. The workers are told to do the same."""
+        super().go_on(now, successions)
+        self._version += 1
+        self._found = {name: found for name, found in self._found.items() if name in now.discoveries}
+        model = now.model.model_dump_json()
+        for worker in tuple(self.crew.workers) if self.crew is not None else ():
+            worker.sockets = self._sockets_of(worker.number)
+            if worker.informed:
+                self._tell_to_reload(worker, model)
+
     # -- what workers are told
 
+    def _sockets_of(self, number: int) -> dict[str, socket]:
+        return {listener: port.sockets[number - 1] for listener, port in self._ports.bound().items()}
+
+    def _tell_to_reload(self, worker: Worker, model: str) -> None:
+        """Hand over the sockets of ports that it does not have, and the configuration."""
+        missing = {name: port for name, port in self._ports.bound().items() if port.origin not in worker.known}
+        assert worker.handover is not None
+        try:
+            send_sockets(worker.handover, [port.sockets[worker.number - 1] for port in missing.values()])
+        except OSError as error:
+            self._not_taken(worker, [f"its sockets cannot be handed over: {error}"])
+            return
+        self._note(worker)
+        self.reloading_workers.add(worker.number)
+        members = [(name, _dumped(found)) for name, found in self._found.items()]
+        worker.link.send(
+            "reload", version=self._version, model=model, sockets=list(missing), members=members,
+            backends=self._standings(),
+        )  # fmt: skip
+
+    def _note(self, worker: Worker) -> None:
+        """It knows the ports and the configuration of the moment, or will."""
+        worker.version = self._version
+        worker.known = {port.origin for port in self._ports.bound().values()}
+
+    def _not_taken(self, worker: Worker, problems: Sequence[str]) -> None:
+        _log.error(
+            "worker {number} cannot take the new configuration and is replaced: {problems}",
+            number=worker.number, problems="; ".join(problems),
+        )  # fmt: skip
+        if self.crew is not None and not self.crew.stopping:
+            self.crew.replace(worker, self.model.limits.shutdown_timeout)
+
     def _began(self, worker: Worker) -> None:
+        self._note(worker)
         worker.link.send(
             "config",
             model=self.model.model_dump_json(),
-            listeners=list(self._held),
+            listeners=list(worker.sockets),
             transport=self._transport,
             # The workers of a daemon have no standard output either: `gateway.observe.sinks.OutputSink`.
             accessLog="log" if self._workers_log == "-" and os.getpid() != self._made_by else self._workers_log,
@@ -146,6 +194,13 @@ class ParentService(GatewayService):
             # As things stand now, not when the process was begun: it serves from here on.
             found = [(name, _dumped(members)) for name, members in self._found.items()]
             worker.link.send("start", members=found, backends=self._standings())
+            if worker.version != self._version:
+                self._tell_to_reload(worker, self.model.model_dump_json())
+        elif kind == "reloaded":
+            if message["version"] == self._version:
+                self.reloading_workers.discard(worker.number)
+            if message["problems"]:
+                self._not_taken(worker, message["problems"])
         elif kind == "loads":
             counts = self._leases.setdefault(worker.number, {})
             for pool, backend, count in message["held"]:
@@ -159,6 +214,7 @@ class ParentService(GatewayService):
 
     def _left(self, worker: Worker) -> None:
         """Its leases are gone; what it had counted, as far as it was asked, is kept."""
+        self.reloading_workers.discard(worker.number)
         for key in self._leases.pop(worker.number, {}):
             self._share_loads(key)
         last = self._answers.pop(worker.number, None)
@@ -203,7 +259,7 @@ class ParentService(GatewayService):
     def exposition(self) -> str:
         """The metrics of all workers."""
         pages = [answer["metrics"] for answer in self._answers.values()]
-        return merged(self.metrics.exposition(), [self._retired, *pages])
+        return merged(super().exposition(), [self._retired, *pages])
 
     def ejected_elsewhere(self) -> Elsewhere:
         """Members that traffic keeps out in some workers."""
@@ -242,15 +298,16 @@ def _standing(pool: Pool, backend: Backend) -> _Standing:
 class _HeldEndpoint:
     """Listens with a socket for each worker, and accepts nothing."""
 
-    def __init__(self, host: str, port: int, count: int, held: dict[str, _HeldPort], listener: str) -> None:
+    def __init__(self, host: str, port: int, count: int, before: _HeldPort | None) -> None:
         self._host = host
         self._port = port
         self._count = count
-        self._held = held
-        self._listener = listener
+        self._before = before
 
     def listen(self, protocolFactory: Any) -> Deferred[Any]:
         """Bind; fails with ``CannotListenError``."""
+        if self._before is not None:
+            return succeed(self._before.again())
         sockets: list[socket] = []
         port = self._port
         try:
@@ -264,16 +321,23 @@ class _HeldEndpoint:
             for sock in sockets:
                 sock.close()
             return fail()
-        held = self._held[self._listener] = _HeldPort(sockets)
-        return succeed(held)
+        return succeed(_HeldPort(sockets))
 
 
 class _HeldPort:
-    """The sockets of one port. `stopListening` closes the parent's copies."""
+    """The sockets of one port, one for each worker. `stopListening` closes the parent's copies.
 
-    def __init__(self, sockets: list[socket]) -> None:
+    ``origin``: the same for all that have copies of the same sockets.
+    """
+
+    def __init__(self, sockets: list[socket], origin: object = None) -> None:
         self.sockets = sockets
+        self.origin = object() if origin is None else origin
         self._address = address(sockets[0].getsockname())
+
+    def again(self) -> _HeldPort:
+        """The same port, which stays when this one is closed."""
+        return _HeldPort([sock.dup() for sock in self.sockets], self.origin)
 
     def getHost(self) -> Any:
         return self._address

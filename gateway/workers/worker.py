@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
-from gateway.config.model import Member
+from gateway.config.model import Gateway, Member
 from gateway.service import GatewayService
+from gateway.workers.link import receive_sockets
 
 if TYPE_CHECKING:
-    from gateway.config.model import Gateway
+    from gateway.generation import Generation
     from gateway.listener.tls import ServerTLS
+    from gateway.reloading import Successions
     from gateway.workers.link import Link, Message
 
 __all__ = ["LOADS_SECONDS", "WorkerService"]
@@ -24,11 +27,21 @@ LOADS_SECONDS = 0.25
 
 
 class WorkerService(GatewayService):
-    """One worker. ``sockets``: descriptors of listening sockets by listener name; ``link``: towards the parent."""
+    """One worker.
 
-    def __init__(self, model: Gateway, *, sockets: Mapping[str, int], link: Link, **others: Any) -> None:
-        self._sockets = sockets
+    ``sockets``: descriptors of listening sockets by listener name; ``link``: towards the parent, ``channel``: where
+    further sockets come from.
+    """
+
+    def __init__(
+        self, model: Gateway, *, sockets: Mapping[str, int], link: Link, channel: socket.socket, **others: Any
+    ) -> None:
+        self._sockets = dict(sockets)
         self._link = link
+        self._channel = channel
+        self._found: dict[str, list[Member]] = {}
+        self._coming: Message | None = None
+        self._held_back: list[Message] = []
         self._said: dict[tuple[str, str], int] = {}
         super().__init__(model, **others)
         self._telling = LoopingCall(self._tell_loads)
@@ -36,7 +49,14 @@ class WorkerService(GatewayService):
 
     def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None, before: Any = None) -> Any:
         """Listen with the socket that the parent has bound."""
-        return self.road.server(address, port, tls, sock=socket.socket(fileno=self._sockets[listener]))
+        if before is not None:
+            return super().server_endpoint(listener, address, port, tls, before)
+        return self.road.server(address, port, tls, sock=socket.socket(fileno=self._sockets.pop(listener)))
+
+    def members(self, pool: str) -> Sequence[Member]:
+        """Those that the parent has been told of, else those that are listed."""
+        found = self._found.get(pool)
+        return super().members(pool) if found is None else found
 
     def begin_probes(self) -> None:
         """The parent probes, and looks for members."""
@@ -56,7 +76,13 @@ class WorkerService(GatewayService):
     # -- what the parent says
 
     def told(self, message: Message) -> None:
-        """A message of the parent; one of an unknown kind is for a later version."""
+        """A message of the parent; one of an unknown kind is for a later version.
+
+        What comes while the configuration changes is about the coming one, and waits for it.
+        """
+        if self._coming is not None and message["kind"] in _ABOUT_POOLS:
+            self._held_back.append(message)
+            return
         handler = _HANDLERS.get(message["kind"])
         if handler is not None:
             handler(self, message)
@@ -74,7 +100,7 @@ class WorkerService(GatewayService):
 
     def _members(self, message: Message) -> None:
         for name, given in message["pools"]:
-            members = [Member.model_validate(member) for member in given]
+            members = self._found[name] = [Member.model_validate(member) for member in given]
             for pool in [pool for pool in self.pools.values() if pool.name == name]:
                 self.change_members(pool, members)
 
@@ -101,6 +127,48 @@ class WorkerService(GatewayService):
             ],
         )
 
+    def _reload(self, message: Message) -> None:
+        """Take another configuration, and say what came of it."""
+        if self._coming is not None:
+            self._held_back.append(message)
+            return
+        self._coming = message
+        try:
+            descriptors = receive_sockets(self._channel, len(message["sockets"]))
+        except OSError as error:
+            self._reloaded(message, [str(error)])
+            return
+        self._sockets = dict(zip(message["sockets"], descriptors, strict=True))
+        taken = self.reloading.take(lambda: (Gateway.model_validate_json(message["model"]), ()))
+        taken.addCallbacks(
+            lambda _: self._reloaded(message, []),
+            lambda failure: self._reloaded(message, getattr(failure.value, "problems", [failure.getErrorMessage()])),
+        )
+
+    def go_on(self, now: Generation, successions: Successions) -> None:
+        """See `GatewayService.go_on`. From here on it knows what the parent knew when it took the same step."""
+        coming, found = self._coming, self._found
+        assert coming is not None
+        self._found = {
+            name: [Member.model_validate(member) for member in members] for name, members in coming["members"]
+        }
+        try:
+            super().go_on(now, successions)
+        except Exception:
+            self._found = found
+            raise
+        self._health(coming)
+
+    def _reloaded(self, message: Message, problems: Sequence[str]) -> None:
+        self._coming = None
+        for descriptor in self._sockets.values():
+            os.close(descriptor)
+        self._sockets = {}
+        waiting, self._held_back = self._held_back, []
+        for each in waiting:
+            self.told(each)
+        self._link.send("reloaded", version=message["version"], problems=list(problems))
+
     def _reopen(self, message: Message) -> None:
         self.reopen_logs()
 
@@ -119,5 +187,7 @@ _HANDLERS = {
     "health": WorkerService._health,
     "loads": WorkerService._loads,
     "ask": WorkerService._ask,
+    "reload": WorkerService._reload,
     "reopen": WorkerService._reopen,
 }
+_ABOUT_POOLS = frozenset({"members", "health", "loads"})

@@ -32,16 +32,17 @@ async def _serve(wire: Wire) -> None:
             wire.write(frame(message.opcode, message.payload))
 
 
-class WorkersTests(GatewayTestCase):
+class WorkersCase(GatewayTestCase):
     """Real processes, real sockets."""
 
-    async def workers(self, configuration: model.Gateway) -> Running:
+    async def workers(self, configuration: model.Gateway, **others: Any) -> Running:
         """A gateway whose two workers serve."""
         from twisted.internet import reactor
 
         service = ParentService(
-            configuration, workers=2, reactor=reactor, transport=self.transport, access_log="off", admin="127.0.0.1:0"
-        )
+            configuration, workers=2, reactor=reactor, transport=self.transport, access_log="off",
+            admin="127.0.0.1:0", **others,
+        )  # fmt: skip
         service.privilegedStartService()
         service.startService()
         running = Running(service, Recorder(), reactor)
@@ -57,6 +58,10 @@ class WorkersTests(GatewayTestCase):
         client = await self.client(gateway, "admin")
         client.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         return (await read_response(client)).body
+
+
+class WorkersTests(WorkersCase):
+    """What they do together."""
 
     async def test_router(self) -> None:
         """The pool that only a router names is probed by the parent, and served by the workers."""

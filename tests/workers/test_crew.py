@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.workers.crew import Crew, Worker
-from gateway.workers.link import FROM_PARENT, TO_PARENT, Link, Message
+from gateway.workers.link import FROM_PARENT, HANDOVER, TO_PARENT, Link, Message
 
 
 class _Process:
@@ -60,7 +60,7 @@ class CrewTests(SynchronousTestCase):
         self.heard: list[tuple[int, str]] = []
         self.crew = Crew(
             self.reactor,
-            [(), ()],
+            [{}, {}],
             began=lambda worker: self.began.append(worker.number),
             left=lambda worker: self.gone.append(worker.number),
             received=lambda worker, message: self.heard.append((worker.number, message["kind"])),
@@ -76,7 +76,10 @@ class CrewTests(SynchronousTestCase):
     def test_begin(self) -> None:
         """Each gets pipes both ways; who has not been told how things stand does not hear what changes."""
         self.assertEqual([1, 2], self.began)
-        self.assertEqual({0: 0, 1: 1, 2: 2, FROM_PARENT: "w", TO_PARENT: "r"}, self.reactor.descriptors)
+        self.assertEqual(
+            {0: 0, 1: 1, 2: 2, FROM_PARENT: "w", TO_PARENT: "r"},
+            {number: what for number, what in self.reactor.descriptors.items() if number != HANDOVER},
+        )
         self.says(1, "built")
         self.assertEqual([(2, "built")], self.heard)
         self.crew.tell("reopen")
@@ -105,6 +108,19 @@ class CrewTests(SynchronousTestCase):
         self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
         self.reactor.advance(0.1)
         self.assertEqual(3, len(self.reactor.processes))
+
+    def test_another_in_its_place(self) -> None:
+        """It finishes what it does while its successor serves; what it still says is not heard, only logged."""
+        first = self.crew.workers[0]
+        self.crew.replace(first, 5)
+        second = self.crew.workers[0]
+        self.assertEqual((1, [1], 3), (second.number, self.gone, len(self.reactor.processes)))
+        self.says(0, "ready")
+        self.assertEqual((False, []), (first.ready, self.heard))
+        self.says(2, "ready")
+        self.assertEqual((True, [(1, "ready")]), (second.ready, self.heard))
+        self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(([1], 3), (self.gone, len(self.reactor.processes)))
 
     def test_hurry(self) -> None:
         """Who is still stopping is told again, and has only the grace left."""

@@ -43,8 +43,9 @@ class WorkerTests(TestCase):
             self.port = sock.getsockname()[1]
             number = sock.detach()
         self.worker = WorkerService(
-            _MODEL, sockets={"web": number}, link=self.link, reactor=reactor, access_log="off", transport="twisted"
-        )
+            _MODEL, sockets={"web": number}, link=self.link, channel=None, reactor=reactor, access_log="off",
+            transport="twisted",
+        )  # fmt: skip  # type: ignore[arg-type]
         self.pool = self.worker.pools["pool", "s"]
 
     def serve(self) -> None:
