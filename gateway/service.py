@@ -23,7 +23,6 @@ from gateway.generation import Generation, Material
 from gateway.health.defaults import probe_for
 from gateway.health.monitor import HealthMonitor
 from gateway.health.on_demand import OnDemand
-from gateway.health.reports import Elsewhere
 from gateway.http.forwarding import SERVER
 from gateway.interfaces import IBackend, IMiddleware, IOutcomeObserver, IRoad
 from gateway.listener.client_certificates import gates
@@ -107,6 +106,7 @@ class GatewayService(Service):
         self._access_log = access_log
         self._admin = admin
         self._extra_observers = tuple(observers)
+        self.connections_elsewhere = 0  # clients of other processes
         self._admin_bound: Any = None
         self._is_bound = False
         self._emptied: list[Deferred[None]] = []
@@ -290,6 +290,10 @@ class GatewayService(Service):
     def connections(self) -> Iterator[Any]:
         """All clients that are let in."""
         return self._ports.connections()
+
+    def connection_count(self) -> int:
+        """How many these are."""
+        return self._ports.count()
 
     def reload(self) -> Deferred[list[str]]:
         """Read the configuration again and go on with it; see `gateway.reloading.Reloading.reload`."""
@@ -482,7 +486,6 @@ class GatewayService(Service):
             model=lambda: self.model,
             hosts=[host],
             refresh=self.refresh,
-            elsewhere=self.ejected_elsewhere,
             on_demand=OnDemand(
                 lambda: self.model.name, lambda: self.pools.values(), lambda settings: probe_for(self.model, settings),
                 self._make_probe, self.reactor,
@@ -493,10 +496,6 @@ class GatewayService(Service):
 
     def _make_probe(self, settings: Any, probe: Any) -> Any:
         return self.registry.probe(settings, probe, self.road, self.now.roots)
-
-    def ejected_elsewhere(self) -> Elsewhere:
-        """Which members other processes have ejected that this one has not."""
-        return {}
 
     def refresh(self) -> Deferred[None]:
         """Called before `exposition` and `session_reports`; fires when what they give is up to date."""
@@ -603,7 +602,7 @@ class GatewayService(Service):
 
     def _admits(self) -> bool:
         most = self.model.limits.max_connections
-        return not self.shared.stopping and (most is None or self._ports.count() < most)
+        return not self.shared.stopping and (most is None or self._ports.count() + self.connections_elsewhere < most)
 
     def _stopped(self, result: Any) -> Deferred[None]:
         if self._cutting.active():

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from gateway.containment import Containment
-from gateway.health.passive import Passive
+from gateway.health.passive import Passive, Report
 from gateway.health.target import Target
 
 if TYPE_CHECKING:
@@ -44,12 +44,14 @@ class HealthMonitor:
     The settings name the probe, so that pools with the same settings have the same probe.  The verdict goes to
     `Pool.set_health`, which logs it and takes the backend out of the pool or puts it back.  Pools with a `Pool.passive`
     are also judged by their traffic, see `gateway.health.passive`.  ``clock`` is an
-    ``IReactorTime``; ``random`` makes the jitter; ``wall`` gives seconds since the epoch for the history.
+    ``IReactorTime``; ``random`` makes the jitter; ``wall`` gives seconds since the epoch for the history.  ``report``:
+    see `Passive`; set it before there are pools.
     """
 
     def __init__(
         self, clock: Any, random: Random, log: Logger | None = None, wall: Callable[[], float] = time.time
     ) -> None:
+        self.report: Report | None = None
         self._clock = clock
         self._random = random
         self._wall = wall
@@ -80,7 +82,7 @@ class HealthMonitor:
                 self._target(pool, backend, watched).add(pool, backend)
         if pool.passive is not None:
             if pool not in self._passives:
-                self._passives[pool] = Passive(pool, pool.passive, self._clock)
+                self._passives[pool] = Passive(pool, pool.passive, self._clock, self.report)
             self._passives[pool].watch()
 
     def follow(self, pool: Pool) -> None:

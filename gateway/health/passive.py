@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.health.ejection import GOOD, NEUTRAL, NO_RUNS, Rules, counted, fault, room, sentence, sign_of
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from gateway.pools.pool import Pool
     from gateway.values import Outcome
 
-__all__ = ["Passive", "Witness"]
+__all__ = ["Passive", "Report", "Witness"]
+
+
+Report = Callable[["Pool", "Backend", str], None]
 
 
 class Witness:
@@ -48,6 +52,17 @@ class Witness:
         elif sign in GOOD:
             self._trial = False
 
+    def accuse(self, why: str) -> None:
+        """Another process has seen it at fault, and this one decides."""
+        if self._backend.healthy:
+            self._convict(why)
+
+    def pardon(self) -> None:
+        """Another process has decided to let it in again: it is on trial."""
+        self._runs = NO_RUNS
+        self._trial = True
+        self._since = self._passive.seconds()
+
     def probed_well(self) -> None:
         """A probe found the backend healthy: where the configuration says so, that ends an ejection."""
         if self._timer is not None and self._passive.rules.passive.readmit == "probe":
@@ -64,6 +79,10 @@ class Witness:
 
     def _convict(self, why: str) -> None:
         passive = self._passive
+        if passive.report is not None:
+            self._runs = NO_RUNS
+            passive.report(passive.pool, self._backend, why)
+            return
         if not passive.has_room(self._backend):
             passive.pool.remark(self._backend, f"would be ejected ({why}), but enough of the pool are out")
             return
@@ -81,9 +100,13 @@ class Witness:
 
 
 class Passive:
-    """The witnesses of one pool. ``clock`` is an ``IReactorTime``."""
+    """The witnesses of one pool. ``clock`` is an ``IReactorTime``.
 
-    def __init__(self, pool: Pool, passive: PassiveHealth, clock: Any) -> None:
+    ``report(pool, backend, why)`` is called with each fault where another process decides what comes of it.
+    """
+
+    def __init__(self, pool: Pool, passive: PassiveHealth, clock: Any, report: Report | None = None) -> None:
+        self.report = report
         self.pool = pool
         self.rules = Rules(passive)
         self.clock = clock

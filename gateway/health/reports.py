@@ -6,23 +6,19 @@
         {"backendHttpSettings": {"id"}, "servers": [{"address", "health", "healthProbeLog"}]}]}]}
 
 ``health`` is ``Unknown`` (no probe has come back yet), ``Up``, ``Down``, ``Partial`` or ``Draining``.  Partial is what
-is in the pool and out of it at a time: some worker processes have ejected it and others have not, or its probes fail
-and ``minServers`` keeps it.
+is in the pool and out of it at a time: its probes fail, and ``minServers`` keeps it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IPool
     from gateway.values import ProbeResult
 
-__all__ = ["Elsewhere", "health_of", "health_report", "probe_report"]
-
-Elsewhere = Mapping[tuple[str, str, str], str]
-"""Why workers leave out a member that the probes find healthy, by pool, settings and backend; others use it."""
+__all__ = ["health_of", "health_report", "probe_report"]
 
 _GATEWAYS = (
     "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local/providers/Microsoft.Network/"
@@ -31,7 +27,7 @@ _GATEWAYS = (
 _STATES = {"unknown": "Unknown", "up": "Up", "down": "Down", "draining": "Draining"}
 
 
-def health_report(gateway: str, pools: Iterable[IPool], elsewhere: Elsewhere | None = None) -> dict[str, Any]:
+def health_report(gateway: str, pools: Iterable[IPool]) -> dict[str, Any]:
     """The health of all members of ``pools``; a pool with several groups of settings is one entry with all of them."""
     by_name: dict[str, list[IPool]] = {}
     for pool in pools:
@@ -43,7 +39,7 @@ def health_report(gateway: str, pools: Iterable[IPool], elsewhere: Elsewhere | N
                 "backendHttpSettingsCollection": [
                     {
                         "backendHttpSettings": _settings_id(gateway, pool),
-                        "servers": [_member(pool, backend, elsewhere or {}) for backend in pool.backends],
+                        "servers": [_server(backend, *health_of(pool, backend)) for backend in pool.backends],
                     }
                     for pool in group
                 ],
@@ -66,18 +62,12 @@ def probe_report(gateway: str, pool: IPool, results: Iterable[tuple[IBackend, Pr
     }
 
 
-def health_of(pool: IPool, backend: IBackend, elsewhere: str = "") -> tuple[str, str]:
-    """The health of a member, and the sentence that goes with it. ``elsewhere``: see `Elsewhere`."""
+def health_of(pool: IPool, backend: IBackend) -> tuple[str, str]:
+    """The health of a member, and the sentence that goes with it."""
     health, reason = _STATES[backend.state], backend.reason
     if health == "Down" and not backend.ejected and backend in getattr(pool, "candidates", ()):
         return "Partial", f"{reason}; it is in the pool all the same, because minServers keeps it there"
-    if health == "Up" and elsewhere:
-        return "Partial", elsewhere
     return health, reason
-
-
-def _member(pool: IPool, backend: IBackend, elsewhere: Elsewhere) -> dict[str, str]:
-    return _server(backend, *health_of(pool, backend, elsewhere.get((pool.name, pool.settings.name, backend.name), "")))
 
 
 def _server(backend: IBackend, health: str, log: str) -> dict[str, str]:

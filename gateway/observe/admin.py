@@ -23,7 +23,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from gateway.errors import ReloadFailed
 from gateway.health.on_demand import Refused
-from gateway.health.reports import Elsewhere, health_report
+from gateway.health.reports import health_report
 from gateway.http.forwarding import SERVER, reply_bytes
 from gateway.http.pages import REASONS
 from gateway.observe.host_guard import may_ask, own_origin
@@ -56,7 +56,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-_COUNTED = frozenset({b"/sessions", b"/metrics", b"/backendhealth"})
+_COUNTED = frozenset({b"/sessions", b"/metrics"})
 _ON_DEMAND = b"/getBackendHealthOnDemand"
 _RELOAD = b"/reload"
 _POSTED = (_ON_DEMAND, _RELOAD)
@@ -115,9 +115,8 @@ class AdminSite(Site):
     limit, how many are open, how many per pool, and reports of the newest.  ``exposition``: the page of metrics.
     ``ready``: whether the gateway may be sent traffic, and a sentence why (not).  ``model``: the running configuration.
     ``hosts``: names it may be addressed by besides addresses and ``localhost``.  ``refresh`` is called, and waited for,
-    before sessions, metrics and the health of backends are asked for.  ``elsewhere``: what worker processes have
-    ejected.  ``on_demand`` is `gateway.health.on_demand.OnDemand.ask`, ``reload`` that of
-    `gateway.service.GatewayService`.
+    before sessions and metrics are asked for.  ``on_demand`` is `gateway.health.on_demand.OnDemand.ask`, ``reload``
+    that of `gateway.service.GatewayService`.
     """
 
     displayTracebacks = False
@@ -134,12 +133,11 @@ class AdminSite(Site):
         model: Callable[[], Gateway],
         hosts: Collection[str] = (),
         refresh: Callable[[], Deferred[None]] = lambda: succeed(None),
-        elsewhere: Callable[[], Elsewhere] = dict,
         on_demand: Callable[[bytes], Deferred[dict[str, Any]]] | None = None,
         reload: Callable[[], Deferred[list[str]]] | None = None,
         reactor: Any = None,
     ) -> None:
-        pages = _Pages(pools, probes, sessions, exposition, ready, model, elsewhere)
+        pages = _Pages(pools, probes, sessions, exposition, ready, model)
         root = _Root(pages, frozenset(host.lower() for host in hosts), refresh, on_demand, reload)
         super().__init__(root, reactor=reactor, parsePOSTFormSubmission=False)
 
@@ -277,10 +275,8 @@ class _Pages:
         exposition: Callable[[], str],
         ready: Callable[[], tuple[bool, str]],
         model: Callable[[], Gateway],
-        elsewhere: Callable[[], Elsewhere],
     ) -> None:
         self._pools = pools
-        self._elsewhere = elsewhere
         self._probes = probes
         self._sessions = sessions
         self._exposition = exposition
@@ -312,7 +308,7 @@ class _Pages:
         return _json(200, {"name": self._model().name, "pools": pools})
 
     def _show_backend_health(self, request: Request) -> _Answer:
-        return _json(200, health_report(self._model().name, self._pools(), self._elsewhere()))
+        return _json(200, health_report(self._model().name, self._pools()))
 
     def _show_sessions(self, request: Request) -> _Answer:
         asked = request.args.get(b"limit", [b"%d" % _SESSIONS])[-1]

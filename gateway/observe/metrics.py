@@ -228,7 +228,7 @@ class Metrics:
         page.family("gateway_backend_ejections_total", "counter", "How often traffic has taken the backend out.")
         for labels, backend in members:
             page.sample(labels, backend.ejections)
-        page.family("gateway_backend_ejected", "gauge", "In how many processes traffic keeps the backend out.")
+        page.family("gateway_backend_ejected", "gauge", "1 if traffic keeps the backend out, else 0.")
         for labels, backend in members:
             page.sample(labels, int(bool(backend.ejected)))
         page.family("gateway_pool_healthy_backends", "gauge", "Backends that the probes find healthy.")

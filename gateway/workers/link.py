@@ -2,7 +2,8 @@
 
 To the worker: ``config`` (first), ``start`` (when it has said ``built``), ``health``, ``members``, ``loads``,
 ``reload``, ``ask``, ``reopen``, ``stop``.  To the parent: ``built``, ``ready``, ``loads``, ``reloaded``, ``answer``,
-``log``.  The sockets of ports that a reload adds go through a third channel, ahead of the message that counts them.
+``fault``, ``log``.  The sockets of ports that a reload adds go through a third channel, ahead of the message that
+names them.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ __all__ = ["OWN", "counters_of", "merged"]
 OWN = frozenset(
     {
         "gateway_backend_up", "gateway_pool_healthy_backends", "gateway_pool_serving_backends",
-        "gateway_backend_active", "gateway_reloads_total", "gateway_last_reload_good",
-        "gateway_last_reload_timestamp_seconds", "gateway_last_reload_step_seconds",
+        "gateway_backend_active", "gateway_backend_ejected", "gateway_backend_ejections_total",
+        "gateway_reloads_total", "gateway_last_reload_good", "gateway_last_reload_timestamp_seconds",
+        "gateway_last_reload_step_seconds",
     }
 )  # fmt: skip
 """Families that one process knows for all, so that they must not be added up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ from gateway.workers.merge import counters_of, merged
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, Member
     from gateway.generation import Generation
-    from gateway.health.reports import Elsewhere
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
@@ -32,8 +31,8 @@ __all__ = ["ParentService"]
 
 _log = Logger("gateway")
 
-_Standing = tuple[str, str, str, bool | None, bool, str]
-"""Pool, settings, backend, whether healthy (``None``: not known yet), whether draining, reason."""
+_Standing = tuple[str, str, str, bool | None, bool, str, str]
+"""Pool, settings, backend, whether healthy (``None``: not known yet), whether draining, why ejected, reason."""
 
 _BACKLOG = 1024
 _ANSWER_SECONDS = 1.0
@@ -55,6 +54,7 @@ class ParentService(GatewayService):
         self._asked = 0
         self._waiting: dict[int, tuple[set[int], Deferred[None]]] = {}
         self._leases: dict[int, dict[tuple[str, str], int]] = {}
+        self._connections: dict[int, int] = {}
         self.crew: Crew | None = None
         super().__init__(model, access_log="off", **others)
 
@@ -175,16 +175,20 @@ class ParentService(GatewayService):
                 self.crew.tell("members", pools=[(pool.name, _dumped(members))])
         super().change_members(pool, members)
 
-    def _share_loads(self, key: tuple[str, str]) -> None:
-        """Tell the workers how many leases of a member the others hold, and show the sum here."""
-        held = {number: counts.get(key, 0) for number, counts in self._leases.items()}
-        total = sum(held.values())
-        load = self.loads.find(*key)
-        if load is not None:
-            load.set_elsewhere(total)
+    def _share_loads(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Tell the workers how much of each member, and how many connections, the others hold; show the sums here."""
+        sums = {key: sum([counts.get(key, 0) for counts in self._leases.values()]) for key in keys}
+        for key, total in sums.items():
+            load = self.loads.find(*key)
+            if load is not None:
+                load.set_elsewhere(total)
+        self.connections_elsewhere = sum(self._connections.values())
         for worker in self.crew.workers if self.crew is not None else ():
             if worker.informed:
-                worker.link.send("loads", elsewhere=[(*key, total - held.get(worker.number, 0))])
+                own = self._leases.get(worker.number, {})
+                elsewhere = [(*key, total - own.get(key, 0)) for key, total in sums.items()]
+                connections = self.connections_elsewhere - self._connections.get(worker.number, 0)
+                worker.link.send("loads", elsewhere=elsewhere, connections=connections)
 
     # -- what they say
 
@@ -194,6 +198,7 @@ class ParentService(GatewayService):
             # As things stand now, not when the process was begun: it serves from here on.
             found = [(name, _dumped(members)) for name, members in self._found.items()]
             worker.link.send("start", members=found, backends=self._standings())
+            self._share_loads({key for counts in self._leases.values() for key in counts})
             if worker.version != self._version:
                 self._tell_to_reload(worker, self.model.model_dump_json())
         elif kind == "reloaded":
@@ -202,10 +207,13 @@ class ParentService(GatewayService):
             if message["problems"]:
                 self._not_taken(worker, message["problems"])
         elif kind == "loads":
-            counts = self._leases.setdefault(worker.number, {})
-            for pool, backend, count in message["held"]:
-                counts[pool, backend] = count
-                self._share_loads((pool, backend))
+            held = {(pool, backend): count for pool, backend, count in message["held"]}
+            self._leases.setdefault(worker.number, {}).update(held)
+            self._connections[worker.number] = message["connections"]
+            self._share_loads(held)
+        elif kind == "fault":
+            pool, settings, backend = message["member"]
+            self._accused((pool, settings), backend, message["why"])
         elif kind == "answer":
             self._answers[worker.number] = message
             waiting = self._waiting.get(message["number"])
@@ -215,13 +223,20 @@ class ParentService(GatewayService):
     def _left(self, worker: Worker) -> None:
         """Its leases are gone; what it had counted, as far as it was asked, is kept."""
         self.reloading_workers.discard(worker.number)
-        for key in self._leases.pop(worker.number, {}):
-            self._share_loads(key)
+        self._connections.pop(worker.number, None)
+        self._share_loads(self._leases.pop(worker.number, {}))
         last = self._answers.pop(worker.number, None)
         if last is not None:
             self._retired = merged(self._retired, [counters_of(last["metrics"])])
         for waiting in tuple(self._waiting.values()):
             self._answered(waiting, worker.number)
+
+    def _accused(self, pair: tuple[str, str], name: str, why: str) -> None:
+        """A worker finds a member at fault: judge, and so tell all."""
+        pool = self.pools.get(pair)
+        backend = pool.find(name) if pool is not None else None
+        if backend is not None and backend.witness is not None:
+            backend.witness.accuse(why)
 
     def _answered(self, waiting: tuple[set[int], Deferred[None]], number: int) -> None:
         missing, done = waiting
@@ -261,18 +276,6 @@ class ParentService(GatewayService):
         pages = [answer["metrics"] for answer in self._answers.values()]
         return merged(super().exposition(), [self._retired, *pages])
 
-    def ejected_elsewhere(self) -> Elsewhere:
-        """Members that traffic keeps out in some workers."""
-        found: dict[tuple[str, str, str], list[str]] = {}
-        for answer in self._answers.values():
-            for pool, settings, backend, reason in answer["ejected"]:
-                found.setdefault((pool, settings, backend), []).append(reason)
-        count = len(self._answers)
-        return {
-            key: f"{len(reasons)} of {count} worker processes leave it out: {reasons[0]}"
-            for key, reasons in found.items()
-        }
-
     def session_reports(self, limit: int) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
         """How many sessions are open, how many per pool, and the newest of them."""
         by_pool: dict[str, int] = {}
@@ -291,7 +294,7 @@ def _dumped(members: Sequence[Member]) -> list[dict[str, Any]]:
 
 def _standing(pool: Pool, backend: Backend) -> _Standing:
     healthy = None if backend.verdict == UNKNOWN else backend.healthy
-    return pool.name, pool.settings.name, backend.name, healthy, backend.draining, backend.reason
+    return pool.name, pool.settings.name, backend.name, healthy, backend.draining, backend.ejected, backend.reason
 
 
 @implementer(IStreamServerEndpoint)

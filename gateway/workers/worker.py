@@ -17,6 +17,9 @@ from gateway.workers.link import receive_sockets
 if TYPE_CHECKING:
     from gateway.generation import Generation
     from gateway.listener.tls import ServerTLS
+    from gateway.pools.backend import Backend
+    from gateway.pools.pool import Pool
+    from gateway.registry import Registry
     from gateway.reloading import Successions
     from gateway.workers.link import Link, Message
 
@@ -43,6 +46,7 @@ class WorkerService(GatewayService):
         self._coming: Message | None = None
         self._held_back: list[Message] = []
         self._said: dict[tuple[str, str], int] = {}
+        self._said_connections = 0
         super().__init__(model, **others)
         self._telling = LoopingCall(self._tell_loads)
         self._telling.clock = self.reactor
@@ -57,6 +61,15 @@ class WorkerService(GatewayService):
         """Those that the parent has been told of, else those that are listed."""
         found = self._found.get(pool)
         return super().members(pool) if found is None else found
+
+    def _build(self) -> Registry:
+        registry = super()._build()
+        self.monitor.report = self._report
+        return registry
+
+    def _report(self, pool: Pool, backend: Backend, why: str) -> None:
+        """Traffic finds a member at fault. The parent hears it of all workers, and decides for all."""
+        self._link.send("fault", member=(pool.name, pool.settings.name, backend.name), why=why)
 
     def begin_probes(self) -> None:
         """The parent probes, and looks for members."""
@@ -88,12 +101,18 @@ class WorkerService(GatewayService):
             handler(self, message)
 
     def _health(self, message: Message) -> None:
-        for pool_name, settings, backend_name, healthy, draining, reason in message["backends"]:
+        for pool_name, settings, backend_name, healthy, draining, ejected, reason in message["backends"]:
             pool = self.pools.get((pool_name, settings))
             backend = pool.find(backend_name) if pool is not None else None
             if pool is None or backend is None:
                 continue
-            if healthy is not None:
+            if ejected:
+                pool.eject(backend, ejected)
+            elif backend.ejected:
+                if backend.witness is not None:
+                    backend.witness.pardon()
+                pool.let_in(backend, reason)
+            if healthy is not None and not ejected:
                 pool.set_health(backend, healthy, reason)
             if draining != backend.draining:
                 pool.set_draining(backend, draining, reason)
@@ -109,6 +128,7 @@ class WorkerService(GatewayService):
             load = self.loads.find(pool, backend)
             if load is not None:
                 load.set_elsewhere(count)
+        self.connections_elsewhere = message["connections"]
 
     def _ask(self, message: Message) -> None:
         count, by_pool, reports = self.session_reports(message["sessions"])
@@ -119,12 +139,6 @@ class WorkerService(GatewayService):
             count=count,
             byPool=by_pool,
             sessions=reports,
-            ejected=[
-                (pool.name, pool.settings.name, backend.name, backend.ejected)
-                for pool in self.pools.values()
-                for backend in pool.backends
-                if backend.ejected
-            ],
         )
 
     def _reload(self, message: Message) -> None:
@@ -177,9 +191,10 @@ class WorkerService(GatewayService):
     def _tell_loads(self) -> None:
         held = {key: load.active - load.elsewhere for key, load in self.loads}
         changed = [(*key, held.get(key, 0)) for key in {**self._said, **held} if held.get(key) != self._said.get(key)]
-        if changed:
-            self._said = held
-            self._link.send("loads", held=changed)
+        connections = self.connection_count()
+        if changed or connections != self._said_connections:
+            self._said, self._said_connections = held, connections
+            self._link.send("loads", held=changed, connections=connections)
 
 
 _HANDLERS = {

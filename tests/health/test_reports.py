@@ -20,8 +20,8 @@ def pool(min_servers: int = 0, settings: str = "settings") -> Pool:
 
 
 class HealthTests(SynchronousTestCase):
-    def health(self, some: Any, elsewhere: str = "") -> tuple[str, str]:
-        return health_of(some, some.backends[0], elsewhere)
+    def health(self, some: Any) -> tuple[str, str]:
+        return health_of(some, some.backends[0])
 
     def test_states(self) -> None:
         some = pool()
@@ -44,18 +44,6 @@ class HealthTests(SynchronousTestCase):
         self.assertEqual("Partial", self.health(some)[0])
         self.assertIn("minServers", self.health(some)[1])
         self.assertEqual("Down", health_of(some, some.backends[1])[0])
-
-    def test_ejected_by_some_workers(self) -> None:
-        some = pool()
-        some.set_health(some.backends[0], True, "fine")
-        self.assertEqual(("Partial", "1 of 2 does"), self.health(some, "1 of 2 does"))
-        some.set_health(some.backends[0], False, "no answer")
-        self.assertEqual(("Down", "no answer"), self.health(some, "1 of 2 does"))
-        key = ("pool", "settings", "10.0.0.1:80")
-        some.set_health(some.backends[0], True, "fine")
-        report = health_report("g", [some], {key: "1 of 2 does"})
-        servers = report["backendAddressPools"][0]["backendHttpSettingsCollection"][0]["servers"]
-        self.assertEqual({"address": "10.0.0.1", "health": "Partial", "healthProbeLog": "1 of 2 does"}, servers[0])
 
     def test_one_entry_for_each_pool(self) -> None:
         report = health_report("g", [pool(), pool(settings="other")])

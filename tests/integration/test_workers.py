@@ -127,7 +127,7 @@ class WorkersTests(WorkersCase):
         self.assertEqual([0, 0], [worker.pid for worker in gateway.service.crew.workers])  # type: ignore[attr-defined]
 
     async def test_backend_health(self) -> None:
-        """The parent answers, and knows what only some of the workers leave out."""
+        """What the traffic of one worker shows the parent judges for all; the admin port knows it."""
 
         async def broken(wire: Wire) -> None:
             while True:
@@ -144,10 +144,19 @@ class WorkersTests(WorkersCase):
         for _ in range(4):
             client.write(_GET)
             await read_response(client)
+        pool = gateway.service.pools["pool", "settings"]
+        await gateway.until(lambda: bool(pool.backends[1].ejected), "the parent to hear of it")
+        for each in [await self.client(gateway) for _ in range(8)]:
+            for _ in range(3):
+                each.write(_GET)
+                self.assertEqual(200, (await read_response(each)).status)
         report = json.loads(await self.admin(gateway, "/backendhealth"))
         servers = report["backendAddressPools"][0]["backendHttpSettingsCollection"][0]["servers"]
-        self.assertEqual(["Up", "Partial"], [server["health"] for server in servers])
-        self.assertIn("1 of 2 worker processes leave it out", servers[1]["healthProbeLog"])
+        self.assertEqual(["Up", "Down"], [server["health"] for server in servers])
+        self.assertIn("ejected for 600 s: failed answer", servers[1]["healthProbeLog"])
+        metrics = (await self.admin(gateway, "/metrics")).decode()
+        self.assertIn(f'gateway_backend_ejections_total{{pool="pool",settings="settings",'
+                      f'backend="127.0.0.1:{bad.port}"}} 1\n', metrics)
         body = b'{"backendAddressPool": "pool", "backendHttpSettings": "settings"}'
         head = "POST /getBackendHealthOnDemand HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         client = await self.client(gateway, "admin")
@@ -155,6 +164,23 @@ class WorkersTests(WorkersCase):
         answer = json.loads((await read_response(client)).body)
         servers = answer["backendHealthHttpSettings"]["servers"]
         self.assertEqual(["Up", "Up"], [server["health"] for server in servers])
+
+    async def test_most_connections(self) -> None:
+        """``maxConnections`` is for all workers together, once they have heard of each other."""
+        backend = await self.backend(_serve)
+        gateway = await self.workers(model_for(backend, limits={"max_connections": 6}))
+        clients = [await self.client(gateway) for _ in range(6)]
+        for client in clients:
+            client.write(_GET)
+            self.assertEqual(200, (await read_response(client)).status)
+        await gateway.until(lambda: gateway.service.connections_elsewhere == 6, "all connections to be known")
+        refused = 0
+        while refused < 8:  # in a row: the parent's word may still be on its way
+            client = await self.client(gateway)
+            client.write(_GET)
+            status = (await read_response(client)).status
+            refused = refused + 1 if status == 503 else 0
+            await self._client_over(client)
 
     async def test_layer4(self) -> None:
         """Connections of plain TCP are served by all workers; the parent knows of them."""

@@ -9,6 +9,7 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from gateway.config.model import Gateway
+from gateway.pools.lease import Lease
 from gateway.testing import request_head
 from gateway.values import Outcome
 from gateway.workers.link import Message
@@ -42,11 +43,16 @@ class WorkerTests(TestCase):
             sock.listen()
             self.port = sock.getsockname()[1]
             number = sock.detach()
-        self.worker = WorkerService(
-            _MODEL, sockets={"web": number}, link=self.link, channel=None, reactor=reactor, access_log="off",
-            transport="twisted",
-        )  # fmt: skip  # type: ignore[arg-type]
+        self.number = number
+        self.worker = self.made(_MODEL)
         self.pool = self.worker.pools["pool", "s"]
+
+    def made(self, model: Gateway) -> WorkerService:
+        none: Any = None
+        return WorkerService(
+            model, sockets={"web": self.number}, link=self.link, channel=none, reactor=reactor, access_log="off",
+            transport="twisted",
+        )  # fmt: skip
 
     def serve(self) -> None:
         """Start it, and stop it with the test."""
@@ -64,21 +70,23 @@ class WorkerTests(TestCase):
         """Verdicts and draining are obeyed; who is not known is left out."""
         self.serve()
         backends = [
-            ("pool", "s", "127.0.0.1:9", True, False, "fine"),
-            ("pool", "s", "127.0.0.1:10", None, True, "drained"),
-            ("pool", "s", "127.0.0.1:11", True, False, "a stranger"),
-            ("other", "s", "127.0.0.1:9", True, False, "a stranger"),
+            ("pool", "s", "127.0.0.1:9", True, False, "", "fine"),
+            ("pool", "s", "127.0.0.1:10", None, True, "", "drained"),
+            ("pool", "s", "127.0.0.1:11", True, False, "", "a stranger"),
+            ("other", "s", "127.0.0.1:9", True, False, "", "a stranger"),
         ]
         self.worker.told({"kind": "health", "backends": backends})
         states = [(backend.state, backend.reason) for backend in self.pool.backends]
         self.assertEqual([("up", "fine"), ("draining", "drained")], states)
-        self.worker.told({"kind": "health", "backends": [("pool", "s", "127.0.0.1:9", False, False, "bad")]})
+        self.worker.told({"kind": "health", "backends": [("pool", "s", "127.0.0.1:9", False, False, "", "bad")]})
         self.assertEqual("down", self.pool.backends[0].state)
 
     def test_loads(self) -> None:
         """It counts what others hold, and tells only what it holds itself, when that has changed."""
-        self.worker.told({"kind": "health", "backends": [("pool", "s", "127.0.0.1:9", True, False, "fine")]})
-        self.worker.told({"kind": "loads", "elsewhere": [("pool", "127.0.0.1:9", 5), ("pool", "nobody", 1)]})
+        self.worker.told({"kind": "health", "backends": [("pool", "s", "127.0.0.1:9", True, False, "", "fine")]})
+        elsewhere = [("pool", "127.0.0.1:9", 5), ("pool", "nobody", 1)]
+        self.worker.told({"kind": "loads", "elsewhere": elsewhere, "connections": 7})
+        self.assertEqual(7, self.worker.connections_elsewhere)
         lease = self.pool.lease(request_head())
         self.assertEqual(6, self.pool.backends[0].active)
         self.worker._tell_loads()
@@ -88,10 +96,42 @@ class WorkerTests(TestCase):
         self.worker._tell_loads()
         self.assertEqual(before, len(self.link.said))
         lease.release(Outcome())
-        self.worker.told({"kind": "loads", "elsewhere": [("pool", "127.0.0.1:9", 0)]})
+        self.worker.told({"kind": "loads", "elsewhere": [("pool", "127.0.0.1:9", 0)], "connections": 0})
         self.assertEqual(0, self.pool.backends[0].active)
         self.worker._tell_loads()
         self.assertEqual([("pool", "127.0.0.1:9", 0)], self.link.said[-1]["held"])
+        self.worker.road.stop()
+
+    def test_faults(self) -> None:
+        """It tells what traffic shows, and obeys what the parent says; let in again, the first sign decides."""
+        rules = {**_MODEL.model_dump(exclude_defaults=True)}
+        rules["pools"][0]["passiveHealth"] = {"serverErrors": 2}
+        self.worker = self.made(Gateway.model_validate(rules))
+        (pool,) = self.worker.pools.values()
+        one = pool.backends[0]
+
+        def stands(healthy: bool, ejected: str) -> None:
+            backends = [(pool.name, "s", each.name, healthy or each is not one, False, ejected if each is one else "",
+                         "why") for each in pool.backends]
+            self.worker.told({"kind": "health", "backends": backends})
+
+        def ends(status: int) -> None:
+            one.load.active += 1
+            Lease(one, one.load).release(Outcome(upstream_status=status, started=self.worker.deadlines.now()))
+
+        stands(True, "")
+        ends(500)
+        self.assertEqual([], self.link.said)
+        ends(500)
+        fault = {"kind": "fault", "member": ("pool", "s", one.name), "why": "2 failed answers in a row"}
+        self.assertEqual([fault], self.link.said)
+        self.assertTrue(one.healthy)
+        stands(False, "ejected for 30 s")
+        self.assertEqual((pool.backends[1:], "ejected for 30 s"), (pool.candidates, one.reason))
+        stands(True, "")
+        self.assertEqual((pool.backends, ""), (pool.candidates, one.ejected))
+        ends(500)
+        self.assertEqual("failed answer on trial", self.link.said[-1]["why"])
         self.worker.road.stop()
 
     def test_asked(self) -> None:

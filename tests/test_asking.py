@@ -1,0 +1,70 @@
+"""`gateway.asking`: what ``gatewayctl reload`` says and returns."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.asking import ask_to_reload
+from gateway.ctl import main
+
+
+class _Connection:
+    """An admin port that gives one answer."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status = status
+        self._body = body
+        self.asked: tuple[Any, ...] = ()
+
+    def __call__(self, host: str, port: int, timeout: float) -> _Connection:
+        self.place = host, port
+        return self
+
+    def request(self, *asked: Any) -> None:
+        self.asked = asked
+
+    def getresponse(self) -> _Connection:
+        return self
+
+    def read(self, limit: int) -> bytes:
+        return self._body
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class AskTests(SynchronousTestCase):
+    """`ask_to_reload`."""
+
+    def ask(self, status: int, answer: object) -> tuple[int, str, str]:
+        self.connection = _Connection(status, json.dumps(answer).encode())
+        out, err = io.StringIO(), io.StringIO()
+        return ask_to_reload("[::1]:8081", out, err, self.connection), out.getvalue(), err.getvalue()
+
+    def test_good(self) -> None:
+        found = self.ask(200, {"reloaded": True, "changed": ["pools: +a"]})
+        self.assertEqual((0, "reloaded\n  pools: +a\n", ""), found)
+        self.assertEqual(("::1", 8081), self.connection.place)
+        self.assertEqual(("POST", "/reload", b"{}", {"Content-Type": "application/json"}), self.connection.asked)
+
+    def test_refused(self) -> None:
+        status, out, err = self.ask(409, {"reloaded": False, "problems": ["line 3: rules[0]: no"]})
+        self.assertEqual((1, ""), (status, out))
+        self.assertEqual("not reloaded, the old configuration goes on:\n  line 3: rules[0]: no\n", err)
+
+    def test_other_answers(self) -> None:
+        self.assertIn("  use an IP address", self.ask(421, {"error": "use an IP address"})[2])
+        self.connection = _Connection(200, b"<html>")
+        err = io.StringIO()
+        self.assertEqual(1, ask_to_reload("127.0.0.1:1", err, err, self.connection))
+        self.assertIn("no answer of an admin port at 127.0.0.1:1", err.getvalue())
+
+    def test_addresses(self) -> None:
+        for address in "nonsense", "a:b", "a:0", "a:70000":
+            err = io.StringIO()
+            self.assertEqual(2, main(["reload", address], err, err))
+            self.assertIn("right would be HOST:PORT", err.getvalue())
