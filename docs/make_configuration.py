@@ -163,7 +163,7 @@ HEALTH = """## The health of backends
 | `Unknown` | no probe has come back yet |
 | `Up` | its probes find it healthy |
 | `Down` | its probes do not, or its traffic has ejected it |
-| `Partial` | some worker processes have ejected it; or its probes fail, and `minServers` keeps it in the pool |
+| `Partial` | its probes fail, and `minServers` keeps it in the pool |
 | `Draining` | no new requests, those in progress finish |
 
 `POST /getBackendHealthOnDemand` probes the members of a pool now and changes nothing. The body is JSON

@@ -158,6 +158,8 @@ def factory() -> str:
         words(services.Options),
         "## `gateway.services.Services`",
         words(services.Services),
+        "## `ILasting`",
+        words(interfaces.ILasting),
         "## `IClosing`",
         words(interfaces.IClosing),
         *members(interfaces.IClosing, "###"),

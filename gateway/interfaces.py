@@ -12,7 +12,7 @@ from zope.interface import Attribute, Interface
 
 __all__ = [
     "IAffinity", "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "IClosing", "IConversation",
-    "IDiscovery", "ILatencyAware", "ILease", "IMessageFilter", "IMessages", "IMiddleware", "IOutcomeObserver",
+    "IDiscovery", "ILasting", "ILatencyAware", "ILease", "IMessageFilter", "IMessages", "IMiddleware", "IOutcomeObserver",
     "IPeerSelector", "IPool", "IProbe", "IRoad", "IRouter", "ISecureFactory", "ISelector", "ISession",
     "IStrategyFactory", "ITunnel", "IUpstreamListener",
 ]  # fmt: skip
@@ -30,9 +30,8 @@ class IStrategyFactory(Interface):
     def build(options, services):
         """Make the strategy.
 
-        Called once per use in the configuration, at start and at each reload that has changed anything in the
-        configuration; what was built before is closed (`IClosing`) when no exchange uses it any more.  ``options`` is
-        an instance of
+        Called once per use in the configuration, at start and at each reload (see `ILasting`); what was built before is
+        closed (`IClosing`) when no exchange uses it any more.  ``options`` is an instance of
         the options class (``None`` where there is none).  ``services`` has ``clock`` (``IReactorTime``),
         ``reactor`` and ``random`` (``random.Random``).  May raise ``ValueError``: the start is refused with its text.
         """
@@ -43,6 +42,15 @@ class IClosing(Interface):
 
     def close():
         """The strategy is not used any more: the gateway has stopped, or goes on without it. May return a Deferred."""
+
+
+class ILasting(Interface):
+    """Optional, for strategies that know something which is worth keeping: counts, caches, connections.
+
+    At a reload one that provides this goes on where its name and its options are the same as before, instead of being
+    built anew: what it was given of the rest of the configuration (``services.model``) and what it has read of files
+    is then that of the time when it was built.  What it has been made of (``services.make``) must provide this as well.
+    """
 
 
 class IRouter(Interface):

@@ -41,7 +41,7 @@ from gateway.assembly import (
 from gateway.containment import Accounts, Containment
 from gateway.errors import ConfigurationError, Problem
 from gateway.groups import BUILT_IN, GROUPS
-from gateway.interfaces import IClosing, IMiddleware, IOutcomeObserver, IStrategyFactory
+from gateway.interfaces import IClosing, ILasting, IMiddleware, IOutcomeObserver, IStrategyFactory
 from gateway.services import Services
 
 if TYPE_CHECKING:
@@ -105,6 +105,11 @@ class _Made(NamedTuple):
     built: tuple[Any, ...]
     opened: tuple[Containment, ...]
 
+    @property
+    def lasts(self) -> bool:
+        """All of it may go on."""
+        return all(map(ILasting.providedBy, self.built))
+
 
 class Registry:
     """All strategies of this installation; what it has found it remembers.
@@ -139,17 +144,16 @@ class Registry:
         self._verified: set[tuple[type, Any]] = set()
         self._made: dict[object, _Made] = {}
         self._before: dict[object, _Made] = {}
-        self._unchanged = False
 
-    def again(self, unchanged: bool) -> Registry:
+    def again(self) -> Registry:
         """One for the next configuration, which knows what this one has found, and what it has made (see `once`).
 
-        ``unchanged``: the model is the same.  Call `settled` when everything has been built.
+        Call `settled` when everything has been built.
         """
         following = copy(self)
         following.built, following.opened, following._made = [], [], {}
         following._foreign = set(self._foreign)
-        following._before, following._unchanged = self._made, unchanged
+        following._before = self._made
         return following
 
     def settled(self) -> None:
@@ -160,12 +164,11 @@ class Registry:
     def once(self, key: object, given: object, make: Callable[[], _T], where: str = "") -> _T:
         """What has been made of the same ``given`` for the last configuration, or else what ``make`` makes.
 
-        ``key`` is hashable and says for which place; ``given`` is compared.  What strangers have had a part in is only
-        kept where nothing in the model has changed, for they were given all of it.  ``where``: where its accounts say
-        that it is used now.
+        ``key`` is hashable and says for which place; ``given`` is compared.  Only what provides `ILasting` is kept.
+        ``where``: where its accounts say that it is used now.
         """
         made = self._before.get(key)
-        if made is None or made.given != given or not (self._unchanged or self._is_ours(made)):
+        if made is None or made.given != given or not made.lasts:
             built, opened = len(self.built), len(self.opened)
             value = make()
             made = _Made(given, value, tuple(self.built[built:]), tuple(self.opened[opened:]))
@@ -177,9 +180,6 @@ class Registry:
         self._made[key] = made
         found: _T = made.value
         return found
-
-    def _is_ours(self, made: _Made) -> bool:
-        return not any([id(each) in self._foreign for each in made.built])
 
     def names(self, group: str) -> list[str]:
         """The names that may be used in ``group``, sorted."""
@@ -299,11 +299,15 @@ class Registry:
         return opened
 
     def pools(self, model: Gateway, loads: Loads) -> dict[tuple[str, str], Pool]:
-        """See `gateway.assembly.make_pools`."""
-        return finished(self.pools_by_steps(model, loads))
+        """See `gateway.assembly.make_pools`; they have the members that are listed."""
+        pools = finished(self.pools_by_steps(model, loads))
+        listed = {pool.name: pool.members for pool in model.pools}
+        for pool in pools.values():
+            pool.set_members(listed[pool.name])
+        return pools
 
     def pools_by_steps(self, model: Gateway, loads: Loads) -> Steps[dict[tuple[str, str], Pool]]:
-        """The same, little by little."""
+        """The same, little by little, and without members."""
         return make_pools(self, model, self._services, loads)
 
     def middleware(self, model: Gateway) -> Mapping[Place, tuple[IMiddleware, ...]]:

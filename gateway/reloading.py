@@ -135,7 +135,7 @@ class Reloading:
             reactor = self._service.reactor
             read = deferToThreadPool(reactor, reactor.getThreadPool(), _read, source, self._service.model)
             material, notices, changed = await read
-            await self._change(material, changed)
+            await self._change(material)
         except Exception as error:
             failed = _explained(error)
             self._record(False)
@@ -157,11 +157,11 @@ class Reloading:
         self._notices = frozenset(notices)
         return changed
 
-    async def _change(self, material: Material, changed: list[str]) -> None:
+    async def _change(self, material: Material) -> None:
         """Build all parts, others having their turn meanwhile; then go on with them in one turn of the reactor."""
         service, before = self._service, self._service.now
         self._check_running()
-        now = await self._finished(service.generation(material, before.registry.again(not changed)))
+        now = await self._finished(service.generation(material, before.registry.again()))
         began = time.monotonic()
         try:
             self._check_running()

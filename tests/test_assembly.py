@@ -52,8 +52,6 @@ class AssemblyTests(SynchronousTestCase):
         pools = self.registry.pools(gateway(), loads)
         self.assertEqual(list(pools), [("site", "plain"), ("site", "slow")])
         one, two = pools.values()
-        for pool in pools.values():
-            pool.set_members(gateway().pools[-1].members)
         self.assertEqual((one.strategy, one.min_servers, two.min_servers), ("least-connections", 0, 1))
         self.assertIs(one.backends[0].load, two.backends[0].load)
         self.assertEqual(len(two.candidates), 1)
@@ -85,7 +83,6 @@ class AssemblyTests(SynchronousTestCase):
         monitor = HealthMonitor(self.clock, Random())
         checks = self.registry.checks(model, pools, road, {})
         for pair, pool in pools.items():
-            pool.set_members(model.pools[-1].members)
             monitor.watch(pool, *checks[pair])
         monitor.start()
         self.addCleanup(monitor.stop)

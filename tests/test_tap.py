@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,20 @@ class OptionsTests(unittest.SynchronousTestCase):
         self.assertEqual(options.notices, ("settings[0]: short",))
         self.assertEqual(len(self.checks), len(checks()))
         self.assertEqual((options["access-log"], options["admin"], options["transport"]), ("-", None, "auto"))
+
+    def test_read_again(self) -> None:
+        """All that the command line says is applied again, also where a daemon has changed its directory."""
+        options = self.parse("-c", "good", "--overrides", "o", "--map-port", "80=8080", "--map-backend", "a=b:1")
+        model, notices = options.read()
+        self.assertEqual(("loaded", 1), (model.name, len(notices)))
+        self.assertEqual(self.loaded[0], self.loaded[1])
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir("/")
+        options.read()
+        path, given = self.loaded[2]
+        self.assertEqual((os.path.join(here, "good"), os.path.join(here, "o")), (path, given["overrides"]))
+        self.assertEqual((["80=8080"], ["a=b:1"]), (given["map_ports"], given["map_backends"]))
 
     def test_no_file(self) -> None:
         """Listeners and backends on the command line."""

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from gateway.config.model import Member
 from gateway.discovery.answers import Answer, addresses, services_of
 from gateway.discovery.lookup import Lookup, nameserver
-from gateway.interfaces import IDiscovery, IStrategyFactory
+from gateway.interfaces import IDiscovery, ILasting, IStrategyFactory
 from gateway.services import Options
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class DnsOptions(Options):
         return self
 
 
-@implementer(IDiscovery)
+@implementer(ILasting, IDiscovery)
 class Dns:
     """Asks, and asks again when the shortest TTL of the answer is over.
 

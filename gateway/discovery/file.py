@@ -19,7 +19,7 @@ from zope.interface import implementer
 from gateway.config.model import Member
 from gateway.discovery.listing import read_members
 from gateway.errors import ConfigurationError
-from gateway.interfaces import IDiscovery, IStrategyFactory
+from gateway.interfaces import IDiscovery, ILasting, IStrategyFactory
 from gateway.services import Options
 
 __all__ = ["FileOptions", "WatchedFile", "factory"]
@@ -39,7 +39,7 @@ class FileOptions(Options):
         return path
 
 
-@implementer(IDiscovery)
+@implementer(ILasting, IDiscovery)
 class WatchedFile:
     """Reads the file when its time, size or inode has changed.
 

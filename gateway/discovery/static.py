@@ -8,12 +8,12 @@ from typing import Any
 from zope.interface import implementer
 
 from gateway.config.model import Member
-from gateway.interfaces import IDiscovery, IStrategyFactory
+from gateway.interfaces import IDiscovery, ILasting, IStrategyFactory
 
 __all__ = ["Static", "factory"]
 
 
-@implementer(IDiscovery)
+@implementer(ILasting, IDiscovery)
 class Static:
     """Finds no more than what is listed."""
 

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.errors import BackendTLSFailed
-from gateway.interfaces import IProbe
+from gateway.interfaces import ILasting, IProbe
 from gateway.relay.proxy_header import UNKNOWN
 from gateway.values import ProbeResult
 
@@ -139,7 +139,7 @@ class Check(Protocol):
             self.ended(reason)
 
 
-@implementer(IProbe)
+@implementer(ILasting, IProbe)
 class ConnectingProbe:
     """Connects to a member and lets a `Check` do the rest. Subclasses override `make_check`.
 

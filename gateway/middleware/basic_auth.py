@@ -13,8 +13,10 @@ from pydantic import Field, field_validator, model_validator
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from gateway.http.changes import with_fields
+from gateway.interfaces import ILasting
 from gateway.middleware.base import Factory, Middleware, Options, refusal
 from gateway.middleware.files import WatchedFile
 from gateway.middleware.passwords import hash_fault, read_users, verify
@@ -59,6 +61,7 @@ class BasicAuthOptions(Options):
         return self
 
 
+@implementer(ILasting)
 class BasicAuth(Middleware):
     """Answers 401 to whoever has no right name and password.
 

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 import jwt
 from pydantic import Field, StringConstraints, model_validator
+from zope.interface import implementer
 
 from gateway.http.changes import with_fields
+from gateway.interfaces import ILasting
 from gateway.middleware.base import Factory, Middleware, Options, refusal
 from gateway.middleware.files import WatchedFile
 from gateway.middleware.jwt_keys import Keys, pem_keys, secret_keys, set_keys
@@ -77,6 +79,7 @@ class JwtOptions(Options):
         return self
 
 
+@implementer(ILasting)
 class JsonWebToken(Middleware):
     """Answers 401 without a good token, 403 where its claims are not enough."""
 

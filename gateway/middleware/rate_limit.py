@@ -8,7 +8,9 @@ from math import ceil
 from typing import Any, Literal
 
 from pydantic import Field
+from zope.interface import implementer
 
+from gateway.interfaces import ILasting
 from gateway.middleware.base import Factory, Middleware, Options, refusal
 from gateway.values import Context, Reply, RequestHead
 
@@ -35,6 +37,7 @@ class RateLimitOptions(Options):
     )
 
 
+@implementer(ILasting)
 class RateLimit(Middleware):
     """Answers 429 with Retry-After to those who ask too often."""
 

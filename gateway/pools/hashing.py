@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 from zope.interface import implementer
 
-from gateway.interfaces import IPeerSelector, IStrategyFactory
+from gateway.interfaces import ILasting, IPeerSelector, IStrategyFactory
 from gateway.listener.forwarded import TrustedProxies
 from gateway.pools.keys import FORMS, Key, key_of
 from gateway.pools.rendezvous import Rendezvous
@@ -40,7 +40,7 @@ class HashOptions(Options):
         return by
 
 
-@implementer(IPeerSelector)
+@implementer(ILasting, IPeerSelector)
 class Hash:
     """By the key of each request; those without one take turns."""
 

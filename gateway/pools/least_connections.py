@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from gateway.interfaces import ISelector, IStrategyFactory
+from gateway.interfaces import ILasting, ISelector, IStrategyFactory
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend
@@ -23,7 +23,7 @@ def _share(backend: IBackend) -> float:
     return (backend.active + 1) / backend.weight
 
 
-@implementer(ISelector)
+@implementer(ILasting, ISelector)
 class LeastConnections:
     """Counts exchanges and WebSocket sessions in progress; ties go to the next one after the last choice."""
 

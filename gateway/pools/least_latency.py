@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 from zope.interface import implementer
 
-from gateway.interfaces import ILatencyAware, ISelector, IStrategyFactory
+from gateway.interfaces import ILasting, ILatencyAware, ISelector, IStrategyFactory
 from gateway.services import Options
 from gateway.transport.deadlines import steady
 
@@ -31,7 +31,7 @@ class LatencyOptions(Options):
     )
 
 
-@implementer(ISelector, ILatencyAware)
+@implementer(ILasting, ISelector, ILatencyAware)
 class LeastLatency:
     """The pool measures (`IBackend.latency`): from the lease to the response head, or to the 101 of a WebSocket.
 

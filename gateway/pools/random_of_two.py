@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from gateway.interfaces import ISelector, IStrategyFactory
+from gateway.interfaces import ILasting, ISelector, IStrategyFactory
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RandomOfTwo", "factory"]
 
 
-@implementer(ISelector)
+@implementer(ILasting, ISelector)
 class RandomOfTwo:
     """Counts exchanges and WebSocket sessions in progress, in proportion to weights."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from gateway.interfaces import ISelector, IStrategyFactory
+from gateway.interfaces import ILasting, ISelector, IStrategyFactory
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["RoundRobin", "factory"]
 
 
-@implementer(ISelector)
+@implementer(ILasting, ISelector)
 class RoundRobin:
     """With equal weights a step through the candidates.
 

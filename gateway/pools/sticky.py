@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from gateway.config.model import Strategy
 from gateway.http.cookies import cookie, set_cookie
-from gateway.interfaces import IAffinity, IStrategyFactory
+from gateway.interfaces import IAffinity, ILasting, IStrategyFactory
 from gateway.pools.wrapper import Over, Wrapper
 from gateway.services import Options
 from gateway.values import Fields, Peer
@@ -42,7 +42,7 @@ class Cookie(NamedTuple):
     same_site: str | None = None
 
 
-@implementer(IAffinity)
+@implementer(ILasting, IAffinity)
 class Sticky(Wrapper):
     """Asks ``inner`` where the client has no cookie, or its backend is not among the candidates any more.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from gateway.interfaces import ISelector, IStrategyFactory
+from gateway.interfaces import ILasting, ISelector, IStrategyFactory
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Weighted", "factory"]
 
 
-@implementer(ISelector)
+@implementer(ILasting, ISelector)
 class Weighted:
     """Exact shares in every round. Time grows with the number of candidates; `round-robin` takes less for many."""
 

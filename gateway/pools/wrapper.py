@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zope.interface import alsoProvides, implementer
 
 from gateway.config.model import Strategy
-from gateway.interfaces import IAffinity, ILatencyAware, IPeerSelector
+from gateway.interfaces import IAffinity, ILasting, ILatencyAware, IPeerSelector
 from gateway.values import Peer
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def chooser(selector: ISelector) -> Choose:
     return lambda candidates, head, peer: select(candidates, head)
 
 
-@implementer(IPeerSelector)
+@implementer(ILasting, IPeerSelector)
 class Wrapper:
     """Lets ``inner`` choose; a subclass changes what it is given, in `select_for`.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOADS_SECONDS", "WorkerService"]
 
-LOADS_SECONDS = 0.25
+LOADS_SECONDS = 0.1
 """How often a worker says how many leases it holds, where that has changed."""
 
 

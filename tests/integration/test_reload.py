@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import socket
 import weakref
 from collections.abc import Awaitable, Callable
@@ -12,13 +13,14 @@ from zope.interface import implementer
 
 from gateway.config import model
 from gateway.errors import ConfigurationError, Problem, ReloadFailed
-from gateway.interfaces import IClosing
+from gateway.interfaces import IClosing, ILasting
 from gateway.middleware.base import Middleware
 from gateway.service import GatewayService
 from gateway.services import Factory
 from tests.certificates import TestCA
 from tests.integration.harness import GatewayTestCase, RawBackend, Running, both_roads, model_for
 from tests.integration.messages import Answers, read_request, read_response
+from tests.integration.test_discovery import Written
 from tests.integration.test_https import Client
 from tests.integration.websocket import agree, frame, handshake, read_close, read_frame
 from tests.integration.wire import Wire
@@ -62,7 +64,12 @@ class Stamp(Middleware):
         self.closed.append(self)
 
 
-stamp = Factory("stamp", None, Stamp)
+@implementer(ILasting)
+class Lasting(Stamp):
+    """One that asks to stay."""
+
+
+stamp, lasting = Factory("stamp", None, Stamp), Factory("lasting", None, Lasting)
 
 
 class ReloadCase(GatewayTestCase):
@@ -287,7 +294,7 @@ class ReloadTests(ReloadCase):
         self.assertEqual([], gateway.service.reloading.leaving)
 
     async def test_strategies(self) -> None:
-        """A stranger's is made anew where something changed, and the old one closed when its last exchange is over."""
+        """They are made anew, and the old ones closed when their last exchange is over; some ask to last."""
         Stamp.made.clear()
         Stamp.closed.clear()
         one, two = await self.two()
@@ -295,8 +302,6 @@ class ReloadTests(ReloadCase):
         gateway = await self.reloading(model_for(one, middleware=listed))
         session = await self.session(gateway)
         client = await self.client(gateway)
-        await self.reload(gateway, model_for(one, middleware=listed))
-        self.assertEqual((1, 0), (len(Stamp.made), len(Stamp.closed)))
         await self.reload(gateway, model_for(two, middleware=listed))
         client.write(_GET)
         await gateway.service.when_ready()
@@ -307,6 +312,96 @@ class ReloadTests(ReloadCase):
         await gateway.quiet()
         gateway.service.reloading.retire()
         self.assertEqual(Stamp.made[:1], Stamp.closed)
+
+    async def test_lasting(self) -> None:
+        """It stays while its options do, wherever the rest goes, and knows where it is used."""
+        Stamp.made.clear()
+        Stamp.closed.clear()
+        one, _ = await self.two()
+        listed = [{"strategy": f"{__name__}:lasting"}]
+        rule = {"name": "rule", "listener": "web", "pool": "pool", "settings": "settings", "middleware": listed}
+        gateway = await self.reloading(model_for(one, rules=[rule]))
+        other = {**rule, "name": "another", "listener": "other"}
+        listeners = [{"name": name, "address": "127.0.0.1", "port": 0} for name in ("other", "web")]
+        await self.reload(gateway, model_for(one, listeners=listeners, rules=[other, rule]))
+        self.assertEqual((2, []), (len(Stamp.made), Stamp.closed))
+        places = [each.where for each in gateway.service.accounts if each.kind == "middleware"]
+        self.assertEqual(["rules[0].middleware[0]", "rules[1].middleware[0]"], sorted(places))
+        await self.reload(gateway, model_for(one, listeners=listeners, rules=[other]))
+        self.assertEqual(Stamp.made[:1], Stamp.closed)
+
+    async def test_admin_port(self) -> None:
+        """POST /reload, in words; not from other places of the web, and not by a GET."""
+        one, two = await self.two()
+        gateway = await self.reloading(model_for(one), admin="127.0.0.1:0")
+
+        async def posted(more: str = "Content-Type: application/json\r\n", method: str = "POST") -> tuple[int, Any]:
+            gateway.ports["admin"] = gateway.service.admin_port or 0
+            client = await self.client(gateway, "admin")
+            body = "{}" if method == "POST" else ""
+            head = f"{method} /reload HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}Content-Length: {len(body)}\r\n\r\n"
+            client.write((head + body).encode())
+            response = await read_response(client)
+            return response.status, json.loads(response.body)
+
+        self.wanted = model_for(two)
+        for found in (await posted(""), await posted(method="GET"),
+                      await posted("Content-Type: application/json\r\nOrigin: http://evil.example\r\n")):
+            self.assertIn(found[0], (403, 405, 415))
+        self.assertEqual(0, gateway.service.reloading.done)
+        changed = f"pools: ~pool (+127.0.0.1:{two.port}, -127.0.0.1:{one.port})"
+        self.assertEqual((200, {"reloaded": True, "changed": [changed]}), await posted())
+        self.wanted = ConfigurationError([Problem("rules[0].pool", "'x' is not a pool", 7)], "f.yaml")
+        status, answer = await posted()
+        self.assertEqual((409, ["line 7: rules[0].pool: 'x' is not a pool"]), (status, answer["problems"]))
+
+    async def test_discoveries(self) -> None:
+        """One that stays keeps what it has found; one that takes its place does so when it has found something."""
+        one, two = await self.two()
+        listed = Written(self.mktemp())
+        listed.write(one)
+        pools = [{"name": "pool", "discovery": listed.discovery}]
+        gateway = await self.reloading(model_for(pools=pools))
+        client = await self.client(gateway)
+        self.assertEqual(b"one", await self.said(client))
+        before = dict(gateway.service.now.discoveries)
+        await self.reload(gateway, model_for(pools=pools, settings={"request_timeout": 3}))
+        self.assertEqual(before, gateway.service.now.discoveries)
+        self.assertEqual(b"one", await self.said(client))
+        members = [{"host": "127.0.0.1", "port": two.port}]
+        await self.reload(gateway, model_for(pools=[{**pools[0], "members": members}]))
+        (pool,) = gateway.service.pools.values()
+        self.assertEqual([two.port, one.port], [backend.port for backend in pool.backends])
+        await self.reload(gateway, model_for(pools=[{"name": "pool", "members": members}]))
+        self.assertEqual([two.port], [backend.port for backend in pool.backends])
+
+    async def test_ejected(self) -> None:
+        """Who traffic has taken out stays out, whatever else changes; who is new starts as at the start."""
+
+        async def broken(wire: Wire) -> None:
+            while True:
+                await read_request(wire)
+                wire.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
+        good, bad = await self.backend(Saying("good")), await self.backend(broken)
+        members = [{"host": "127.0.0.1", "port": backend.port} for backend in (good, bad)]
+        pools = [{"name": "pool", "members": members, "passiveHealth": {"serverErrors": 1, "baseEjectionSeconds": 600,
+                                                                        "maxEjectionSeconds": 600}}]
+        gateway = await self.reloading(model_for(pools=pools))
+        client = await self.client(gateway)
+        for _ in range(2):
+            client.write(_GET)
+            await read_response(client)
+        for number in range(3):
+            await self.reload(gateway, model_for(pools=pools, settings={"request_timeout": 5 + number}))
+            (pool,) = gateway.service.pools.values()
+            self.assertEqual(["up", "down"], [backend.state for backend in pool.backends])
+            self.assertIn("ejected for 600 s", pool.backends[1].reason)
+            self.assertEqual(b"good", await self.said(client))
+        await gateway.service.when_ready()
+        await self.reload(gateway, model_for(pools=[{"name": "pool", "members": members}]))
+        (pool,) = gateway.service.pools.values()
+        self.assertEqual(["up", "up"], [backend.state for backend in pool.backends])
 
     async def test_one_after_another(self) -> None:
         """Those that are asked for while one is in progress are one, and see the file as it is then."""
