@@ -32,7 +32,7 @@ class LimitTests(GatewayTestCase):
         self.assertEqual(2, len(gateway.recorder.outcomes))
         inside[0].close()
         await inside[0].gone()
-        await gateway.until(lambda: len(next(iter(gateway.service._factories)).connections) == 1, "a free place")
+        await gateway.until(lambda: len(next(iter(gateway.service._ports.factories)).connections) == 1, "a free place")
         client = await self.client(gateway)
         client.write(GET)
         self.assertEqual(200, (await read_response(client)).status)

@@ -119,7 +119,7 @@ class BufferingTests(GatewayTestCase):
         """A client that has sent a head and some of its body, which the gateway has seen."""
         client = await self.client(gateway)
         client.write(f"POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n".encode() + body)
-        connections = gateway.service._connections()
+        connections = list(gateway.service.connections())
         await gateway.until(lambda: any(each._received >= len(body) for each in connections), "the first bytes")
         return client
 
