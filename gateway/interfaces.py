@@ -382,7 +382,10 @@ class IClientStream(Interface):
         """The response comes in pieces from this backend connection: hold it while the client is stuck."""
 
     def enter(tunnel):
-        """After a 101 was sent: hand everything over to an `ITunnel`; returns bytes that the client sent ahead."""
+        """After a 101 was sent: hand everything over to an `ITunnel`.
+
+        Returns the `gateway.relay.sides.ClientSide` that takes the place of this object, and what the client sent ahead.
+        """
 
     pins = Attribute("Backends, by `IPool`, that this client has connections of its own to (``dict``; do not add).")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
     from gateway.errors import GatewayError
+    from gateway.http.packing import PackedHead
     from gateway.interfaces import IBackend, IMiddleware, IPool
     from gateway.transport.tls import ClientCertificate
     from gateway.websocket.depth import MessageDepth
@@ -297,16 +298,29 @@ class ProbeResult(NamedTuple):
     conclusive: bool = True
 
 
+class _PackedOrNone:
+    """The default of `Outcome.head`: what is packed, unpacked for each who asks."""
+
+    def __get__(self, outcome: Outcome | None, owner: type) -> RequestHead | None:
+        packed = None if outcome is None else outcome.packed_head
+        return None if packed is None else packed.head()
+
+
 class Outcome:
     """What is known of one exchange or WebSocket session; observers get it when it has ended.
 
     Filled in as the exchange goes on; class attributes are the defaults.  Times are monotonic
     seconds, or ``None`` where that point was never reached.  Byte counts include heads.  ``target``: what that of the
     request became, where it was rewritten, else empty.  ``layer4``: a connection of a listener of plain TCP or TLS; its
-    head only has the server name as ``host``, its status is 200 once it is passed on.
+    head only has the server name as ``host``, its status is 200 once it is passed on.  ``packed_head`` is the head of a
+    session in progress: ``head`` makes a new one of it each time.
     """
 
-    head: RequestHead | None = None
+    if TYPE_CHECKING:
+        head: RequestHead | None = None
+    else:
+        head = _PackedOrNone()
+    packed_head: PackedHead | None = None
     peer: Peer = Peer("", 0)
     scheme: str = "http"
     local_port: int = 0
@@ -343,3 +357,8 @@ class Outcome:
     def __init__(self, **known: Any) -> None:
         if known:
             self.__dict__.update(known)
+
+    def pack(self, head: PackedHead) -> None:
+        """Keep the head in this form from now on."""
+        self.packed_head = head
+        del self.head

@@ -1,7 +1,7 @@
 /* One direction of a tunnel: what `source` reads is written to `target`, and where there is a scanner, its frame headers
-   are read. Python is called when there is something to decide, with what has not been passed on: `report(data, error)`
-   when the scanner refuses `data`, `report(data, None)` when there is a close frame in it. The bridge is gone then, and what comes next goes to
-   the protocol again. Everything else (the end, errors, a target that is stuck) is the streams' own business. */
+   are read. Python is called when there is something to decide, with what has not been passed on:
+   `owner.bridge_ended(source, data, error)` when the scanner refuses `data`, with None when there is a close frame in it.
+   The bridge is gone then, and what comes next goes to the protocol again. Everything else (the end, errors, a target that is stuck) is the streams' own business. */
 
 #include "pump.h"
 
@@ -22,7 +22,8 @@ report(Bridge *self, const char *data, ssize_t size, PyObject *error)
     PyObject *bytes = PyBytes_FromStringAndSize(data, size), *result = NULL;
     detach(self);
     if (bytes != NULL)
-        result = PyObject_CallFunctionObjArgs(self->report, bytes, error == NULL ? Py_None : error, NULL);
+        result = PyObject_CallMethodObjArgs(self->owner, names.bridge_ended, (PyObject *)self->source, bytes,
+                                            error == NULL ? Py_None : error, NULL);
     Py_XDECREF(bytes);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
@@ -74,8 +75,8 @@ bridge_move(Bridge *self, int end)
 PyObject *
 bridge_made(PyObject *args)
 {
-    PyObject *source, *target, *scanner, *report;
-    if (!PyArg_ParseTuple(args, "OOOO:bridge", &source, &target, &scanner, &report))
+    PyObject *source, *target, *scanner, *owner;
+    if (!PyArg_ParseTuple(args, "OOOO:bridge", &source, &target, &scanner, &owner))
         return NULL;
     if (!PyObject_TypeCheck(source, stream_type) || !PyObject_TypeCheck(target, stream_type))
         Py_RETURN_NONE;
@@ -88,10 +89,10 @@ bridge_made(PyObject *args)
         return NULL;
     Py_INCREF(source);
     Py_INCREF(target);
-    Py_INCREF(report);
+    Py_INCREF(owner);
     self->source = from;
     self->target = to;
-    self->report = report;
+    self->owner = owner;
     if (scanner != Py_None) {
         Py_INCREF(scanner);
         self->scanner = scanner;
@@ -117,7 +118,7 @@ traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->source);
     Py_VISIT(self->target);
     Py_VISIT(self->scanner);
-    Py_VISIT(self->report);
+    Py_VISIT(self->owner);
     return 0;
 }
 
@@ -128,7 +129,7 @@ clear(PyObject *object)
     Py_CLEAR(self->source);
     Py_CLEAR(self->target);
     Py_CLEAR(self->scanner);
-    Py_CLEAR(self->report);
+    Py_CLEAR(self->owner);
     return 0;
 }
 

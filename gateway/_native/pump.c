@@ -63,7 +63,7 @@ start(PyObject *module)
 static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS, "bind(name, object)\n\nThe functions and twins that are called from here."},
     {"bridge", bridge, METH_VARARGS,
-     "bridge(source, target, scanner, report)\n\nJoin one direction of two streams; None where that cannot be done."},
+     "bridge(source, target, scanner, owner)\n\nJoin one direction of two streams; None where that cannot be done."},
     {"openssl", openssl, METH_VARARGS, "openssl(read, write, get_error, clear_error)\n\nWhere these functions are."},
     {NULL, NULL, 0, NULL},
 };

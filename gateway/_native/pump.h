@@ -70,14 +70,15 @@ struct Stream {
 struct Bridge {
     PyObject_HEAD
     Stream *source, *target;
-    PyObject *scanner, *report;
+    PyObject *scanner, *owner;
     unsigned long long count;
     double last;
 };
 
 /* Names of methods, made once. */
 #define METHODS(_) \
-    _(again) _(dataReceived) _(decide) _(ended) _(event) _(resume) _(send) _(waiting) _(_call_failed) _(_closed) _(_enqueue) _(_flush) _(_lose) \
+    _(again) _(bridge_ended) _(dataReceived) _(decide) _(ended) _(event) _(resume) _(send) _(waiting) _(_call_failed) \
+    _(_closed) _(_enqueue) _(_flush) _(_lose) \
     _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read) _(_read_ended) _(_rider_failed) _(_send_now) _(_wake) \
     _(_write_failed)
 #define DECLARE(name) PyObject *name;

@@ -19,6 +19,7 @@ from gateway.observe.troubles import Troubles
 if TYPE_CHECKING:
     from gateway.listener.forwarded import TrustedProxies
     from gateway.relay.flow import FlowProtocol
+    from gateway.relay.sides import ClientSide
     from gateway.surroundings import Surroundings
 
 __all__ = ["ListenerFactory"]
@@ -53,7 +54,7 @@ class ListenerFactory(Factory):
         self.tls = tls
         self.scheme = "https" if tls else "http"
         self.use(listener, shared, trusted)
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[ClientConnection | ClientSide] = set()
         self.refused: set[RefusedConnection] = set()
         self.lost = lost
         self.plain = PlainFactory(self)

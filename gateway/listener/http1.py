@@ -29,6 +29,7 @@ from gateway.interfaces import IClientStream
 from gateway.listener.forwarded import ForwardedFields
 from gateway.listener.lane import Lane, lane_for
 from gateway.relay.flow import BUSY, CONNECTING, FEEDING, FlowProtocol
+from gateway.relay.sides import ClientSide
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Outcome, Peer, Reply, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ class ClientConnection(FlowProtocol):
     _request: RequestHead | None = None
     _exchange: Exchange | None = None
     _outcome: Outcome | None = None
-    _tunnel: ITunnel | None = None
     _source: FlowProtocol | None = None
     _decoder: Any = None
     _ahead = b""
@@ -126,7 +126,7 @@ class ClientConnection(FlowProtocol):
     def _is_served(self) -> bool:
         """A response is on its way, or has gone out: while the client is stuck, it is the client that is waited for."""
         head, outcome = self._head, self._outcome
-        if self._closing or self._tunnel is not None or (head is not None and head.started):
+        if self._closing or (head is not None and head.started):
             return False
         return outcome is None or outcome.responded is not None
 
@@ -537,7 +537,7 @@ class ClientConnection(FlowProtocol):
 
     def stop(self) -> None:
         """The gateway stops: close if idle, else after the response in progress."""
-        begun = self._current() is not None or self._tunnel is not None or (self._head and self._head.started)
+        begun = self._current() is not None or (self._head and self._head.started)
         if not begun and not self._closing:
             self._closing = True
             self.transport.loseConnection()
@@ -553,18 +553,17 @@ class ClientConnection(FlowProtocol):
         elif not self.lost:
             self.transport.abortConnection()
 
-    def enter(self, tunnel: ITunnel) -> bytes:
-        """After a 101: ``tunnel`` gets all bytes and the outcome. Returns what the client sent ahead."""
+    def enter(self, tunnel: ITunnel) -> tuple[ClientSide, bytes]:
+        """After a 101: ``tunnel`` gets all bytes and the outcome. Its side, and what the client sent ahead."""
         outcome, self._outcome = self._outcome, None
         if outcome is not None and self.factory.tls:
             self.note_tls(outcome)
-        self._tunnel = tunnel
-        self.dataReceived = tunnel.from_client  # type: ignore[method-assign]
         self._forget_exchange()
         self._shared.deadlines.forget(self)
         self._leave_lane()
-        ahead, self._ahead = self._ahead[self._at :], b""
-        return ahead
+        self.dataReceived = _ignore  # type: ignore[method-assign]
+        side = ClientSide(tunnel, self, self.factory, () if self._own is None else self._own.values())
+        return side, self._ahead[self._at :]
 
     def _leave_lane(self) -> None:
         lane = self._lane
@@ -593,9 +592,7 @@ class ClientConnection(FlowProtocol):
     def readConnectionLost(self) -> None:
         """The client sends no more. It may still wait for its response (RFC 9112 §9.6)."""
         self._eof = True
-        if self._tunnel is not None:
-            self._tunnel.client_eof()
-        elif (exchange := self._current()) is None or self._closing:
+        if (exchange := self._current()) is None or self._closing:
             self._closing = True
             self.transport.loseConnection()
         elif self._decoder is not None:
@@ -612,10 +609,7 @@ class ClientConnection(FlowProtocol):
         self.factory.connections.discard(self)
         for upstream in self._own.values() if self._own is not None else ():
             upstream.close()
-        tunnel, self._tunnel = self._tunnel, None
-        if tunnel is not None:
-            tunnel.client_lost(reason)
-        elif (exchange := self._current()) is not None:
+        if (exchange := self._current()) is not None:
             exchange.client_gone()
             self._record(cut=True)
             self._forget_exchange()

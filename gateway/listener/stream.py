@@ -32,8 +32,9 @@ from gateway.listener.client_certificates import CertificateGate
 from gateway.listener.handshakes import finding
 from gateway.listener.revocation import RevocationGate
 from gateway.observe.troubles import Troubles
-from gateway.relay.flow import CONNECTING, FEEDING, FlowProtocol
+from gateway.relay.flow import CONNECTING, FlowProtocol
 from gateway.relay.proxy_header import proxy_header
+from gateway.relay.sides import ClientSide
 from gateway.relay.splice import Splice
 from gateway.values import Context, Outcome, Peer, RequestHead, Route
 
@@ -78,7 +79,7 @@ class StreamFactory(Factory):
         self.shared = shared
         self.connect = connect
         self.scheme = "tls" if tls else "tcp"
-        self.connections: set[StreamConnection] = set()
+        self.connections: set[StreamConnection | ClientSide] = set()
         self.refused: tuple[FlowProtocol, ...] = ()
         self.lost = lost
         self.troubles = troubles or Troubles(shared.seconds)
@@ -109,8 +110,6 @@ class StreamConnection(FlowProtocol):
     _route: Route | None = None
     _lease: ILease | None = None
     _awaited: Deferred[Any] | None = None
-    _tunnel: ITunnel | None = None
-    _source: FlowProtocol | None = None
     _tried: tuple[IBackend, ...] = ()
     _ahead = b""
     _over = False
@@ -269,26 +268,17 @@ class StreamConnection(FlowProtocol):
 
     def cut(self) -> None:
         """The time to stop is over."""
-        if self._tunnel is None:
-            self._fail(ShuttingDown("the gateway stops"))
-        elif not self.lost:
-            self.transport.abortConnection()
+        self._fail(ShuttingDown("the gateway stops"))
 
     def readConnectionLost(self) -> None:
         """The client sends no more; it may still read."""
         self.at_eof = True
-        if self._tunnel is not None:
-            self._tunnel.client_eof()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """The connection is gone."""
         self.lost = True
         self.factory.connections.discard(self)
-        tunnel, self._tunnel = self._tunnel, None
-        if tunnel is not None:
-            tunnel.client_lost(reason)
-        else:
-            self._fail(ClientGone("the client closed the connection before there was a backend for it"))
+        self._fail(ClientGone("the client closed the connection before there was a backend for it"))
         self.factory.lost(self)
 
     # -- for the tunnel
@@ -297,22 +287,10 @@ class StreamConnection(FlowProtocol):
         """Bytes that came before the tunnel wait for it; reading is held."""
         self._ahead += data
 
-    def feeder(self) -> FlowProtocol | None:
-        return self._source
-
-    def fed_by(self, upstream: FlowProtocol) -> None:
-        """``upstream`` feeds this leg: hold it while the client does not read."""
-        self._source = upstream
-        if self.stuck:
-            upstream.hold(FEEDING)
-
-    def enter(self, tunnel: ITunnel) -> bytes:
-        """``tunnel`` gets all bytes from now on. Returns what the client sent ahead."""
-        self._tunnel = tunnel
+    def enter(self, tunnel: ITunnel) -> tuple[ClientSide, bytes]:
+        """``tunnel`` gets all bytes from now on. Its side, and what the client sent ahead."""
         self._over = True
-        self.dataReceived = tunnel.from_client  # type: ignore[method-assign]
-        ahead, self._ahead = self._ahead, b""
-        return ahead
+        return ClientSide(tunnel, self, self.factory), self._ahead
 
     def counted(self) -> tuple[int, int]:
         """Bytes received and sent before the tunnel: none."""

@@ -1,6 +1,6 @@
 """Backpressure, in one place.
 
-A `FlowProtocol` is one leg of an exchange or a tunnel.  Its *reading* can be held for several reasons at a time and
+A `Flow` is one leg of an exchange or a tunnel.  Its *reading* can be held for several reasons at a time and
 goes on when the last of them is gone; when its *writing* is stuck, because the peer does not read, it tells the leg
 that feeds it.  It registers itself once as the streaming producer of its own transport, so that the common case, a
 peer that keeps up, costs nothing.
@@ -9,13 +9,13 @@ peer that keeps up, costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-__all__ = ["ANSWERING", "BUSY", "CONNECTING", "FEEDING", "FILTERING", "RESTING", "FlowProtocol"]
+__all__ = ["ANSWERING", "BUSY", "CONNECTING", "FEEDING", "FILTERING", "RESTING", "Flow", "FlowProtocol"]
 
 BUSY = 1
 """The next request waits until the one in progress has its response."""
@@ -37,29 +37,24 @@ RESTING = 32
 
 
 @implementer(IPushProducer, IHalfCloseableProtocol)
-class FlowProtocol(Protocol):
+class Flow:
     """A connection that can be held and that tells when it is stuck.
 
-    Subclasses set ``dataReceived``, what to do with the next bytes, and override `feeder`, `readConnectionLost` and
-    `connectionLost`.
-
-    ``answered``: what is read here may cause something to be written here.  ``rest``: called when reading may go on,
-    for what was read before; it may hold again.
+    ``lost``: it is gone.  ``answered``: what is read here may cause something to be written here.  ``rest``: called
+    when reading may go on, for what was read before; it may hold again.
     """
 
-    transport: Any
-    held = 0
-    stuck = answered = False
-    rest: Callable[[], None] | None = None
-    lost = False
+    if not TYPE_CHECKING:
+        __slots__ = ()
+    else:  # the subclasses' own, some in slots
+        transport: Any
+        held: int
+        stuck: bool
+        answered: bool
+        lost: bool
+        rest: Callable[[], None] | None
 
-    def connectionMade(self) -> None:
-        self.transport.registerProducer(self, True)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Bytes that nobody expects are dropped."""
-
-    def feeder(self) -> FlowProtocol | None:
+    def feeder(self) -> Flow | None:
         """The leg whose bytes are written here now; ``None`` where there is none."""
         return None
 
@@ -110,3 +105,21 @@ class FlowProtocol(Protocol):
 
     def writeConnectionLost(self) -> None:
         """Our half is closed; nothing to do."""
+
+
+class FlowProtocol(Flow, Protocol):
+    """A `Flow` that is the protocol of its connection from the beginning.
+
+    Subclasses set ``dataReceived``, what to do with the next bytes, and override `feeder`, `readConnectionLost` and
+    `connectionLost`.
+    """
+
+    held = 0
+    stuck = answered = lost = False
+    rest = None
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes that nobody expects are dropped."""

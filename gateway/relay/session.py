@@ -17,14 +17,16 @@ place of the backend's close frame: as from a server that reads one message afte
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.python.failure import Failure
 
 from gateway.errors import SessionEnded
-from gateway.relay.flow import FlowProtocol
 from gateway.relay.splice import OPEN, Splice
 from gateway.websocket.frames import FrameError
+
+if TYPE_CHECKING:
+    from gateway.relay.sides import Side
 
 __all__ = ["Way", "WebSocketSession"]
 
@@ -53,8 +55,8 @@ class Way(Protocol):
     """
 
     who: str
-    source: FlowProtocol
-    target: FlowProtocol
+    source: Side
+    target: Side
     told: int | None
     broken: bool
     ended: bool
@@ -94,11 +96,11 @@ class WebSocketSession(Splice):
 
     _inbound: Way
     _outbound: Way
+    _first: Way | None = None
 
     def __init__(self, *shared: Any) -> None:
         super().__init__(*shared)
         self.outcome.websocket = True
-        self._first: Way | None = None
 
     def _bridge(self) -> None:
         """Every byte is looked at here, unless a subclass knows how to do without."""
@@ -119,7 +121,7 @@ class WebSocketSession(Splice):
         way.broken = True
         if who == "client":
             back.say_last(error.code, error.reason)
-            self._shared.deadlines.set(self, self._seconds() + _ANSWER_SECONDS)
+            self._shared.deadlines.set(self, self._shared.seconds() + _ANSWER_SECONDS)
         else:
             back.say_goodbye(error.code, error.reason)
         way.say_goodbye(1011 if who == "backend" and error.code != 1009 else 1001, f"the {who} {deed}")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.errors import SessionEnded
+from gateway.http.packing import PackedHead
 from gateway.interfaces import ISession, ITunnel
-from gateway.relay.flow import BUSY, CONNECTING, FlowProtocol
+from gateway.relay.flow import BUSY, CONNECTING
 from gateway.transport.bridge import Bridge, bridge
 from gateway.values import Outcome, ResponseHead
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import ILease
     from gateway.listener.http1 import ClientConnection
     from gateway.listener.stream import StreamConnection
+    from gateway.relay.sides import Side
     from gateway.surroundings import Surroundings
     from gateway.upstream.http1 import UpstreamConnection
     from gateway.upstream.stream import StreamUpstream
@@ -39,6 +41,9 @@ class Splice:
     """
 
     deadline = review = _ends_at = float("inf")
+    _state = OPEN
+    _client_ended = _backend_ended = False
+    _added_in = _added_out = 0  # bytes that went on towards the backend, the client, less those that came
     _ends_with: SessionEnded | None = None
     _inward: Bridge | None = None
     _outward: Bridge | None = None
@@ -55,32 +60,29 @@ class Splice:
     ) -> None:
         self.outcome = outcome
         self._shared = shared
-        self._client = client
-        self._upstream = upstream
+        self._client: Any = client  # until `open`; then `ClientSide` and `BackendSide`
+        self._upstream: Any = upstream
         self._lease = lease
-        self._seconds = shared.seconds
-        self._idle = float(settings.web_socket_idle_timeout or settings.request_timeout)
+        self._idle = settings.web_socket_idle_timeout or settings.request_timeout
         self._last = shared.seconds()
-        self._state = OPEN
-        self._received = self._sent = 0  # bytes of the client, and for it, with the handshake
-        self._before = (0, 0)
-        self._added_in = self._added_out = 0  # bytes that went on towards the backend, the client, less those that came
-        self._client_write = client.transport.write
-        self._upstream_write = upstream.transport.write
-        self._client_ended = self._backend_ended = False
 
     def open(self, early: bytes) -> None:
         """Take both connections over; ``early`` came from the backend right behind its 101."""
-        client, upstream = self._client, self._upstream
-        self._received, self._sent = client.counted()
+        before, upstream = self._client, self._upstream
+        self._received, self._sent = before.counted()  # bytes of the client, and for it, with the handshake
         self._before = (upstream.sent - self._received, upstream.received - len(early) - self._sent)
-        ahead = client.enter(self)
-        upstream.enter(self)
-        client.fed_by(upstream)
-        upstream.fed_by(client)
+        at_eof = before.at_eof
+        client, ahead = before.enter(self)
+        backend = upstream.enter(self)
+        client.fed_by(backend)
+        backend.fed_by(client)
+        self._client, self._upstream = client, backend
+        self._entered()
         self._shared.sessions.add(self)
         self.snapshot()
         self._shared.opened(self.outcome)
+        if self.outcome.head is not None:
+            self.outcome.pack(PackedHead(self.outcome.head))
         self._shared.deadlines.set(self, min(self._last + self._idle, self._ends_at))
         if early:
             self.from_backend(early)
@@ -88,10 +90,13 @@ class Splice:
             self.from_client(ahead)
         if client.held:
             client.let(BUSY | CONNECTING)
-        if client.at_eof:
+        if at_eof:
             self.client_eof()
         if self._state == OPEN:
             self._bridge()
+
+    def _entered(self) -> None:
+        """``_client`` and ``_upstream`` are the sides of the tunnel from now on."""
 
     def _bridge(self) -> None:
         """Let bytes pass without this object, where that can be."""
@@ -116,15 +121,15 @@ class Splice:
 
     def from_client(self, data: bytes) -> None:
         """Pass on what the client sent."""
-        self._last = self._seconds()
+        self._last = self._shared.seconds()
         self._received += len(data)
-        self._upstream_write(data)
+        self._upstream.transport.write(data)
 
     def from_backend(self, data: bytes) -> None:
         """Pass on what the backend sent."""
-        self._last = self._seconds()
+        self._last = self._shared.seconds()
         self._sent += len(data)
-        self._client_write(data)
+        self._client.transport.write(data)
 
     # -- the end
 
@@ -168,7 +173,7 @@ class Splice:
         self._blame("backend")
         self._half_closed(self._client)
 
-    def _half_closed(self, leg: FlowProtocol) -> None:
+    def _half_closed(self, leg: Side) -> None:
         if self._client_ended and self._backend_ended:
             self._close_both()
         elif not leg.lost:
@@ -186,7 +191,7 @@ class Splice:
         self._backend_ended = True
         self._lost(self._client, reason)
 
-    def _lost(self, other: FlowProtocol, reason: Failure) -> None:
+    def _lost(self, other: Side, reason: Failure) -> None:
         if other.lost:
             self._gone()
         elif reason.check(ConnectionDone):
@@ -210,7 +215,7 @@ class Splice:
             self._wait()
 
     def _wait(self) -> None:
-        self._shared.deadlines.set(self, self._seconds() + CLOSING_SECONDS)
+        self._shared.deadlines.set(self, self._shared.seconds() + CLOSING_SECONDS)
 
     def _close_both(self) -> None:
         self._closing()

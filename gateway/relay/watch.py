@@ -14,8 +14,7 @@ from gateway.websocket.frames import FrameError, FrameScanner, close_frame
 from gateway.websocket.handshake import reserved_bits
 
 if TYPE_CHECKING:
-    from gateway.relay.flow import FlowProtocol
-    from gateway.surroundings import Surroundings
+    from gateway.relay.sides import Side
 
 __all__ = ["Watch"]
 
@@ -33,7 +32,7 @@ class _Way:
     )  # fmt: skip
 
     def __init__(
-        self, who: str, source: FlowProtocol, target: FlowProtocol, scanner: FrameScanner, masked: bool
+        self, who: str, source: Side, target: Side, scanner: FrameScanner, masked: bool
     ) -> None:
         self.who = who
         self.source = source
@@ -160,34 +159,29 @@ class Watch(WebSocketSession):
     _inbound: _Way
     _outbound: _Way
 
-    def __init__(self, shared: Surroundings, *others: Any) -> None:
-        super().__init__(shared, *others)
-        answer = others[-1]
-        limit = shared.limits.max_message_bytes
-        reserved = reserved_bits(answer)
-        self._inbound = _Way("client", self._client, self._upstream, FrameScanner(True, limit, reserved), True)
-        self._outbound = _Way("backend", self._upstream, self._client, FrameScanner(False, limit, reserved), False)
-        self._scan_in = self._inbound.scanner.feed
-        self._scan_out = self._outbound.scanner.feed
+    def __init__(self, *others: Any) -> None:
+        super().__init__(*others)
+        self._reserved = reserved_bits(others[-1])
+
+    def _entered(self) -> None:
+        client, backend, reserved = self._client, self._upstream, self._reserved
+        limit = self._shared.limits.max_message_bytes
+        self._inbound = _Way("client", client, backend, FrameScanner(True, limit, reserved), True)
+        self._outbound = _Way("backend", backend, client, FrameScanner(False, limit, reserved), False)
 
     def _bridge(self) -> None:
-        client, upstream = self._client.transport, self._upstream.transport
-        self._inward = bridge(client, upstream, self._inbound.scanner, self._client_reported)
-        self._outward = bridge(upstream, client, self._outbound.scanner, self._backend_reported)
+        client, backend = self._client.transport, self._upstream.transport
+        self._inward = bridge(client, backend, self._inbound.scanner, self)
+        self._outward = bridge(backend, client, self._outbound.scanner, self)
 
-    def _client_reported(self, data: bytes, error: FrameError | None) -> None:
-        """The bridge from the client has ended: as in `from_client`."""
+    def bridge_ended(self, source: Any, data: bytes, error: FrameError | None) -> None:
+        """See `gateway.transport.bridge`: as in `from_client` or `from_backend`."""
+        inbound, outbound = self._inbound, self._outbound
+        way, back = (inbound, outbound) if source is self._client.transport else (outbound, inbound)
         if error is not None:
-            self._failed(self._inbound, self._outbound, data, error)
+            self._failed(way, back, data, error)
         else:
-            self._closed(self._inbound, data)
-
-    def _backend_reported(self, data: bytes, error: FrameError | None) -> None:
-        """The bridge from the backend has ended: as in `from_backend`."""
-        if error is not None:
-            self._failed(self._outbound, self._inbound, data, error)
-        else:
-            self._closed(self._outbound, data)
+            self._closed(way, data)
 
     def from_client(self, data: bytes) -> None:
         """Read the frame headers, then pass the bytes on. HOT"""
@@ -196,15 +190,15 @@ class Watch(WebSocketSession):
             self._pass_while_closing(self._inbound, data)
             return
         try:
-            self._scan_in(data)
+            self._inbound.scanner.feed(data)
         except FrameError as error:
             self._failed(self._inbound, self._outbound, data, error)
             return
-        self._last = self._seconds()
+        self._last = self._shared.seconds()
         if self._inbound.scanner.closed:
             self._closed(self._inbound, data)
         else:
-            self._upstream_write(data)
+            self._upstream.transport.write(data)
 
     def from_backend(self, data: bytes) -> None:
         """Read the frame headers, then pass the bytes on. HOT"""
@@ -213,15 +207,15 @@ class Watch(WebSocketSession):
             self._pass_while_closing(self._outbound, data)
             return
         try:
-            self._scan_out(data)
+            self._outbound.scanner.feed(data)
         except FrameError as error:
             self._failed(self._outbound, self._inbound, data, error)
             return
-        self._last = self._seconds()
+        self._last = self._shared.seconds()
         if self._outbound.scanner.closed:
             self._closed(self._outbound, data)
         else:
-            self._client_write(data)
+            self._client.transport.write(data)
 
     def _pass_while_closing(self, way: _Way, data: bytes) -> None:
         way.feed(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from gateway import _native
@@ -24,14 +23,12 @@ class Bridge(Protocol):
 
 
 @_native.chosen(_native.pump)
-def bridge(
-    source: Any, target: Any, scanner: Any, report: Callable[[bytes, Any], None] | None
-) -> Bridge | None:
+def bridge(source: Any, target: Any, scanner: Any, owner: Any) -> Bridge | None:
     """Write what ``source`` reads to ``target``, both transports; ``None`` where only their protocols can do that.
 
     ``scanner`` is a `FrameScanner` that is fed first, or ``None``.  When it refuses a chunk, or finds a close frame in
-    it, that is not passed on, and ``report(chunk, error)`` or ``report(chunk, None)`` is called.  The bridge has ended
-    then, and the protocol of ``source`` gets what comes next.  Ends and errors of the connections
-    are told to their protocols as always, and so are pauses and their ends.
+    it, that is not passed on, and ``owner.bridge_ended(source, chunk, error)`` is called, where ``error`` is ``None``
+    for a close frame.  The bridge has ended then, and the protocol of ``source`` gets what comes next.  Ends and errors
+    of the connections are told to their protocols as always, and so are pauses and their ends.
     """
     return None

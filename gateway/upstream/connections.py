@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, fail
@@ -15,6 +15,8 @@ from gateway.errors import BackendError, ConnectFailed
 from gateway.upstream.http1 import UpstreamConnection
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+
     from gateway.config.model import BackendSettings
     from gateway.interfaces import IBackend, IRoad
     from gateway.transport.tls import ClientTLS
@@ -36,6 +38,19 @@ def connect_failure(failure: Failure, backend: IBackend, settings: BackendSettin
     if failure.check(ConnectTimeout):
         return Failure(ConnectFailed(f"cannot connect to {where} within {settings.connect_timeout:g} s"))
     return Failure(ConnectFailed(f"cannot connect to {where}: {failure.getErrorMessage()}"))
+
+
+class _Factory(Factory):
+    """Makes the connections that are kept under one key."""
+
+    noisy = False
+
+    def __init__(self, upstream: Upstream, key: str | None) -> None:
+        self._upstream = upstream
+        self._key = key
+
+    def buildProtocol(self, addr: IAddress | None) -> UpstreamConnection:
+        return UpstreamConnection(self._upstream, self._key)
 
 
 class Upstream:
@@ -64,6 +79,7 @@ class Upstream:
         self._idle: dict[str | None, list[UpstreamConnection]] = {}
         self._count = 0
         self._closed = False
+        self._plain: tuple[_Factory, IStreamClientEndpoint] | None = None
         self._owned: WeakSet[Upstream] = WeakSet()
 
     def own(self) -> Upstream:
@@ -96,13 +112,18 @@ class Upstream:
         return connecting.addErrback(connect_failure, self._backend, self._settings)
 
     def _connect(self, host: str) -> Deferred[UpstreamConnection]:
-        key, tls = (None, None) if self._tls_for is None else (host, self._tls_for(host))
-        backend = self._backend
-        endpoint = self._road.client(backend.connect_host, backend.connect_port, tls, self._settings.connect_timeout)
-        factory = Factory.forProtocol(lambda: UpstreamConnection(self, key))
-        factory.noisy = False
-        connecting: Deferred[UpstreamConnection] = endpoint.connect(factory)
+        if self._tls_for is not None:
+            factory, endpoint = self._way(host, self._tls_for(host))
+        elif self._plain is None:
+            factory, endpoint = self._plain = self._way(None, None)
+        else:
+            factory, endpoint = self._plain
+        connecting: Deferred[Any] = endpoint.connect(factory)
         return connecting
+
+    def _way(self, key: str | None, tls: ClientTLS | None) -> tuple[_Factory, IStreamClientEndpoint]:
+        host, port = self._backend.connect_host, self._backend.connect_port
+        return _Factory(self, key), self._road.client(host, port, tls, self._settings.connect_timeout)
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over and which may carry another."""
@@ -139,6 +160,7 @@ class Upstream:
     def close(self) -> None:
         """Close the idle connections and keep no more. Ones in use end with their exchange."""
         self._closed = True
+        self._plain = None
         for upstream in tuple(self._owned):
             upstream.close()
         for idle in self._idle.values():

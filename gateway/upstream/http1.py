@@ -11,6 +11,7 @@ from gateway.errors import BackendClosed, BackendError, BackendProtocolError
 from gateway.http.bodies import FramingError, decoder
 from gateway.http.heads import HeadBuffer, HeadLimits, parse_response
 from gateway.relay.flow import FEEDING, FlowProtocol
+from gateway.relay.sides import BackendSide
 from gateway.values import ResponseHead
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ class UpstreamConnection(FlowProtocol):
     _method = "GET"
     _left = 0
     _decoder: Any = None
-    _tunnel: ITunnel | None = None
     _keep_alive = False
     _informational = 0
     received = 0
@@ -107,11 +107,11 @@ class UpstreamConnection(FlowProtocol):
         elif not self.lost:
             self.transport.abortConnection()
 
-    def enter(self, tunnel: ITunnel) -> None:
+    def enter(self, tunnel: ITunnel) -> BackendSide:
         """After a 101: ``tunnel`` gets all bytes and is told of the end."""
-        self.listener = None
-        self._tunnel = tunnel
-        self.dataReceived = tunnel.from_backend  # type: ignore[method-assign]
+        self.listener = self.client = None
+        self.dataReceived = _ignore  # type: ignore[method-assign]
+        return BackendSide(tunnel, self)
 
     # -- reading
 
@@ -253,10 +253,6 @@ class UpstreamConnection(FlowProtocol):
 
     def readConnectionLost(self) -> None:
         """The backend sends no more: the end of a body without a length, of the tunnel's half, or a fault."""
-        tunnel = self._tunnel
-        if tunnel is not None:
-            tunnel.backend_eof()
-            return
         self._ended("closed the connection")
         if not self.lost:
             self.transport.loseConnection()
@@ -264,12 +260,6 @@ class UpstreamConnection(FlowProtocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self.lost = True
         self.upstream.forget(self)
-        tunnel = self._tunnel
-        if tunnel is not None:
-            self.dataReceived = _ignore  # type: ignore[method-assign]
-            self._tunnel = self.client = None
-            tunnel.backend_lost(reason)
-            return
         self._ended(f"lost the connection ({reason.getErrorMessage()})", clean=reason.check(ConnectionDone) is not None)
         self.dataReceived = _ignore  # type: ignore[method-assign]
 

@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from gateway.relay.flow import CONNECTING, FEEDING, FlowProtocol
+from gateway.relay.flow import CONNECTING, FlowProtocol
+from gateway.relay.sides import BackendSide
 from gateway.upstream.connections import connect_failure
 
 if TYPE_CHECKING:
@@ -54,10 +55,8 @@ class StreamUpstream(FlowProtocol):
     ``received``, ``sent``: bytes before the tunnel, of which it takes over the count.
     """
 
-    client: FlowProtocol | None = None
     at_eof = False
     received = sent = 0
-    _tunnel: ITunnel | None = None
     _early = b""
 
     def __init__(self, preface: bytes, is_sent: bool) -> None:
@@ -68,15 +67,6 @@ class StreamUpstream(FlowProtocol):
         super().connectionMade()
         if self._preface:
             self.transport.write(self._preface)
-
-    def feeder(self) -> FlowProtocol | None:
-        return self.client
-
-    def fed_by(self, client: FlowProtocol) -> None:
-        """``client`` feeds this leg: hold it while this one is stuck."""
-        self.client = client
-        if self.stuck:
-            client.hold(FEEDING)
 
     def dataReceived(self, data: bytes) -> None:
         """A backend that speaks before its tunnel is there has to wait."""
@@ -89,22 +79,17 @@ class StreamUpstream(FlowProtocol):
         early, self._early = self._early, b""
         return early
 
-    def enter(self, tunnel: ITunnel) -> None:
+    def enter(self, tunnel: ITunnel) -> BackendSide:
         """``tunnel`` gets all bytes from now on and is told of the end."""
-        self._tunnel = tunnel
-        self.dataReceived = tunnel.from_backend  # type: ignore[method-assign]
-        if self.held:
-            self.let(CONNECTING)
+        side = BackendSide(tunnel, self)
+        if side.held:
+            side.let(CONNECTING)
+        return side
 
     def readConnectionLost(self) -> None:
         """The backend sends no more."""
         self.at_eof = True
-        if self._tunnel is not None:
-            self._tunnel.backend_eof()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """The connection is gone."""
         self.lost = True
-        tunnel, self._tunnel = self._tunnel, None
-        if tunnel is not None:
-            tunnel.backend_lost(reason)

@@ -20,7 +20,7 @@ from gateway.websocket.frames import FrameError, close_payload
 from gateway.websocket.legs import BackendLeg, ClientLeg, Leg
 
 if TYPE_CHECKING:
-    from gateway.relay.flow import FlowProtocol
+    from gateway.relay.sides import Side
     from gateway.surroundings import Surroundings
     from gateway.websocket.deflate import Deflate
     from gateway.websocket.filtering import NamedFilter
@@ -42,7 +42,7 @@ class _Way:
     out: Leg
     chain: Chain
 
-    def __init__(self, session: Messages, who: str, source: FlowProtocol, target: FlowProtocol) -> None:
+    def __init__(self, session: Messages, who: str, source: Side, target: Side) -> None:
         self.session = session
         self.who = who
         self.source = source
@@ -157,26 +157,31 @@ class Messages(WebSocketSession):
     ) -> None:
         super().__init__(shared, *others)
         self._filters = filters
+        self._max_message = max_message
+        self._deflate = deflate
         self._opened: list[Opened] = []
-        client, upstream = self._client, self._upstream
-        self._inbound = inbound = _Way(self, "client", client, upstream)
-        self._outbound = outbound = _Way(self, "backend", upstream, client)
-        self._front = inbound.leg = outbound.out = ClientLeg(inbound, self._client_write, max_message, deflate[0])
-        self._back = outbound.leg = inbound.out = BackendLeg(outbound, self._upstream_write, max_message, deflate[1])
 
     def open(self, early: bytes) -> None:
         """Open the filters, then as in `Splice`."""
-        error = self._open_filters()
-        inbound, outbound, filters = self._inbound, self._outbound, self._opened
+        self._error = self._open_filters()
+        super().open(early)
+        if self._error is not None:
+            self.end(self._error)
+
+    def _entered(self) -> None:
+        self._counted = self._received, self._sent
+        client, backend, most, deflate = self._client, self._upstream, self._max_message, self._deflate
+        self._inbound = inbound = _Way(self, "client", client, backend)
+        self._outbound = outbound = _Way(self, "backend", backend, client)
+        self._front = inbound.leg = outbound.out = ClientLeg(inbound, client.transport.write, most, deflate[0])
+        self._back = outbound.leg = inbound.out = BackendLeg(outbound, backend.transport.write, most, deflate[1])
+        filters = self._opened
         inbound.chain = Chain(filters, True, inbound, self.end)
         outbound.chain = Chain(filters[::-1], False, outbound, self.end)
-        if error is None:
+        if self._error is None:
             inbound.took, outbound.took = inbound.chain.ask, outbound.chain.ask
-        self._client.rest = partial(self._read, inbound)
-        self._upstream.rest = partial(self._read, outbound)
-        super().open(early)
-        if error is not None:
-            self.end(error)
+        client.rest = partial(self._read, inbound)
+        backend.rest = partial(self._read, outbound)
 
     def _open_filters(self) -> SessionEnded | None:
         conversation = Conversation(self)
@@ -194,13 +199,13 @@ class Messages(WebSocketSession):
     def from_client(self, data: bytes) -> None:
         """Read the client's frames. HOT"""
         self._received += len(data)
-        self._last = self._seconds()
+        self._last = self._shared.seconds()
         self._read(self._inbound, data)
 
     def from_backend(self, data: bytes) -> None:
         """Read the backend's frames. HOT"""
         self._sent += len(data)
-        self._last = self._seconds()
+        self._last = self._shared.seconds()
         self._read(self._outbound, data)
 
     def _read(self, way: _Way, data: bytes = b"") -> None:
@@ -269,7 +274,7 @@ class Messages(WebSocketSession):
 
     def snapshot(self) -> None:
         """Bring the outcome's counters up to date."""
-        received, sent = self._client.counted()
+        received, sent = self._counted
         self._added_in = self._back.written - (self._received - received)
         self._added_out = self._front.written - (self._sent - sent)
         super().snapshot()

@@ -1,0 +1,115 @@
+"""What the two connections of a tunnel are to it, once nobody speaks HTTP on them any more.
+
+A tunnel may last for days, and most do nothing most of the time.  So a connection's own protocol, with all that it
+needed for requests, is let go of: a `Side` takes its place with the transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from gateway.relay.flow import FEEDING, Flow
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from gateway.interfaces import ITunnel
+    from gateway.relay.flow import FlowProtocol
+    from gateway.upstream.connections import Upstream
+
+__all__ = ["BackendSide", "ClientSide", "Side"]
+
+
+class Side(Flow):
+    """One connection of a tunnel, in the place of ``before``, whose transport it takes over."""
+
+    __slots__ = ("answered", "held", "lost", "other", "rest", "stuck", "transport", "tunnel")
+
+    def __init__(self, tunnel: ITunnel, before: FlowProtocol) -> None:
+        self.tunnel: ITunnel | None = tunnel
+        self.transport = transport = before.transport
+        self.held, self.stuck, self.lost = before.held, before.stuck, before.lost
+        self.answered = False
+        self.rest: Callable[[], None] | None = None
+        self.other: Side | None = None
+        transport.protocol = self
+        transport.unregisterProducer()
+        transport.registerProducer(self, True)
+
+    def fed_by(self, other: Side) -> None:
+        """``other`` feeds this side: hold it while this one is stuck."""
+        self.other = other
+        if self.stuck:
+            other.hold(FEEDING)
+
+    def feeder(self) -> Flow | None:
+        return self.other
+
+    def _let_go(self) -> ITunnel | None:
+        """The connection is lost; whom to tell."""
+        self.lost = True
+        tunnel, self.tunnel, self.other = self.tunnel, None, None
+        return tunnel
+
+
+class ClientSide(Side):
+    """The client's; ``factory`` is that of its connection, ``own`` are backend connections for this client alone."""
+
+    __slots__ = ("_factory", "_own")
+
+    def __init__(self, tunnel: ITunnel, before: FlowProtocol, factory: Any, own: Iterable[Upstream] = ()) -> None:
+        super().__init__(tunnel, before)
+        self._factory = factory
+        self._own = own
+        factory.connections.discard(before)
+        factory.connections.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.tunnel is not None:
+            self.tunnel.from_client(data)
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more."""
+        if self.tunnel is not None:
+            self.tunnel.client_eof()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        factory = self._factory
+        factory.connections.discard(self)
+        for upstream in self._own:
+            upstream.close()
+        tunnel = self._let_go()
+        if tunnel is not None:
+            tunnel.client_lost(reason)
+        factory.lost(self)
+
+    def stop(self) -> None:
+        """The gateway stops: the tunnel may go on until `cut`."""
+
+    def cut(self) -> None:
+        """The time to stop is over."""
+        if not self.lost:
+            self.transport.abortConnection()
+
+
+class BackendSide(Side):
+    """The backend's."""
+
+    __slots__ = ()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.tunnel is not None:
+            self.tunnel.from_backend(data)
+
+    def readConnectionLost(self) -> None:
+        """The backend sends no more."""
+        if self.tunnel is not None:
+            self.tunnel.backend_eof()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        tunnel = self._let_go()
+        if tunnel is not None:
+            tunnel.backend_lost(reason)
