@@ -18,7 +18,7 @@ _SOURCES = {
     "forwarding": ["forwarding"],
     "frames": ["frames"],
     "masking": ["masking"],
-    "pump": ["pump", "loop", "stream", "bridge", "lane", "tls"],
+    "pump": ["pump", "loop", "stream", "bridge", "sockets", "lane", "tls"],
 }
 NATIVE = [
     Extension(

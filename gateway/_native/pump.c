@@ -4,18 +4,22 @@
 
 Names names;
 PyTypeObject *loop_type, *stream_type, *bridge_type, *lane_type;
-PyObject *reason_of;
+PyObject *reason_of, *socket_of, *begin_in_python;
 const FramesAPI *frames_api;
 
-static const char *const bound_names[] = {"lost", "bridge", "request_stays", "response_stays", "date_now", NULL};
-static PyObject *bound[5];
+static const char *const bound_names[] = {
+    "lost", "socket_of", "begin", "bridge", "accept", "reached", "request_stays", "response_stays", "date_now", NULL,
+};
+static PyObject *bound[9];
 
 static PyObject *
 bind(PyObject *module, PyObject *args)
 {
     PyObject *result = twin_bind(args, bound_names, bound);
     reason_of = bound[0];
-    lane_bind(bound + 2);
+    socket_of = bound[1];
+    begin_in_python = bound[2];
+    lane_bind(bound + 6);
     return result;
 }
 
@@ -60,6 +64,12 @@ start(PyObject *module)
     return frames_api == NULL ? -1 : 0;
 }
 
+static int
+add_functions(PyObject *module)
+{
+    return PyModule_AddFunctions(module, socket_functions);
+}
+
 static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS, "bind(name, object)\n\nThe functions and twins that are called from here."},
     {"bridge", bridge, METH_VARARGS,
@@ -68,7 +78,7 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, start}, {0, NULL}};
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, start}, {Py_mod_exec, add_functions}, {0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "gateway._native.pump", "The pump in C.", 0, functions, slots, NULL, NULL, NULL,

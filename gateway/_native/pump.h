@@ -1,5 +1,5 @@
-/* The pump in C: `Loop` (loop.c), `Stream` (stream.c), `Bridge` (bridge.c) and `Lane` (lane.c), one extension module
-   (pump.c).
+/* The pump in C: `Loop` (loop.c), `Stream` (stream.c), `Bridge` (bridge.c), `Lane` (lane.c) and functions for sockets
+   (sockets.c), one extension module (pump.c).
 
    Loop and Stream are twins of gateway/transport/loop.py and stream.py and do the same in the same order; what is rare
    is a call of a method that a Python subclass has. A Bridge has no class in Python: it does what a tunnel's protocols
@@ -54,7 +54,9 @@ typedef struct {
 struct Stream {
     PyObject_HEAD
     Loop *loop;
-    PyObject *sock, *protocol;
+    PyObject *sock;      /* Python's object for the socket, where one was given or asked for */
+    PyObject *protocol;
+    PyObject *peer, *local, *queue, *producer, *factory, *reason, *write_error; /* the subclass's */
     Bridge *bridge;      /* where bytes go instead of the protocol */
     Lane *lane;          /* where they go first */
     size_t at, gathered; /* what waits in the arena */
@@ -64,6 +66,8 @@ struct Stream {
     char connected, direct, deaf, end_seen, pulls, waiting;
     char own_event, own_send; /* a subclass in Python has other methods */
     char unread;              /* of what was there, not all has been read */
+    char owned;               /* the descriptor is to be closed here */
+    char closing_write, disconnecting, more, paused, producer_paused, quiet, read_closed, streaming, write_closed;
     void *ssl;                /* OpenSSL's connection, which is used instead of those methods */
 };
 
@@ -77,7 +81,7 @@ struct Bridge {
 
 /* Names of methods, made once. */
 #define METHODS(_) \
-    _(again) _(bridge_ended) _(dataReceived) _(decide) _(ended) _(event) _(resume) _(send) _(waiting) _(_call_failed) \
+    _(again) _(bridge_ended) _(close) _(dataReceived) _(decide) _(ended) _(event) _(resume) _(send) _(waiting) _(_call_failed) \
     _(_closed) _(_enqueue) _(_flush) _(_lose) \
     _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read) _(_read_ended) _(_rider_failed) _(_send_now) _(_wake) \
     _(_write_failed)
@@ -90,6 +94,7 @@ extern Names names;
 extern PyTypeObject *loop_type, *stream_type, *bridge_type, *lane_type;
 extern PyType_Spec loop_spec, stream_spec, bridge_spec, lane_spec;
 extern PyObject *reason_of; /* gateway.transport.sockets.lost */
+extern PyObject *socket_of; /* gateway.transport.sockets.socket_of */
 extern const FramesAPI *frames_api; /* NULL where that module is not there */
 
 /* All return -1 with an exception set if one was raised that the caller must handle. */
@@ -138,6 +143,9 @@ int lane_event(Stream *stream, int end);
 void lane_forget(Stream *stream);
 PyObject *lane_of_client(const Stream *stream);
 void lane_bind(PyObject *const *lent);
+
+extern PyMethodDef socket_functions[]; /* accept, begin, reached */
+extern PyObject *begin_in_python;      /* the twin of begin */
 
 #pragma GCC visibility pop
 #endif

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #define END (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 #define IN (EPOLLIN | END)
@@ -353,6 +354,61 @@ look_again(PyObject *object, PyObject *none)
     Py_RETURN_NONE;
 }
 
+/* -- the socket */
+
+static PyObject *
+close_socket(PyObject *object, PyObject *none)
+{
+    Stream *self = (Stream *)object;
+    if (self->sock != NULL)
+        return PyObject_CallMethodObjArgs(self->sock, names.close, NULL);
+    if (self->owned) {
+        self->owned = 0;
+        close(self->fd);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+close_with_reset(PyObject *object, PyObject *none)
+{
+    const struct linger at_once = {1, 0};
+    /* If that fails, the peer was faster. */
+    setsockopt(((Stream *)object)->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+get_sock(PyObject *object, void *none)
+{
+    Stream *self = (Stream *)object;
+    if (self->sock == NULL) {
+        if (!self->owned || socket_of == NULL) {
+            errno = EBADF;
+            return PyErr_SetFromErrno(PyExc_OSError);
+        }
+        PyObject *fd = PyLong_FromLong(self->fd);
+        self->sock = fd == NULL ? NULL : PyObject_CallFunctionObjArgs(socket_of, fd, NULL);
+        Py_XDECREF(fd);
+        if (self->sock == NULL)
+            return NULL;
+        self->owned = 0;
+    }
+    Py_INCREF(self->sock);
+    return self->sock;
+}
+
+static PyObject *
+get_peer_left(PyObject *object, void *none)
+{
+    Stream *self = (Stream *)object;
+    char byte;
+    if (!self->connected)
+        Py_RETURN_TRUE;
+    const ssize_t count = recv(self->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return PyBool_FromLong(count == 0 || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK));
+}
+
 /* -- life */
 
 /* Whether a type has another method than this one. */
@@ -368,8 +424,8 @@ static int
 init(PyObject *object, PyObject *args, PyObject *named)
 {
     Stream *self = (Stream *)object;
-    PyObject *pump, *sock;
-    if (!PyArg_ParseTuple(args, "O!O:Stream", loop_type, &pump, &sock))
+    PyObject *pump, *sock, *peer = Py_None;
+    if (!PyArg_ParseTuple(args, "O!O|O:Stream", loop_type, &pump, &sock, &peer))
         return -1;
     if (self->loop != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a stream is made once");
@@ -384,10 +440,15 @@ init(PyObject *object, PyObject *args, PyObject *named)
     if (fd < 0 || own_event < 0 || own_send < 0)
         return -1;
     Py_INCREF(pump);
-    Py_INCREF(sock);
+    Py_INCREF(peer);
     Py_INCREF(Py_None);
     self->loop = (Loop *)pump;
-    self->sock = sock;
+    self->peer = peer;
+    self->owned = (char)PyLong_Check(sock);
+    if (!self->owned) {
+        Py_INCREF(sock);
+        self->sock = sock;
+    }
     self->protocol = Py_None;
     self->fd = fd;
     self->size = SMALL_READ;
@@ -407,6 +468,13 @@ traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->protocol);
     Py_VISIT(self->bridge);
     Py_VISIT(lane_of_client(self));
+    Py_VISIT(self->peer);
+    Py_VISIT(self->local);
+    Py_VISIT(self->queue);
+    Py_VISIT(self->producer);
+    Py_VISIT(self->factory);
+    Py_VISIT(self->reason);
+    Py_VISIT(self->write_error);
     return 0;
 }
 
@@ -418,6 +486,13 @@ clear(PyObject *object)
     Py_CLEAR(self->protocol);
     Py_CLEAR(self->bridge);
     lane_forget(self);
+    Py_CLEAR(self->peer);
+    Py_CLEAR(self->local);
+    Py_CLEAR(self->queue);
+    Py_CLEAR(self->producer);
+    Py_CLEAR(self->factory);
+    Py_CLEAR(self->reason);
+    Py_CLEAR(self->write_error);
     return 0;
 }
 
@@ -428,6 +503,8 @@ release(PyObject *object)
     PyObject_GC_UnTrack(object);
     clear(object);
     Py_CLEAR(((Stream *)object)->loop);
+    if (((Stream *)object)->owned)
+        close(((Stream *)object)->fd);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
@@ -440,12 +517,13 @@ static PyMethodDef methods[] = {
     {"_send_now", send_data, METH_O, "_send_now(data)\n\nSend; queue what the kernel refuses."},
     {"_secure", tls_secure, METH_O, "_secure(address)\n\nUse the SSL there, or none for 0; see gateway.transport.openssl."},
     {"_forget_gathered", forget_gathered, METH_NOARGS, NULL},
+    {"_close", close_socket, METH_NOARGS, "_close()\n\nClose the socket. Idempotent."},
+    {"_reset", close_with_reset, METH_NOARGS, "_reset()\n\nLet closing the socket reset the connection."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef members[] = {
     {"_pump", T_OBJECT_EX, offsetof(Stream, loop), READONLY, NULL},
-    {"_sock", T_OBJECT_EX, offsetof(Stream, sock), 0, NULL},
     {"_fd", T_INT, offsetof(Stream, fd), READONLY, NULL},
     {"protocol", T_OBJECT_EX, offsetof(Stream, protocol), 0, NULL},
     {"queued", T_PYSSIZET, offsetof(Stream, queued), 0, NULL},
@@ -456,7 +534,29 @@ static PyMemberDef members[] = {
     {"_deaf", T_BOOL, offsetof(Stream, deaf), 0, NULL},
     {"_end_seen", T_BOOL, offsetof(Stream, end_seen), 0, NULL},
     {"_pulls", T_BOOL, offsetof(Stream, pulls), 0, NULL},
+    {"_peer", T_OBJECT, offsetof(Stream, peer), 0, NULL},
+    {"_local", T_OBJECT, offsetof(Stream, local), 0, NULL},
+    {"_queue", T_OBJECT, offsetof(Stream, queue), 0, NULL},
+    {"_producer", T_OBJECT, offsetof(Stream, producer), 0, NULL},
+    {"_factory", T_OBJECT, offsetof(Stream, factory), 0, NULL},
+    {"_reason", T_OBJECT, offsetof(Stream, reason), 0, NULL},
+    {"_write_error", T_OBJECT, offsetof(Stream, write_error), 0, NULL},
+    {"_closing_write", T_BOOL, offsetof(Stream, closing_write), 0, NULL},
+    {"disconnecting", T_BOOL, offsetof(Stream, disconnecting), 0, NULL},
+    {"_more", T_BOOL, offsetof(Stream, more), 0, NULL},
+    {"_paused", T_BOOL, offsetof(Stream, paused), 0, NULL},
+    {"_producer_paused", T_BOOL, offsetof(Stream, producer_paused), 0, NULL},
+    {"quiet", T_BOOL, offsetof(Stream, quiet), 0, NULL},
+    {"_read_closed", T_BOOL, offsetof(Stream, read_closed), 0, NULL},
+    {"_streaming", T_BOOL, offsetof(Stream, streaming), 0, NULL},
+    {"_write_closed", T_BOOL, offsetof(Stream, write_closed), 0, NULL},
     {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef properties[] = {
+    {"_sock", get_sock, NULL, "Python's object for the socket, made when it is asked for.", NULL},
+    {"peer_left", get_peer_left, NULL, "Whether the peer has closed the connection already.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot slots[] = {
@@ -467,6 +567,7 @@ static PyType_Slot slots[] = {
     {Py_tp_dealloc, release},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
+    {Py_tp_getset, properties},
     {0, NULL},
 };
 

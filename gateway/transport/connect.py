@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import select
-import socket
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IResolutionReceiver
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from gateway.transport.sockets import address
+from gateway.transport.sockets import Handle, begin, close, reached
 from gateway.transport.tcp import TCPTransport
 
 if TYPE_CHECKING:
@@ -34,10 +34,17 @@ if TYPE_CHECKING:
 
     from gateway.transport.pump import Pump
 
-__all__ = ["Attempt", "Prelude"]
+__all__ = ["Attempt", "Prelude", "literal"]
 
-Prelude = Callable[["Attempt", socket.socket, "IPv4Address | IPv6Address"], None]
+Prelude = Callable[["Attempt", Handle, "IPv4Address | IPv6Address"], None]
 """What is done with a connected socket: `Attempt.join` with a transport, perhaps after a TLS handshake."""
+
+
+def literal(host: str, port: int) -> IPv4Address | IPv6Address | None:
+    """The address that ``host`` is, if it is one and not a name."""
+    if isIPAddress(host):
+        return IPv4Address("TCP", host, port)
+    return IPv6Address("TCP", host, port) if isIPv6Address(host) else None
 
 
 @implementer(IResolutionReceiver)
@@ -45,15 +52,20 @@ class Attempt:
     """Connects to the first address of ``host`` that answers and joins the connection to a protocol.
 
     ``result`` fires with the protocol, after its ``connectionMade``; it fails with a ``ConnectError`` and may be
-    cancelled.  ``timeout`` in seconds covers everything up to then.
+    cancelled.  ``timeout`` in seconds covers everything up to then.  ``address``: that of ``host``, if it is one itself
+    (see `literal`).
     """
 
-    waiting = False
+    __slots__ = (
+        "_abandon", "_addresses", "_events", "_factory", "_fd", "_host", "_peer", "_port", "_prelude", "_reactor",
+        "_resolution", "_sock", "_timeout", "deadline", "over", "pump", "result", "review", "waiting",
+    )  # fmt: skip
 
     def __init__(
         self, pump: Pump, reactor: Any, host: str, port: int, factory: IProtocolFactory, timeout: float,
-        prelude: Prelude | None = None,
+        prelude: Prelude | None = None, address: IPv4Address | IPv6Address | None = None,
     ) -> None:  # fmt: skip
+        self.waiting = self.over = False
         self.pump = pump
         self.result: Deferred[IProtocol] = Deferred(self._cancel)
         self._reactor = reactor
@@ -61,24 +73,22 @@ class Attempt:
         self._port = port
         self._factory = factory
         self._prelude: Prelude = prelude or Attempt.plain
-        self._addresses: list[IPv4Address | IPv6Address] = []
-        self._sock: socket.socket | None = None
+        self._addresses: list[IPv4Address | IPv6Address] = [] if address is None else [address]
+        self._sock: Handle | None = None
+        self._fd = -1
         self._peer: IPv4Address | IPv6Address | None = None
         self._resolution: IHostResolution | None = None
         self._events = 0
-        self.over = False
         self._abandon: Callable[[], None] | None = None
-        self._timer = reactor.callLater(timeout, self._timed_out) if timeout else None
         self._timeout = timeout
+        self.deadline = self.review = inf
+        if timeout:
+            pump.deadlines.set(self, pump.deadlines.now() + timeout)
 
     def start(self) -> Deferred[IProtocol]:
-        """Begin; address literals need no resolver."""
+        """Begin; addresses need no resolver."""
         self._factory.doStart()
-        if isIPAddress(self._host):
-            self._addresses = [IPv4Address("TCP", self._host, self._port)]
-            self._next()
-        elif isIPv6Address(self._host):
-            self._addresses = [IPv6Address("TCP", self._host, self._port)]
+        if self._addresses:
             self._next()
         else:
             self._reactor.nameResolver.resolveHostName(self, self._host, self._port)
@@ -111,17 +121,16 @@ class Attempt:
         sock = self._sock
         if sock is None:
             return
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        code = reached(sock)
+        if code < 0:
+            return
         if code:
             self._refused(code)
             return
-        try:
-            peer = address(sock.getpeername())
-        except OSError:
-            return
+        assert self._peer is not None
         self._events = events
         self._sock = None
-        self._prelude(self, sock, peer)
+        self._prelude(self, sock, self._peer)
 
     def again(self) -> None:
         """The connection was there at once."""
@@ -133,10 +142,10 @@ class Attempt:
 
     # What preludes call
 
-    def plain(self, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+    def plain(self, sock: Handle, peer: IPv4Address | IPv6Address) -> None:
         """No prelude: the connection may be used as it is."""
         transport = TCPTransport(self.pump, sock, peer)
-        self.pump.hand_over(sock.fileno(), transport)
+        self.pump.hand_over(self._fd, transport)
         self.join(transport)
         if self._events & ~select.EPOLLOUT:
             # The edge that announced the connection announced data too; there will be no other.
@@ -160,7 +169,7 @@ class Attempt:
             self.fail(error)
             return
         self._finish()
-        transport.start(protocol, self._factory.doStop)
+        transport.start(protocol, self._factory)
         self.result.callback(protocol)
 
     def fail(self, error: Exception) -> None:
@@ -177,19 +186,17 @@ class Attempt:
     def _next(self) -> None:
         """Try the next address."""
         self._peer = peer = self._addresses.pop()
-        v6 = isinstance(peer, IPv6Address)
         try:
-            self._sock = sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_STREAM)
+            sock, code = begin(peer.host, peer.port)
         except OSError as error:
             self._refused(error.errno or errno.EMFILE)
             return
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex((peer.host, peer.port))
-        if code in (0, errno.EINPROGRESS):
-            self.pump.add(sock.fileno(), self)
-        else:
+        self._sock = sock
+        self._fd = fd = sock if isinstance(sock, int) else sock.fileno()
+        if code:
             self._refused(code)
+        else:
+            self.pump.add(fd, self)
 
     def _refused(self, code: int) -> None:
         self._close()
@@ -203,23 +210,23 @@ class Attempt:
     def _close(self) -> None:
         sock, self._sock = self._sock, None
         if sock is not None:
-            self.pump.remove(sock.fileno())
-            sock.close()
+            self.pump.remove(self._fd)
+            close(sock)
         abandon, self._abandon = self._abandon, None
         if abandon is not None:
             abandon()
 
     def _finish(self) -> None:
         self.over = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self.pump.deadlines.forget(self)
         if self._resolution is not None:
             # Twisted's own resolver cannot be stopped (it runs in a thread); what it finds is ignored then.
             with suppress(NotImplementedError):
                 self._resolution.cancel()
             self._resolution = None
 
-    def _timed_out(self) -> None:
+    def expired(self, now: float) -> None:
+        """The time is up."""
         self.fail(TimeoutError(string=f"{self._host}:{self._port} did not answer within {self._timeout:g} s"))
 
     def _cancel(self, result: Deferred[IProtocol]) -> None:

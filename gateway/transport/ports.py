@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.transport.sockets import address, listening_socket
+from gateway.transport.sockets import Handle, accept, address, listening_socket
 from gateway.transport.tcp import TCPTransport
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _PAUSE = 1.0
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-Welcome = Callable[["Port", socket.socket, "IPv4Address | IPv6Address"], None]
+Welcome = Callable[["Port", Handle, "IPv4Address | IPv6Address"], None]
 """What is done with an accepted, non-blocking socket: `Port.connect`, or a TLS handshake before it."""
 
 
@@ -129,10 +129,10 @@ class Port:
 
     # Accepting
 
-    def connect(self, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+    def connect(self, sock: Handle, peer: IPv4Address | IPv6Address) -> None:
         """Give an accepted socket its protocol, if the factory wants it."""
         transport = TCPTransport(self._pump, sock, peer)
-        self._pump.add(sock.fileno(), transport)
+        self._pump.add(transport.fileno(), transport)
         self.join(transport)
 
     def join(self, transport: TCPTransport, factory: IProtocolFactory | None = None) -> None:
@@ -156,17 +156,16 @@ class Port:
             if listening is None:
                 return
             try:
-                sock, name = listening.accept()
-            except BlockingIOError:
-                return
+                found = accept(listening)
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._exhausted(error)
                     return
                 continue  # the client left while it waited (ECONNABORTED and the network's errors, accept(2))
+            if found is None:
+                return
             self._complained = False
-            sock.setblocking(False)
-            self._welcome(self, sock, address(name))
+            self._welcome(self, found[0], address(found[1]))
         self._pump.soon(self)
 
     def _exhausted(self, error: OSError) -> None:

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 from zope.interface import implementer
 
 from gateway.interfaces import IRoad
-from gateway.transport.connect import Attempt
+from gateway.transport.connect import Attempt, literal
 from gateway.transport.names import Names, Reactor
 from gateway.transport.ports import Port
 from gateway.transport.pump import Pump
@@ -91,6 +91,7 @@ class _ClientEndpoint:
         self._port = port
         self._tls = tls
         self._timeout = timeout
+        self._address = literal(host, port)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect; see `IRoad.client`. HOT where backends do not keep connections alive."""
@@ -98,6 +99,6 @@ class _ClientEndpoint:
         if self._tls is not None:
             prelude = client_prelude(self._tls)
         attempt = Attempt(
-            self._pump, self._reactor, self._host, self._port, protocolFactory, self._timeout, prelude
+            self._pump, self._reactor, self._host, self._port, protocolFactory, self._timeout, prelude, self._address
         )
         return attempt.start()

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from gateway.interfaces import ISecureFactory
 from gateway.transport.openssl import attach, detach
-from gateway.transport.sockets import lost
+from gateway.transport.sockets import lost, socket_of
 from gateway.transport.tcp import TCPTransport
 from gateway.transport.tls import (
     HANDSHAKE_TIMEOUT,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.transport.connect import Attempt, Prelude
     from gateway.transport.ports import Port, Welcome
     from gateway.transport.pump import Pump
+    from gateway.transport.sockets import Handle
 
 __all__ = ["Handshake", "TLSTransport", "client_prelude", "server_welcome"]
 
@@ -200,6 +201,7 @@ class TLSTransport(TCPTransport):
         detach(self)
         self._connection = None
         del self._ssl_recv, self._ssl_send
+        self.quiet = False  # its own close_notify is still to come
         super()._close_socket()
 
 
@@ -292,7 +294,8 @@ class _Greeting(Handshake):
 def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAKE_TIMEOUT) -> Welcome:
     """What a TLS port does with an accepted socket. ``tls.getContext()`` is asked for each connection."""
 
-    def welcome(port: Port, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+    def welcome(port: Port, handle: Handle, peer: IPv4Address | IPv6Address) -> None:
+        sock = socket_of(handle)
         hooks = ISecureFactory(port.factory, None)
 
         def done(connection: SSL.Connection) -> None:
@@ -337,7 +340,8 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
 def client_prelude(tls: ClientTLS) -> Prelude:
     """What a TLS client does with a connected socket."""
 
-    def prelude(attempt: Attempt, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
+    def prelude(attempt: Attempt, handle: Handle, peer: IPv4Address | IPv6Address) -> None:
+        sock = socket_of(handle)
         pump = attempt.pump
 
         def done(connection: SSL.Connection) -> None:

@@ -10,7 +10,61 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError, ConnectionLost
 
-__all__ = ["SocketFacts", "address", "ended", "listening_socket", "same_socket", "lost"]
+from gateway import _native
+
+__all__ = [
+    "Handle", "SocketFacts", "accept", "address", "begin", "close", "ended", "listening_socket", "lost", "reached",
+    "same_socket", "socket_of",
+]  # fmt: skip
+
+
+Handle = socket.socket | int
+"""A socket: Python's object, or only the descriptor where native code has made it, which its user then owns."""
+
+
+def close(handle: Handle) -> None:
+    """Close a socket that nobody has made a transport of."""
+    if isinstance(handle, int):
+        os.close(handle)
+    else:
+        handle.close()
+
+
+def socket_of(handle: Handle) -> socket.socket:
+    """Python's object for a handle; it owns the descriptor from now on."""
+    return socket.socket(fileno=handle) if isinstance(handle, int) else handle
+
+
+@_native.chosen(_native.pump)
+def accept(listening: socket.socket) -> tuple[Handle, tuple[Any, ...]] | None:
+    """One connection that waits, non-blocking, and its peer's name; ``None`` if there is none. Raises ``OSError``."""
+    try:
+        sock, name = listening.accept()
+    except BlockingIOError:
+        return None
+    sock.setblocking(False)
+    return sock, name
+
+
+@_native.chosen(_native.pump)
+def begin(host: str, port: int) -> tuple[Handle, int]:
+    """Begin to connect to an address: a socket with TCP_NODELAY, and the ``errno`` where that has failed already."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    code = sock.connect_ex((host, port))
+    return sock, 0 if code == errno.EINPROGRESS else code
+
+
+@_native.chosen(_native.pump)
+def reached(sock: Handle) -> int:
+    """How far a connection that was begun has come: 0 if it is there, -1 for not yet, else why it has failed."""
+    sock = socket_of(sock)
+    try:
+        sock.getpeername()
+    except OSError:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or -1
+    return 0
 
 
 def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
@@ -94,11 +148,6 @@ class SocketFacts:
             except OSError:
                 return IPv4Address("TCP", "0.0.0.0", 0)
         return self._local
-
-    @property
-    def peer_left(self) -> bool:
-        """Whether the peer has closed the connection already, though nobody was told yet; it asks the kernel."""
-        return ended(self._sock)
 
     def getTcpNoDelay(self) -> bool:
         """Whether Nagle's algorithm is off; it is unless someone turned it on."""

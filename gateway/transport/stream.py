@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway import _native
-from gateway.transport.sockets import lost
+from gateway.transport.sockets import ended, lost, socket_of
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol
+    from collections import deque
+
+    from twisted.internet.interfaces import IProtocol, IProtocolFactory
     from twisted.python.failure import Failure
 
     from gateway.transport.pump import Pump
+    from gateway.transport.sockets import Handle
 
 __all__ = ["END", "IN", "OUT", "Stream"]
 
@@ -31,11 +35,12 @@ _MEDIUM_READ = 64 * 1024
 _LARGE_READ = 256 * 1024
 """A buffer above malloc's mmap threshold (128 KiB) costs 12 µs when it is not filled, so it is for bulk only."""
 
+_AT_ONCE = struct.pack("ii", 1, 0)
 _GATHERED = 32 * 1024
 """Bytes that are put together in a round of the pump; more is sent at once."""
 
 
-@_native.chosen(_native.pump, lost=lost)
+@_native.chosen(_native.pump, lost=lost, socket_of=socket_of)
 class Stream:
     """One connected, non-blocking socket.
 
@@ -43,19 +48,24 @@ class Stream:
     ``queued``: bytes that were written and that the kernel has not accepted yet.
     ``unsent``: bytes that were written and that the kernel will never get, for the connection was lost.
     ``connected``: false from the moment the connection is known to be lost, which is before ``connectionLost``.
+    ``quiet``: the peer has said that it sends nothing more, so that closing need not wait for its end.
+    ``peer_left``: whether the peer has closed the connection already, though nobody was told yet; it asks the kernel.
 
+    ``sock`` is a `gateway.transport.sockets.Handle`, ``peer`` the address of the other end.
     ``_direct``: writes may go to the kernel.  ``_deaf``: nobody wants to read.  ``_pulls``: a pull producer wants to be
     asked.  ``_end_seen``: an edge has announced the end, there will be no other.
     """
 
     __slots__ = (
-        "_deaf", "_direct", "_end_seen", "_fd", "_gathered", "_pulls", "_pump", "_recv", "_send", "_size", "_sock",
-        "connected", "protocol", "queued", "unsent", "waiting",
+        "_closing_write", "_deaf", "_direct", "_end_seen", "_factory", "_fd", "_gathered", "_local", "_more", "_paused",
+        "_peer", "_producer", "_producer_paused", "_pulls", "_pump", "_queue", "_read_closed", "_reason", "_recv",
+        "_send", "_size", "_sock", "_streaming", "_write_closed", "_write_error", "connected", "disconnecting",
+        "protocol", "queued", "quiet", "unsent", "waiting",
     )  # fmt: skip
 
-    def __init__(self, pump: Pump, sock: socket.socket) -> None:
+    def __init__(self, pump: Pump, sock: Handle, peer: Any = None) -> None:
         self._pump = pump
-        self._sock = sock
+        self._sock = sock = socket_of(sock)
         self._fd = sock.fileno()
         self._recv: Callable[[int], bytes] = sock.recv
         self._send: Callable[[Any], int] = sock.send
@@ -66,6 +76,16 @@ class Stream:
         self.connected = self._direct = True
         self.waiting = self._deaf = self._end_seen = self._pulls = False
         self.protocol: IProtocol = None  # type: ignore[assignment]
+        # What only the subclass uses.
+        self._peer = peer
+        self._local: Any = None
+        self._queue: deque[Any] | None = None
+        self._producer: Any = None
+        self._factory: IProtocolFactory | None = None
+        self._reason: Exception | None = None
+        self._write_error: Exception | None = None
+        self.disconnecting = self.quiet = self._paused = self._read_closed = self._more = False
+        self._closing_write = self._write_closed = self._streaming = self._producer_paused = False
 
     # Rider: what the pump calls
 
@@ -158,6 +178,24 @@ class Stream:
             return
         if sent != len(data):
             self._enqueue(data, sent)
+
+    # The socket
+
+    @property
+    def peer_left(self) -> bool:
+        """See `Stream`."""
+        return not self.connected or ended(self._sock)
+
+    def _close(self) -> None:
+        """Close the socket. Idempotent."""
+        self._sock.close()
+
+    def _reset(self) -> None:
+        """Let closing the socket reset the connection."""
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        except OSError:
+            pass  # the peer was faster
 
     # What the subclass does
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol
@@ -29,9 +27,8 @@ from gateway.transport.sockets import SocketFacts, lost
 from gateway.transport.stream import END, Stream
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol
+    from twisted.internet.interfaces import IProtocol, IProtocolFactory
 
-    from gateway.transport.pump import Pump
     from gateway.transport.tls import ClientCertificate
 
 __all__ = ["TCPTransport"]
@@ -43,9 +40,9 @@ _PIECES = 64
 """How many queued pieces one system call takes (the kernel's limit is 1024)."""
 
 _DISCARD = 64 * 1024
-_RESET = struct.pack("ii", 1, 0)
-_NOTHING: deque[Any] = deque(maxlen=0)
-"""The queue of those who have none; most never do."""
+_DONE = ConnectionDone()
+_TOLD = Failure(_DONE)
+"""Why most connections end; making these each time costs more than telling of it."""
 
 _NOBODY = Protocol()
 """The protocol of a connection whose own has been told of the end."""
@@ -66,37 +63,19 @@ class TCPTransport(SocketFacts, Stream):
     client_certificate: ClientCertificate | None = None
     negotiatedProtocol: bytes | None = None
 
-    __slots__ = (
-        "__weakref__", "_closing_write", "_local", "_more", "_on_lost", "_paused", "_peer", "_producer",
-        "_producer_paused", "_queue", "_read_closed", "_reason", "_streaming", "_write_closed", "_write_error",
-        "disconnecting",
-    )  # fmt: skip
+    __slots__ = ("__weakref__",)
 
-    def __init__(self, pump: Pump, sock: socket.socket, peer: IPv4Address | IPv6Address) -> None:
-        super().__init__(pump, sock)
-        self._peer = peer
-        self._local: IPv4Address | IPv6Address | None = None
-        self._queue = _NOTHING
-        self.disconnecting = False
-        self._paused = False
-        self._read_closed = False
-        self._more = False
-        self._closing_write = False
-        self._write_closed = False
-        self._write_error: Exception | None = None
-        self._producer: Any = None
-        self._streaming = False
-        self._producer_paused = False
-        self._reason: Exception | None = None
-        self._on_lost: Callable[[], None] | None = None
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._fd
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} fd={self._fd} to {self._peer.host}:{self._peer.port}>"
 
-    def start(self, protocol: IProtocol, on_lost: Callable[[], None] | None = None) -> None:
-        """Join the transport to its protocol; ``on_lost()`` is called after the protocol's ``connectionLost``."""
+    def start(self, protocol: IProtocol, factory: IProtocolFactory | None = None) -> None:
+        """Join the transport to its protocol; ``factory.doStop()`` is called after its ``connectionLost``."""
         self.protocol = protocol
-        self._on_lost = on_lost
+        self._factory = factory
         try:
             protocol.makeConnection(self)
         except Exception as error:
@@ -134,10 +113,7 @@ class TCPTransport(SocketFacts, Stream):
     def abortConnection(self) -> None:
         """Close at once with a reset, whatever is queued."""
         if self.connected:
-            try:
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            except OSError:
-                pass  # the peer was faster
+            self._reset()
             self._lose(ConnectionAborted())
 
     def loseWriteConnection(self) -> None:
@@ -250,14 +226,14 @@ class TCPTransport(SocketFacts, Stream):
             return
         self._read_closed = self._deaf = True
         if not IHalfCloseableProtocol.providedBy(self.protocol):
-            self._lose(ConnectionDone())
+            self._lose(_DONE)
             return
         try:
             self.protocol.readConnectionLost()
         except Exception as error:
             self._protocol_raised(error)
         if self._write_closed:
-            self._lose(ConnectionDone())
+            self._lose(_DONE)
 
     def _protocol_raised(self, error: Exception) -> None:
         """The protocol's fault: it costs this connection and a log entry."""
@@ -320,7 +296,7 @@ class TCPTransport(SocketFacts, Stream):
     def _flushed(self) -> None:
         """Some of the queue has gone: let the producer go on, do what was to be done at its end."""
         if not self._queue:
-            self._queue = _NOTHING
+            self._queue = None
             if self.disconnecting or self._closing_write:
                 self._finish_if_flushed()
             elif self.connected:
@@ -348,7 +324,7 @@ class TCPTransport(SocketFacts, Stream):
 
     def _say_goodbye(self) -> None:
         """Everything is sent; the connection may be closed."""
-        self._lose(ConnectionDone())
+        self._lose(_DONE)
 
     def _shut_write(self) -> None:
         try:
@@ -360,7 +336,7 @@ class TCPTransport(SocketFacts, Stream):
         if not self.connected:
             return
         if self._read_closed:
-            self._lose(ConnectionDone())
+            self._lose(_DONE)
         if IHalfCloseableProtocol.providedBy(self.protocol):
             try:
                 self.protocol.writeConnectionLost()
@@ -369,7 +345,7 @@ class TCPTransport(SocketFacts, Stream):
 
     def _write_failed(self, error: Exception) -> None:
         """The peer takes no more. What it sent before may still wait to be read: an early response, for instance."""
-        self._queue = _NOTHING
+        self._queue = None
         self.unsent += self.queued
         self.queued = 0
         self._direct = False
@@ -395,7 +371,7 @@ class TCPTransport(SocketFacts, Stream):
         self._forget_gathered()
         self.unsent += self.queued
         self._reason = reason
-        self._queue = _NOTHING
+        self._queue = None
         self.queued = 0
         self._pump.remove(self._fd)
         self._pump.later(self._ended)
@@ -404,20 +380,20 @@ class TCPTransport(SocketFacts, Stream):
         self._close_socket()
         producer, self._producer = self._producer, None
         self._pulls = False
-        reason, on_lost = self._reason, self._on_lost
+        reason, factory = self._reason, self._factory
         try:
             if producer is not None:
                 producer.stopProducing()
-            self.protocol.connectionLost(Failure(reason))
+            self.protocol.connectionLost(_TOLD if reason is _DONE else Failure(reason))
         except Exception:
             _log.failure("{protocol}.connectionLost failed", protocol=type(self.protocol).__name__)
         # Else the two would keep each other until the garbage collector comes.
-        self.protocol, self._on_lost = _NOBODY, None
-        if on_lost is not None:
-            on_lost()
+        self.protocol, self._factory = _NOBODY, None
+        if factory is not None:
+            factory.doStop()
 
     def _close_socket(self) -> None:
-        if self.disconnecting and not self._read_closed and isinstance(self._reason, ConnectionDone):
+        if self.disconnecting and not (self._read_closed or self.quiet) and isinstance(self._reason, ConnectionDone):
             close_gently(self._pump, self._sock)
         else:
-            self._sock.close()
+            self._close()

@@ -35,10 +35,12 @@ class BridgeCase(NativeCase):
         self.reports: list[tuple[bytes, Any]] = []
 
     def join(self, scanner: Any = None) -> Any:
-        def report(data: bytes, error: Any) -> None:
-            self.reports.append((data, error))
+        return bridge(self.source, self.target, scanner, self)
 
-        return bridge(self.source, self.target, scanner, report)
+    def bridge_ended(self, source: Any, data: bytes, error: Any) -> None:
+        """What a bridge tells its owner."""
+        self.assertIs(self.source, source)
+        self.reports.append((data, error))
 
     def say(self, data: bytes) -> bytes:
         """What the receiver has when the sender has said this."""
@@ -122,24 +124,22 @@ class BridgeTests(BridgeCase):
         self.assertEqual((b"\x81\x01b\x83", 3, 1002), (data, error.offset, error.code))
         self.assertEqual(7, joined.count)
 
-    def test_report_raises(self) -> None:
+    def test_the_owner_raises(self) -> None:
         """As if the protocol had."""
-        scanner = native["FrameScanner"](False)
+        class Owner:
+            def bridge_ended(self, source: Any, data: bytes, error: Any) -> None:
+                raise ZeroDivisionError
 
-        def report(data: bytes, error: Any) -> None:
-            raise ZeroDivisionError
-
-        bridge(self.source, self.target, scanner, report)
+        bridge(self.source, self.target, native["FrameScanner"](False), Owner())
         self.say(b"\x83")
         self.assertIsInstance(self.source.told[0], ZeroDivisionError)
 
     def test_where_there_is_none(self) -> None:
         """Other transports, another loop, a scanner in Python, two at once: the protocols have to do it."""
-        report = self.reports.append
-        self.assertIsNone(bridge(object(), self.target, None, report))
-        self.assertIsNone(bridge(self.source, object(), None, report))
-        self.assertIsNone(bridge(self.source, self.target, python["FrameScanner"](True), report))
-        self.assertIsNone(bridge(self.source, self.target, object(), report))
+        self.assertIsNone(bridge(object(), self.target, None, self))
+        self.assertIsNone(bridge(self.source, object(), None, self))
+        self.assertIsNone(bridge(self.source, self.target, python["FrameScanner"](True), self))
+        self.assertIsNone(bridge(self.source, self.target, object(), self))
         self.assertIsNotNone(self.join())
         self.assertIsNone(self.join())
 
@@ -175,15 +175,14 @@ class BridgeTests(BridgeCase):
             self.reports.clear()
 
     def test_nothing_is_kept(self) -> None:
-        """Streams, their bridges and what is reported to go away together."""
+        """Streams, their bridges and whom they tell go away together."""
 
         class Watcher:
-            def report(self, data: bytes, error: Any) -> None:
-                self.bridge = data
+            """Whom they tell."""
 
         watcher = Watcher()
         for one, other in ((self.source, self.target), (self.target, self.source)):
-            setattr(watcher, f"to_{other._fd}", bridge(one, other, None, watcher.report))
+            setattr(watcher, f"to_{other._fd}", bridge(one, other, None, watcher))
         gone = weakref.ref(watcher)
         self.source.watcher = watcher
         for stream in (self.source, self.target):

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway import _native, values
 from gateway.http import forwarding, heads
-from gateway.transport import bridge, loop, stream
+from gateway.transport import bridge, loop, sockets, stream
 from gateway.websocket import frames
 from tests.native.cases import fresh
 from tests.packaging.environment import ROOT
@@ -65,6 +65,9 @@ class ChoiceTests(SynchronousTestCase):
             "Loop": loop.Loop,
             "Stream": stream.Stream,
             "bridge": bridge.bridge,
+            "accept": sockets.accept,
+            "begin": sockets.begin,
+            "reached": sockets.reached,
         }
         self.assertEqual(set(python), set(chosen))
         for name, value in chosen.items():

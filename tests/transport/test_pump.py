@@ -13,6 +13,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from gateway.transport import ports
 from gateway.transport.linger import close_gently
 from gateway.transport.pump import Pump
 from gateway.transport.pump_road import PumpRoad
@@ -267,20 +268,18 @@ class PortTests(PumpCase):
         port = await self.road.server("127.0.0.1", 0).listen(serving)
         self.addCleanup(port.stopListening)
         clock = port._reactor = Clock()
-        real = port._sock
 
-        class Exhausted:
-            def accept(inner) -> Any:
-                raise OSError(errno.ENFILE, "Too many open files in system")
+        def exhausted(listening: Any) -> Any:
+            raise OSError(errno.ENFILE, "Too many open files in system")
 
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
-        port._sock = Exhausted()
+        patch = self.patch(ports, "accept", exhausted)
         port.event(1)
         for _ in range(3):
             clock.advance(1.0)
             await self.turns()
-        port._sock = real
+        patch.restore()
         self.assertEqual(1, len(messages))
         clock.advance(1.0)
 
