@@ -39,6 +39,9 @@ _ANSWER_SECONDS = 1.0
 _VANISHED = 1006
 """What is logged where there was no close frame (RFC 6455 §7.1.5)."""
 
+_CLIENT_GONE = SessionEnded(1001, "client gone", "client_gone")
+_BACKEND_LOST = SessionEnded(1011, "backend lost", "backend_lost")
+
 _FAULTS = {
     1002: ("protocol_error", "broke the protocol"),
     1007: ("invalid_payload", "sent an invalid payload"),
@@ -141,21 +144,25 @@ class WebSocketSession(Splice):
 
     def client_eof(self) -> None:
         """After close frames that is the proper end; without them the client has vanished."""
-        self._vanished(self._inbound, SessionEnded(1001, "client gone", "client_gone"))
+        self._vanished(self._inbound, _CLIENT_GONE)
 
     def backend_eof(self) -> None:
         """As `client_eof`."""
-        self._vanished(self._outbound, SessionEnded(1011, "backend lost", "backend_lost"))
+        self._vanished(self._outbound, _BACKEND_LOST)
 
     def client_lost(self, reason: Failure) -> None:
         """The client's connection is gone."""
-        self.client_eof()
-        self._one_lost()
+        if self._state == OPEN or not self._upstream.lost:
+            self.client_eof()
+        if self._upstream.lost:
+            self._gone()
 
     def backend_lost(self, reason: Failure) -> None:
         """The backend's connection is gone."""
-        self.backend_eof()
-        self._one_lost()
+        if self._state == OPEN or not self._client.lost:
+            self.backend_eof()
+        if self._client.lost:
+            self._gone()
 
     def _vanished(self, way: Way, error: SessionEnded) -> None:
         way.ended = True
@@ -175,22 +182,30 @@ class WebSocketSession(Splice):
     def _settle(self) -> None:
         """Close both connections when nothing more is expected from either."""
         inbound, outbound = self._inbound, self._outbound
-        for way, back in ((inbound, outbound), (outbound, inbound)):
-            if way.told is not None or way.broken or way.target.lost:
+        inbound_done, outbound_done = inbound.done, outbound.done
+        for way, back, done in ((inbound, outbound, inbound_done), (outbound, inbound, outbound_done)):
+            source = way.source
+            if source.held and (way.told is not None or way.broken or way.target.lost):
                 # Nothing goes on any more: who waited for the other side to take it is read, to hear the answer.
-                way.source.let(way.source.held)
-            if way.done:
+                source.let(source.held)
+            if done and way.told is None:
                 way.speak_up()
-            if way.done and back.closed:
-                # Whose close frame was passed on, and will not be answered, gets the answer from here.
-                way.say_goodbye(back.close_code or 1005)
-        if inbound.done and outbound.done:
+                if back.closed:
+                    # Whose close frame was passed on, and will not be answered, gets the answer from here.
+                    way.say_goodbye(back.close_code or 1005)
+        if inbound_done and outbound_done:
             self._close_both()
             return
-        for way in (inbound, outbound):
-            if way.done and way.told is None and not way.target.lost:
+        for way, done in ((inbound, inbound_done), (outbound, outbound_done)):
+            if done and way.told is None and not way.target.lost:
                 # The source died or went mad in the middle of a frame: nothing can be sent behind half of one.
                 way.target.transport.loseConnection()
+
+    def _close_both(self) -> None:
+        for way in (self._inbound, self._outbound):
+            if way.closed:
+                way.source.transport.quiet = True  # nothing follows a close frame (RFC 6455 §5.5.1)
+        super()._close_both()
 
     def expired(self, now: float) -> None:
         """As in a tunnel, except that who owes a close frame does not take the other side with it."""
@@ -205,10 +220,6 @@ class WebSocketSession(Splice):
                 if way.source.undelivered and not way.source.lost:
                     way.source.transport.abortConnection()
         self._settle()
-
-    def _one_lost(self) -> None:
-        if self._client.lost and self._upstream.lost:
-            self._gone()
 
     def snapshot(self) -> None:
         """Bring the outcome's counters up to date."""

@@ -78,12 +78,14 @@ class Splice:
         backend.fed_by(client)
         self._client, self._upstream = client, backend
         self._entered()
-        self._shared.sessions.add(self)
-        self.snapshot()
-        self._shared.opened(self.outcome)
-        if self.outcome.head is not None:
-            self.outcome.pack(PackedHead(self.outcome.head))
-        self._shared.deadlines.set(self, min(self._last + self._idle, self._ends_at))
+        shared, outcome = self._shared, self.outcome
+        shared.sessions.add(self)
+        outcome.received_bytes, outcome.sent_bytes = self._received, self._sent
+        outcome.upstream_received, outcome.upstream_sent = upstream.received - len(early), upstream.sent
+        shared.opened(outcome)
+        if outcome.head is not None:
+            outcome.pack(PackedHead(outcome.head))
+        shared.deadlines.set(self, min(self._last + self._idle, self._ends_at))
         if early:
             self.from_backend(early)
         if ahead:

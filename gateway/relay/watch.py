@@ -64,7 +64,7 @@ class _Way:
 
     def say_goodbye(self, code: int, reason: str = "") -> None:
         """Send a close frame, now or at the end of the frame in progress; never behind another close frame."""
-        if self.may_speak:
+        if self.told is None and self.may_speak:
             self.farewell = code, close_frame(code, reason, mask=self.masked)
             self.send_farewell()
 
@@ -133,8 +133,10 @@ class _Way:
             size = self.scanner.cut(data) if self.farewell else len(data)
             piece, data = data[:size], data[size:]
             self.read(piece)
-            self.send_farewell()
-        self.drop(len(data))
+            if self.farewell is not None:
+                self.send_farewell()
+        if data:
+            self.drop(len(data))
 
     def read(self, data: bytes) -> None:
         """Read some bytes and pass on what is right of them."""

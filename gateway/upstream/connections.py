@@ -49,6 +49,11 @@ class _Factory(Factory):
         self._upstream = upstream
         self._key = key
 
+    def doStart(self) -> None:
+        """Nobody counts its connections."""
+
+    doStop = doStart
+
     def buildProtocol(self, addr: IAddress | None) -> UpstreamConnection:
         return UpstreamConnection(self._upstream, self._key)
 

@@ -8,9 +8,7 @@ not choose what was not offered: the client would fail the connection, and the l
 from __future__ import annotations
 
 import re
-from base64 import b64encode
-from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import b2a_base64
 from hashlib import sha1
 
 from gateway.errors import BackendProtocolError, UpgradeRefused
@@ -22,7 +20,7 @@ _RESERVED = {"permessage-deflate": 0x40, "x-webkit-deflate-frame": 0x40}
 _ANY = 0x70
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # The elements of a list whose quoted strings may have commas in them (RFC 9110 §5.6.1, §5.6.4).
 _ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+")++')
@@ -31,7 +29,8 @@ _PARAMETER = re.compile(r'(?:^|;)((?:[^";]|"(?:[^"\\]|\\.)*+")*+)')
 
 def accept_for(key: str) -> str:
     """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 §4.2.2, item 5.4)."""
-    return b64encode(sha1(key.encode("latin-1") + _MAGIC, usedforsecurity=False).digest()).decode("ascii")
+    digest = sha1(key.encode("latin-1") + _MAGIC, usedforsecurity=False).digest()
+    return b2a_base64(digest, newline=False).decode("ascii")
 
 
 def check_request(head: RequestHead) -> str:
@@ -53,9 +52,10 @@ def check_request(head: RequestHead) -> str:
     if version != "13":
         raise UpgradeRefused("the handshake has a Sec-WebSocket-Version other than 13", 426)
     key = index.get("sec-websocket-key", "")
-    if not _is_key(key):
+    if _KEY.fullmatch(key) is None:
         raise UpgradeRefused("the handshake has no Sec-WebSocket-Key, or one that is not 16 bytes in base64")
-    _refuse_nominated(head, UpgradeRefused)
+    if head.nominated:
+        _refuse_nominated(head, UpgradeRefused)
     offered = index.get("sec-websocket-protocol")
     if offered is not None:
         names = _names(offered)
@@ -74,7 +74,8 @@ def check_response(head: ResponseHead, request: RequestHead) -> None:
     index = head.index
     if head.upgrade != "websocket" or index.get("upgrade", "").lower() != "websocket":
         raise BackendProtocolError("the backend's 101 has no Upgrade: websocket with Connection: Upgrade")
-    _refuse_nominated(head, BackendProtocolError)
+    if head.nominated:
+        _refuse_nominated(head, BackendProtocolError)
     if index.get("sec-websocket-accept") != accept_for(request.index["sec-websocket-key"]):
         raise BackendProtocolError("the backend's Sec-WebSocket-Accept does not answer the client's key")
     chosen = index.get("sec-websocket-protocol")
@@ -106,15 +107,6 @@ def reserved_bits(answer: ResponseHead) -> int:
     for name, _ in extensions(agreed) if agreed else ():
         bits |= _RESERVED.get(name, _ANY)
     return bits
-
-
-def _is_key(key: str) -> bool:
-    if _KEY.fullmatch(key) is None:
-        return False
-    try:
-        return len(a2b_base64(key)) == 16
-    except Base64Error:
-        return False
 
 
 def _names(value: str) -> list[str]:
