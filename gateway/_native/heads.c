@@ -310,7 +310,7 @@ parse_response(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObje
 
 /* -- the module */
 
-/* What other extension modules get has no module to ask; there is one interpreter. */
+/* What other extension modules get has no module to ask: the first that was made, which is the one that stays. */
 static State *the_state;
 
 static PyObject *
@@ -325,7 +325,6 @@ static int
 start(PyObject *module)
 {
     State *state = PyModule_GetState(module);
-    the_state = state;
     fill_table();
     KEEP(state->request_type, head_type("RequestHead", REQUEST_ITEMS));
     KEEP(state->response_type, head_type("ResponseHead", RESPONSE_ITEMS));
@@ -349,7 +348,11 @@ start(PyObject *module)
     PyObject *capsule = PyCapsule_New((void *)&api, HEADS_API, NULL);
     const int failed = capsule == NULL || PyModule_AddObjectRef(module, "api", capsule) < 0;
     Py_XDECREF(capsule);
-    return failed ? -1 : 0;
+    if (failed)
+        return -1;
+    if (the_state == NULL)
+        the_state = state;
+    return 0;
 }
 
 static void

@@ -155,6 +155,7 @@ class Lane(_Base):
             outcome.client_certificate = client.certificate
             client.note_tls(outcome)
         shared.ended(outcome)
+        del self._outcome, self._head  # an idle connection keeps nothing of its last request
 
     def serves(self, shared: Surroundings) -> bool:
         """Whether it was made for these."""

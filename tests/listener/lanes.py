@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.listener import http1, lane
 from gateway.listener.lane import Lane, lane_for
+from gateway.relay.sides import ClientSide
 from gateway.testing import Recorder
 from gateway.transport.pump import Pump
 from gateway.transport.tcp import TCPTransport
@@ -243,7 +244,7 @@ class World(Dialogue):
             [_facts(outcome) for outcome in news],
             [(each.active, each.leases, each.failures) for each in self.pool.backends],
             [(way._count, {key: len(idle) for key, idle in way._idle.items()}) for way in self.upstreams.values()],
-            sorted((each.peer.port, each.deadline, each.held, each.stuck) for each in clients),
+            sorted((each.transport.getPeer().port, _deadline(each), each.held, each.stuck) for each in clients),
         ]
 
     def over(self) -> None:
@@ -261,6 +262,11 @@ class World(Dialogue):
         self.settle()
         self.test.assertEqual([], self.pump.riders())
         self.pump.stop()
+
+
+def _deadline(connection: Any) -> float:
+    """When it ends, or its tunnel."""
+    return float(connection.tunnel.deadline if isinstance(connection, ClientSide) else connection.deadline)
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
