@@ -179,7 +179,8 @@ def all_values() -> str:
             shown = [f"{each}={defaults[each]!r}" if each in defaults else each for each in fields]
             parts.append(f"```python\n{name}({', '.join(shown)})\n```")
         elif cls is values.Outcome:
-            lines = [f"{key}: {kind} = {getattr(cls, key)!r}" for key, kind in cls.__annotations__.items()]
+            kinds = {key: kind for key, kind in cls.__annotations__.items() if not key.startswith("_")}
+            lines = [f"{key}: {kind} = {getattr(cls, key)!r}" for key, kind in kinds.items()]
             parts.append("```python\n" + "\n".join(lines) + "\n```")
         for key, found in sorted(vars(cls).items()):
             if not key.startswith("_") and (inspect.isfunction(found) or isinstance(found, property)) and found.__doc__:

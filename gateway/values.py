@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHUNKED", "DROP", "UNTIL_CLOSE", "Answer", "Close", "Context", "Drop", "Fields", "NeedsAddress", "Outcome", "Peer",
-    "ProbeResult", "Reply", "RequestHead", "ResponseHead", "Route",
+    "ProbeResult", "Reply", "RequestHead", "ResponseHead", "Route", "keep_packed",
 ]  # fmt: skip
 
 CHUNKED = -1
@@ -298,29 +298,17 @@ class ProbeResult(NamedTuple):
     conclusive: bool = True
 
 
-class _PackedOrNone:
-    """The default of `Outcome.head`: what is packed, unpacked for each who asks."""
-
-    def __get__(self, outcome: Outcome | None, owner: type) -> RequestHead | None:
-        packed = None if outcome is None else outcome.packed_head
-        return None if packed is None else packed.head()
-
-
 class Outcome:
     """What is known of one exchange or WebSocket session; observers get it when it has ended.
 
     Filled in as the exchange goes on; class attributes are the defaults.  Times are monotonic
     seconds, or ``None`` where that point was never reached.  Byte counts include heads.  ``target``: what that of the
     request became, where it was rewritten, else empty.  ``layer4``: a connection of a listener of plain TCP or TLS; its
-    head only has the server name as ``host``, its status is 200 once it is passed on.  ``packed_head`` is the head of a
-    session in progress: ``head`` makes a new one of it each time.
+    head only has the server name as ``host``, its status is 200 once it is passed on.  ``head`` of a session in
+    progress is another object each time, with the same content.
     """
 
-    if TYPE_CHECKING:
-        head: RequestHead | None = None
-    else:
-        head = _PackedOrNone()
-    packed_head: PackedHead | None = None
+    head: RequestHead | None = None
     peer: Peer = Peer("", 0)
     scheme: str = "http"
     local_port: int = 0
@@ -353,12 +341,26 @@ class Outcome:
     messages_out: int = 0
     close_code: int | None = None
     closed_by: str = ""
+    _packed: PackedHead | None = None
 
     def __init__(self, **known: Any) -> None:
         if known:
             self.__dict__.update(known)
 
-    def pack(self, head: PackedHead) -> None:
-        """Keep the head in this form from now on."""
-        self.packed_head = head
-        del self.head
+
+def keep_packed(outcome: Outcome, head: PackedHead) -> None:
+    """Keep the head of ``outcome`` in this form from now on."""
+    outcome._packed = head
+    del outcome.head
+
+
+class _Unpacked:
+    """`Outcome.head` where there is none, or it is packed."""
+
+    def __get__(self, outcome: Outcome | None, owner: type) -> RequestHead | None:
+        packed = None if outcome is None else outcome._packed
+        return None if packed is None else packed.head()
+
+
+if not TYPE_CHECKING:
+    Outcome.head = _Unpacked()

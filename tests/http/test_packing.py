@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.http.heads import parse_request
 from gateway.http.packing import PackedHead
-from gateway.values import Outcome, RequestHead
+from gateway.values import Outcome, RequestHead, keep_packed
 
 BROWSER = (
     b"GET /chat?room=1 HTTP/1.1\r\nHost: example.com:8080\r\nUpgrade: websocket\r\n"
@@ -33,7 +33,7 @@ class PackedHeadTests(SynchronousTestCase):
     def test_an_outcome_unpacks_it_for_each_who_asks(self) -> None:
         head = parse_request(BROWSER)
         outcome = Outcome(head=head)
-        outcome.pack(PackedHead(head))
+        keep_packed(outcome, PackedHead(head))
         self.assertEqual(head, outcome.head)
         self.assertIsNot(outcome.head, outcome.head)
         self.assertNotIn("head", vars(outcome))
