@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from gateway.errors import SessionEnded
+from gateway.relay.sides import ClientSide
 from gateway.startup import Binding as Wanted
 from gateway.startup import bind_or_none
 
@@ -79,7 +80,7 @@ class Ports:
         """Those of all ports, also of those that are left and still have connections."""
         return [held.factory for held in (*self._held.values(), *self._leaving)]
 
-    def connections(self) -> Iterator[ClientConnection | StreamConnection]:
+    def connections(self) -> Iterator[ClientConnection | StreamConnection | ClientSide]:
         """All clients that were let in."""
         for factory in self.factories:
             connections: Any = tuple(factory.connections)
@@ -145,7 +146,7 @@ class Ports:
         """Stop listening on the ports that went. Their connections finish as when the gateway stops."""
         for held in change.went:
             maybeDeferred(held.port.stopListening)
-            tunnels = {id(connection.session) for connection in held.factory.connections}
+            tunnels = {id(side.tunnel) for side in held.factory.connections if isinstance(side, ClientSide)}
             self._sessions.end_all(_GONE, limit=limit, where=partial(_is_one_of, tunnels))
             for connection in tuple(held.factory.connections):
                 connection.stop()
@@ -162,10 +163,7 @@ class Ports:
 
     def _cut(self, held: _Held) -> None:
         for connection in tuple(held.factory.connections):
-            if connection.session is not None:
-                connection.session.cut()
-            else:
-                connection.cut()
+            connection.cut()
         if held in self._leaving:
             self._leaving[held] = self._clock.callLater(LAST_WORDS, self._abort, held)
 

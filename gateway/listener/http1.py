@@ -33,8 +33,9 @@ from gateway.relay.sides import ClientSide
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Outcome, Peer, Reply, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
-    from gateway.interfaces import IBackend, IPool, ITunnel
+    from gateway.interfaces import IBackend, IPool
     from gateway.listener.factory import ListenerFactory
+    from gateway.relay.splice import Splice
     from gateway.surroundings import Surroundings
     from gateway.upstream.connections import Upstream
 
@@ -251,13 +252,8 @@ class ClientConnection(FlowProtocol):
     def uses(self, shared: Surroundings) -> bool:
         """Whether what goes on here began with these surroundings; a connection that is idle uses none."""
         lane = self._lane
-        busy = self._exchange is not None or self._tunnel is not None or (lane is not None and lane.flying)
+        busy = self._exchange is not None or (lane is not None and lane.flying)
         return busy and self._shared is shared
-
-    @property
-    def session(self) -> Any:
-        """The `ISession` that is open on it after an upgrade."""
-        return self._tunnel
 
     def _read_body(self, data: bytes) -> None:
         exchange = self._exchange
@@ -553,7 +549,7 @@ class ClientConnection(FlowProtocol):
         elif not self.lost:
             self.transport.abortConnection()
 
-    def enter(self, tunnel: ITunnel) -> tuple[ClientSide, bytes]:
+    def enter(self, tunnel: Splice) -> tuple[ClientSide, bytes]:
         """After a 101: ``tunnel`` gets all bytes and the outcome. Its side, and what the client sent ahead."""
         outcome, self._outcome = self._outcome, None
         if outcome is not None and self.factory.tls:

@@ -39,7 +39,7 @@ from gateway.relay.splice import Splice
 from gateway.values import Context, Outcome, Peer, RequestHead, Route
 
 if TYPE_CHECKING:
-    from gateway.interfaces import IBackend, ILease, ITunnel
+    from gateway.interfaces import IBackend, ILease
     from gateway.surroundings import Surroundings
     from gateway.upstream.stream import StreamUpstream
 
@@ -258,11 +258,6 @@ class StreamConnection(FlowProtocol):
         """Whether it is these surroundings that it was made with."""
         return self._shared is shared
 
-    @property
-    def session(self) -> Any:
-        """The `ISession` that is open on it."""
-        return self._tunnel
-
     def stop(self) -> None:
         """The gateway stops: what is passed on may go on until `cut`."""
 
@@ -287,7 +282,7 @@ class StreamConnection(FlowProtocol):
         """Bytes that came before the tunnel wait for it; reading is held."""
         self._ahead += data
 
-    def enter(self, tunnel: ITunnel) -> tuple[ClientSide, bytes]:
+    def enter(self, tunnel: Splice) -> tuple[ClientSide, bytes]:
         """``tunnel`` gets all bytes from now on. Its side, and what the client sent ahead."""
         self._over = True
         return ClientSide(tunnel, self, self.factory), self._ahead

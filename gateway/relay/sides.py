@@ -14,8 +14,9 @@ from gateway.relay.flow import FEEDING, Flow
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from gateway.interfaces import ITunnel
     from gateway.relay.flow import FlowProtocol
+    from gateway.relay.splice import Splice
+    from gateway.surroundings import Surroundings
     from gateway.upstream.connections import Upstream
 
 __all__ = ["BackendSide", "ClientSide", "Side"]
@@ -26,8 +27,8 @@ class Side(Flow):
 
     __slots__ = ("answered", "held", "lost", "other", "rest", "stuck", "transport", "tunnel")
 
-    def __init__(self, tunnel: ITunnel, before: FlowProtocol) -> None:
-        self.tunnel: ITunnel | None = tunnel
+    def __init__(self, tunnel: Splice, before: FlowProtocol) -> None:
+        self.tunnel: Splice | None = tunnel
         self.transport = transport = before.transport
         self.held, self.stuck, self.lost = before.held, before.stuck, before.lost
         self.answered = False
@@ -46,7 +47,7 @@ class Side(Flow):
     def feeder(self) -> Flow | None:
         return self.other
 
-    def _let_go(self) -> ITunnel | None:
+    def _let_go(self) -> Splice | None:
         """The connection is lost; whom to tell."""
         self.lost = True
         tunnel, self.tunnel, self.other = self.tunnel, None, None
@@ -58,7 +59,7 @@ class ClientSide(Side):
 
     __slots__ = ("_factory", "_own")
 
-    def __init__(self, tunnel: ITunnel, before: FlowProtocol, factory: Any, own: Iterable[Upstream] = ()) -> None:
+    def __init__(self, tunnel: Splice, before: FlowProtocol, factory: Any, own: Iterable[Upstream] = ()) -> None:
         super().__init__(tunnel, before)
         self._factory = factory
         self._own = own
@@ -85,13 +86,17 @@ class ClientSide(Side):
             tunnel.client_lost(reason)
         factory.lost(self)
 
+    def uses(self, shared: Surroundings) -> bool:
+        """Whether the tunnel began with these surroundings."""
+        return self.tunnel is not None and self.tunnel.uses(shared)
+
     def stop(self) -> None:
         """The gateway stops: the tunnel may go on until `cut`."""
 
     def cut(self) -> None:
         """The time to stop is over."""
-        if not self.lost:
-            self.transport.abortConnection()
+        if self.tunnel is not None:
+            self.tunnel.cut()
 
 
 class BackendSide(Side):

@@ -15,7 +15,8 @@ from gateway.relay.sides import BackendSide
 from gateway.values import ResponseHead
 
 if TYPE_CHECKING:
-    from gateway.interfaces import ITunnel, IUpstreamListener
+    from gateway.interfaces import IUpstreamListener
+    from gateway.relay.splice import Splice
     from gateway.upstream.connections import Upstream
 
 __all__ = ["UpstreamConnection"]
@@ -107,7 +108,7 @@ class UpstreamConnection(FlowProtocol):
         elif not self.lost:
             self.transport.abortConnection()
 
-    def enter(self, tunnel: ITunnel) -> BackendSide:
+    def enter(self, tunnel: Splice) -> BackendSide:
         """After a 101: ``tunnel`` gets all bytes and is told of the end."""
         self.listener = self.client = None
         self.dataReceived = _ignore  # type: ignore[method-assign]

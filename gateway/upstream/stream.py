@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config.model import BackendSettings
-    from gateway.interfaces import IBackend, IRoad, ITunnel
+    from gateway.interfaces import IBackend, IRoad
+    from gateway.relay.splice import Splice
     from gateway.transport.tls import ClientTLS
 
 __all__ = ["StreamUpstream", "connect_stream"]
@@ -79,7 +80,7 @@ class StreamUpstream(FlowProtocol):
         early, self._early = self._early, b""
         return early
 
-    def enter(self, tunnel: ITunnel) -> BackendSide:
+    def enter(self, tunnel: Splice) -> BackendSide:
         """``tunnel`` gets all bytes from now on and is told of the end."""
         side = BackendSide(tunnel, self)
         if side.held:
