@@ -18,7 +18,7 @@ from gateway.observe.reports import pool_report
 from gateway.service import GatewayService
 from gateway.startup import refuse, result_now
 
-__all__ = ["DemoService", "free_port"]
+__all__ = ["DemoService", "hold_port"]
 
 _HOST = "127.0.0.1"
 _FIRST_PORT = 8080
@@ -90,7 +90,8 @@ class DemoService(Service):
                 addresses = result_now(self.backends.start())
             except Exception as error:
                 refuse([f"the demonstration's backends cannot listen on {_HOST}: {error}"])
-            self.gateway = self._build(demo_model(addresses, free_port()))
+            with hold_port() as held:
+                self.gateway = self._build(demo_model(addresses, held.getsockname()[1]))
         return self.gateway
 
     def _ready(self, _: object) -> None:
@@ -100,18 +101,22 @@ class DemoService(Service):
             self._announce(_TEXT.format(place=f"{_HOST}:{port}", why=why))
 
 
-def free_port(first: int = _FIRST_PORT, count: int = _PORTS) -> int:
-    """The first port of 127.0.0.1 from ``first`` on that can be bound; 0, for any, where none of ``count`` can."""
-    for port in range(first, first + count):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((_HOST, port))
-                probe.listen()
-            except OSError:
-                continue
-            return port
-    return 0
+def hold_port(first: int = _FIRST_PORT, count: int = _PORTS) -> socket.socket:
+    """A socket that listens on the first free port of 127.0.0.1 from ``first`` on, or any where none of ``count`` is.
+
+    Close it just before the port is bound for good: whoever looks for one meanwhile takes another.
+    """
+    for port in (*range(first, first + count), 0):
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            held.bind((_HOST, port))
+            held.listen()
+        except OSError:
+            held.close()
+            continue
+        return held
+    raise OSError(f"no port of {_HOST} can be bound")
 
 
 def _print(text: str) -> None:

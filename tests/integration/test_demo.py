@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial import unittest
 
-from gateway.demo.service import free_port
+from gateway.demo.service import hold_port
 from tests.integration.shell import Shell, missing
 
 
@@ -45,13 +45,14 @@ class DemoTests(unittest.TestCase):
 
 
 class PortTests(unittest.SynchronousTestCase):
-    """`free_port`."""
+    """`hold_port`."""
 
     def test_skips_what_is_taken(self) -> None:
-        """The next one is taken instead; 0, any, where there is none."""
+        """The next one is held instead; any, where there is none; nobody else gets it meanwhile."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            self.assertNotEqual(free_port(port, 5), port)
-            self.assertEqual(free_port(port, 1), 0)
+            with hold_port(port, 5) as near, hold_port(port, 1) as any_port, hold_port(port, 5) as next_one:
+                found = {held.getsockname()[1] for held in (near, any_port, next_one)}
+            self.assertEqual(len(found | {port}), 4)
