@@ -310,7 +310,7 @@ def default(field: FieldInfo) -> str:
 
 
 def not_honoured() -> list[str]:
-    known = {**arm_tables.NOT_HONOURED, **arm_tables.TOP_NOT_HONOURED, **arm_tables.GLOBAL_NOT_HONOURED}
+    known = {**arm_tables.NOT_HONOURED, **arm_tables.TOP_NOT_HONOURED}
     known |= {"backendipconfigurations": arm_tables.CARDS}
     rows = {arm_tables.SPELLING.get(key, key): what for key, what in known.items()}
     return [f"| `{key}` | {rows[key]} |" for key in sorted(rows, key=str.casefold)]

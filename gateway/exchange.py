@@ -457,7 +457,7 @@ class Exchange:
         self._shared.deadlines.set(client, now + self._route.settings.request_timeout)  # type: ignore[union-attr]
         upstream = self._upstream
         assert upstream is not None
-        client.fed_by(upstream)
+        client.fed_by(upstream, self._shared.read_ahead)
         self._out.respond(head, data, False)
 
     def upstream_data(self, data: bytes, end: bool, trailers: Fields = ()) -> None:
@@ -466,9 +466,12 @@ class Exchange:
             self._end(None)
             self._out.send(data, True, trailers)
         else:
-            shared = self._shared
-            limit = self._route.settings.request_timeout  # type: ignore[union-attr]
-            shared.deadlines.set(self._client, shared.seconds() + limit)
+            client = self._client
+            if not client.stuck:
+                # One who is has the time that is left for clients, however fast the backend is read ahead.
+                shared = self._shared
+                limit = self._route.settings.request_timeout  # type: ignore[union-attr]
+                shared.deadlines.set(client, shared.seconds() + limit)
             self._out.send(data, False)
 
     def response_failed(self, error: GatewayError, begun: bool) -> None:

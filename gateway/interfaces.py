@@ -378,8 +378,11 @@ class IClientStream(Interface):
     def let(reason):
         """Take a reason back."""
 
-    def fed_by(upstream):
-        """The response comes in pieces from this backend connection: hold it while the client is stuck."""
+    def fed_by(upstream, read_ahead=None):
+        """The response comes in pieces from this backend connection: hold it while the client is stuck.
+
+        With a `gateway.relay.read_ahead.ReadAhead` it is held when there is no room left.
+        """
 
     def enter(tunnel):
         """After a 101 was sent: hand everything over to an `ITunnel`.

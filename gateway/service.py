@@ -42,6 +42,7 @@ from gateway.pools.backend import Loads
 from gateway.pools.changes import Changes
 from gateway.ports import LAST_WORDS, Ports
 from gateway.registry import Registry, close_all
+from gateway.relay.read_ahead import ReadAhead
 from gateway.reloading import Reloading, Source, Successions
 from gateway.routing.bindings import bindings
 from gateway.routing.rule_router import PATIENCE, ContainedRouter
@@ -211,6 +212,7 @@ class GatewayService(Service):
             trusted=TrustedProxies(limits.trusted_proxies),
             error_reply=now.error_pages.reply,
             collects=limits.request_buffer_bytes if everywhere.enable_request_buffering else 0,
+            read_ahead=ReadAhead(limits.response_buffer_bytes) if everywhere.enable_response_buffering else None,
             server="" if everywhere.disable_default_server_header_in_response else SERVER,
         )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from gateway.config.arm_tables import (
     COLLECTIONS,
     GLOBAL,
-    GLOBAL_NOT_HONOURED,
     SPELLING,
     TOP_IGNORED,
     TOP_NOT_HONOURED,
@@ -162,11 +161,6 @@ class ResourceReader:
         for member, child in cursor.members().items():
             if member in GLOBAL:
                 self._objects.put(made, GLOBAL[member], child, "")
-            elif member in GLOBAL_NOT_HONOURED:
-                if not child.is_empty() and str(child.quiet().value()).casefold() != "false":
-                    self.not_honoured.append(
-                        f"{spelled}.{SPELLING.get(member, member)}: {GLOBAL_NOT_HONOURED[member]}."
-                    )
             elif not child.is_empty():
                 key = child.place.path.rsplit(".", 1)[-1]
                 self.not_honoured.append(f"{spelled}.{key}: this member is not known here and has no effect.")

@@ -35,6 +35,7 @@ from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Outcome, Peer, Reply, R
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IPool
     from gateway.listener.factory import ListenerFactory
+    from gateway.relay.read_ahead import ReadAhead
     from gateway.relay.splice import Splice
     from gateway.surroundings import Surroundings
     from gateway.upstream.connections import Upstream
@@ -67,6 +68,8 @@ class ClientConnection(FlowProtocol):
     _exchange: Exchange | None = None
     _outcome: Outcome | None = None
     _source: FlowProtocol | None = None
+    _offered: ReadAhead | None = None
+    _room: ReadAhead | None = None
     _decoder: Any = None
     _ahead = b""
     _at = 0
@@ -108,14 +111,23 @@ class ClientConnection(FlowProtocol):
         return self._source
 
     def pauseProducing(self) -> None:
+        if self.stuck:
+            return  # Twisted's transports say so again with each write
         self._current()
-        super().pauseProducing()
+        room = self._offered
+        if room is not None and self._source is not None and room.take():
+            self._room = room
+            self.stuck = True
+            self._look_at_room()
+        else:
+            super().pauseProducing()
         self._taken = self._sent - self.undelivered
         if self._is_served():
             shared = self._shared
             shared.deadlines.set(self, shared.seconds() + shared.limits.send_timeout)
 
     def resumeProducing(self) -> None:
+        self._leave_room()
         super().resumeProducing()
         if self._is_served():
             shared, exchange = self._shared, self._exchange
@@ -123,6 +135,17 @@ class ClientConnection(FlowProtocol):
             shared.deadlines.set(self, shared.seconds() + limit)
         if self._ahead and self._exchange is None:
             self._run()
+
+    def _look_at_room(self) -> None:
+        """The client is slow, and its response is read ahead: hold the backend when enough of it is here."""
+        room, source = self._room, self._source
+        if room is not None and source is not None and self.transport.queued >= room.bytes:
+            source.hold(FEEDING)
+
+    def _leave_room(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.give_back()
 
     def _is_served(self) -> bool:
         """A response is on its way, or has gone out: while the client is stuck, it is the client that is waited for."""
@@ -336,9 +359,10 @@ class ClientConnection(FlowProtocol):
 
     # -- writing responses: IClientStream
 
-    def fed_by(self, upstream: FlowProtocol) -> None:
+    def fed_by(self, upstream: FlowProtocol, read_ahead: ReadAhead | None = None) -> None:
         """The response will come from ``upstream`` in pieces: hold it while this client does not read."""
         self._source = upstream
+        self._offered = read_ahead
         if self.stuck:
             upstream.hold(FEEDING)
 
@@ -380,6 +404,8 @@ class ClientConnection(FlowProtocol):
             self._write(data)
         if end:
             self._finished()
+        elif self._room is not None:
+            self._look_at_room()
 
     def reply(self, reply: Reply) -> None:
         """Answer with something made here."""
@@ -603,6 +629,7 @@ class ClientConnection(FlowProtocol):
         self._ahead = b""
         self._shared.deadlines.forget(self)
         self.factory.connections.discard(self)
+        self._leave_room()
         for upstream in self._own.values() if self._own is not None else ():
             upstream.close()
         if (exchange := self._current()) is not None:
