@@ -72,6 +72,7 @@ EXAMPLES = {
     "certificates": "certificates:\n  - {name: site, certificateFile: site.pem, keyFile: site.key}",
     "trusted_roots": "trustedRoots:\n  - {name: internal, file: internal.pem}",
     "global_configuration": "globalConfiguration: {enableRequestBuffering: true}",
+    "resolver": "resolver: {nameservers: [10.0.0.2], mostInterval: 60}",
     "limits": "limits: {maxHeadBytes: 65536, maxMessageBytes: 1048576}",
 }
 
@@ -340,7 +341,8 @@ def overrides() -> str:
         f"| Option | | Meaning |\n|---|---|---|\n{options}\n\n### The overrides file\n\n{table(OverridesFile)}\n"
         f"```yaml\n{example}\n```\n\nWhat templates cannot say is said here: `listeners`, `rules`, `pathRules`, "
         "`pools`, `settings` and `probes` take every key that the compact spelling has for such an object, by its name "
-        "in the template, and `middleware`, `observers` and `limits` are those of the gateway. Lists replace lists.\n\n"
+        "in the template, and `middleware`, `observers`, `limits` and `resolver` are those of the gateway. Lists "
+        "replace lists.\n\n"
         f"```yaml\n{extras}\n```\n\n"
         "A key of `references` is an expression of the template, or the name or id of the "
         "resource that one asks for: `{\"variables('deploy')\": true}`, `{my-site: {defaultHostName: my-site.test}}`. "

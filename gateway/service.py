@@ -14,10 +14,11 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from gateway.assembly import Place, Steps, finished
-from gateway.config.model import Gateway, Member
+from gateway.config.model import Gateway, Member, Resolver
 from gateway.contained import ContainedObserver
 from gateway.containment import Accounts, Terms
 from gateway.discovery.membership import Membership
+from gateway.discovery.resolver import NameServers
 from gateway.errors import SessionEnded
 from gateway.generation import Generation, Material
 from gateway.health.defaults import probe_for
@@ -51,6 +52,7 @@ from gateway.startup import Binding, CannotBind, refuse
 from gateway.surroundings import Surroundings
 from gateway.transport import road as choose_road
 from gateway.transport.deadlines import Deadlines
+from gateway.transport.names import Names
 from gateway.transport.sockets import same_socket
 from gateway.upstream.connections import Upstream
 from gateway.upstream.stream import StreamUpstream, connect_stream
@@ -122,6 +124,7 @@ class GatewayService(Service):
         """Make the parts that stay whatever the configuration is; returns what makes those that do not."""
         reactor = self.reactor
         chance = random.Random()
+        self.name_servers = NameServers(Resolver(), reactor)
         self.road = self.make_road()
         self.deadlines = Deadlines(reactor)
         self.sessions = Sessions(reactor, chance)
@@ -219,6 +222,7 @@ class GatewayService(Service):
     def _adopt(self, now: Generation, successions: Successions) -> None:
         """Let the pools of ``now`` be those of the gateway, and their members those that belong to them."""
         self.now = now
+        self.name_servers.use(now.model.resolver)
         for _, old, new in successions.changed:
             if old is not new:
                 new.succeed(old)
@@ -305,7 +309,8 @@ class GatewayService(Service):
 
     def make_road(self) -> IRoad:
         """What carries the bytes."""
-        return choose_road(self.reactor, self._transport)
+        names = Names(lambda: self.name_servers, self.reactor, self._moved)
+        return choose_road(self.reactor, self._transport, names)
 
     def make_router(self) -> Any:
         """The `IRouter` or `IAsyncRouter`; the configuration's routing table unless overridden.
@@ -381,6 +386,12 @@ class GatewayService(Service):
             else:
                 upstream.close()  # it has left since it was leased: its connections are not kept
         return upstream
+
+    def _moved(self, host: str, port: int, addresses: frozenset[str]) -> None:
+        """A member's name has other addresses: connections to those it had are used no more."""
+        for backend, upstream in self._upstreams.items():
+            if (backend.connect_host, backend.connect_port) == (host, port):
+                upstream.moved(addresses)
 
     def _forget(self, backend: IBackend) -> None:
         upstream = self._upstreams.pop(backend, None)

@@ -98,12 +98,14 @@ class _Changes:
     def _own(self, gateway: Gateway) -> dict[str, Any]:
         """What changes of the gateway itself."""
         whole = Draft(Place(""))
-        for key in ("middleware", "observers", "limits"):
+        for key in ("middleware", "observers", "limits", "resolver"):
             value = getattr(self._file, key)
             if value is not None:
                 place = self._overrides.place("", key)
                 self._overrides.place_at((key,), place)
-                whole.put(key, _overlaid(gateway.limits, value, place) if key == "limits" else value, place)
+                if isinstance(value, dict):
+                    value = _overlaid(getattr(gateway, key), value, place)
+                whole.put(key, value, place)
         made = self._made(whole)
         return {} if made is None else {key: getattr(made, key) for key in whole}
 

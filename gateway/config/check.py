@@ -33,6 +33,7 @@ from gateway.config.model import (
 )
 from gateway.config.rewrite_checks import rewrite_findings
 from gateway.config.routing_checks import routing_findings
+from gateway.config.texts import name_server
 from gateway.config.tree import Place, nearest
 from gateway.errors import Problem
 
@@ -113,6 +114,7 @@ class _Checker:
         for location, message, severity in layer4_findings(self._gateway):
             self._found.append(Finding(location, message, severity))
         self._limits()
+        self._resolver()
         self._unused()
         self._found.extend(lints(self._gateway))
         return self._found
@@ -427,6 +429,16 @@ class _Checker:
             except ValueError:
                 at = ("limits", "trusted_proxies", number)
                 self._error(at, f"found {network[:80]!r}, expected an address or a network such as 10.0.0.0/8")
+
+    def _resolver(self) -> None:
+        resolver = self._gateway.resolver
+        for number, text in enumerate(resolver.nameservers):
+            try:
+                name_server(text)
+            except ValueError as error:
+                self._error(("resolver", "nameservers", number), str(error))
+        if resolver.most_interval < resolver.least_interval:
+            self._error(("resolver", "most_interval"), "mostInterval is less than leastInterval")
 
     def _unused(self) -> None:
         listeners = {rule.listener for rule in self._gateway.rules}

@@ -35,6 +35,7 @@ __all__ = [
     "Pool",
     "Probe",
     "Redirect",
+    "Resolver",
     "RewriteRule",
     "RewriteSet",
     "RoutingCondition",
@@ -435,6 +436,15 @@ class Limits(_Model):
     plugin_budget: float = Field(default=0.1, gt=0, le=60, description="Seconds that a call of a plugin may keep all others waiting; what is above is counted and logged.")
 
 
+class Resolver(_Model):
+    """How the names of backends are looked up; see [discovery](discovery.md#members-that-are-names). Times in seconds."""
+
+    nameservers: tuple[str, ...] = Field(default=(), description="Addresses, with `:port` if it is not 53; nobody else is asked then. Default: those of `/etc/resolv.conf`, and the system's resolver where they do not help.")
+    least_interval: float = Field(default=1.0, ge=0.1, le=3600, description="For how long an answer is used at the least.")
+    most_interval: float = Field(default=300.0, ge=0.1, le=86400, description="For how long at the most; between the two its TTL counts.")
+    timeout: float = Field(default=2.0, gt=0, le=60, description="For how long the name servers are waited for.")
+
+
 class GlobalConfiguration(_Model):
     """What holds for all requests."""
 
@@ -466,6 +476,7 @@ class Gateway(_Model):
     trusted_client_certificates: tuple[TrustedClientCertificate, ...] = ()
     global_configuration: GlobalConfiguration = GlobalConfiguration()
     limits: Limits = Limits()
+    resolver: Resolver = Resolver()
     middleware: tuple[Strategy, ...] = Field(default=(), description="Looks at every request, before that of listeners and rules.")
     observers: tuple[Strategy, ...] = Field(default=(), description="Are told how exchanges and sessions ended.")
     not_honoured: tuple[str, ...] = Field(default=(), description="What the document says and the gateway does not do, for the report.")

@@ -89,6 +89,7 @@ class OverridesFile(BaseModel):
     middleware: tuple[Any, ...] | None = Field(default=None, description="`middleware` of the gateway.")
     observers: tuple[Any, ...] | None = Field(default=None, description="`observers` of the gateway.")
     limits: dict[str, Any] | None = Field(default=None, description="Keys of `limits` that differ.")
+    resolver: dict[str, Any] | None = Field(default=None, description="Keys of `resolver` that differ.")
     error_pages: dict[str, str] = Field(
         default_factory=dict, description="URL of an error page to the HTML file to send instead."
     )

@@ -11,7 +11,9 @@ import re
 import unicodedata
 from urllib.parse import quote, urlsplit
 
-__all__ = ["cookie_problem", "host_port_problem", "host_problem", "is_address", "path_problem", "url_problem"]
+__all__ = [
+    "cookie_problem", "host_port_problem", "host_problem", "is_address", "name_server", "path_problem", "url_problem",
+]  # fmt: skip
 
 _NAME = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z"
@@ -28,6 +30,21 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return not _bad(text)
+
+
+def name_server(text: str) -> tuple[str, int | None]:
+    """Address and port of ``address``, ``address:port`` or ``[address]:port``. Raises ``ValueError``."""
+    host, port = text, ""
+    if text.startswith("["):
+        host, mark, port = text[1:].partition("]")
+        host = host if mark else ""
+        port = port.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    number = int(port) if port.isascii() and port.isdigit() else 0 if port else None
+    if not is_address(host) or (number is not None and not 0 < number < 65536):
+        raise ValueError(f"found {text[:80]!r}; expected the address of a name server, with :port if it is not 53")
+    return host, number
 
 
 def _bad(text: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, fail
 from twisted.names import client, dns
+from twisted.python.failure import Failure
 
-__all__ = ["Lookup", "nameserver", "system_servers"]
+from gateway.config.texts import name_server
+
+__all__ = ["Lookup", "ResolvConf", "nameserver", "resolv_conf", "system_servers"]
 
 _RESOLV_CONF = "/etc/resolv.conf"
 _TYPES = {"A": dns.A, "AAAA": dns.AAAA, "SRV": dns.SRV}
@@ -18,28 +21,34 @@ _TYPES = {"A": dns.A, "AAAA": dns.AAAA, "SRV": dns.SRV}
 
 def nameserver(text: str) -> tuple[str, int]:
     """``address``, ``address:port`` or ``[address]:port``. Raises ``ValueError``."""
-    host, port = text, ""
-    if text.startswith("["):
-        host, mark, port = text[1:].partition("]")
-        host = host if mark else ""
-        port = port.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    number = int(port) if port.isascii() and port.isdigit() else 0 if port else dns.PORT
-    if not (isIPAddress(host) or isIPv6Address(host)) or not 0 < number < 65536:
-        raise ValueError(f"found {text[:80]!r}; expected the address of a name server, with :port if it is not 53")
-    return host, number
+    host, port = name_server(text)
+    return host, dns.PORT if port is None else port
 
 
-def system_servers(path: str = _RESOLV_CONF) -> list[tuple[str, int]]:
-    """The name servers of the system, as the file says now; the local host where it says none (resolv.conf(5))."""
+class ResolvConf(NamedTuple):
+    """What ``/etc/resolv.conf`` says. ``ndots``: a name with fewer dots is first looked for in the search domains."""
+
+    servers: Sequence[tuple[str, int]] = ()
+    ndots: int = 1
+
+
+def resolv_conf(path: str = _RESOLV_CONF) -> ResolvConf:
+    """As the file is now (resolv.conf(5))."""
     try:
         lines = Path(path).read_text("utf-8", "replace").splitlines()
     except OSError:
-        lines = []
+        return ResolvConf()
     words = [line.split() for line in lines]
     found = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
-    return [(host, dns.PORT) for host in found if isIPAddress(host) or isIPv6Address(host)] or [("127.0.0.1", dns.PORT)]
+    options = [option for line in words if line[:1] == ["options"] for option in line[1:]]
+    ndots = [option[6:] for option in options if option.startswith("ndots:") and option[6:].isdecimal()]
+    servers = [(host, dns.PORT) for host in found if isIPAddress(host) or isIPv6Address(host)]
+    return ResolvConf(servers, min(int(ndots[-1]), 15) if ndots else 1)
+
+
+def system_servers(path: str = _RESOLV_CONF) -> list[tuple[str, int]]:
+    """The name servers of the system; the local host where the file says none."""
+    return [*resolv_conf(path).servers] or [("127.0.0.1", dns.PORT)]
 
 
 class Lookup:
@@ -60,6 +69,7 @@ class Lookup:
         try:
             asked: Deferred[Any] = resolver.query(dns.Query(self._name, _TYPES[kind], dns.IN))
         except Exception:
+            resolver.close(None)
             return fail()
         asked.addTimeout(self._timeout, self._reactor)
         return asked.addBoth(resolver.close).addCallback(lambda sections: list(sections[0]))
@@ -72,6 +82,16 @@ class _Resolver(client.Resolver):
 
     def __init__(self, servers: list[tuple[str, int]], timeout: float, reactor: Any) -> None:
         super().__init__(servers=servers, timeout=(timeout / 4, timeout / 2), reactor=reactor)
+        self._asking: list[Any] = []
+
+    def _connectedProtocol(self, interface: str = "") -> Any:
+        made = super()._connectedProtocol(interface)
+        self._asking.append(made)
+        return made
+
+    def _query(self, *args: Any) -> Deferred[Any]:
+        asked: Deferred[Any] = super()._query(*args)
+        return asked.addErrback(_not_reached)
 
     def connectionMade(self, protocol: Any) -> None:
         """An answer was too long for a datagram, and is asked for over TCP."""
@@ -83,6 +103,15 @@ class _Resolver(client.Resolver):
     def close(self, result: Any) -> Any:
         """The question is answered, or given up."""
         self._over = True
+        for made in self._asking:
+            for _, timer in made.liveMessages.values():
+                if timer.active():
+                    timer.cancel()
         for connection in list(self.connections):
             connection.transport.loseConnection()
         return result
+
+
+def _not_reached(failure: Failure) -> Failure:
+    """A server that there is no way to is one that does not answer: the next one is asked."""
+    return Failure(dns.DNSQueryTimeoutError(None)) if failure.check(OSError) else failure

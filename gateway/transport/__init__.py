@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import select
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IReactorFDSet
 
 from gateway.interfaces import IRoad
+
+if TYPE_CHECKING:
+    from gateway.transport.names import Names
 
 __all__ = ["road"]
 
@@ -19,8 +22,8 @@ VARIABLE = "GATEWAY_TRANSPORT"
 """Environment variable that overrides ``auto``: ``pump`` or ``twisted``."""
 
 
-def road(reactor: Any, name: str = "auto") -> IRoad:
-    """Return the `IRoad` called ``name``: ``pump``, ``twisted`` or ``auto``.
+def road(reactor: Any, name: str = "auto", names: Names | None = None) -> IRoad:
+    """Return the `IRoad` called ``name``: ``pump``, ``twisted`` or ``auto``. ``names`` resolves those of backends.
 
     ``auto`` asks the environment variable GATEWAY_TRANSPORT, then takes the pump where the platform has epoll and
     the reactor can watch a descriptor.  Raises ``ValueError`` for another name.
@@ -32,9 +35,9 @@ def road(reactor: Any, name: str = "auto") -> IRoad:
     if name == "pump":
         from gateway.transport.pump_road import PumpRoad
 
-        return PumpRoad(reactor)
+        return PumpRoad(reactor, names)
     if name == "twisted":
         from gateway.transport.twisted_road import TwistedRoad
 
-        return TwistedRoad(reactor)
+        return TwistedRoad(reactor, names)
     raise ValueError(f"there is no transport called {name!r}: use pump, twisted or auto")

@@ -27,14 +27,14 @@ __all__ = ["PumpRoad"]
 
 @implementer(IRoad)
 class PumpRoad:
-    """`IRoad` on one `Pump`. ``reactor`` has descriptors, time and a name resolver."""
+    """`IRoad` on one `Pump`. ``reactor`` has descriptors, time and a name resolver, unless ``names`` are given."""
 
     name = "pump"
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, names: Names | None = None) -> None:
         self._reactor = reactor
         self.pump = Pump(reactor)
-        self.names = Names(lambda: reactor.nameResolver, reactor)
+        self.names = names or Names(lambda: reactor.nameResolver, reactor)
         self._clients = Reactor(reactor, self.names)
 
     def server(

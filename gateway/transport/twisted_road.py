@@ -51,14 +51,14 @@ _log = Logger()
 
 @implementer(IRoad)
 class TwistedRoad:
-    """`IRoad` on Twisted's own transports. ``reactor`` has TCP, time and a name resolver."""
+    """`IRoad` on Twisted's own transports. ``reactor`` has TCP, time, and a name resolver if no ``names`` are given."""
 
     name = "twisted"
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, names: Names | None = None) -> None:
         self._reactor = reactor
         self._greeting: set[Greeting] = set()
-        self.names = Names(lambda: reactor.nameResolver, reactor)
+        self.names = names or Names(lambda: reactor.nameResolver, reactor)
         self._clients = Reactor(reactor, self.names)
 
     def server(

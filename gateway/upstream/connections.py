@@ -85,12 +85,13 @@ class Upstream:
         self._count = 0
         self._closed = False
         self._plain: tuple[_Factory, IStreamClientEndpoint] | None = None
+        self._addresses: frozenset[str] = frozenset()
         self._owned: WeakSet[Upstream] = WeakSet()
 
     def own(self) -> Upstream:
         """The same way for one client alone, who closes it; it is closed with this one at the latest."""
         mine = Upstream(self._backend, self._settings, self._road, self._seconds, self._tls_for)
-        mine._closed = self._closed
+        mine._closed, mine._addresses = self._closed, self._addresses
         self._owned.add(mine)
         return mine
 
@@ -132,7 +133,7 @@ class Upstream:
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over and which may carry another."""
-        if self._count >= MOST_IDLE or self._closed:
+        if self._count >= MOST_IDLE or self._closed or (self._addresses and not self._leads_there(connection)):
             connection.transport.loseConnection()
             return
         self._count += 1
@@ -151,6 +152,19 @@ class Upstream:
             self._count -= 1
             if not idle:
                 del self._idle[connection.key]
+
+    def moved(self, addresses: frozenset[str]) -> None:
+        """The backend's name has these addresses now: connections to others are closed when they are idle."""
+        self._addresses = addresses
+        for upstream in tuple(self._owned):
+            upstream.moved(addresses)
+        for idle in list(self._idle.values()):
+            for connection in [each for each in idle if not self._leads_there(each)]:
+                self.forget(connection)
+                connection.transport.loseConnection()
+
+    def _leads_there(self, connection: UpstreamConnection) -> bool:
+        return connection.transport.getPeer().host in self._addresses
 
     def sweep(self) -> None:
         """Close what has been idle for too long. Called every few seconds."""

@@ -149,6 +149,11 @@ class AdditionsTests(ConfigurationTestCase):
         (pool,) = self.load(properties(), overrides=self.write("pools: {chat: {members: 'h:1'}}")).pools
         self.assertEqual((len(pool.members), pool.selector), (1, "round-robin"))
 
+    def test_resolver_of_both(self) -> None:
+        text = "resolver: {timeout: 1, nameservers: 10.0.0.2}\nlisteners: []\nrules: []\n"
+        loaded = self.load(text, overrides=self.write("resolver: {nameservers: ['[::1]:8600']}"))
+        self.assertEqual((loaded.resolver.timeout, loaded.resolver.nameservers), (1, ("[::1]:8600",)))
+
     def test_limits_of_both(self) -> None:
         """Limits that the overrides do not name stay those of the document."""
         text = "limits: {maxFields: 50, headTimeout: 9}\nlisteners: []\nrules: []\n"
@@ -175,6 +180,9 @@ class AdditionsTests(ConfigurationTestCase):
             "rules: {rule: {priority: 0}}": "rules.rule.priority: found 0, expected a whole number from 1 to 20000",
             "listeners: {web: {middleware: 5}}": "listeners.web.middleware[0]: found 5, expected a mapping",
             "limits: {headTimeout: soon}": "limits.headTimeout: found 'soon'",
+            "resolver: {nameservers: [dns.test]}": "resolver.nameservers[0]: found 'dns.test'",
+            "resolver: {leastInterval: 600}": "mostInterval is less than leastInterval",
+            "resolver: {timeout: 0}": "resolver.timeout: found 0",
         }.items():
             self.assertIn(expected, self.refused_once(properties(), overrides=self.write(text)))
         self.load(properties(), overrides=self.write("settings: {other: {}}\nprobes: {other: {}}"))

@@ -10,7 +10,7 @@ from twisted.names.common import ResolverBase
 from twisted.names.error import DNSNameError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gateway.discovery.lookup import Lookup, nameserver, system_servers
+from gateway.discovery.lookup import Lookup, nameserver, resolv_conf, system_servers
 
 __all__ = ["NameServer"]
 
@@ -52,6 +52,8 @@ class NameServer(ResolverBase):
         records = self.records.get(kind, [])
         if isinstance(records, Exception):
             return fail(records)
+        if isinstance(records, Deferred):
+            return Deferred()  # not a word
         return succeed(([dns.RRHeader(name, kind, ttl=record.ttl, payload=record) for record in records], [], []))
 
 
@@ -131,4 +133,9 @@ class ServersTests(SynchronousTestCase):
         with open(path, "w", encoding="utf-8") as stream:
             stream.write("# comment\nsearch a.test\nnameserver 192.0.2.1\nnameserver\nnameserver 2001:db8::1\n")
         self.assertEqual(system_servers(path), [("192.0.2.1", 53), ("2001:db8::1", 53)])
+        self.assertEqual(resolv_conf(path).ndots, 1)
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write("options timeout:1 ndots:x ndots:5\n")
+        self.assertEqual(resolv_conf(path).ndots, 5)
+        self.assertEqual(resolv_conf(self.mktemp()), ((), 1))
         self.assertEqual(system_servers(self.mktemp()), [("127.0.0.1", 53)])

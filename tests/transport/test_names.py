@@ -26,15 +26,20 @@ class Resolver:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, str]] = []
         self.immediate: Any = None
+        self.cancelled = 0
 
     def resolveHostName(self, receiver: Any, host: str, *others: Any) -> None:
         self.asked.append((receiver, host))
-        receiver.resolutionBegan(object())
+        receiver.resolutionBegan(self)
         if self.immediate is not None:
             self.answer(self.immediate)
 
-    def answer(self, addresses: Any) -> None:
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+    def answer(self, addresses: Any, seconds: float | None = None) -> None:
         receiver = self.asked[-1][0]
+        receiver.seconds = seconds
         for address in addresses:
             receiver.addressResolved(address)
         receiver.resolutionComplete()
@@ -65,7 +70,8 @@ class NamesTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(100)
         self.resolver = Resolver()
-        self.names = Names(lambda: self.resolver, self.clock)
+        self.moved: list[Any] = []
+        self.names = Names(lambda: self.resolver, self.clock, lambda *moved: self.moved.append(moved))
         self.said: list[str] = []
         globalLogPublisher.addObserver(self.observe)
         self.addCleanup(globalLogPublisher.removeObserver, self.observe)
@@ -187,8 +193,69 @@ class NamesTests(SynchronousTestCase):
         receiver = self.ask()
         self.names.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.resolver.cancelled, 1)
         self.resolver.answer(v4(2))
         self.assertIsNone(receiver.found)
+
+    def test_ttl(self) -> None:
+        """An answer is good for as long as it says; then it is asked for before anybody wants it."""
+        self.ask()
+        self.resolver.answer(v4(1), 60)
+        self.clock.advance(59.9)
+        self.assertEqual(self.ask().found, v4(1))
+        self.assertEqual(len(self.resolver.asked), 1)
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.resolver.asked), 2)
+        self.resolver.answer(v4(2), 60)
+        self.assertEqual(self.ask().found, v4(2))
+        self.assertEqual(len(self.resolver.asked), 2)
+
+    def test_short_ttl(self) -> None:
+        """Who connects gets what is good now; by itself a name is not looked up more often than every five seconds."""
+        self.ask()
+        self.resolver.answer(v4(1), 1)
+        self.clock.advance(1)
+        receiver = self.ask()
+        self.resolver.answer(v4(2), 1)
+        self.assertEqual(receiver.found, v4(2))
+        self.clock.advance(4.9)
+        self.assertEqual(len(self.resolver.asked), 2)
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.resolver.asked), 3)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1, "the patience for it")
+
+    def test_not_used(self) -> None:
+        """What nobody has asked for in five minutes is not asked for again."""
+        self.ask()
+        self.resolver.immediate = v4(1)
+        for _ in range(20):
+            self.resolver.answer(v4(1), 60) if len(self.resolver.asked) == 1 else None
+            self.clock.advance(60)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertLessEqual(len(self.resolver.asked), 6)
+
+    def test_failure_of_a_timed_name(self) -> None:
+        """It is tried every five seconds, and its last good addresses are used."""
+        self.ask()
+        self.resolver.answer(v4(1), 10)
+        self.clock.advance(10)
+        for count in range(2, 6):
+            self.assertEqual(len(self.resolver.asked), count)
+            self.resolver.answer([])
+            self.assertEqual(self.ask().found, v4(1))
+            self.clock.advance(5)
+        self.resolver.answer(v4(2), 10)
+        self.assertEqual(self.ask().found, v4(2))
+
+    def test_moved(self) -> None:
+        """Told when the addresses are others, whatever their order; a failure moves nothing."""
+        self.known(1, 2)
+        for answer in ([2, 1], [], [2], [2], [3, 2]):
+            self.ask()
+            self.resolver.answer(v4(*answer))
+            self.clock.advance(6)
+        wanted = [["192.0.2.2"], ["192.0.2.2", "192.0.2.3"]]
+        self.assertEqual(self.moved, [("backend.test", 80, frozenset(hosts)) for hosts in wanted])
 
     def test_bounded(self) -> None:
         """However many names there are."""
