@@ -128,7 +128,8 @@ INTRODUCTION = """# Configuration
 
 One model has three spellings; `gatewayctl check FILE` reads them all and says everything that is wrong with one, with
 path and line. `gatewayctl explain GET http://shop.test/path FILE` says where a request would go and why, with
-`-H 'Name: value'` and `--from ADDRESS`. `gatewayctl convert FILE` prints the same configuration in the second,
+`-H 'Name: value'` and `--from ADDRESS`; `gatewayctl explain tls://db.test:5432 FILE` (or `tcp://…`)
+says the same of a connection. `gatewayctl convert FILE` prints the same configuration in the second,
 passwords and certificates included.
 
 * **ARM JSON**: a template with `--parameters FILE`, an exported resource (`az network application-gateway show` or

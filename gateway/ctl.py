@@ -2,8 +2,9 @@
 
 ``gatewayctl check FILE`` reads a configuration as ``twistd gateway --config FILE`` would and says everything that is
 wrong with it; with ``--strict`` warnings are errors.  ``gatewayctl explain METHOD URL FILE`` says where a request would
-go and why.  ``gatewayctl convert FILE`` prints the same configuration in the compact spelling; what is wrong, and
-warnings, go to standard error.  ``gatewayctl plugins`` lists the strategies that are installed, with their options.
+go and why, ``gatewayctl explain tls://NAME:PORT FILE`` where a connection would.  ``gatewayctl convert FILE`` prints
+the same configuration in the compact spelling; what is wrong, and warnings, go to standard error.
+``gatewayctl plugins`` lists the strategies that are installed, with their options.
 ``gatewayctl reload HOST:PORT`` asks the gateway with that admin port to read its configuration again.
 Exit status 0: it would start, all can be used; 1: it would not, or one cannot; 2: the command line is wrong.
 """
@@ -24,7 +25,7 @@ from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
-from gateway.explaining import CannotAsk, as_document, as_text, ask
+from gateway.explaining import CONNECT, CannotAsk, as_document, as_text, ask
 from gateway.preflight import checks
 from gateway.registry import Registry
 
@@ -33,7 +34,7 @@ __all__ = ["main", "summary"]
 
 def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err: TextIO | None = None) -> int:
     """Run one command; return the exit status (usage errors raise ``SystemExit(2)``, as argparse does)."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_with_method(sys.argv[1:] if arguments is None else arguments))
     out, err = _opened(out, sys.stdout), _opened(err, sys.stderr)
     if options.command == "plugins":
         return _plugins(options.format, out)
@@ -64,6 +65,19 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
     else:
         out.write(_report(source, gateway, errors, warnings))
     return 1 if errors else 0
+
+
+def _with_method(arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments, with a method where that of ``explain`` is a connection, which needs none."""
+    if not arguments or arguments[0] != "explain":
+        return arguments
+    at = 1
+    while at < len(arguments) and arguments[at].startswith("-"):
+        separate = "=" not in arguments[at] and (arguments[at].startswith("--") or len(arguments[at]) == 2)
+        at += 2 if separate else 1
+    if at < len(arguments) and arguments[at].lower().startswith(("tcp://", "tls://")):
+        return [*arguments[:at], CONNECT, *arguments[at:]]
+    return arguments
 
 
 def _explain(
@@ -110,9 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="say what is wrong with a configuration and what it would run")
     convert = commands.add_parser("convert", help="print a configuration in the compact spelling, secrets included")
-    explain = commands.add_parser("explain", help="say where a request would go, and why")
-    explain.add_argument("method", metavar="METHOD", help="GET, say")
-    explain.add_argument("url", metavar="URL", help="http, https, ws or wss, with host and port of a listener")
+    explain = commands.add_parser("explain", help="say where a request or a connection would go, and why")
+    explain.add_argument("method", metavar="METHOD", help="GET, say; to be left out where URL is a connection's")
+    explain.add_argument(
+        "url", metavar="URL",
+        help="http, https, ws or wss, with host and port of a listener; for a connection of plain TCP or TLS "
+        "tcp://ADDRESS:PORT, or tls://NAME:PORT with the server name that the client sends",
+    )  # fmt: skip
     explain.add_argument(
         "-H", "--header", action="append", default=[], metavar="FIELD", help="'Name: value', any number of times"
     )

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.assembly import uses
-from gateway.config.model import Gateway
+from gateway.config.model import BackendSettings, Gateway
+from gateway.config.texts import is_address
 from gateway.errors import RequestError
 from gateway.http.forwarding import request_bytes
 from gateway.http.heads import parse_request
@@ -18,16 +19,21 @@ from gateway.routing.bindings import Binding
 from gateway.routing.explain import Trace, explain
 from gateway.routing.table import RoutingTable, needed_pools
 from gateway.routing.targets import upstream_host
+from gateway.upstream.tls import traffic_name
 from gateway.values import Peer, RequestHead
 
-__all__ = ["Asked", "CannotAsk", "as_document", "as_text", "ask"]
+__all__ = ["CONNECT", "Asked", "CannotAsk", "as_document", "as_text", "ask"]
 
-_SCHEMES = {"http": "Http", "https": "Https", "ws": "Http", "wss": "Https"}
+_SCHEMES = {"http": "Http", "https": "Https", "ws": "Http", "wss": "Https", "tcp": "Tcp", "tls": "Tls"}
 _DEFAULT = {"Http": 80, "Https": 443}
 _UPGRADE = (
     ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 )  # fmt: skip
+
+
+CONNECT = "CONNECT"
+"""The method of a connection of plain TCP or TLS."""
 
 
 class CannotAsk(ValueError):
@@ -83,19 +89,28 @@ class Asked:
 
     @property
     def sent(self) -> list[str]:
-        """The lines of the head that a backend would get; its Host too, where that does not depend on the member."""
+        """The lines of the head that a backend would get; its Host too, where that does not depend on the member.
+
+        Of a connection of plain TCP or TLS what it begins with, in words.
+        """
         trace = self.trace
         if trace.route is None:
             return []
         backends = trace.route.pool.backends
         member: Any = backends[0] if backends else _Member("(member)")
+        if self.port.layer4:
+            return _beginning(trace.route.settings, member.host, self.head.host, self.peer)
         host = upstream_host(trace.head, trace.route, member)
         data = request_bytes(trace.head, trace.target, host, trace.added, trace.head.body, bool(trace.head.upgrade))
         return data.decode("latin-1").split("\r\n")[:-2]
 
 
 def ask(model: Gateway, method: str, url: str, fields: Sequence[str] = (), client: str = "127.0.0.1") -> Asked:
-    """Explain a request to ``url``; ``fields`` as ``Name: value``. Raises `CannotAsk`."""
+    """Explain a request to ``url``; ``fields`` as ``Name: value``. Raises `CannotAsk`.
+
+    With ``tcp://ADDRESS:PORT`` or ``tls://NAME:PORT`` it is a connection, whose method is `CONNECT`; the name is the
+    one that the client sends in TLS.
+    """
     protocol, port, host, target, given = _parts(url)
     pools: Any = {pair: _Pool(model, *pair) for pair in needed_pools(model)}
     plugins: Any = {
@@ -103,19 +118,43 @@ def ask(model: Gateway, method: str, url: str, fields: Sequence[str] = (), clien
     }
     table = RoutingTable(model, pools, plugins)
     binding, note = _binding(table.ports(), protocol, port)
+    peer = _peer(client)
+    trusted = TrustedProxies(model.limits.trusted_proxies)
+    if binding.layer4:
+        head = _connection(method, host, target, protocol, fields)
+        trace = explain(table, head, binding, peer, trusted)
+        trace.middleware.clear()  # that of the whole gateway, which looks at requests only
+        return Asked(binding, head, trace, peer, url, note)
     lines = [_field(text) for text in fields]
     if given in ("ws", "wss"):
         lines += [field for field in _UPGRADE if field[0].lower() not in {name.lower() for name, _ in lines}]
     if not any(name.lower() == "host" for name, _ in lines):
         lines.insert(0, ("Host", host))
     data = "".join([f"{method} {target} HTTP/1.1\r\n", *[f"{name}: {value}\r\n" for name, value in lines], "\r\n"])
-    peer = _peer(client)
     try:
         head = parse_request(data.encode("utf-8", "surrogateescape"))
     except RequestError as error:
         raise CannotAsk(f"the request is refused with {error.status} before it is routed: {error}") from None
-    trusted = TrustedProxies(model.limits.trusted_proxies)
     return Asked(binding, head, explain(table, head, binding, peer, trusted), peer, url, note)
+
+
+def _connection(method: str, host: str, target: str, protocol: str, fields: Sequence[str]) -> RequestHead:
+    """What the router sees of a connection: the name that its client has sent in TLS, if any."""
+    if method.upper() != CONNECT or fields or target != "/":
+        raise CannotAsk("a connection of plain TCP or TLS has no method, path and fields; give its URL alone")
+    name = urlsplit(f"//{host}").hostname or ""
+    return RequestHead(CONNECT, "", "1.1", name if protocol == "Tls" and not is_address(name) else "", (), {})
+
+
+def _beginning(settings: BackendSettings, member: str, server_name: str, client: Peer) -> list[str]:
+    lines = []
+    if settings.enable_l4_client_ip_preservation:
+        lines.append(f"a PROXY protocol header: the client is {client}")
+    if settings.secure:
+        name = traffic_name(settings, member, server_name)
+        sent = "no server name" if is_address(name) else f"the server name {name}"
+        lines.append(f"a TLS handshake with {sent}; the certificate has to be for {name}")
+    return [*lines, "what the client sends"]
 
 
 def _parts(url: str) -> tuple[str, int | None, str, str, str]:
@@ -135,16 +174,17 @@ def _parts(url: str) -> tuple[str, int | None, str, str, str]:
 
 def _binding(ports: Sequence[Binding], protocol: str, port: int | None) -> tuple[Binding, str]:
     """The port that a URL means; without one in the URL the only one of its protocol is meant."""
-    wanted = port if port is not None else _DEFAULT[protocol]
+    wanted = port if port is not None else _DEFAULT.get(protocol)
     of_protocol = [each for each in ports if each.protocol == protocol]
     for each in of_protocol:
         if each.port == wanted:
             return each, ""
     if port is None and len(of_protocol) == 1:
         found = of_protocol[0]
-        return found, f"there is no listener on port {wanted}; port {found.port} is taken"
+        return found, f"there is no listener on port {wanted}; port {found.port} is taken" if wanted else ""
     there = ", ".join([f"{each.port} ({each.protocol})" for each in ports])
-    raise CannotAsk(f"no {protocol} listener is on port {wanted}; ports are: {there}")
+    where = f"no {protocol} listener is on port {wanted}" if wanted else f"which {protocol} listener? Give its port"
+    raise CannotAsk(f"{where}; ports are: {there}")
 
 
 def _field(text: str) -> tuple[str, str]:
@@ -164,7 +204,8 @@ def _peer(client: str) -> Peer:
 def as_text(asked: Asked) -> list[str]:
     """The explanation for people, line by line."""
     trace, port = asked.trace, asked.port
-    lines = [f"{asked.head.method} {asked.url} from {asked.peer.host}, on port {port.port} ({port.protocol})"]
+    what = "connection to" if port.layer4 else asked.head.method
+    lines = [f"{what} {asked.url} from {asked.peer.host}, on port {port.port} ({port.protocol})"]
     if asked.note:
         lines.append(f"  note: {asked.note}")
     for step in trace.steps:
@@ -180,6 +221,8 @@ def as_text(asked: Asked) -> list[str]:
 
 def _end(asked: Asked) -> list[str]:
     trace = asked.trace
+    if trace.error is not None and asked.port.layer4:
+        return [f"  => the connection is reset: {trace.error}"]
     if trace.error is not None:
         return [f"  => {trace.error.status} {REASONS.get(trace.error.status, '')}: {trace.error}"]
     if trace.reply is not None:
@@ -191,9 +234,10 @@ def _end(asked: Asked) -> list[str]:
         return []
     settings = route.settings
     members = getattr(route.pool, "members", [])
+    idle = " without a byte" if asked.port.layer4 else ""
     return [
         f"  => pool {route.pool.name}: {', '.join(members) or 'no members'}",
-        f"     settings {settings.name}: {settings.protocol}, {settings.request_timeout} s",
+        f"     settings {settings.name}: {settings.protocol}, {settings.request_timeout} s{idle}",
         "     the backend gets:",
         *[f"       {line}" for line in asked.sent],
     ]

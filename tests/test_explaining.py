@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from typing import Any
 
 from zope.interface import implementer
 
 from gateway.ctl import main
 from gateway.interfaces import IStrategyFactory
+from tests.certificates import TestCA
 from tests.config.support import ConfigurationTestCase
 
 YAML = """
@@ -218,3 +220,105 @@ class ExplainTests(ConfigurationTestCase):
         nothing = document.replace("distribution: both, router", "router")
         status, out, err = self.run_it("GET", "http://x.test:8081/", document=nothing)
         self.assertIn("=> 404", out)
+
+
+CA = TestCA()
+
+LAYER4 = """
+listeners:
+  - {name: db, port: 5432, protocol: Tls, hostNames: [db.test], certificate: site}
+  - {name: any, port: 5432, protocol: Tls, hostNames: ['*.db.test'], certificate: site}
+  - {name: idle, port: 5432, protocol: Tls, hostNames: [idle.test], certificate: site}
+  - {name: raw, port: 7000, protocol: Tcp}
+  - {name: web, port: 8080}
+pools:
+  - {name: data, backends: ['127.0.0.1:9001', 'b.test:9002']}
+settings:
+  - {name: plain, protocol: Tcp, requestTimeout: 60, enableL4ClientIpPreservation: true}
+  - {name: sealed, protocol: Tls, pickHostNameFromBackendAddress: false, hostName: inner.test}
+  - {name: same, protocol: Tls}
+  - {name: default}
+rules:
+  - {name: to-db, listener: db, pool: data, settings: sealed, priority: 10}
+  - {name: to-any, listener: any, pool: data, settings: same, priority: 20}
+  - {name: to-raw, listener: raw, pool: data, settings: plain, priority: 30}
+  - {name: to-web, listener: web, pool: data, settings: default, priority: 40}
+middleware: [security-headers]
+"""
+
+
+class ConnectionTests(ConfigurationTestCase):
+    """Connections of plain TCP and TLS, which have no method."""
+
+    def setUp(self) -> None:
+        issued = CA.issue("db.test")
+        pem = os.path.abspath(self.write((issued.cert_pem + issued.key_pem()).decode("ascii"), "site.pem"))
+        self.file = self.write(LAYER4 + f"certificates: [{{name: site, certificateFile: '{pem}'}}]\n")
+
+    def run_it(self, *arguments: str) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        status = main(["explain", *arguments, self.file], out, err)
+        return status, out.getvalue(), err.getvalue()
+
+    def told(self, *arguments: str) -> list[str]:
+        status, out, err = self.run_it(*arguments)
+        self.assertEqual((status, err), (0, ""))
+        return out.splitlines()
+
+    def test_tls(self) -> None:
+        wanted = [
+            "connection to tls://a.db.test:5432 from 127.0.0.1, on port 5432 (Tls)",
+            "     listener db: answers for 'db.test', not for 'a.db.test', priority 10",
+            "  -> listener any: answers for '*.db.test', priority 20",
+            "  -> rule to-any",
+            "     listener idle: it has no rule",
+            "  => pool data: 127.0.0.1:9001, b.test:9002",
+            "     settings same: Tls, 30 s without a byte",
+            "     the backend gets:",
+            "       a TLS handshake with the server name a.db.test; the certificate has to be for a.db.test",
+            "       what the client sends",
+        ]
+        self.assertEqual(self.told("tls://a.db.test:5432"), wanted)
+        self.assertEqual(self.told("CONNECT", "tls://a.db.test:5432"), wanted)
+        self.assertEqual(self.told("tls://a.db.test"), [wanted[0].replace("test:5432", "test"), *wanted[1:]])
+
+    def test_tcp(self) -> None:
+        told = self.told("--from=192.0.2.7:99", "--format", "text", "tcp://127.0.0.1:7000")
+        self.assertEqual(told[1], "  -> listener raw: takes every connection, priority 30")
+        self.assertEqual(
+            told[-3:],
+            [
+                "     the backend gets:",
+                "       a PROXY protocol header: the client is 192.0.2.7:99",
+                "       what the client sends",
+            ],
+        )
+
+    def test_no_server_name(self) -> None:
+        for url in ("tls://127.0.0.1:5432", "tls://:5432", "tls://[::1]:5432"):
+            told = self.told(url)
+            self.assertIn("not for a client that sends no server name", told[1])
+            self.assertIn("=> the connection is reset: no listener on the port of 'db'", told[-1])
+
+    def test_document(self) -> None:
+        made = json.loads("\n".join(self.told("--format", "json", "tls://db.test:5432")))
+        self.assertEqual((made["request"]["method"], made["status"], made["rule"]), ("CONNECT", None, "to-db"))
+        self.assertEqual((made["pool"], made["settings"], made["middleware"]), ("data", "sealed", []))
+        self.assertIn("the certificate has to be for inner.test", made["sent"][0])
+
+    def test_cannot_ask(self) -> None:
+        for arguments, words in (
+            (("tcp://a:1",), "no Tcp listener is on port 1; ports are: 5432 (Tls), 7000 (Tcp), 8080 (Http)"),
+            (("tls://a:7000",), "no Tls listener is on port 7000"),
+            (("http://a:7000/",), "the following arguments are required"),
+            (("GET", "tcp://a:7000"), "has no method, path and fields"),
+            (("tcp://a:7000/path",), "has no method, path and fields"),
+            (("tcp://a:7000", "-H", "A: b"), "has no method, path and fields"),
+        ):
+            if words.startswith("the following"):
+                with self.assertRaises(SystemExit):
+                    self.run_it(*arguments)
+                continue
+            status, out, err = self.run_it(*arguments)
+            self.assertEqual((status, out), (1, ""), arguments)
+            self.assertIn(words, err)

@@ -95,14 +95,16 @@ def explain(table: RoutingTable, head: RequestHead, port: Binding, peer: Peer, t
 def _site(trace: Trace, table: RoutingTable, port: Binding, host: str) -> Decision | None:
     chosen: Decision | None = None
     tried = set()
+    asked = "a client that sends no server name" if port.layer4 and not host else repr(host)
     for name, site, matches in table.sites(port.listener).tried(host):
         tried.add(site.listener.name)
         priority = f", priority {site.rule.priority}" if site.rule.priority is not None else ""
         if matches:
             chosen, trace.rule = site.decision, site.rule.name
-            why = f"answers for {name!r}{priority}" if name else f"answers for every host{priority}"
+            everything = "takes every connection" if port.protocol == "Tcp" else "answers for every host"
+            why = f"answers for {name!r}{priority}" if name else f"{everything}{priority}"
         else:
-            why = f"answers for {name!r}, not for {host!r}{priority}"
+            why = f"answers for {name!r}, not for {asked}{priority}"
         trace.step("listener", site.listener.name, matches, why)
         if matches and site.rule.router is not None:
             trace.step("router", site.rule.router.strategy, False, _ROUTER)

@@ -25,7 +25,7 @@ from gateway.errors import BackendTLSFailed
 from gateway.transport.tls import ClientTLS
 from gateway.transport.tls_reasons import mismatch, note_finding, printable
 
-__all__ = ["Roots", "backend_tls", "forget", "probe_tls"]
+__all__ = ["Roots", "backend_tls", "forget", "probe_tls", "traffic_name"]
 
 Roots = Mapping[str, Sequence[x509.Certificate]]
 """Trusted roots by name, as `gateway.listener.certificate_checks.load_used` gives them."""
@@ -41,10 +41,15 @@ def backend_tls(settings: model.BackendSettings, member_host: str, client_host: 
     ``member_host``: the member of the pool as configured.  ``client_host``: Host as the client sent it,
     perhaps with a port, perhaps empty.  The same arguments give the same object (within bounds).
     """
+    return _client_tls(settings, traffic_name(settings, member_host, client_host), roots)
+
+
+def traffic_name(settings: model.BackendSettings, member_host: str, client_host: str) -> str:
+    """The name that is sent (unless it is an address) and verified; arguments as in `backend_tls`."""
     name = settings.sni_name or settings.host_name
     if not name:
         name = member_host if settings.pick_host_name_from_backend_address else client_host or member_host
-    return _client_tls(settings, name, roots)
+    return name
 
 
 def probe_tls(settings: model.BackendSettings, probe: model.Probe | None, member_host: str, roots: Roots) -> ClientTLS:
