@@ -47,7 +47,7 @@ STRATEGIES = (
          ("MessageFilterConformance",), ("IMessages", "IConversation")),
     Page("selector", "Selector", "ISelector", "gateway.selectors", "`selector` and `selectorOptions` of a pool",
          ("SelectorConformance", "PeerSelectorConformance", "AffinityConformance"),
-         ("IPeerSelector", "IAffinity", "ILatencyAware", "IBackend")),
+         ("IPeerSelector", "IAffinity", "IReturning", "ILatencyAware", "IBackend")),
     Page("probe", "Probe", "IProbe", "gateway.probes", "`strategy` and `options` of a probe", ("ProbeConformance",)),
     Page("discovery", "Discovery", "IDiscovery", "gateway.discovery", "`discovery` of a pool",
          ("DiscoveryConformance",)),

@@ -54,6 +54,7 @@ class _Pool:
     """Stands for a pool: its name, settings and members; nothing can be leased."""
 
     middleware = ()
+    returning = None
 
     def __init__(self, model: Gateway, name: str, settings: str) -> None:
         (found,) = (pool for pool in model.pools if pool.name == name)

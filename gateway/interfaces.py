@@ -13,8 +13,8 @@ from zope.interface import Attribute, Interface
 __all__ = [
     "IAffinity", "IAsyncRouter", "IBackend", "IBodyEncoder", "IClientStream", "IClosing", "IConversation",
     "IDiscovery", "ILasting", "ILatencyAware", "ILease", "IMessageFilter", "IMessages", "IMiddleware", "IOutcomeObserver",
-    "IPeerSelector", "IPool", "IProbe", "IRoad", "IRouter", "ISecureFactory", "ISelector", "ISession",
-    "IStrategyFactory", "ITunnel", "IUpstreamListener",
+    "IPeerSelector", "IPool", "IProbe", "IReturning", "IRoad", "IRouter", "ISecureFactory", "ISelector",
+    "ISession", "IStrategyFactory", "ITunnel", "IUpstreamListener",
 ]  # fmt: skip
 
 
@@ -161,6 +161,19 @@ class IAffinity(ISelector):
         """
 
 
+class IReturning(IAffinity):
+    """One that can tell beforehand which backend a client comes back to, for distributions over several pools.
+
+    Without it a distribution chooses a pool whatever mark the client has.
+    """
+
+    def returning(candidates, head):
+        """Return the one of ``candidates`` that the mark in ``head`` names, or ``None``.
+
+        Arguments as for `ISelector.select`; the backend is not chosen by that.
+        """
+
+
 class ILatencyAware(Interface):
     """A capability of selectors: the pool measures response times, which `IBackend.latency` shows. Else it does not."""
 
@@ -207,6 +220,10 @@ class IPool(Interface):
     backends = Attribute("All members, a tuple of `IBackend`.")
     middleware = Attribute("`IMiddleware` that every request to it passes through, after that of its route (a tuple).")
     candidates = Attribute("Those that may be chosen now, also those that ``minServers`` keeps in (tuple).")
+    returning = Attribute(
+        "Called with a head: whether its client comes back to one of ``candidates``. ``None`` where the selector is no "
+        "`IReturning`."
+    )
 
     def lease(head, tried=(), outcome=None):
         """Choose a backend and count it; return an `ILease`.

@@ -334,7 +334,10 @@ class DistributionTarget(_Model):
 
 
 class Distribution(_Named):
-    """Several pools that share requests; a rule, a path rule or a path map names it instead of a pool."""
+    """Several pools that share requests; a rule, a path rule or a path map names it instead of a pool.
+
+    A client with an affinity cookie of one of them goes to that one, while the member may be chosen.
+    """
 
     algorithm: Literal["RoundRobin", "LeastConnections", "IpHash"] = Field(default="RoundRobin", description="By weight in turn; the least busy for its weight; or always the same for an address.")
     targets: tuple[DistributionTarget, ...] = Field(default=(), description="The pools, with weights.")

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from gateway.containment import Containment
 from gateway.errors import NoHealthyBackend, PluginFailed
-from gateway.interfaces import IAffinity, ILatencyAware, IMiddleware, IPeerSelector, IPool
+from gateway.interfaces import IAffinity, ILatencyAware, IMiddleware, IPeerSelector, IPool, IReturning
 from gateway.pools.affinity import Affinity
 from gateway.pools.backend import DOWN, DRAINING, UP, Backend, Loads
 from gateway.pools.latency import Latency
@@ -80,6 +80,10 @@ class Pool:
         self._select_for: Callable[..., Any] | None = None
         if IPeerSelector.providedBy(selector):
             self._select_for = guard(selector.select_for, lambda found, head, peer: instead(found, head), _is_candidate)
+        self.returning: Callable[[RequestHead], bool] | None = None
+        if IReturning.providedBy(selector):
+            self._find = guard(selector.returning, lambda found, head: None, _is_candidate)
+            self.returning = self._returning
         self._decay = selector.decay if ILatencyAware.providedBy(selector) else None
         self._leased: Callable[..., Lease] = Lease if self._decay is None else partial(TimedLease, seconds)
         self.middleware: tuple[IMiddleware, ...] = ()
@@ -125,6 +129,14 @@ class Pool:
             shown.active = active
         backend.leases += 1
         return self._leased(backend, load)
+
+    def _returning(self, head: RequestHead) -> bool:
+        """See `IPool.returning`. A selector that fails knows nobody."""
+        try:
+            return bool(self.candidates) and self._find(self.candidates, head) is not None
+        except Exception as error:
+            self._contained.failed(error)
+            return False
 
     # -- health, draining, membership ----------------------------------------------------------------------
 

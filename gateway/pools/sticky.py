@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from gateway.config.model import Strategy
 from gateway.http.cookies import cookie, set_cookie
-from gateway.interfaces import IAffinity, ILasting, IStrategyFactory
+from gateway.interfaces import ILasting, IReturning, IStrategyFactory
 from gateway.pools.wrapper import Over, Wrapper
 from gateway.services import Options
 from gateway.values import Fields, Peer
@@ -42,7 +42,7 @@ class Cookie(NamedTuple):
     same_site: str | None = None
 
 
-@implementer(ILasting, IAffinity)
+@implementer(ILasting, IReturning)
 class Sticky(Wrapper):
     """Asks ``inner`` where the client has no cookie, or its backend is not among the candidates any more.
 
@@ -72,6 +72,11 @@ class Sticky(Wrapper):
 
     def select_for(self, candidates: tuple[IBackend, ...], head: RequestHead, peer: Peer) -> IBackend | None:
         """See `IPeerSelector.select_for`. HOT."""
+        backend = self.returning(candidates, head)
+        return self.choose(candidates, head, peer) if backend is None else backend
+
+    def returning(self, candidates: tuple[IBackend, ...], head: RequestHead) -> IBackend | None:
+        """See `IReturning.returning`. HOT."""
         for value in self._sent(head):
             if candidates is not self._seen:
                 self._seen = candidates
@@ -79,7 +84,7 @@ class Sticky(Wrapper):
             backend = self._known.get(value)
             if backend is not None:
                 return backend
-        return self.choose(candidates, head, peer)
+        return None
 
     def mark(self, backend: IBackend, head: RequestHead, secure: bool) -> Fields:
         """See `IAffinity.mark`: nothing where the client has the right cookie already."""

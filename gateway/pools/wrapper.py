@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zope.interface import alsoProvides, implementer
 
 from gateway.config.model import Strategy
-from gateway.interfaces import IAffinity, ILasting, ILatencyAware, IPeerSelector
+from gateway.interfaces import IAffinity, ILasting, ILatencyAware, IPeerSelector, IReturning
 from gateway.values import Peer
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def chooser(selector: ISelector) -> Choose:
 class Wrapper:
     """Lets ``inner`` choose; a subclass changes what it is given, in `select_for`.
 
-    What ``inner`` is able to (`ILatencyAware`, `IAffinity`), the wrapper is too.
+    What ``inner`` is able to (`ILatencyAware`, `IAffinity`, `IReturning`), the wrapper is too.
     """
 
     def __init__(self, inner: ISelector) -> None:
@@ -50,6 +50,9 @@ class Wrapper:
         if IAffinity.providedBy(inner) and not IAffinity.providedBy(self):
             self.mark: Any = inner.mark
             alsoProvides(self, IAffinity)
+            if IReturning.providedBy(inner):
+                self.returning: Any = inner.returning
+                alsoProvides(self, IReturning)
 
     def select(self, candidates: tuple[IBackend, ...], head: RequestHead) -> IBackend | None:
         """See `ISelector.select`."""

@@ -107,11 +107,11 @@ class Shared:
     def __call__(self, head: RequestHead) -> Route | Reply:
         if self._undecided:
             return _stand_in(self.shares.routes[0], head, self._undecided)
-        return self.shares.choose("")
+        return self.shares.choose("", head)
 
     def resolve(self, head: RequestHead, address: str) -> Route | Reply:
         """With the client's address."""
-        return self.shares.choose(address)
+        return self.shares.choose(address, head)
 
 
 def _stand_in(default: Decision, head: RequestHead, undecided: tuple[IMiddleware, ...]) -> Route | Reply:

@@ -1,7 +1,7 @@
 """How pools share requests (reference §1.2, ``loadDistributionPolicies``).
 
 The weight is that of each member: a pool counts for its weight times its healthy members, so that a pool that is down
-gets nothing while others live.
+gets nothing while others live.  A client that comes back to one of the pools with an affinity cookie gets that one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.values import Route
+    from gateway.values import RequestHead, Route
 
 __all__ = ["Shares"]
 
@@ -27,11 +27,15 @@ class Shares:
         self._weights = tuple(weights)
         self._least = algorithm == "LeastConnections"
         self._credit = [0.0] * len(self.routes)
+        self._sticky = tuple([route for route in self.routes if route.pool.returning is not None])
 
-    def choose(self, address: str) -> Route:
-        """The route for the next request, of a client's address."""
+    def choose(self, address: str, head: RequestHead) -> Route:
+        """The route for a request, of a client's address."""
         if len(self.routes) == 1:
             return self.routes[0]
+        for route in self._sticky:
+            if route.pool.returning(head):
+                return route
         present = self.present()
         if self.by_address:
             index = self._by_address(present, address)

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 
 from gateway.errors import GatewayError
 from gateway.http.changes import checked_reply, field_fault
-from gateway.interfaces import IAffinity, IAsyncRouter, IPeerSelector, IRouter, ISelector
+from gateway.interfaces import IAffinity, IAsyncRouter, IPeerSelector, IReturning, IRouter, ISelector
 from gateway.testing.cases import HANDSHAKES, REQUESTS, Case, ends_with, waited_for
 from gateway.testing.fakes import FakeBackend, request_head
 from gateway.values import NeedsAddress, Peer, Reply, RequestHead, Route
@@ -121,6 +121,11 @@ class AffinityConformance(SelectorConformance):
             for number in range(7):
                 self.choose(selector, candidates, request_head(f"/{number}"), number)
                 self.assertIs(backend, selector.select(candidates, returning))
+            if IReturning.providedBy(selector):
+                self.assertIs(backend, selector.returning(candidates, returning))
+                self.assertIsNone(selector.returning(candidates, request_head()), "nobody comes back without a mark")
+                others = tuple([each for each in candidates if each is not backend])
+                self.assertIsNone(selector.returning(others, returning), "what is no candidate is not named")
 
 
 class RouterConformance(Case):

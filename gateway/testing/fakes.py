@@ -190,6 +190,7 @@ class FakePool:
         self.settings = BackendSettings(name="settings") if settings is None else settings
         self.backends = self.candidates = tuple(backends)
         self.middleware: tuple[Any, ...] = ()
+        self.returning: Any = None
         self.leases: list[FakeLease] = []
 
     def lease(self, head: RequestHead, tried: Sequence[IBackend] = (), outcome: Outcome | None = None) -> FakeLease:

@@ -128,6 +128,55 @@ class StickyTests(SelectorCase):
             )
 
 
+class DistributionTests(SelectorCase):
+    """Affinity over several pools: the distribution takes the pool that the cookie belongs to."""
+
+    async def start(self, algorithm: str = "RoundRobin") -> tuple[Running, list[RawBackend]]:
+        backends = await self.backends("abcd")
+        members = [{"host": "127.0.0.1", "port": backend.port} for backend in backends]
+        model = model_for(
+            settings={"cookie_based_affinity": "Enabled"},
+            pools=[{"name": "one", "members": members[:2]}, {"name": "two", "members": members[2:]}],
+            rules=[{"name": "rule", "listener": "web", "distribution": "both", "settings": "settings"}],
+            distributions=[
+                {"name": "both", "algorithm": algorithm, "targets": [{"pool": "one", "weight": 9}, {"pool": "two"}]}
+            ],
+        )
+        return await self.gateway(model), backends
+
+    async def test_stays(self) -> None:
+        gateway, _ = await self.start()
+        cookies = {}
+        for _ in range(40):
+            answer = await self.ask(gateway)
+            cookies[answer.get("X-Served-By") or ""] = answer.all("Set-Cookie")[1].partition(";")[0]
+        self.assertEqual(sorted(cookies), list("abcd"))
+        for name, value in cookies.items():
+            self.assertEqual(await self.served(gateway, 6, value), name * 6)
+            self.assertEqual(await self.served(gateway, 2, value, upgrade=True), name * 2)
+            self.assertEqual((await self.ask(gateway, value)).all("Set-Cookie"), ["own=1"])
+
+    async def test_by_address(self) -> None:
+        """The cookie comes before the address."""
+        gateway, backends = await self.start("IpHash")
+        pools = [pool for (name, _), pool in sorted(gateway.service.pools.items())]
+        for pool, names in zip(pools, ("ab", "cd"), strict=True):
+            for backend, name in zip(pool.backends, names, strict=True):
+                value = f"ApplicationGatewayAffinity={pool.selector.value(backend)}"
+                self.assertEqual(await self.served(gateway, 3, value), name * 3)
+
+    async def test_gone(self) -> None:
+        """Whose member may not be chosen is sent to any, and gets its cookie."""
+        gateway, _ = await self.start()
+        one, two = [pool for _, pool in sorted(gateway.service.pools.items())]
+        value = f"ApplicationGatewayAffinity={two.selector.value(two.backends[0])}"
+        for backend in two.backends:
+            two.set_draining(backend, True)
+        answer = await self.ask(gateway, value)
+        self.assertIn(answer.get("X-Served-By"), ("a", "b"))
+        self.assertNotIn(value, answer.all("Set-Cookie")[1])
+
+
 class OtherTests(SelectorCase):
     """Others that need something of the gateway around them."""
 
