@@ -409,6 +409,8 @@ class Exchange:
         assert route is not None
         self._upstream = connection
         self.phase = WAITING
+        if connection.key is not None:
+            connection.note_tls(self.outcome)
         client, shared = self._client, self._shared
         # A backend that does not take even this is waited for as `upstream_stuck` says.
         wait = route.settings.request_timeout if self._complete else shared.limits.body_timeout

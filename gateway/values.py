@@ -303,9 +303,10 @@ class Outcome:
 
     Filled in as the exchange goes on; class attributes are the defaults.  Times are monotonic
     seconds, or ``None`` where that point was never reached.  Byte counts include heads.  ``target``: what that of the
-    request became, where it was rewritten, else empty.  ``layer4``: a connection of a listener of plain TCP or TLS; its
-    head only has the server name as ``host``, its status is 200 once it is passed on.  ``head`` of a session in
-    progress is another object each time, with the same content.
+    request became, where it was rewritten, else empty.  ``tls_…`` is about the client's connection, ``upstream_tls_…``
+    about the backend's.  ``layer4``: a connection of a listener of plain TCP or TLS; its head only has the server name
+    as ``host``, its status is 200 once it is passed on.  ``head`` of a session in progress is another object each time,
+    with the same content.
     """
 
     head: RequestHead | None = None
@@ -322,6 +323,8 @@ class Outcome:
     backend: IBackend | None = None
     upstream_received: int = 0
     upstream_sent: int = 0
+    upstream_tls_version: str = ""
+    upstream_tls_cipher: str = ""
     attempts: int = 0
     status: int = 0
     upstream_status: int | None = None

@@ -205,6 +205,9 @@ class StreamConnection(FlowProtocol):
         outcome, lease, route = self.outcome, self._lease, self._route
         assert route is not None
         outcome.error = None
+        if route.settings.secure:
+            outcome.upstream_tls_version = upstream.transport.tls_version
+            outcome.upstream_tls_cipher = upstream.transport.tls_cipher
         outcome.status = outcome.upstream_status = _ESTABLISHED
         outcome.connected = outcome.responded = self._shared.seconds()
         tunnel = Splice(self._shared, self, upstream, outcome, lease, route.settings)

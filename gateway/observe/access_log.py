@@ -187,6 +187,13 @@ class AccessLog:
         else:
             server = backend.connect_host
             server = f"[{server}]:{backend.connect_port}" if ":" in server else f"{server}:{backend.connect_port}"
+        if responded is None:
+            header_time = latency = ""
+        else:
+            asked = started if connected is None else connected
+            header_time = format(responded - asked, ".3f")
+            # What follows a 101 is no response.
+            latency = header_time if outcome.status == 101 else format(ended - asked, ".3f")
         peer = outcome.peer
         error = outcome.error
         tls = outcome.tls_version
@@ -202,8 +209,8 @@ class AccessLog:
             f'{NO_CERTIFICATE if shown is None else certificate_text(shown)},'
             f'"serverRouted":{_quote(server)},"serverStatus":"{"" if upstream_status is None else upstream_status}",'
             f'"serverConnectTime":"{"" if connected is None else format(connected - started, ".3f")}",'
-            f'"serverResponseLatency":"'
-            f'{"" if responded is None else format(responded - (started if connected is None else connected), ".3f")}",'
+            f'"serverHeaderTime":"{header_time}","serverResponseLatency":"{latency}",'
+            f'{_quoted_tls(outcome) if outcome.upstream_tls_version else _NO_BACKEND_TLS},'
             f'"upstreamReceivedBytes":{outcome.upstream_received},"upstreamSentBytes":{outcome.upstream_sent},'
             f'"contentType":{_quote(outcome.content_type)},"attempts":{outcome.attempts},'
             f'"cause":{_quote(outcome.cause)},"error_info":"{"ERRORINFO_NO_ERROR" if error is None else error.info}"'
@@ -276,9 +283,16 @@ def _more(event: str, outcome: Outcome) -> str:
     return text
 
 
+def _quoted_tls(outcome: Outcome) -> str:
+    version, cipher = outcome.upstream_tls_version, outcome.upstream_tls_cipher
+    return f'"backendSslProtocol":{_quote(version)},"backendSslCipher":{_quote(cipher)}'
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
+
+_NO_BACKEND_TLS = '"backendSslProtocol":"","backendSslCipher":""'
 
 _NO_ROUTE = '"ruleName":"","backendPoolName":"","backendSettingName":""'
 

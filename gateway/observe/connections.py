@@ -42,6 +42,8 @@ def connection_line(stamp: str, event: str, outcome: Outcome) -> str:
         "serverRouted": server,
         "serverStatus": str(outcome.status),
         "serverConnectTime": "" if outcome.connected is None else format(outcome.connected - outcome.started, ".3f"),
+        "backendSslProtocol": outcome.upstream_tls_version,
+        "backendSslCipher": outcome.upstream_tls_cipher,
         "upstreamReceivedBytes": outcome.upstream_received,
         "upstreamSentBytes": outcome.upstream_sent,
         "upstreamSessionTime": "" if outcome.connected is None else format(until - outcome.connected, ".3f"),

@@ -12,7 +12,7 @@ from gateway.http.bodies import FramingError, decoder
 from gateway.http.heads import HeadBuffer, HeadLimits, parse_response
 from gateway.relay.flow import FEEDING, FlowProtocol
 from gateway.relay.sides import BackendSide
-from gateway.values import ResponseHead
+from gateway.values import Outcome, ResponseHead
 
 if TYPE_CHECKING:
     from gateway.interfaces import IUpstreamListener
@@ -85,6 +85,11 @@ class UpstreamConnection(FlowProtocol):
         self.received = 0
         self.sent = sent
         self.dataReceived = self._read_head  # type: ignore[method-assign]
+
+    def note_tls(self, outcome: Outcome) -> None:
+        """Tell the log what was agreed in the handshake; for connections whose ``key`` is a name."""
+        outcome.upstream_tls_version = self.transport.tls_version
+        outcome.upstream_tls_cipher = self.transport.tls_cipher
 
     def send(self, data: bytes) -> None:
         """Send body bytes, already framed."""

@@ -283,11 +283,14 @@ class BackendTests(GatewayTestCase):
         return str(outcome.error)
 
     async def test_trusted(self) -> None:
-        response, _, server, backend = await self.asked(CA.intermediate().issue(names=["api.example"]))
+        response, gateway, server, backend = await self.asked(CA.intermediate().issue(names=["api.example"]))
         self.assertEqual(b"ok", response.body)
         assert server is not None
         self.assertEqual([b"api.example"], server.names)
         self.assertEqual(1, len(backend.wires))
+        outcome = await gateway.outcome()
+        self.assertEqual(("", "TLSv1.3"), (outcome.tls_version, outcome.upstream_tls_version))
+        self.assertTrue(outcome.upstream_tls_cipher.startswith("TLS_"), outcome.upstream_tls_cipher)
 
     async def test_probe(self) -> None:
         _, gateway, _, backend = await self.asked(CA.issue(names=["api.example", "probe.example"]))

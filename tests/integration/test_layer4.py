@@ -396,8 +396,10 @@ class TlsTests(GatewayTestCase):
 
     async def test_towards_backends(self) -> None:
         issued = CA.issue(names=["db.example"])
-        found, _, server = await self.through(issued, hostName="db.example")
+        found, gateway, server = await self.through(issued, hostName="db.example")
         self.assertEqual((b"A", b"db.example"), (found, server.names[-1]))
+        (outcome,) = [*gateway.recorder.outcomes, *[session.outcome for session in gateway.service.sessions]]
+        self.assertEqual("TLSv1.3", outcome.upstream_tls_version)
         found, _, server = await self.through(issued, hostName="other.example", sniName="db.example")
         self.assertEqual((b"A", b"db.example"), (found, server.names[-1]))
 

@@ -80,8 +80,10 @@ class ContentTests(_LogCase):
                 "transactionId": "0123456789abcdef", "sslEnabled": "off", "sslCipher": "", "sslProtocol": "",
                 "sslClientVerify": "NONE", "sslClientCertificateFingerprint": "", "sslClientCertificateIssuerName": "",
                 "serverRouted": "10.0.0.4:80", "serverStatus": "200", "serverConnectTime": "0.002",
-                "serverResponseLatency": "0.010", "upstreamReceivedBytes": 4900, "upstreamSentBytes": 350,
-                "contentType": "text/html", "attempts": 1, "cause": "ok", "error_info": "ERRORINFO_NO_ERROR",
+                "serverHeaderTime": "0.010", "serverResponseLatency": "0.018",
+                "backendSslProtocol": "", "backendSslCipher": "",
+                "upstreamReceivedBytes": 4900, "upstreamSentBytes": 350, "contentType": "text/html",
+                "attempts": 1, "cause": "ok", "error_info": "ERRORINFO_NO_ERROR",
             },
         )  # fmt: skip
 
@@ -110,6 +112,28 @@ class ContentTests(_LogCase):
         self.assertEqual(
             (line["sslEnabled"], line["sslProtocol"], line["sslCipher"]), ("on", "TLSv1.3", "TLS_AES_256_GCM_SHA384")
         )
+
+    def test_backend_tls(self) -> None:
+        """Of the backend's connection, whatever the client's is."""
+        line = self.line(outcome(upstream_tls_version="TLSv1.2", upstream_tls_cipher="ECDHE-RSA-AES128-GCM-SHA256"))
+        self.assertEqual(
+            (line["sslEnabled"], line["backendSslProtocol"], line["backendSslCipher"]),
+            ("off", "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256"),
+        )
+
+    def test_times_of_the_backend(self) -> None:
+        """From its connection, or from the request where it was there; a session's response is its 101."""
+        for known, wanted in (
+            ({"started": 1.0, "connected": 1.5, "responded": 2.0, "ended": 4.0}, ("0.500", "0.500", "2.500")),
+            ({"started": 1.0, "connected": None, "responded": 2.0, "ended": 4.0}, ("", "1.000", "3.000")),
+            ({"started": 1.0, "connected": 1.5, "responded": None, "ended": 4.0}, ("0.500", "", "")),
+        ):
+            line = self.line(outcome(**known))
+            self.assertEqual(
+                (line["serverConnectTime"], line["serverHeaderTime"], line["serverResponseLatency"]), wanted
+            )
+        line = self.line(outcome(started=1.0, connected=1.5, responded=2.0, ended=99.0, status=101, websocket=True))
+        self.assertEqual((line["serverHeaderTime"], line["serverResponseLatency"]), ("0.500", "0.500"))
 
     def test_client_certificate(self) -> None:
         """The verdict, and who the client is; of one that showed none only that."""
