@@ -6,7 +6,8 @@ go and why, ``gatewayctl explain tls://NAME:PORT FILE`` where a connection would
 the same configuration in the compact spelling; what is wrong, and warnings, go to standard error.
 ``gatewayctl plugins`` lists the strategies that are installed, with their options.
 ``gatewayctl reload HOST:PORT`` asks the gateway with that admin port to read its configuration again.
-Exit status 0: it would start, all can be used; 1: it would not, or one cannot; 2: the command line is wrong.
+Exit status 0: it would start, all can be used; 1: it would not, or would serve nothing, or one cannot; 2: the command
+line is wrong.
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
         gateway = load(options.file, warnings=warnings, checks=checks(), **keywords)
     except ConfigurationError as error:
         errors, source = error.problems, error.source
-    if options.command == "check" and options.strict and warnings:
-        errors += tuple(problem._replace(severity="error") for problem in warnings)
-        gateway, warnings = None, []
+    if options.command == "check":
+        grave = [each for each in warnings if options.strict or each.severity == "idle"]
+        if grave:
+            errors += tuple(problem._replace(severity="error") for problem in grave)
+            gateway, warnings = None, [each for each in warnings if each not in grave]
     if options.command == "explain":
         return _explain(options, gateway, errors, source, out, err)
     if options.command == "convert":

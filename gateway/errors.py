@@ -295,7 +295,8 @@ class Problem(NamedTuple):
     ``path``: where, as a person would point at it: ``httpListeners[2].properties.frontendPort.id``.
     ``message``: what was found and what would be right.
     ``line``: one-based line in the file, ``None`` where the format has no lines.
-    ``severity``: ``"error"`` stops the start, ``"warning"`` does not.
+    ``severity``: ``"error"`` stops the start, ``"warning"`` does not; nor does ``"idle"``, which says that nothing
+    would be served, and which `gatewayctl check` does not let pass.
     """
 
     path: str

@@ -452,9 +452,7 @@ class _Checker:
                 if (kind, item.name) not in self._used:
                     self._warn((kind, index), f"{ONE[kind]} {item.name!r} is not used by anything")
         lacking = next((kind for kind in ("listeners", "rules") if not getattr(self._gateway, kind)), None)
-        if lacking in self._may_lack:
-            self._warn((), f"there are no {lacking}, so nothing is served")
-        elif lacking is not None:
+        if lacking is not None and lacking not in self._may_lack:
             self._error((), f"there are no {lacking}, so nothing would be served; say '{lacking}: []' if that is meant")
 
 

@@ -19,6 +19,7 @@ from gateway.config.parameters import supplied_parameters
 from gateway.config.problems import validate
 from gateway.config.redaction import Redactor
 from gateway.config.salvage import salvage
+from gateway.config.serving import nothing_served
 from gateway.config.sources import DocumentReader, read_tree
 from gateway.config.tree import Place, is_secret
 from gateway.errors import ConfigurationError, Problem
@@ -27,6 +28,13 @@ __all__ = ["Check", "load"]
 
 Check = Callable[[Gateway], Iterable[Problem]]
 """Looks at a model; the paths of its problems are in the model's spelling, ``certificates[0].password``."""
+
+
+_REMEDIES = {
+    True: "; give what the warnings name, with --parameters or --overrides",
+    False: "; give them in the document, or the values of its parameters with --parameters or --overrides",
+}
+"""For documents of which nothing is left: whether there are listeners and rules."""
 
 
 def load(
@@ -154,7 +162,17 @@ class _Loader:
                 self._problems.append(problem)
         if () not in broken:  # there is a model
             self._run_checks(gateway, draft, broken)
+            self._notice_idle(gateway, reader.arm)
         return gateway
+
+    def _notice_idle(self, gateway: Gateway, arm: bool) -> None:
+        """Say so where nothing would be served; in one's own YAML, which says that on purpose, it is a warning."""
+        if any(problem.severity == "error" for problem in self._problems):
+            return
+        idle = nothing_served(gateway)
+        if idle is not None:
+            remedy = _REMEDIES[bool(gateway.listeners and gateway.rules)] if arm else ""
+            self._problems.append(Problem("", idle + remedy, severity="idle" if arm else "warning"))
 
     def _salvaged(
         self, gateway: Gateway, draft: Draft, broken: list[Location], left_out: dict[str, set[str]]

@@ -178,7 +178,7 @@ def _problem(draft: Draft, location: Location, entry: dict[str, Any]) -> Problem
     kind = str(entry["type"])
     if kind == "extra_forbidden":
         known = [item.alias or name for name, item in owner.model_fields.items()] if owner else []
-        close = nearest(key, known)
+        close = _meant(owner, key) or nearest(key, known)
         return place.problem(
             f"unknown key {key!r}; "
             + (f"did you mean {close!r}?" if close else "known are " + ", ".join(sorted(known)))
@@ -200,6 +200,23 @@ def _problem(draft: Draft, location: Location, entry: dict[str, Any]) -> Problem
         close = nearest(entry["input"], map(str, get_args(unwrap(field.annotation))))
         message += f"; did you mean {close!r}?" if close else ""
     return place.problem(message)
+
+
+_CERTIFICATE_WORDS = frozenset("file cert certfile certificate crt pem pemfile path chain fullchain".split())
+_MEANT: dict[type[BaseModel], dict[str, str]] = {
+    model.Certificate: {
+        **dict.fromkeys(_CERTIFICATE_WORDS, "certificateFile"),
+        **dict.fromkeys(("key", "privatekey", "privatekeyfile"), "keyFile"),
+        **dict.fromkeys(("pfx", "pkcs12", "p12"), "data"),
+    },
+    model.TrustedRoot: dict.fromkeys({*_CERTIFICATE_WORDS, "certificatefile"}, "file"),
+    model.TrustedClientCertificate: dict.fromkeys({*_CERTIFICATE_WORDS, "certificatefile"}, "file"),
+}
+"""Words of others for keys, where what is spelled most alike means something else."""
+
+
+def _meant(owner: type[BaseModel] | None, key: str) -> str | None:
+    return _MEANT.get(owner, {}).get(key.casefold().replace("_", "")) if owner is not None else None
 
 
 def _mend(draft: Draft, location: Location) -> None:

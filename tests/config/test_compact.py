@@ -162,6 +162,16 @@ line 12: rules[2]: found 7, expected a mapping"""  # noqa: E501
         found = [item for item in self.refused(text) if problem not in item]
         self.assertEqual(sorted(found), sorted(expected.splitlines()))
 
+    def test_words_of_certificates(self) -> None:
+        """What others call them leads to the key that is meant, not to the one that looks alike."""
+        for kind, word, meant in (
+            ("certificates", "file", "certificateFile"), ("certificates", "cert_file", "certificateFile"),
+            ("certificates", "key", "keyFile"), ("certificates", "pfx", "data"),
+            ("trustedRoots", "certificateFile", "file"), ("trustedClientCertificates", "pem", "file"),
+        ):  # fmt: skip
+            text = f"listeners: []\nrules: []\n{kind}: [{{name: a, {word}: a.pem}}]\n"
+            self.assertIn(f"unknown key {word!r}; did you mean {meant!r}?", self.refused_once(text))
+
     def test_twice(self) -> None:
         """A value under two names is refused, not chosen from."""
         text = SIX_LINES.replace("backends:", "members: [], backends:")

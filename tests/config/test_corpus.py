@@ -109,6 +109,10 @@ NO_LISTENERS = {"046", "116", "120", "122"}
 """Those whose listeners are in parameters that have no values, or that have none."""
 
 
+NO_CERTIFICATES = {"006", "014", "042", "050", "056", "064", "100", "102", "104", "128", "132"}
+"""Those with listeners of HTTPS alone, whose certificates are in a vault, or a placeholder, or in such a parameter."""
+
+
 class CorpusTests(ConfigurationTestCase):
     """All files that hold a gateway."""
 
@@ -143,7 +147,12 @@ class CorpusTests(ConfigurationTestCase):
             gateway = self.read(name, None)
             self.assertEqual(gateway.listeners == (), name[:3] in NO_LISTENERS, name)
             self.assertTrue(gateway.not_honoured, name)
+            self.assertEqual(self.idle(), name[:3] in NO_LISTENERS | NO_CERTIFICATES, name)
             self.assertEqual(bool(self.missing()), name[:3] in NEEDS, [name, *map(str, self.warnings)])
+
+    def idle(self) -> bool:
+        """Whether it is said that nothing is served."""
+        return any(warning.severity == "idle" for warning in self.warnings)
 
     def missing(self) -> list[str]:
         """What the warnings say is not there, but for certificates in vaults, placeholders and suites."""
@@ -157,6 +166,8 @@ class CorpusTests(ConfigurationTestCase):
                 gateway = self.read(name, NEEDS[name[:3]])
                 self.assertTrue(gateway.listeners and gateway.rules, name)
                 self.assertEqual(self.missing(), [], name)
+                placeholder = name[:3] in NO_CERTIFICATES and "certificates" not in NEEDS[name[:3]]
+                self.assertEqual(self.idle(), placeholder, name)
 
     def test_converted(self) -> None:
         """The compact spelling of each loads as an equal model."""
