@@ -165,6 +165,8 @@ class Exchange:
         self._replayable = self._head.body == 0
         self._upstream = connection
         self.phase = WAITING
+        if connection.key is not None:
+            connection.note_tls(self.outcome)
         connection.expect(self, self._client, self._head.method, size)
 
     # -- what a router decided

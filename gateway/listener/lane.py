@@ -141,6 +141,8 @@ class Lane(_Base):
         outcome.sent_bytes = sent
         outcome.upstream_sent = self.sent
         outcome.upstream_received = answered
+        if connection.key is not None:
+            connection.note_tls(outcome)
         connection.listener = None
         connection.upstream.keep(connection)
         lease.release(outcome)

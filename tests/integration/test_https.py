@@ -291,6 +291,12 @@ class BackendTests(GatewayTestCase):
         outcome = await gateway.outcome()
         self.assertEqual(("", "TLSv1.3"), (outcome.tls_version, outcome.upstream_tls_version))
         self.assertTrue(outcome.upstream_tls_cipher.startswith("TLS_"), outcome.upstream_tls_cipher)
+        client = await self.client(gateway)
+        for number in range(1, 5):
+            client.write(b"GET / HTTP/1.1\r\nHost: api.example:8080\r\n\r\n")
+            self.assertEqual(200, (await read_response(client)).status)
+            self.assertEqual("TLSv1.3", (await gateway.outcome(number)).upstream_tls_version)
+        self.assertEqual(1, len(backend.wires), "the connection was used again")
 
     async def test_probe(self) -> None:
         _, gateway, _, backend = await self.asked(CA.issue(names=["api.example", "probe.example"]))
