@@ -205,7 +205,7 @@ class Exchange:
         if client.factory.tls:
             outcome.tls_version = getattr(client.transport, "tls_version", "") or ""
             outcome.tls_cipher = getattr(client.transport, "tls_cipher", "") or ""
-        context = Context(outcome, self._route, shared.seconds, address, self._added)
+        context = Context(outcome, self._route, shared.seconds, address, self._added, client.transport)
         self._passage = self._out = passage = Passage(self, client, chain, head, context)
 
         def passed(found: RequestHead | Reply) -> None:

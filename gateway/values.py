@@ -172,8 +172,8 @@ class Context:
     """
 
     __slots__ = (
-        "_outcome", "added", "address", "backend", "clock", "concealed", "end_code", "end_reason", "ends_at", "notes",
-        "route",
+        "_outcome", "_transport", "added", "address", "backend", "clock", "concealed", "end_code", "end_reason",
+        "ends_at", "notes", "route",
     )  # fmt: skip
 
     def __init__(
@@ -183,8 +183,10 @@ class Context:
         clock: Callable[[], float],
         address: str | None = None,
         added: str = "",
+        transport: Any = None,
     ) -> None:
         self._outcome = outcome
+        self._transport = transport
         self.added = added
         self.route = route
         self.clock = clock
@@ -223,6 +225,11 @@ class Context:
     def received_bytes(self) -> int:
         """What had been received of the request when it went through the middleware."""
         return self._outcome.received_bytes
+
+    @property
+    def round_trip(self) -> int | None:
+        """Microseconds to the client and back, as the kernel measures them now; ``None`` where it does not say."""
+        return getattr(self._transport, "round_trip", None)
 
     @property
     def listener(self) -> str:

@@ -32,7 +32,6 @@ def lints(gateway: Gateway) -> Iterator[Finding]:
     yield from _addresses(gateway)
     yield from _probes(gateway)
     yield from _priorities(gateway)
-    yield from _affinity(gateway)
 
 
 def targets(gateway: Gateway) -> Iterator[tuple[str, str | None, str | None]]:
@@ -151,28 +150,6 @@ def _selectors(name: str, options: Mapping[str, object]) -> Iterator[str]:
     elif isinstance(over, Mapping):
         within = over.get("options")
         yield from _selectors(str(over.get("strategy")), within if isinstance(within, Mapping) else {})
-
-
-def _affinity(gateway: Gateway) -> Iterator[Finding]:
-    """A cookie names a member of a pool; a distribution that changes pools from request to request takes no notice."""
-    shared = (item for item in gateway.distributions if len(item.targets) > 1)
-    changing = {item.name: item for item in shared if item.algorithm != "IpHash"}
-    uses = [(f"rule {each.name!r}", each.distribution, each.settings) for each in gateway.rules]
-    for path_map in gateway.path_maps:
-        uses.append((f"path map {path_map.name!r}", path_map.default_distribution, path_map.default_settings))
-        uses += [(f"path rule {each.name!r}", each.distribution, each.settings) for each in path_map.path_rules]
-    for index, settings in enumerate(gateway.settings):
-        if settings.cookie_based_affinity != "Enabled":
-            continue
-        found = next((use for use in uses if use[1] in changing and use[2] == settings.name), None)
-        if found is not None:
-            distribution = changing[found[1] or ""]
-            yield warning(
-                ("settings", index),
-                f"settings {settings.name!r} keep a client at one member by a cookie, but distribution "
-                f"{distribution.name!r} of {found[0]} goes {distribution.algorithm} and may take another pool for its "
-                "next request; let it go IpHash, or lead to one pool",
-            )
 
 
 def _unnamed(settings: BackendSettings, addresses: list[str]) -> str:

@@ -106,6 +106,11 @@ def _of_context(attribute: str) -> Lookup:
     return find
 
 
+def _round_trip(view: View) -> str:
+    measured = view.context.round_trip
+    return "" if measured is None else str(measured)
+
+
 def _empty(view: View) -> str:
     return ""
 
@@ -120,7 +125,7 @@ SERVER_VARIABLES: Final[Mapping[str, Lookup]] = {
     "ciphers_used": _of_context("tls_cipher"),
     "client_ip": lambda view: view.context.peer.host,
     "client_port": lambda view: str(view.context.peer.port),
-    "client_tcp_rtt": _empty,
+    "client_tcp_rtt": _round_trip,
     "client_user": _user,
     "host": _host,
     "http_method": lambda view: view.head.method,
@@ -131,14 +136,14 @@ SERVER_VARIABLES: Final[Mapping[str, Lookup]] = {
     "request_query": _query,
     "request_scheme": lambda view: view.context.scheme,
     "request_uri": lambda view: view.head.target,
-    "sent_bytes": _of_context("sent_bytes"),
+    "sent_bytes": lambda view: "0",
     "server_port": _of_context("local_port"),
     "ssl_connection_protocol": _of_context("tls_version"),
     "ssl_enabled": lambda view: "On" if view.context.scheme == "https" else "",
     "uri_path": lambda view: view.path,
     **CERTIFICATE_VARIABLES,
 }
-"""All but the cookies. Empty ones are those that this gateway does not know."""
+"""All but the cookies. Empty is what this gateway does not know; nothing is sent before rewrites are done."""
 
 
 def _cookie(name: str) -> Lookup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -14,9 +15,12 @@ from gateway import _native
 
 __all__ = [
     "Handle", "SocketFacts", "accept", "address", "begin", "close", "ended", "listening_socket", "lost", "reached",
-    "same_socket", "socket_of",
+    "round_trip", "same_socket", "socket_of",
 ]  # fmt: skip
 
+
+_RTT_AT = 68
+"""Where ``struct tcp_info`` of Linux has ``tcpi_rtt``: behind eight single bytes and fifteen numbers of four."""
 
 Handle = socket.socket | int
 """A socket: Python's object, or only the descriptor where native code has made it, which its user then owns."""
@@ -87,6 +91,16 @@ def ended(sock: socket.socket) -> bool:
         return True
 
 
+def round_trip(sock: socket.socket) -> int | None:
+    """Microseconds to the peer and back, as the kernel measures them (Linux); ``None`` where it does not say."""
+    try:
+        facts = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_AT + 4)
+    except (OSError, AttributeError):
+        return None
+    measured: int = int.from_bytes(facts[_RTT_AT:], sys.byteorder)
+    return measured if len(facts) == _RTT_AT + 4 else None
+
+
 def lost(error: Exception) -> ConnectionLost:
     """Twisted's reason for a connection that broke."""
     number = getattr(error, "errno", None)
@@ -148,6 +162,11 @@ class SocketFacts:
             except OSError:
                 return IPv4Address("TCP", "0.0.0.0", 0)
         return self._local
+
+    @property
+    def round_trip(self) -> int | None:
+        """See the function of this name; it asks the kernel."""
+        return round_trip(self._sock)
 
     def getTcpNoDelay(self) -> bool:
         """Whether Nagle's algorithm is off; it is unless someone turned it on."""

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
-from gateway.transport.sockets import ended
+from gateway.transport.sockets import ended, round_trip
 from gateway.transport.tls import client_certificate
 
 if TYPE_CHECKING:
@@ -71,9 +71,18 @@ class TwistedTransport:
     @property
     def peer_left(self) -> bool:
         """Whether the peer has closed the connection already, though nobody was told yet; it asks the kernel."""
-        socket_side = getattr(self._inner, "transport", self._inner) if self._tls else self._inner
-        sock = getattr(socket_side, "socket", None)
+        sock = self._socket()
         return self._guest.lost or (sock is not None and ended(sock))
+
+    @property
+    def round_trip(self) -> int | None:
+        """Microseconds to the peer and back; it asks the kernel."""
+        sock = None if self._guest.lost else self._socket()
+        return None if sock is None else round_trip(sock)
+
+    def _socket(self) -> Any:
+        socket_side = getattr(self._inner, "transport", self._inner) if self._tls else self._inner
+        return getattr(socket_side, "socket", None)
 
     @property
     def protocol(self) -> IProtocol:

@@ -97,30 +97,3 @@ rules:
         (found,) = self.lints(text)
         self.assertIn("rule 'first' is tried first and answers for 'b.a.test', '*.c.a.test' on port 80", found)
         self.assertEqual(self.lints(text.replace("priority: 1}", "priority: 3}")), [])
-
-    def test_affinity_and_distributions(self) -> None:
-        """A cookie holds within a pool; a distribution takes another pool for the next request."""
-        shared = """\
-listeners:
-  - {name: web, port: 8080}
-pools:
-  - {name: blue, backends: [b.test]}
-  - {name: green, backends: [g.test]}
-settings:
-  - {name: s, port: 80, cookieBasedAffinity: Enabled}
-distributions:
-  - {name: d, targets: [{pool: blue}, {pool: green}]}
-rules:
-"""
-        rule = "  - {listener: web, distribution: d, settings: s}\n"
-        (found,) = self.lints(shared + rule)
-        self.assertIn("line 7: settings[0]: settings 's' keep a client at one member by a cookie, but", found)
-        self.assertIn("distribution 'd' of rule 'rule1' goes RoundRobin and may take another pool", found)
-        maps = "pathMaps: [{name: m, defaultPool: blue, defaultSettings: s, pathRules: ["
-        maps += "{name: p, paths: /x, distribution: d, settings: s}]}]\n"
-        (found,) = self.lints(shared + "  - {listener: web, pathMap: m}\n" + maps)
-        self.assertIn("distribution 'd' of path rule 'p' goes RoundRobin", found)
-        self.assertEqual(self.lints(shared.replace("{name: d,", "{name: d, algorithm: IpHash,") + rule), [])
-        self.assertEqual(self.lints(shared.replace("Enabled", "Disabled") + rule), [])
-        alone = shared.replace(", {pool: green}", "").replace("  - {name: green, backends: [g.test]}\n", "")
-        self.assertEqual(self.lints(alone + rule), [])

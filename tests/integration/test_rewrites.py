@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from gateway.config import model
@@ -42,6 +43,13 @@ class RewriteTests(GatewayTestCase):
         self.running = await self.gateway(with_rewrites(backend, rules=rules))
         response = await self.ask(self.running, request)
         return answers.requests[0], response
+
+    async def test_of_the_connection(self) -> None:
+        """What only the connection knows: the time to the client and back, where the kernel tells it."""
+        rules = [{"request_headers": [{"name": "X-Rtt", "value": "{var_client_tcp_rtt}/{var_sent_bytes}"}]}]
+        got, _ = await self.exchange(rules, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        wanted = r"\A[0-9]+/0\Z" if sys.platform == "linux" else r"\A/0\Z"
+        self.assertRegex(got.get("X-Rtt") or "", wanted)
 
     async def test_everything(self) -> None:
         """Fields of both directions, the URL, the X-Forwarded-For of the gateway, with captures."""

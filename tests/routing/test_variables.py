@@ -29,7 +29,7 @@ _REFERENCE = (
 
 
 def view(head: bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", forwarded: str = "192.0.2.7:1234", **context: Any) -> View:
-    known = {"peer": Peer("192.0.2.7", 1234), "scheme": "http", "local_port": 8080, **context}
+    known = {"peer": Peer("192.0.2.7", 1234), "scheme": "http", "local_port": 8080, "round_trip": 1500, **context}
     return View(parse_request(head), SimpleNamespace(**known), forwarded)
 
 
@@ -55,6 +55,7 @@ class VariableTests(SynchronousTestCase):
             ("var_add_x_forwarded_for_proxy", "10.0.0.1:5, 192.0.2.7"),
             ("var_client_ip", "192.0.2.7"),
             ("var_client_port", "1234"),
+            ("var_client_tcp_rtt", "1500"),
             ("var_client_user", "ann"),
             ("var_host", "shop.test"),
             ("var_http_method", "POST"),
@@ -64,6 +65,7 @@ class VariableTests(SynchronousTestCase):
             ("var_request_query", "x=1&y=2"),
             ("var_request_scheme", "http"),
             ("var_request_uri", "/a/b?x=1&y=2"),
+            ("var_sent_bytes", "0"),
             ("var_server_port", "8080"),
             ("var_ssl_enabled", ""),
             ("var_uri_path", "/a/b"),
