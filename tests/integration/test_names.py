@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.names import dns
 from twisted.names.error import DNSServerError
@@ -38,12 +40,14 @@ class NamesTests(GatewayTestCase):
         self.addCleanup(self._backend_over, self.two)
         if ttl is not None:
             self.tell("127.0.0.1", ttl)
-        return await self.gateway(
-            model_for(
-                pools=[{"name": "pool", "members": [{"host": "chat.test", "port": self.one.port}]}],
-                probes=[{"name": "probe", "path": PROBE_PATH, "interval": 0.1, "timeout": 5}],
-                resolver={"nameservers": [where], "least_interval": 0.1, "timeout": 0.3},
-            )
+        self.wanted = self.model(where)
+        return await self.gateway(self.wanted, source=lambda: (self.wanted, ()))
+
+    def model(self, where: str) -> Any:
+        return model_for(
+            pools=[{"name": "pool", "members": [{"host": "chat.test", "port": self.one.port}]}],
+            probes=[{"name": "probe", "path": PROBE_PATH, "interval": 0.1, "timeout": 5}],
+            resolver={"nameservers": [where], "least_interval": 0.1, "timeout": 0.3},
         )
 
     def tell(self, address: str, ttl: int) -> None:
@@ -82,6 +86,19 @@ class NamesTests(GatewayTestCase):
         self.tell("127.0.0.2", 0)
         self.assertEqual(await client.exactly(2), b"ok")
         self.assertEqual(await self.served(client), "b")
+
+    async def test_other_name_servers(self) -> None:
+        """After a reload those are asked, as soon as the last answer is too old."""
+        from twisted.internet import reactor
+
+        gateway = await self.start(ttl=0)
+        other = NameServer()
+        self.addCleanup(other.stop)
+        other.records = {dns.A: [dns.Record_A("127.0.0.2", 60)]}
+        self.wanted = self.model(other.listen(reactor))
+        await gateway.service.reload()
+        await gateway.until(lambda: self.two.probes > 0, "a probe at the new address")
+        self.assertEqual(await self.served(await self.client(gateway)), "b")
 
     async def test_fresh(self) -> None:
         """While the TTL lasts nobody asks, however many connections are made."""
