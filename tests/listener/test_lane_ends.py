@@ -1,0 +1,60 @@
+"""Nothing is left of a lane."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from gateway.listener.http1 import ClientConnection
+from gateway.listener.lane import Lane
+from tests.dialogue import HANDSHAKE, OK, POST, SWITCHING, frame
+from tests.listener.lane_acts import AGAIN, Act, LaneCase, answers, asks, backend, client, passes
+from tests.listener.lanes import World, warmed
+
+
+class EndTests(LaneCase):
+    """Nothing is left of a lane."""
+
+    def test_a_websocket_after_it(self) -> None:
+        acts = [asks(), answers(), asks(HANDSHAKE), answers(SWITCHING)]
+        acts += [asks(frame(1, b"hi", mask=True)), answers(frame(1, b"ho"))]
+        self.same(*acts, ended=1)
+        world = World(self, True)
+        warmed(world)
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for act in acts:
+            act(world)
+        self.assertEqual([], _left(world, Lane))
+        world.over()
+
+    def test_nothing_is_left_to_the_garbage_collector(self) -> None:
+        endings: list[list[Act]] = [
+            [client("closes")],
+            [client("half_closes")],
+            [asks(), client("closes")],
+            [asks(), client("half_closes"), answers()],
+            [asks(), answers(OK[:20]), client("closes")],
+            [asks(POST), backend("closes")],
+            [asks(), asks(AGAIN), answers(), answers()],
+            [asks(HANDSHAKE), answers(SWITCHING), client("closes")],
+            [passes(80)],
+        ]
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for acts in endings:
+            world = World(self, True)
+            warmed(world)
+            for act in (asks(), answers(), asks(POST), answers(), *acts):
+                act(world)
+            client("closes")(world)
+            world.advance(40)
+            del world.lost[:]
+            self.assertEqual(2, world.ended)
+            self.assertEqual([], _left(world, Lane, ClientConnection))
+            world.over()
+
+
+def _left(world: World, *kinds: type) -> list[Any]:
+    return [each for each in gc.get_objects() if isinstance(each, kinds) and each._shared is world.shared]
