@@ -316,7 +316,10 @@ static State *the_state;
 static PyObject *
 request_for_others(const Head *head, int method, Span target, long long body)
 {
-    return make_request(the_state, head, method, target, body);
+    if (the_state != NULL)
+        return make_request(the_state, head, method, target, body);
+    PyErr_SetString(PyExc_RuntimeError, "the head parser is gone");
+    return NULL;
 }
 
 static const HeadsAPI api = {request_for_others};
@@ -356,14 +359,16 @@ start(PyObject *module)
 }
 
 static void
-forget_names(State *state)
+forget(State *state)
 {
+    if (the_state == state)
+        the_state = NULL;
     for (int i = 0; i < NAMES; i++) {
         Py_CLEAR(state->names[i].name);
         Py_CLEAR(state->names[i].lower);
     }
 }
 
-TWIN_MODULE(heads, "C twins of gateway.http.heads.", offsetof(State, names), forget_names,
+TWIN_MODULE(heads, "C twins of gateway.http.heads.", offsetof(State, names), forget,
             FUNCTION(parse_request, "parse_request(data, limits=DEFAULT)\n\nSee gateway.http.heads.")
             FUNCTION(parse_response, "parse_response(data, method, limits=DEFAULT)\n\nSee gateway.http.heads."))

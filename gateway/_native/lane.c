@@ -316,16 +316,20 @@ let_go(Kept kept, int last)
 static int
 send_out(Stream *stream, Span body, Kept kept)
 {
-    const int last = is_last(kept);
+    const Loop *loop = stream->loop;
+    int last = is_last(kept);
     if (out.size + (size_t)body.size <= ROOM) {
         PUT_SPAN(body);
         let_go(kept, last);
         return stream_write(stream, out.bytes, out.size, NULL);
     }
     int failed = stream_write(stream, out.bytes, out.size, NULL);
+    const size_t used = loop->used;
+    last = last && (stream->gathered || is_last(kept));
     if (!failed)
         failed = stream_write(stream, (const char *)body.at, (size_t)body.size, NULL);
-    let_go(kept, last && !stream->gathered);
+    /* Python may have been told that it is not taken, and may have written something. */
+    let_go(kept, last && !stream->gathered && loop->used == used);
     return failed;
 }
 
@@ -501,6 +505,7 @@ lane_forget(Stream *stream)
     if (self != NULL && self->client == stream) {
         self->client = NULL;
         stream->lane = NULL;
+        detach(self);
         Py_DECREF((PyObject *)self);
     }
 }
@@ -518,7 +523,6 @@ static PyObject *
 close_lane(PyObject *object, PyObject *none)
 {
     Lane *self = (Lane *)object;
-    detach(self);
     self->armed = 0;
     if (self->client != NULL)
         lane_forget(self->client);

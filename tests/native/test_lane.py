@@ -12,6 +12,7 @@ import weakref
 
 from gateway import _native
 from gateway.http.limits import DEFAULT
+from tests.native.cases import fresh
 from tests.native.lanes import GET, MOST, OK, POST, PREFIX, LaneCase, SomeLane
 from tests.transport.loops import TURN
 from tests.twins import python
@@ -184,6 +185,28 @@ class LifeTests(LaneCase):
         self.lane.detach()
         gc.collect()
         self.assertIsNone(gone())
+
+    def test_another_head_parser_that_is_gone(self) -> None:
+        """Heads are made by the first."""
+        fresh(_native.heads)
+        gc.collect()
+        self.assertEqual(self.passed(GET), self.asks())
+
+    def test_a_client_that_is_gone(self) -> None:
+        """Whoever keeps the lane: what its backend says goes to the protocol."""
+        stream, person = self.stream()
+        lane = SomeLane(stream)
+        lane.goes = lambda head: self.backend
+        person.send(GET)
+        self.loop.turn(TURN)
+        self.assertTrue(lane.flying)
+        self.loop.remove(stream._fd)
+        stream.protocol = None
+        del stream
+        self.assertFalse(lane.flying)
+        self.take(self.server)
+        self.assertEqual(b"", self.answers())
+        self.assertEqual(([OK], []), (self.backend.told, lane.told[1:]))
 
     def test_all_of_it_is_garbage(self) -> None:
         """In the middle of an exchange, in a circle: the collector takes it apart in whatever order."""

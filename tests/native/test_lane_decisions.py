@@ -168,7 +168,7 @@ class RoundTests(LaneCase):
         for _ in range(count):
             (client, person), (backend, server) = self.stream(), self.stream()
             lane = SomeLane(client, most=100000)
-            lane.goes = lambda head, backend=backend: backend
+            lane.goes = lambda head, backend=backend: backend.write(b"first") or backend
             lane.armed = False
             for peer in (person, server):
                 peer.send(b"x" * 16384)  # the next read is a large one
@@ -180,7 +180,7 @@ class RoundTests(LaneCase):
         return made
 
     def test_large_bodies(self) -> None:
-        for size in (100, 14000, 20000):
+        for size in (100, 14000, 31500, 60000):
             people = self.crowd(40)
             body = b"b" * size
             for _, person, _, _ in people:
@@ -190,7 +190,7 @@ class RoundTests(LaneCase):
                 self.lane = lane
                 request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + body
                 self.assertEqual([], client.told)
-                self.assertEqual(self.passed(request), self.take(server))
+                self.assertEqual(b"first" + self.passed(request), self.take(server))
                 server.send(b"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 60000\r\n\r\n" + b"r" * 60000)
             self.loop.turn(TURN)
             for lane, person, _, client in people:
@@ -221,6 +221,23 @@ class RoundTests(LaneCase):
                 self.assertTrue(said.startswith(b"HTTP/1.1 200 OK\r\n"))
             else:
                 self.assertEqual((b"", 40000), (said, self.take(person).count(b"r")))
+
+    def test_others_write_when_it_is_not_taken(self) -> None:
+        """What they write in this round stays as it is, too."""
+        (lane, person, server, client), (_, asking, _, third) = self.crowd(2)
+        other, somebody = self.stream()
+        while self.fills(client):
+            pass
+        self.patch(type(client), "_enqueue", lambda stream, data, sent=0: other.write(b"other" * 100))
+        person.send(GET)
+        self.loop.turn(TURN)
+        server.send(b"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 40000\r\n\r\n" + b"r" * 40000)
+        asking.send(b"y" * 60000)  # is read in the same round, afterwards
+        self.loop.turn(TURN)
+        self.assertEqual(200, lane.told[-1][0])
+        said = self.take(somebody)
+        self.assertEqual(b"other" * 200, said)
+        self.assertEqual([b"y" * 60000], third.told)
 
     def fills(self, stream: Any) -> int:
         """Fill the kernel's buffer."""
