@@ -7,10 +7,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from gateway.config.model import PassiveHealth
 from gateway.errors import NoRoute
+from gateway.health.passive import Passive
 from gateway.values import NeedsAddress, Reply
 from tests.dialogue import GET, OK, POST
-from tests.listener.lane_acts import AGAIN, Act, LaneCase, answers, asks, healthy, passes
+from tests.listener.lane_acts import AGAIN, LIMITS, Act, LaneCase, answers, asks, healthy, passes
 from tests.listener.lanes import World, agree, warmed
 
 
@@ -111,6 +113,26 @@ class DecisionTests(LaneCase):
 
     def test_no_backend(self) -> None:
         self.same(healthy(False), asks(), healthy(True), asks(), answers(), ended=1)
+
+    def test_passive_health(self) -> None:
+        """Two bad answers in a lane, and another backend is asked, until the ejection ends."""
+        down = OK.replace(b"200 OK", b"503 Down")
+
+        def watches(world: World) -> None:
+            Passive(world.pool, PassiveHealth(server_errors=2, base_ejection_seconds=8), world.clock).watch()
+
+        def first(data: bytes) -> Act:
+            return lambda world: world.road.ends["10.0.0.1"][0].sends(data)
+
+        def second(data: bytes) -> Act:
+            return lambda world: world.road.ends["10.0.0.2"][0].sends(data)
+
+        both = [asks(), second(OK), asks(), first(down), asks(), second(OK), asks(), first(down)]
+        ejected = [asks(), second(OK), asks(), second(OK)]
+        back = [passes(8.1), asks(), asks(), first(OK), second(OK), second(OK)]
+        world = agree(self, [warmed, watches, *both, *ejected, *back], backends=2, limits=LIMITS)
+        self.assertEqual(5, world.ended)
+        self.assertGreater(world.pool.backends[0].ejections, 0)
 
     def test_another_backend(self) -> None:
         """Each has its turn; there is no idle connection to the second."""

@@ -190,7 +190,8 @@ class LifeTests(LaneCase):
         """Heads are made by the first."""
         fresh(_native.heads)
         gc.collect()
-        self.assertEqual(self.passed(GET), self.asks())
+        sent = self.asks()
+        self.assertEqual(self.passed(GET), sent)
 
     def test_a_client_that_is_gone(self) -> None:
         """Whoever keeps the lane: what its backend says goes to the protocol."""
