@@ -170,6 +170,11 @@ def _timeless(found: Any) -> Any:
     return re.sub(r":[0-9]{4,5}$", "", found) if isinstance(found, str) else found
 
 
+def _left(gateway: Running, *kinds: type) -> list[Any]:
+    shared = gateway.service.shared
+    return [each for each in gc.get_objects() if isinstance(each, kinds) and each._shared is shared]
+
+
 def _counted(gateway: Running) -> list[str]:
     lines = [line for line in gateway.service.exposition().splitlines() if "second" not in line and "_time" not in line]
     return [re.sub(r"127\.0\.0\.1:[0-9]+", "-", line) for line in lines]
@@ -299,7 +304,7 @@ class EventTests(LaneCase):
         for _ in range(3):
             client.write(frame(TEXT, b"hi", mask=b"\0\0\0\0"))
             self.assertEqual(b"hi", (await read_frame(client)).payload)
-        self.assertEqual([], [each for each in gc.get_objects() if isinstance(each, Lane)])
+        self.assertEqual([], _left(gateway, Lane))
 
     async def test_nothing_is_left_to_the_garbage_collector(self) -> None:
         """A thousand connections with exchanges in lanes."""
@@ -321,8 +326,7 @@ class EventTests(LaneCase):
         (factory,) = gateway.service._factories
         await gateway.until(lambda: not factory.connections, "the connections have ended")
         self.assertGreater(self.used, 1900)
-        left = [each for each in gc.get_objects() if isinstance(each, (ClientConnection, Lane))]
-        self.assertEqual([], left)
+        self.assertEqual([], _left(gateway, ClientConnection, Lane))
 
     async def test_two_listeners(self) -> None:
         """Each client is told of its own port."""
