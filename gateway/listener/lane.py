@@ -58,13 +58,10 @@ class Lane(_Base):
     For the backend's connection it stands for the exchange until something happens that concerns an exchange.
     """
 
-    __slots__ = ("_client", "_connection", "_head", "_lease", "_outcome", "_route", "_shared", "_started")
+    __slots__ = ("_client", "_flight", "_shared", "_started")
 
-    _connection: UpstreamConnection
-    _head: RequestHead
-    _lease: ILease
-    _outcome: Outcome
-    _route: Route
+    _flight: tuple[RequestHead, Route, ILease, Outcome, UpstreamConnection]
+    """The exchange that is in it. Nothing of it is kept afterwards: an idle client costs little."""
 
     def __init__(self, client: ClientConnection, known: str) -> None:
         factory = client.factory
@@ -109,11 +106,7 @@ class Lane(_Base):
             raise
         if connection is None:
             return self._open(head).proceed(where, lease, self.body())
-        self._head = head
-        self._route = where
-        self._lease = lease
-        self._outcome = outcome
-        self._connection = connection
+        self._flight = head, where, lease, outcome, connection
         connection.listener = self
         client.deadline = deadline = now + where.settings.request_timeout
         if deadline < client.review:
@@ -122,10 +115,10 @@ class Lane(_Base):
 
     def ended(self, status: int, content_type: str, sent: int, answered: int) -> None:
         """The response has been written: ``sent`` bytes to the client, of ``answered`` bytes from the backend. HOT"""
-        client, connection, lease, route = self._client, self._connection, self._lease, self._route
-        shared = self._shared
-        outcome = self._outcome
-        outcome.head = self._head
+        client, shared = self._client, self._shared
+        head, route, lease, outcome, connection = self._flight
+        del self._flight
+        outcome.head = head
         outcome.scheme = client.scheme
         outcome.local_port = client.factory.port
         outcome.listener = client.listener
@@ -165,15 +158,14 @@ class Lane(_Base):
 
     def send(self) -> None:
         """The transport that `decide` has named cannot be used from C."""
-        connection = self._connection
         body = self.body()
-        exchange = self._resumed()
+        exchange, connection = self._resumed()
         exchange.send(connection, body)
 
     def resume(self) -> Exchange:
         """Let the exchange go on without a lane."""
-        exchange = self._resumed()
-        exchange.sent(self._connection, self.sent)
+        exchange, connection = self._resumed()
+        exchange.sent(connection, self.sent)
         return exchange
 
     # -- inside
@@ -182,11 +174,13 @@ class Lane(_Base):
         exchange: Exchange = self._client.open(head, self.received, self.trace_id, self._started)
         return exchange
 
-    def _resumed(self) -> Exchange:
+    def _resumed(self) -> tuple[Exchange, UpstreamConnection]:
         self.detach()
-        exchange = self._open(self._head)
-        exchange.leased(self._route, self._lease)
-        return exchange
+        head, route, lease, _, connection = self._flight
+        del self._flight
+        exchange = self._open(head)
+        exchange.leased(route, lease)
+        return exchange, connection
 
     # -- the backend's side: IUpstreamListener
 
@@ -200,11 +194,13 @@ class Lane(_Base):
 
     def upstream_stuck(self, stuck: bool) -> None:
         """See `IUpstreamListener`."""
+        connection = self._flight[-1]
         self.resume().upstream_stuck(stuck)
-        self._connection.fed_by(self._client)
+        connection.fed_by(self._client)
 
     def upstream_failed(self, error: GatewayError) -> None:
         """See `IUpstreamListener`."""
+        connection = self._flight[-1]
         exchange = self.resume()
-        self._connection.listener = None  # it has said its last
+        connection.listener = None  # it has said its last
         exchange.upstream_failed(error)

@@ -7,7 +7,8 @@ from typing import Any
 
 from gateway.listener.http1 import ClientConnection
 from gateway.listener.lane import Lane
-from tests.dialogue import HANDSHAKE, OK, POST, SWITCHING, frame
+from gateway.values import RequestHead
+from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, frame
 from tests.listener.lane_acts import AGAIN, Act, LaneCase, answers, asks, backend, client, passes
 from tests.listener.lanes import World, warmed
 
@@ -26,6 +27,17 @@ class EndTests(LaneCase):
         for act in acts:
             act(world)
         self.assertEqual([], _left(world, Lane))
+        world.over()
+
+    def test_an_idle_client_keeps_nothing_of_its_request(self) -> None:
+        """There may be very many of them."""
+        world = World(self, True)
+        warmed(world)
+        asks(GET.replace(b"/ ", b"/kept "))(world)
+        answers()(world)
+        self.assertEqual(1, world.ended)
+        world.recorder.outcomes.clear()
+        self.assertEqual([], [each for each in gc.get_objects() if _is_head(each)])
         world.over()
 
     def test_nothing_is_left_to_the_garbage_collector(self) -> None:
@@ -54,6 +66,10 @@ class EndTests(LaneCase):
             self.assertEqual(2, world.ended)
             self.assertEqual([], _left(world, Lane, ClientConnection))
             world.over()
+
+
+def _is_head(thing: object) -> bool:
+    return isinstance(thing, RequestHead) and thing.target == "/kept"
 
 
 def _left(world: World, *kinds: type) -> list[Any]:
