@@ -53,8 +53,8 @@ class ListenerFactory(Factory):
         self.port = port
         self.tls = tls
         self.scheme = "https" if tls else "http"
-        self.use(listener, shared, trusted)
         self.connections: set[ClientConnection | ClientSide] = set()
+        self.use(listener, shared, trusted)
         self.refused: set[RefusedConnection] = set()
         self.lost = lost
         self.plain = PlainFactory(self)
@@ -68,6 +68,8 @@ class ListenerFactory(Factory):
         self.trusted = trusted
         self.head_limits = HeadLimits(limits.max_head_bytes, limits.max_fields, limits.max_target_bytes)
         self.shared = shared
+        for connection in self.connections:
+            connection.outdated()
 
     def buildProtocol(self, addr: IAddress | None) -> FlowProtocol | None:
         return self.admit(self.protocol)

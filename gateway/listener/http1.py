@@ -264,6 +264,13 @@ class ClientConnection(FlowProtocol):
         self.dataReceived = self._read_ahead  # type: ignore[method-assign]
         return exchange
 
+    def outdated(self) -> None:
+        """There is another configuration: the lane, which was made for the one before, takes no more requests."""
+        lane = self._lane
+        if lane is not None:
+            self._current()
+            lane.armed = False
+
     def follow(self) -> Surroundings:
         """There is another configuration: this connection's requests are its from now on."""
         factory, peer = self.factory, self.peer
@@ -459,12 +466,13 @@ class ClientConnection(FlowProtocol):
         shared, limits = self._shared, self._shared.limits
         shared.deadlines.set(self, now + (limits.send_timeout if self.stuck else limits.keep_alive_timeout))
         if not self._ahead:
-            if self._lane is not None:
-                if not self._lane.serves(shared):  # it is that of another configuration
+            lane = self._lane
+            if lane is not None and self.factory.shared is shared:
+                if not lane.serves(shared):  # it is that of another configuration
                     self._leave_lane()
                     self._lane = lane_for(self, self._forwarded)
                 else:
-                    self._lane.armed = True
+                    lane.armed = True
         elif not self._running:
             self._run()
 

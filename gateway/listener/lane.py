@@ -79,16 +79,12 @@ class Lane(_Base):
         """The transport of the backend that gets this request; ``None`` if it is an `Exchange` now. HOT"""
         client = self._client
         shared = self._shared
-        follows = client.factory.shared is not shared
-        if follows:
-            shared = client.follow()  # this request goes the long way, and those after it get a lane of their own
         self._started = now = shared.seconds()
         try:
             where = shared.router.route(head, client.listener)
         except Exception as error:
             return self._open(head).not_routed(error)
-        plain = where.__class__ is Route and where.verbatim and not where.middleware
-        if not plain or client.pins or shared.stopping or follows:
+        if where.__class__ is not Route or not where.verbatim or where.middleware or client.pins or shared.stopping:
             return self._open(head).proceed(where, None, self.body())
         outcome = Outcome()
         outcome.peer = client.peer
@@ -150,7 +146,6 @@ class Lane(_Base):
             outcome.client_certificate = client.certificate
             client.note_tls(outcome)
         shared.ended(outcome)
-        del self._outcome, self._head  # an idle connection keeps nothing of its last request
 
     def serves(self, shared: Surroundings) -> bool:
         """Whether it was made for these."""

@@ -90,6 +90,9 @@ class ClientSide(Side):
         """Whether the tunnel began with these surroundings."""
         return self.tunnel is not None and self.tunnel.uses(shared)
 
+    def outdated(self) -> None:
+        """There is another configuration: the tunnel goes on with the one that it began with."""
+
     def stop(self) -> None:
         """The gateway stops: the tunnel may go on until `cut`."""
 

@@ -274,7 +274,8 @@ class EventTests(LaneCase):
         client.write(LAST)
         self.assertEqual(200, (await read_response(client)).status)
         await client.gone()
-        await gateway.until(lambda: not gateway.service._factories[0].connections, "the end of the connection")
+        (factory,) = gateway.service._ports.factories
+        await gateway.until(lambda: not factory.connections, "the end of the connection")
         other = await self.client(gateway)
         other.write(GET)
         self.assertEqual(200, (await read_response(other)).status)
@@ -297,7 +298,7 @@ class EventTests(LaneCase):
         for _ in range(3):
             client.write(GET)
             await read_response(client)
-        (connection,) = gateway.service._factories[0].connections
+        (connection,) = next(iter(gateway.service._ports.factories)).connections
         self.assertIsNotNone(connection._lane)  # type: ignore[union-attr]
         client.write(handshake())
         self.assertEqual(101, (await read_response(client)).status)
@@ -323,7 +324,7 @@ class EventTests(LaneCase):
                 client.close()
             else:
                 client.reset()
-        (factory,) = gateway.service._factories
+        (factory,) = gateway.service._ports.factories
         await gateway.until(lambda: not factory.connections, "the connections have ended")
         self.assertGreater(self.used, 1900)
         self.assertEqual([], _left(gateway, ClientConnection, Lane))

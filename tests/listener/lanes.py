@@ -271,8 +271,10 @@ def _deadline(connection: Any) -> float:
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
     facts = {name: getattr(outcome, name) for name in _FACTS}
-    assert re.fullmatch("[0-9a-f]{32}", facts.pop("trace_id"))
+    trace_id = facts.pop("trace_id")
+    assert re.fullmatch("[0-9a-f]{32}", trace_id)
     error, route, backend = facts.pop("error"), facts.pop("route"), facts.pop("backend")
+    facts["given"] = trace_id == "a" * 32  # by a proxy
     return {**facts, "error": (type(error), str(error)), "to": (route and route.rule, backend and backend.name)}
 
 
