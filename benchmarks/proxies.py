@@ -114,7 +114,8 @@ _CADDY = """
         output discard
     }}
 }}
-http://127.0.0.1:{port} {{
+http://:{port} {{
+    bind 127.0.0.1
     reverse_proxy 127.0.0.1:{backend} {{
         transport http {{
             keepalive_idle_conns_per_host 1024
