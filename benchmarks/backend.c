@@ -2,8 +2,8 @@
  *
  *     backend PORT        prints "ready PORT" and serves on 127.0.0.1 until it is killed; PORT 0 takes a free one
  *
- * GET /bytes/N answers with N bytes (a repeated alphabet), any other GET with "ok", a POST with a Content-Length with its
- * own body; a WebSocket handshake on any path turns the connection into an echo. One thread, one epoll set, level-triggered. It trusts its peers: it is a test tool.
+ * GET …/bytes/N answers with N bytes (a repeated alphabet), any other GET with "ok", a POST with a Content-Length with its
+ * own body, or with "ok" when it has come where the path ends in /take; a WebSocket handshake on any path turns the connection into an echo. One thread, one epoll set, level-triggered. It trusts its peers: it is a test tool.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,6 +31,7 @@ struct connection {
     struct buffer in, out;
     size_t body_left, body_at; /* what is still to be sent of a /bytes/N answer */
     size_t posted;             /* what has not arrived yet of the body of a POST, which goes back as it comes */
+    int taking;                /* it does not: "ok" does, at its end */
 };
 
 static int poller;
@@ -153,6 +154,8 @@ static int flush(struct connection *c)
     }
 }
 
+static const char taken[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
+
 static void answer_request(struct connection *c, const char *head)
 {
     char text[256];
@@ -170,13 +173,18 @@ static void answer_request(struct connection *c, const char *head)
     }
     const char *length = strncmp(head, "POST ", 5) ? NULL : strcasestr(head, "\r\ncontent-length:");
     if (length) {
+        const char *line = strstr(head, "\r\n"), *take = strstr(head, "/take ");
         c->posted = strtoul(length + 17, NULL, 10);
+        c->taking = take && take < line;
+        if (c->taking && c->posted)
+            return;
         append(&c->out, text, snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", c->posted));
         return;
     }
     unsigned long size = 2;
-    if (!strncmp(head, "GET /bytes/", 11))
-        size = strtoul(head + 11, NULL, 10);
+    const char *line = strstr(head, "\r\n"), *bytes = strstr(head, "/bytes/");
+    if (!strncmp(head, "GET ", 4) && bytes && bytes < line)
+        size = strtoul(bytes + 7, NULL, 10);
     if (size > LARGEST_BODY)
         size = LARGEST_BODY;
     append(&c->out, text, snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %lu\r\n\r\n", size));
@@ -244,9 +252,12 @@ static int serve(struct connection *c)
             size_t have = c->in.end - c->in.start, used = have < c->posted ? have : c->posted;
             if (!used)
                 return 1;
-            append(&c->out, c->in.data + c->in.start, used);
+            if (!c->taking)
+                append(&c->out, c->in.data + c->in.start, used);
             c->in.start += used;
             c->posted -= used;
+            if (c->taking && !c->posted)
+                append(&c->out, taken, sizeof taken - 1);
             continue;
         }
         unsigned char *head = c->in.data + c->in.start;

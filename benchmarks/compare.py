@@ -258,7 +258,7 @@ def run(options: argparse.Namespace, stack: ExitStack) -> tuple[list[Measurement
         print("no OpenSSL headers (libssl-dev): the TLS rows are left out", file=sys.stderr)
         options.workloads = [name for name in options.workloads if not WORKLOADS[name].tls]
     backend = tools.start_backend(stack)
-    setup = proxies.Setup(directory, backend, options.proxy_cpu, options.access_log, options.transport)
+    setup = proxies.Setup(directory, backend, (options.proxy_cpu,), options.access_log, options.transport)
     targets = []
     for name in options.targets:
         try:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-__all__ = ["bars", "curves"]
+__all__ = ["bars", "curves", "levels"]
 
 _COLOURS = ("#2563eb", "#16a34a", "#d97706", "#9333ea", "#dc2626", "#0891b2")
 _STYLE = "font: 12px system-ui, sans-serif; fill: #222"
@@ -53,6 +53,39 @@ def bars(rates: Mapping[str, Mapping[str, float]], targets: Sequence[str], unit:
     height = 40 + len(shown) * row
     x = left + scale
     parts.append(f'<line x1="{x:g}" y1="28" x2="{x:g}" y2="{height - 8}" stroke="#666" stroke-dasharray="3 3"/>')
+    return _page(width, height, parts)
+
+
+def levels(values: Mapping[str, Mapping[str, float]], targets: Sequence[str], title: str) -> str:
+    """Values above 0 by row and target, as bars on a logarithmic scale; what is 0 is left out."""
+    known = [value for row in values.values() for value in row.values() if value > 0] or [1.0]
+    low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)) + 0.01)
+    thick, left, width = 11, 130, 640
+    row = thick * len(targets) + 12
+    height = 66 + len(values) * row
+
+    def place(value: float) -> float:
+        return left + (math.log10(value) - low) / (high - low) * (width - left - 60)
+
+    parts = [_text(8, 18, title)]
+    for number, target in enumerate(targets):
+        x = left + number * 90.0
+        parts.append(f'<rect x="{x:g}" y="28" width="10" height="10" fill="{_COLOURS[number % len(_COLOURS)]}"/>')
+        parts.append(_text(x + 14, 38, target))
+    for power in range(low, high + 1):
+        x = place(10**power)
+        parts.append(f'<line x1="{x:.1f}" y1="46" x2="{x:.1f}" y2="{height - 20}" stroke="#ddd"/>')
+        parts.append(_text(x, height - 6, f"{10**power:g}", "middle"))
+    for line, (name, found) in enumerate(values.items()):
+        top = 50 + line * row
+        parts.append(_text(left - 8, top + row / 2 - 1, name, "end"))
+        for number, target in enumerate(targets):
+            value = found.get(target, 0)
+            if value > 0:
+                y, long = top + number * thick, max(place(value) - left, 1)
+                colour = _COLOURS[number % len(_COLOURS)]
+                parts.append(f'<rect x="{left}" y="{y}" width="{long:.1f}" height="{thick - 2}" fill="{colour}"/>')
+                parts.append(_text(left + long + 4, y + thick - 2, f"{value:.3g}"))
     return _page(width, height, parts)
 
 

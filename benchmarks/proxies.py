@@ -22,7 +22,7 @@ __all__ = ["NAMES", "Running", "Setup", "start"]
 
 _NGINX = """
 daemon off;
-worker_processes 1;
+worker_processes {workers};
 pid {directory}/nginx.pid;
 error_log {directory}/nginx-error.log error;
 {user}
@@ -42,6 +42,12 @@ http {{
         keepalive_requests 1000000000;
         keepalive_timeout 3600s;
     }}
+    upstream second {{
+        server 127.0.0.1:{second};
+        keepalive 256;
+        keepalive_requests 1000000000;
+        keepalive_timeout 3600s;
+    }}
     map $http_upgrade $connection_for_backend {{
         default Upgrade;
         "" "";
@@ -52,19 +58,23 @@ http {{
         ssl_certificate {directory}/certificate.pem;
         ssl_certificate_key {directory}/key.pem;
         ssl_protocols TLSv1.2 TLSv1.3;
+        proxy_http_version 1.1;
+        proxy_set_header Host $host;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_for_backend;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_buffer_size 16k;
+        proxy_buffers 16 16k;
+        proxy_busy_buffers_size 64k;
+        proxy_max_temp_file_size 0;
+        proxy_read_timeout 3600s;
         location / {{
             proxy_pass http://measured;
-            proxy_http_version 1.1;
-            proxy_set_header Host $host;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $connection_for_backend;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_buffer_size 16k;
-            proxy_buffers 16 16k;
-            proxy_busy_buffers_size 64k;
-            proxy_max_temp_file_size 0;
-            proxy_read_timeout 3600s;
+        }}
+        location /flood/ {{
+            proxy_pass http://second;
+            proxy_request_buffering off;
         }}
     }}
 }}
@@ -86,7 +96,7 @@ rules:
 
 _HAPROXY = """
 global
-    nbthread 1
+    nbthread {workers}
     maxconn 9000
     ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
@@ -101,9 +111,12 @@ defaults
 frontend measured
     bind 127.0.0.1:{port} backlog 1024
     bind 127.0.0.1:{tls_port} ssl crt {directory}/both.pem backlog 1024
+    {use_second}
     default_backend backends
 backend backends
     server only 127.0.0.1:{backend} pool-max-conn 1024
+backend second
+    server only 127.0.0.1:{second} pool-max-conn 1024
 """
 
 _CADDY = """
@@ -137,43 +150,61 @@ _TYPE = "type.googleapis.com/envoy.extensions"
 
 
 class Setup(NamedTuple):
-    """What the proxies have in common. ``backend`` is a port, ``cpu`` the core they run on.
+    """What the proxies have in common. ``backend`` is a port, ``cpus`` the cores they run on.
 
     ``configuration``: YAML for the gateway instead of the usual, a template with the words of the others.
+    ``second``: the port of another backend, which gets what is asked for under ``/flood/``; so it does from nginx and
+    HAProxy, and from the gateway where the configuration says so.  ``workers``: of those that can have more than one.
+    ``words``: more of the command line, for the gateway.  ``prelude``: what its interpreter does first.
     """
 
     directory: Path
     backend: int
-    cpu: int
+    cpus: tuple[int, ...]
     access_log: bool
     transport: str
     configuration: str = ""
+    second: int = 0
+    workers: int = 1
+    words: tuple[str, ...] = ()
+    prelude: str = ""
 
 
 class Running(NamedTuple):
-    """A proxy that answers. ``pid`` is 0 where there is no proxy, ``tls_port`` 0 where it has none."""
+    """A proxy that answers. ``pid`` is 0 where there is no proxy, ``tls_port`` 0 where it has none.
+
+    ``second_port``: where requests for the second backend go.
+    """
 
     name: str
     pid: int
     port: int
     tls_port: int
+    second_port: int
 
 
 def start(name: str, setup: Setup, stack: ExitStack) -> Running:
     """Start a proxy by name and wait until it serves; raises `ToolMissing` or ``RuntimeError``."""
     if name == "direct":
-        return Running(name, 0, setup.backend, 0)
+        return Running(name, 0, setup.backend, 0, setup.second)
     port, tls_port = _free_port(), _free_port()
     _make_certificate(setup.directory)
-    words = dict(directory=setup.directory, backend=setup.backend, port=port, tls_port=tls_port)
+    words = dict(
+        directory=setup.directory,
+        backend=setup.backend,
+        second=setup.second or setup.backend,
+        port=port,
+        tls_port=tls_port,
+        workers=setup.workers,
+    )
     command = _COMMANDS[name](setup, words)
     with open(setup.directory / f"{name}.log", "wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, text=True, preexec_fn=pinned(setup.cpu), cwd=setup.directory
+            command, stdout=log, stderr=log, text=True, preexec_fn=pinned(*setup.cpus), cwd=setup.directory
         )
     stack.callback(stop_process, process)
     _wait_until_it_serves(name, process, port, setup.directory / f"{name}.log")
-    return Running(name, process.pid, port, tls_port)
+    return Running(name, process.pid, port, tls_port, port)
 
 
 def _nginx(setup: Setup, words: dict[str, object]) -> list[str]:
@@ -189,8 +220,10 @@ def _gateway(setup: Setup, words: dict[str, object]) -> list[str]:
     path = setup.directory / "gateway.yaml"
     path.write_text((setup.configuration or _GATEWAY).format(**words), "utf-8")
     log = str(setup.directory / "gateway-access.log") if setup.access_log else "off"
-    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
-    return [*twistd, "gateway", "--config", str(path), "--access-log", log, "--transport", setup.transport]
+    begin = f"{setup.prelude}from twisted.scripts.twistd import run; run()"
+    twistd = [sys.executable, "-c", begin, "--nodaemon", "--pidfile=", "gateway"]
+    options = ["--config", str(path), "--access-log", log, "--transport", setup.transport, *setup.words]
+    return [*twistd, *options, "--workers", str(setup.workers)]
 
 
 def _pure(setup: Setup, words: dict[str, object]) -> list[str]:
@@ -200,6 +233,7 @@ def _pure(setup: Setup, words: dict[str, object]) -> list[str]:
 def _haproxy(setup: Setup, words: dict[str, object]) -> list[str]:
     program = _program("haproxy", "haproxy")
     words["access_log"] = f"log {setup.directory}/haproxy.sock local0" if setup.access_log else "no log"
+    words["use_second"] = "use_backend second if { path_beg /flood/ }" if setup.second else ""
     both = (setup.directory / "certificate.pem").read_text() + (setup.directory / "key.pem").read_text()
     (setup.directory / "both.pem").write_text(both)
     path = setup.directory / "haproxy.cfg"

@@ -90,7 +90,7 @@ def points(options: argparse.Namespace, stack: ExitStack) -> Iterator[Point]:
     directory = stack.enter_context(scratch())
     tools = LoadTools(directory, options.load_cpu)
     backend = tools.start_backend(stack)
-    usual = proxies.Setup(directory, backend, options.proxy_cpu, False, options.transport)
+    usual = proxies.Setup(directory, backend, (options.proxy_cpu,), False, options.transport)
     plans = [("connections", count, rules(1), count) for count in _CONNECTIONS]
     plans += [("rules", count, rules(count), 64) for count in _STEPS]
     plans += [("backends", count, backends(count), 64) for count in _STEPS]

@@ -9,7 +9,7 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-__all__ = ["LoadTools", "ToolMissing", "cpu_seconds", "memory", "pinned", "stop_process"]
+__all__ = ["LoadTools", "ToolMissing", "awaited", "cpu_seconds", "memory", "pinned", "stop_process", "waited_seconds"]
 
 _HERE = Path(__file__).resolve().parent
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -20,17 +20,18 @@ class ToolMissing(Exception):
 
 
 class LoadTools:
-    """Load generator and backend, compiled where needed.
+    """Load generators and backend, compiled where needed.
 
-    ``directory`` is for the programs where ``benchmarks/bin`` cannot be written; ``cpu`` is the core they run on.
+    ``directory`` is for the programs where ``benchmarks/bin`` cannot be written; ``cpus`` are the cores they run on.
     ``tls`` says whether the load generator can speak TLS.
     """
 
-    def __init__(self, directory: Path, cpu: int) -> None:
-        self._cpu = cpu
+    def __init__(self, directory: Path, *cpus: int) -> None:
+        self._cpus = cpus
         self._directory = _HERE / "bin" if os.access(_HERE, os.W_OK) else directory
         self._directory.mkdir(exist_ok=True)
         self._backend = self._build("backend", [])
+        self._flood = self._build("flood", [])
         try:
             self._load = self._build("load", ["-DWITH_TLS"], ["-lssl", "-lcrypto"])
             self.tls = True
@@ -38,10 +39,10 @@ class LoadTools:
             self._load = self._build("load", [], output="load-plain")
             self.tls = False
 
-    def start_backend(self, stack: ExitStack) -> int:
-        """Start the backend on a free port; returns the port."""
+    def start_backend(self, stack: ExitStack, humble: bool = False) -> int:
+        """Start the backend on a free port; returns the port.  ``humble``: as in `pinned`."""
         process = subprocess.Popen(
-            [self._backend, "0"], stdout=subprocess.PIPE, text=True, preexec_fn=pinned(self._cpu)
+            [self._backend, "0"], stdout=subprocess.PIPE, text=True, preexec_fn=pinned(*self._cpus, humble=humble)
         )
         stack.callback(stop_process, process)
         assert process.stdout is not None
@@ -62,7 +63,17 @@ class LoadTools:
         """Start the load generator; see the head of load.c for its arguments and what it prints."""
         words = [self._load, kind, port, size, connections, warmup, seconds, depth, rate, *["tls"] * tls]
         return subprocess.Popen(
-            [str(word) for word in words], stdout=subprocess.PIPE, text=True, preexec_fn=pinned(self._cpu)
+            [str(word) for word in words], stdout=subprocess.PIPE, text=True, preexec_fn=pinned(*self._cpus)
+        )
+
+    def start_flood(self, kind: str, port: int, size: int, warmup: float, seconds: float) -> subprocess.Popen[str]:
+        """Start a connection that floods; see the head of flood.c. It leaves the core to whoever else has something to do."""
+        words = [self._flood, kind, port, size, warmup, seconds]
+        return subprocess.Popen(
+            [str(word) for word in words],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=pinned(*self._cpus, humble=True),
         )
 
     def _build(self, name: str, flags: list[str], libraries: list[str] | None = None, output: str = "") -> Path:
@@ -76,15 +87,27 @@ class LoadTools:
         return program
 
 
-def pinned(*cpus: int):  # type: ignore[no-untyped-def]
-    """A function for ``preexec_fn``: the calling process gets these cores, and all the descriptors it may have."""
+def pinned(*cpus: int, humble: bool = False):  # type: ignore[no-untyped-def]
+    """A function for ``preexec_fn``: the calling process gets these cores, and all the descriptors it may have.
+
+    ``humble``: it runs when nobody else wants to, and gives way at once (SCHED_IDLE, sched(7)).
+    """
 
     def prepare() -> None:
+        if humble:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         os.sched_setaffinity(0, set(cpus))
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     return prepare
+
+
+def awaited(process: subprocess.Popen[str]) -> None:
+    """Wait for the end of a generator's warm-up; raises ``RuntimeError`` if it ends instead."""
+    assert process.stdout is not None
+    if process.stdout.readline().strip() != "start":
+        raise RuntimeError(f"{process.args!r} failed")
 
 
 def stop_process(process: subprocess.Popen[str]) -> None:
@@ -102,16 +125,31 @@ def stop_process(process: subprocess.Popen[str]) -> None:
 
 def cpu_seconds(pid: int) -> float:
     """Processor time, user and system, of a process and its descendants that are alive now (proc(5))."""
-    return sum(int(fields[11]) + int(fields[12]) for fields in _tree(pid)) / _TICK
+    return sum(int(fields[11]) + int(fields[12]) for fields in _tree(pid).values()) / _TICK
+
+
+def waited_seconds(pid: int) -> float:
+    """How long a process, its descendants and their threads were ready to run while others had the core.
+
+    Where that is much, the figures are those of a busy machine. 0 where the kernel does not tell.
+    """
+    total = 0
+    for child in _tree(pid):
+        for path in Path(f"/proc/{child}/task").glob("*/schedstat"):
+            try:
+                total += int(path.read_text().split()[1])
+            except (OSError, IndexError):
+                continue
+    return total / 1e9
 
 
 def memory(pid: int) -> int:
     """Resident bytes of a process and its descendants; pages they share count once for each."""
-    return sum(int(fields[21]) for fields in _tree(pid)) * os.sysconf("SC_PAGE_SIZE")
+    return sum(int(fields[21]) for fields in _tree(pid).values()) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _tree(pid: int) -> list[list[str]]:
-    """``/proc/PID/stat`` of a process and its descendants, from the state on."""
+def _tree(pid: int) -> dict[int, list[str]]:
+    """``/proc/PID/stat`` of a process and its descendants, from the state on, by process."""
     found: dict[int, list[str]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -125,4 +163,4 @@ def _tree(pid: int) -> list[list[str]]:
             child = int(found[child][1]) if child in found else 0
         return child == pid
 
-    return [fields for child, fields in found.items() if belongs(child)]
+    return {child: fields for child, fields in found.items() if belongs(child)}
