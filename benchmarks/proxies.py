@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from tools import ToolMissing, pinned, stop_process
 
-__all__ = ["NAMES", "Running", "Setup", "start"]
+__all__ = ["NAMES", "Running", "Setup", "free_port", "start"]
 
 _NGINX = """
 daemon off;
@@ -187,7 +187,7 @@ def start(name: str, setup: Setup, stack: ExitStack) -> Running:
     """Start a proxy by name and wait until it serves; raises `ToolMissing` or ``RuntimeError``."""
     if name == "direct":
         return Running(name, 0, setup.backend, 0, setup.second)
-    port, tls_port = _free_port(), _free_port()
+    port, tls_port = free_port(), free_port()
     _make_certificate(setup.directory)
     words = dict(
         directory=setup.directory,
@@ -313,7 +313,8 @@ NAMES = (*_COMMANDS, "direct")
 """What can be measured. ``pure``: the gateway without its native code; ``direct``: the backend without a proxy."""
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody has now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

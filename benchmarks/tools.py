@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class LoadTools:
         self._directory.mkdir(exist_ok=True)
         self._backend = self._build("backend", [])
         self._flood = self._build("flood", [])
+        self._pulse = self._build("pulse", [])
         try:
             self._load = self._build("load", ["-DWITH_TLS"], ["-lssl", "-lcrypto"])
             self.tls = True
@@ -74,6 +76,15 @@ class LoadTools:
             stdout=subprocess.PIPE,
             text=True,
             preexec_fn=pinned(*self._cpus, humble=True),
+        )
+
+    def start_pulse(self, rate: float, seconds: float, ports: Sequence[int], cpu: int | None = None) -> subprocess.Popen[str]:
+        """Start a steady pulse over some roads; see the head of pulse.c. ``cpu``: on this core instead of the usual."""
+        return subprocess.Popen(
+            [str(word) for word in (self._pulse, rate, seconds, *ports)],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=pinned(*self._cpus if cpu is None else (cpu,)),
         )
 
     def _build(self, name: str, flags: list[str], libraries: list[str] | None = None, output: str = "") -> Path:
