@@ -23,6 +23,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -187,8 +188,20 @@ def table(roads: dict[str, dict[str, Any]], stalls: Sequence[Stall], seconds: fl
     return "\n".join(lines)
 
 
-def measure(options: argparse.Namespace, stack: ExitStack) -> tuple[dict[str, dict[str, Any]], list[Stall]]:
-    """Start everything, wait until it is in full swing, and measure: what each road says, and the gateway's stalls."""
+def step_table(steps: Sequence[dict[str, Any]]) -> str:
+    """A Markdown table of the gateway's long steps, by what was done."""
+    lines = ["| steps of the gateway above 5 ms | how many | longest | of it running | longest in the garbage collector |"]
+    lines.append("|---|" + "---:|" * 4)
+    for what in sorted({step["what"] for step in steps}):
+        found = [step for step in steps if step["what"] == what]
+        longest = max(found, key=lambda step: step["cpu"])
+        times = (longest["wall"], longest["cpu"], max(step["gc"] for step in found))
+        lines.append(f"| {what} | {len(found)} | " + " | ".join(f"{each * 1000:.1f} ms" for each in times) + " |")
+    return "\n".join(lines)
+
+
+def measure(options: argparse.Namespace, stack: ExitStack) -> tuple[dict[str, dict[str, Any]], list[Stall], list[Any]]:
+    """Start everything, wait until it is in full swing, and measure: what each road says, the gateway's stalls, its steps."""
     directory = stack.enter_context(scratch())
     options.directory = str(directory)
     tools = LoadTools(directory, options.load_cpu)
@@ -213,12 +226,14 @@ def measure(options: argparse.Namespace, stack: ExitStack) -> tuple[dict[str, di
         stack.callback(stop_process, main_pulse)
         beside = tools.start_pulse(options.rate, seconds, (), options.proxy_cpu)
         stack.callback(stop_process, beside)
+        began = time.monotonic()
         said = [said_by(main_pulse), said_by(beside)]
     roads = dict(zip(_ROADS, said[0], strict=True))
     roads["the gateway's core"] = said[1][0]
     steps = [json.loads(line) for line in notes.read_text("ascii").splitlines()] if notes.exists() else []
+    steps = [step for step in steps if step["at"] > began]
     others = {name: road["stalls"] for name, road in roads.items() if name != "gateway"}
-    return roads, judge(roads["gateway"]["stalls"], others, steps)
+    return roads, judge(roads["gateway"]["stalls"], others, steps), steps
 
 
 def said_by(pulse: subprocess.Popen[str]) -> list[dict[str, Any]]:
@@ -257,15 +272,16 @@ def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     with ExitStack() as stack:
         try:
-            roads, stalls = measure(options, stack)
+            roads, stalls, steps = measure(options, stack)
         except (ToolMissing, RuntimeError, subprocess.SubprocessError) as error:
             print(f"stalls: {error}", file=sys.stderr)
             return 1
     print(table(roads, stalls, options.seconds))
+    print("\n" + step_table(steps))
     for stall in sorted(stalls, key=lambda each: -each.seconds)[:20]:
         print(f"{stall.seconds * 1000:.1f} ms: {stall.whose}; {stall.why}", file=sys.stderr)
     if options.json:
-        found = {"roads": roads, "stalls": [stall._asdict() for stall in stalls]}
+        found = {"roads": roads, "stalls": [stall._asdict() for stall in stalls], "steps": steps}
         Path(options.json).write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     missing = roads["gateway"]["missing"]
     return 1 if missing or any(each.whose == "gateway" and each.seconds > _LIMITS[-1] for each in stalls) else 0

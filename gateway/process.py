@@ -14,6 +14,8 @@ from twisted.python.failure import Failure
 
 from gateway.errors import ReloadFailed
 
+from gateway.collector import Collector
+
 if TYPE_CHECKING:
     from gateway.service import GatewayService
 
@@ -54,8 +56,11 @@ def settle(reactor: Any, service: GatewayService) -> None:
     reopen_logs_on_signal(reactor, service)
     keep_freed_memory()
     heed_signals(reactor, service)
-    gc.collect()
-    gc.freeze()  # what is here stays: a collection need not look at it again
+    if service.road.name == "pump":
+        Collector(reactor).start()
+    else:  # whose transports leave cycles behind
+        gc.collect()
+        gc.freeze()  # what is here stays: a collection need not look at it again
 
 
 def keep_freed_memory() -> bool:

@@ -202,8 +202,36 @@ class Chain:
         if waiting is not None:
             waiting.cancel()
 
+    def forget(self) -> None:
+        """The session has ended: nobody waits any more, and nothing leads from here to it."""
+        self.cancel()
+        self._way, self._end = _NOWHERE, _ended_already
+        self._filters = self._asked = ()
+
     def _failed(self, number: int, error: Exception) -> None:
         self._end(ended_by(self._filters[number].contain.failed(error)))
+
+
+class _Nowhere:
+    """In place of the way of a session that has ended."""
+
+    def deliver(self, payload: str | bytes, raw: bytes, ends: Sequence[int]) -> None:
+        """Nobody is there."""
+
+    def answer(self, payload: str | bytes) -> None:
+        """Nobody is there."""
+
+    def wait(self) -> None:
+        """Nobody is read."""
+
+    decided = wait
+
+
+_NOWHERE = _Nowhere()
+
+
+def _ended_already(error: SessionEnded) -> None:
+    """It cannot end again."""
 
 
 def _praise(contain: Containment, verdict: Any) -> None:

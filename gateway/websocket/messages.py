@@ -136,6 +136,11 @@ class _Way:
     def send_farewell(self) -> None:
         """None waits."""
 
+    def forget(self) -> None:
+        """The session is gone, and nothing is read any more."""
+        self.chain.forget()
+        del self.session, self.leg.reader
+
 
 class Messages(WebSocketSession):
     """A session whose messages are looked at.
@@ -271,6 +276,10 @@ class Messages(WebSocketSession):
                 opened.closed(self.outcome)
             except Exception as error:
                 opened.contain.failed(error)
+        # Else all these would keep each other until the garbage collector comes.
+        self._opened = []
+        for way in (self._inbound, self._outbound):
+            way.forget()
 
     def snapshot(self) -> None:
         """Bring the outcome's counters up to date."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -383,6 +385,23 @@ class WaitingTests(_MessageCase):
             client.gets_something()
             backend.gets_something()
             gateway.name_all()
+
+    def test_nothing_keeps_what_has_ended(self) -> None:
+        """Not even itself: a collection of garbage would stop everybody."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for says in (lambda payload, from_client: None, lambda payload, from_client: Deferred(lambda _: None)):
+            watched = Filter(says)
+            gateway, client, backend = self.opens(watched)
+            client.sends(HELLO)
+            session = weakref.ref(watched.conversation._session)
+            watched.conversation = None
+            client.resets()
+            backend.gets_something()
+            backend.resets()
+            gateway.name_all()
+            self.assertEqual(1, len(watched.ended))
+            self.assertIsNone(session())
 
     def test_a_filter_that_never_decides_meets_the_idle_limit(self) -> None:
         gateway, client, backend, waiting = self.opens_waiting(settings={"request_timeout": 30})
