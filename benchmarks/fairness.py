@@ -4,11 +4,11 @@
     python benchmarks/fairness.py                       three rounds, about three minutes
     python benchmarks/fairness.py -t gateway,nginx -f none,messages -r 5 --json fairness.json --plot fairness.svg
 
-The neighbours are 16 WebSockets that send 64 bytes and await the echo, and 16 connections that GET 128 bytes, each group at
-a fixed rate; a latency counts from when its request was due.  The flood is one connection that never waits for an answer
-(flood.c).  It goes through the same port of the proxy to a backend of its own, and its generator and that backend run
-only when nobody else on their core wants to: what slows the neighbours is the proxy.  How far that is true, ``direct``
-shows: the same without a proxy.
+The neighbours are 16 WebSockets that send 64 bytes and await the echo, and 16 connections that GET 128 bytes, each
+group at a fixed rate; a latency counts from when its request was due.  The flood is one connection that never waits
+for an answer (flood.c).  It goes through the same port of the proxy to a backend of its own, and its generator and that
+backend run only when nobody else on their core wants to: what slows the neighbours is the proxy.  How far that is true,
+``direct`` shows: the same without a proxy.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ QUIET = {"echo": 64, "get": 128}
 """Kind and size as in load.c."""
 
 _CONNECTIONS = 16
+_LATENCIES = ("p50_us", "p99_us", "max_us")
 
 _GATEWAY = """
 listeners:
@@ -64,8 +65,8 @@ class Finding(NamedTuple):
     """How one group of neighbours fared in one run.
 
     ``rate`` per second; latencies in microseconds; ``cores`` that the proxy used, and
-    ``waited``: how much more it would have used had others not been running there; ``answers`` and ``megabytes`` per second
-    that the flood got, both directions together; ``errors`` of all.
+    ``waited``: how much more it would have used had others not been running there; ``answers`` and ``megabytes`` per
+    second that the flood got, both directions together; ``errors`` of all.
     """
 
     flood: str
@@ -178,7 +179,7 @@ def table(found: Sequence[Finding], options: argparse.Namespace) -> str:
             got = f"{usual['answers']:,.0f}/s, {usual['megabytes']:,.0f} MB/s" if flood != NOTHING else ""
             cells = [flood, target, cores, got]
             cells += [
-                f"{group['rate']:,.0f}; " + ", ".join(milliseconds(group[name]) for name in ("p50_us", "p99_us", "max_us"))
+                f"{group['rate']:,.0f}; " + ", ".join(milliseconds(group[name]) for name in _LATENCIES)
                 for group in groups.values()
             ]
             lines.append("| " + " | ".join(cells) + " |")

@@ -4,16 +4,17 @@
     python benchmarks/stalls.py                         about forty seconds
     python benchmarks/stalls.py -s 120 --without idle,metrics --json stalls.json
 
-A pulse of 1,000 messages a second goes through the gateway, and the same directly to the backend (pulse.c).  Meanwhile the
-gateway has to do, unless that is switched off:
+A pulse of 1,000 messages a second goes through the gateway, and the same directly to the backend (pulse.c).  Meanwhile
+the gateway has to do, unless that is switched off:
 
     probes   200 members are probed each second           log      small GETs, each written to an access log
     idle     2,000 WebSockets, of which 200 a second are cut and opened anew
     metrics  /metrics is asked for each second            members  the list of members changes each second
 
-A pulse that is late may be the machine's fault.  So on the gateway's core a second pulse without a road tells when nobody got
-that core, and the gateway itself says which of its steps were long and whether it ran in them (witness.py).  A stall that
-begins while one of the others is late as well, or in a step in which the gateway did not run, is the machine's.
+A pulse that is late may be the machine's fault.  So on the gateway's core a second pulse without a road tells when
+others had that core, and the gateway itself says which of its steps were long and whether it ran in them (witness.py).
+A stall is the machine's if one of the other pulses was late for half of it, or if the gateway did not run in its long
+steps.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ _COMING_AND_GOING = 20
 _IDLE, _REOPENED = 2000, 200
 _GETS = 500
 _LIMITS = (0.01, 0.02, 0.05)
+_LATENCIES = ("p50_us", "p99_us", "p999_us", "max_us")
 _ROADS = ("this process", "gateway", "direct")
 
 _GATEWAY = """
@@ -56,7 +58,9 @@ settings:
   - {{name: probed, probe: health}}
 pools:
   - {{name: quiet, backends: ["127.0.0.1:{backend}"]}}
-  - {{name: many, backends: [@MEMBERS@], discovery: {{strategy: file, options: {{path: "{directory}/members.yaml", interval: 1}}}}}}
+  - name: many
+    backends: [@MEMBERS@]
+    discovery: {{strategy: file, options: {{path: "{directory}/members.yaml", interval: 1}}}}
 pathMaps:
   - {{name: both, defaultPool: quiet, pathRules: [{{name: many, paths: [/flood/*], pool: many, settings: probed}}]}}
 rules:
@@ -176,7 +180,7 @@ def table(roads: dict[str, dict[str, Any]], stalls: Sequence[Stall], seconds: fl
     """Two Markdown tables: how the roads fared, and the gateway's stalls by whose fault they were."""
     lines = ["| pulse | p50 | p99 | p99.9 | worst |", "|---|---:|---:|---:|---:|"]
     lines += [
-        f"| {name} | " + " | ".join(f"{road[each] / 1000:.2f} ms" for each in ("p50_us", "p99_us", "p999_us", "max_us")) + " |"
+        f"| {name} | " + " | ".join(f"{road[each] / 1000:.2f} ms" for each in _LATENCIES) + " |"
         for name, road in roads.items()
     ]
     heads = [f"longer than {limit * 1000:.0f} ms" for limit in _LIMITS]
@@ -190,8 +194,8 @@ def table(roads: dict[str, dict[str, Any]], stalls: Sequence[Stall], seconds: fl
 
 def step_table(steps: Sequence[dict[str, Any]]) -> str:
     """A Markdown table of the gateway's long steps, by what was done."""
-    lines = ["| steps of the gateway above 5 ms | how many | longest | of it running | longest in the garbage collector |"]
-    lines.append("|---|" + "---:|" * 4)
+    heads = ("steps of the gateway above 5 ms", "how many", "longest", "of it running", "most in the garbage collector")
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * 4]
     for what in sorted({step["what"] for step in steps}):
         found = [step for step in steps if step["what"] == what]
         longest = max(found, key=lambda step: step["cpu"])
@@ -201,7 +205,10 @@ def step_table(steps: Sequence[dict[str, Any]]) -> str:
 
 
 def measure(options: argparse.Namespace, stack: ExitStack) -> tuple[dict[str, dict[str, Any]], list[Stall], list[Any]]:
-    """Start everything, wait until it is in full swing, and measure: what each road says, the gateway's stalls, its steps."""
+    """Start everything, wait until it is in full swing, and measure.
+
+    What each road says, the gateway's stalls, and its long steps.
+    """
     directory = stack.enter_context(scratch())
     options.directory = str(directory)
     tools = LoadTools(directory, options.load_cpu)
@@ -268,7 +275,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print; the exit status is 1 where a stall above 50 ms was the gateway's, or nothing could be measured."""
+    """Measure, print; the exit status is 1 where a stall above 50 ms was the gateway's, or where nothing came out."""
     options = parse(argv)
     with ExitStack() as stack:
         try:

@@ -69,7 +69,7 @@ class LoadTools:
         )
 
     def start_flood(self, kind: str, port: int, size: int, warmup: float, seconds: float) -> subprocess.Popen[str]:
-        """Start a connection that floods; see the head of flood.c. It leaves the core to whoever else has something to do."""
+        """Start a connection that floods; see the head of flood.c. It leaves the core to whoever else wants it."""
         words = [self._flood, kind, port, size, warmup, seconds]
         return subprocess.Popen(
             [str(word) for word in words],
@@ -78,7 +78,9 @@ class LoadTools:
             preexec_fn=pinned(*self._cpus, humble=True),
         )
 
-    def start_pulse(self, rate: float, seconds: float, ports: Sequence[int], cpu: int | None = None) -> subprocess.Popen[str]:
+    def start_pulse(
+        self, rate: float, seconds: float, ports: Sequence[int], cpu: int | None = None
+    ) -> subprocess.Popen[str]:
         """Start a steady pulse over some roads; see the head of pulse.c. ``cpu``: on this core instead of the usual."""
         return subprocess.Popen(
             [str(word) for word in (self._pulse, rate, seconds, *ports)],

@@ -1,13 +1,13 @@
 """Inside of a gateway that is measured: writes down every step of its reactor that took long.
 
-It is installed before the reactor is there (`install`).  A step is one selectable that was served (of the pump: one turn),
-or one timed call.  A line of JSON for each that took longer than `LONG`:
+It is installed before the reactor is there (`install`).  A step is one selectable that was served (of the pump: one
+turn), or one timed call.  A line of JSON for each that took longer than `LONG`:
 
     {"at": monotonic seconds, "wall": ..., "cpu": ..., "gc": ..., "blocked": ..., "preempted": ..., "what": "…"}
 
-``cpu``: seconds of processor time in it, so that ``wall - cpu`` is the time in which the gateway did not run; ``blocked``
-and ``preempted`` count how often it waited by itself (for a disk, for instance) and how often the kernel took the core
-away.  ``gc``: seconds in it that the garbage collector took.
+``cpu``: seconds of processor time in it, so that ``wall - cpu`` is the time in which the gateway did not run;
+``blocked`` and ``preempted`` count how often it waited by itself (for a disk, for instance) and how often the kernel
+took the core away.  ``gc``: seconds in it that the garbage collector took.
 """
 
 from __future__ import annotations

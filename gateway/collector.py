@@ -1,9 +1,10 @@
 """The garbage collector's stops, kept short however many connections live.
 
-A full collection looks at everything that lives, while everybody waits: 130 ms with 8,000 WebSockets.  It finds next to
-nothing, for a connection or session leaves no cycle behind.  So what has survived a quarter of a second is not looked at
-again (``gc.freeze``, which moves it aside at no cost and changes nothing for what dies by its reference count).  What dies
-later in a cycle after all, in a plugin for instance, is found by a full collection when memory has grown a good deal.
+A full collection looks at everything that lives, while everybody waits: 130 ms with 8,000 WebSockets.  It finds next
+to nothing, for a connection or session leaves no cycle behind.  So what has survived a quarter of a second is not
+looked at again (``gc.freeze``, which moves it aside at no cost and changes nothing for what dies by its reference
+count).  What dies later in a cycle after all, in a plugin for instance, is found by a full collection when memory has
+grown a good deal.
 """
 
 from __future__ import annotations

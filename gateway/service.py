@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -512,13 +512,13 @@ class GatewayService(Service):
 
     def refresh(self) -> Deferred[None]:
         """Called before `exposition` and `session_reports`; fires when what they give is up to date."""
-        return succeed(None)
+        return self.sessions.refresh()
 
     def exposition(self) -> str:
         """The metrics, in the Prometheus text format."""
         return self.metrics.exposition() + self.reloading.exposition()
 
-    def session_reports(self, limit: int) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
+    def session_reports(self, limit: int) -> tuple[int, dict[str, int], Iterable[dict[str, Any]]]:
         """How many sessions are open, how many per pool, and reports of the newest ``limit``, the newest first."""
         return session_reports(self.sessions, self.deadlines.now(), limit)
 

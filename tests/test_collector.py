@@ -53,7 +53,7 @@ class CollectorTests(SynchronousTestCase):
         self.collector = Collector(self.clock, self.gc, lambda: self.blocks)
 
     def test_what_is_young_and_what_is_not(self) -> None:
-        """Everything at the start, then only what has come since the last time; the interpreter does the rest of that."""
+        """Everything at the start, then only what has come since the last time."""
         self.collector.start()
         self.assertEqual(_EVERYTHING, self.gc.said())
         self.assertEqual((700, 10), self.gc.threshold[:2])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,9 @@ from gateway.health.reports import health_report
 from gateway.http.forwarding import SERVER, reply_bytes
 from gateway.http.pages import REASONS
 from gateway.observe.host_guard import may_ask, own_origin
+from gateway.observe.listings import Listing, pools_listing, sessions_listing
 from gateway.observe.metrics import CONTENT_TYPE
-from gateway.observe.reports import config_report, pool_counts, pool_report
+from gateway.observe.reports import config_report, pool_counts
 from gateway.values import Reply
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ _POSTED = (_ON_DEMAND, _RELOAD)
 
 _Answer = tuple[int, str, bytes]
 
-SessionReports = Callable[[int], tuple[int, dict[str, int], list[dict[str, Any]]]]
+SessionReports = Callable[[int], tuple[int, dict[str, int], Iterable[dict[str, Any]]]]
 
 
 class _Request(Request):
@@ -135,10 +136,10 @@ class AdminSite(Site):
         refresh: Callable[[], Deferred[None]] = lambda: succeed(None),
         on_demand: Callable[[bytes], Deferred[dict[str, Any]]] | None = None,
         reload: Callable[[], Deferred[list[str]]] | None = None,
-        reactor: Any = None,
+        reactor: Any,
     ) -> None:
         pages = _Pages(pools, probes, sessions, exposition, ready, model)
-        root = _Root(pages, frozenset(host.lower() for host in hosts), refresh, on_demand, reload)
+        root = _Root(pages, frozenset(host.lower() for host in hosts), refresh, on_demand, reload, reactor)
         super().__init__(root, reactor=reactor, parsePOSTFormSubmission=False)
 
     def log(self, request: Any) -> None:
@@ -157,9 +158,11 @@ class _Root(Resource):
         refresh: Callable[[], Deferred[None]],
         on_demand: Callable[[bytes], Deferred[dict[str, Any]]] | None,
         reload: Callable[[], Deferred[list[str]]] | None,
+        clock: Any,
     ) -> None:
         super().__init__()
         self._reload = reload
+        self._clock = clock
         self._pages = pages
         self._hosts = hosts
         self._refresh = refresh
@@ -213,11 +216,19 @@ class _Root(Resource):
         answering = reload().addCallbacks(lambda changed: _json(200, {"reloaded": True, "changed": changed}), failed)
         answering.addCallback(lambda answer: self._send(request, answer))
 
-    def _respond(self, request: Request) -> None:
+    def _respond(self, request: Request, listing: Listing | None = None) -> None:
+        """Answer a request, or do some more of a long page."""
         if request._disconnected:
             return
         try:
-            answer = self._answer(request)
+            answer = self._answer(request) if listing is None else listing
+            if isinstance(answer, Generator):
+                listing = answer
+                next(listing)
+                self._clock.callLater(0, self._respond, request, listing)
+                return
+        except StopIteration as end:
+            answer = 200, _JSON, f"{end.value}\n".encode()
         except Exception:
             _log.failure("the admin page {path!r} failed", path=request.path)
             answer = _error(500, "this page failed; the gateway's log says why")
@@ -244,7 +255,7 @@ class _Root(Resource):
             return _error(421, "use an IP address or localhost for the admin port, or bind it to the name")
         return None
 
-    def _answer(self, request: Request) -> _Answer:
+    def _answer(self, request: Request) -> _Answer | Listing:
         refusal = self._not_for(request)
         if refusal is not None:
             return refusal
@@ -265,7 +276,7 @@ class _Root(Resource):
 
 
 class _Pages:
-    """The pages. Each takes the request and returns status, content type and body."""
+    """The pages. Each takes the request and returns status, content type and body, or how to make a long one."""
 
     def __init__(
         self,
@@ -283,7 +294,7 @@ class _Pages:
         self._ready = ready
         self._model = model
         self._page = Path(__file__).with_name("admin.html").read_text("utf-8")
-        self.table: dict[bytes, Callable[[Request], _Answer]] = {
+        self.table: dict[bytes, Callable[[Request], _Answer | Listing]] = {
             b"/": self._index,
             b"/pools": self._show_pools,
             b"/backendhealth": self._show_backend_health,
@@ -303,19 +314,17 @@ class _Pages:
         )
         return 200, "text/html; charset=utf-8", self._page.replace("{nonce}", nonce).encode()
 
-    def _show_pools(self, request: Request) -> _Answer:
-        pools = [pool_report(pool, self._probes) for pool in self._pools()]
-        return _json(200, {"name": self._model().name, "pools": pools})
+    def _show_pools(self, request: Request) -> Listing:
+        return pools_listing(self._model().name, self._pools(), self._probes)
 
     def _show_backend_health(self, request: Request) -> _Answer:
         return _json(200, health_report(self._model().name, self._pools()))
 
-    def _show_sessions(self, request: Request) -> _Answer:
+    def _show_sessions(self, request: Request) -> _Answer | Listing:
         asked = request.args.get(b"limit", [b"%d" % _SESSIONS])[-1]
         if not asked.isdigit() or not 1 <= int(asked[:9]) <= _MOST_SESSIONS or len(asked) > 9:
             return _error(400, f"limit is a number from 1 to {_MOST_SESSIONS}")
-        total, by_pool, shown = self._sessions(int(asked))
-        return _json(200, {"total": total, "byPool": by_pool, "sessions": shown})
+        return sessions_listing(*self._sessions(int(asked)))
 
     def _show_config(self, request: Request) -> _Answer:
         return _json(200, config_report(self._model()))

@@ -61,6 +61,7 @@ class Metrics:
 
     ``pools`` gives the pools of the running configuration, ``sessions`` the open sessions, ``troubles`` what went wrong
     before there was a request, ``accounts`` what is known of plugins; they are asked only when `exposition` is called.
+    How far open sessions have got is known from the last `Sessions.refresh`.
     """
 
     def __init__(
@@ -191,13 +192,15 @@ class Metrics:
         """Counters of the sessions that are open."""
         live: dict[tuple[str, str, str, str], _Series] = {}
         for session in self._sessions or ():
-            session.snapshot()
             outcome: Outcome = session.outcome
             route = outcome.route
             if route is None:
                 continue
             key = (route.listener, route.rule, route.pool.name, outcome.backend.name if outcome.backend else "")
-            series = live.setdefault(key if key in self._series or len(live) < _SERIES else _OTHER, _Series())
+            series = live.get(key)
+            if series is None:
+                key = key if key in self._series or len(live) < _SERIES else _OTHER
+                series = live.setdefault(key, _Series())
             series.received += outcome.received_bytes
             series.sent += outcome.sent_bytes
             series.messages_in += outcome.messages_in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -139,9 +139,12 @@ def session_report(number: int, session: ISession, now: float) -> dict[str, Any]
     }
 
 
-def session_reports(sessions: Sessions, now: float, limit: int) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
-    """How many sessions are open, how many per pool, and reports of at most ``limit`` of them, the newest first."""
-    newest = [session_report(number, session, now) for number, session in sessions.newest(limit)]
+def session_reports(sessions: Sessions, now: float, limit: int) -> tuple[int, dict[str, int], Iterator[dict[str, Any]]]:
+    """How many sessions are open, how many per pool, and reports of at most ``limit`` of them, the newest first.
+
+    Each is made when it is taken.
+    """
+    newest = (session_report(number, session, now) for number, session in sessions.newest(limit))
     return sessions.count, sessions.by_pool(), newest
 
 

@@ -21,6 +21,9 @@ __all__ = ["Sessions"]
 
 _log = Logger()
 
+_AT_ONCE = 200
+"""Sessions that are asked for their counters before others get their turn: less than a millisecond."""
+
 _TICK = 0.02
 """Least seconds between two steps of a paced end; faster rates end several sessions per step."""
 
@@ -66,6 +69,24 @@ class Sessions:
     def __iter__(self) -> Iterator[ISession]:
         """Over a copy, oldest first: sessions may end meanwhile."""
         return iter(tuple(self._ids))
+
+    def refresh(self) -> Deferred[None]:
+        """Bring the outcomes of all up to date, some at a time; fires when that is done."""
+        done: Deferred[None] = Deferred()
+        left = iter(self)
+
+        def go_on() -> None:
+            some = tuple(islice(left, _AT_ONCE))
+            for session in some:
+                if session in self._ids:
+                    session.snapshot()
+            if len(some) == _AT_ONCE:
+                self._clock.callLater(0, go_on)
+            else:
+                done.callback(None)
+
+        go_on()
+        return done
 
     def newest(self, limit: int) -> list[tuple[int, ISession]]:
         """At most ``limit`` pairs of id and session, the newest first."""

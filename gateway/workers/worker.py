@@ -131,6 +131,9 @@ class WorkerService(GatewayService):
         self.connections_elsewhere = message["connections"]
 
     def _ask(self, message: Message) -> None:
+        self.refresh().addCallback(lambda _: self._answer(message))
+
+    def _answer(self, message: Message) -> None:
         count, by_pool, reports = self.session_reports(message["sessions"])
         self._link.send(
             "answer",
@@ -138,7 +141,7 @@ class WorkerService(GatewayService):
             metrics=self.exposition(),
             count=count,
             byPool=by_pool,
-            sessions=reports,
+            sessions=list(reports),
         )
 
     def _reload(self, message: Message) -> None:

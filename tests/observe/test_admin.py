@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import Gateway
@@ -57,6 +59,10 @@ class AdminTests(SynchronousTestCase):
         transport = StringTransport()
         protocol.makeConnection(transport)
         protocol.dataReceived(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n".encode())
+        self.turns = 0
+        while not transport.value():
+            self.turns += 1
+            self.clock.advance(0)
         return _Response(transport.value())
 
     def test_page(self) -> None:
@@ -100,6 +106,24 @@ class AdminTests(SynchronousTestCase):
         for limit in ("0", "-1", "x", "", "10001", "9" * 40, "1.5", "%C2%B2"):
             self.assertEqual(self.ask(f"/sessions?limit={limit}").status, 400, limit)
         self.assertEqual(self.ask("/sessions?limit=10000").status, 200)
+
+    def test_long_pages_let_others_have_their_turn(self) -> None:
+        """They come whole nonetheless; and a page for somebody who has gone is not finished."""
+        for _ in range(450):
+            self.sessions.add(Session())
+        self.pools = [Pool(), Pool()]
+        for pool in self.pools:
+            pool.backends = pool.backends * 30
+        self.assertEqual((99, 0), (len(self.ask("/sessions?limit=99").json()["sessions"]), self.turns))
+        self.assertEqual((450, 1), (len(self.ask("/sessions?limit=10000").json()["sessions"]), self.turns))
+        self.assertEqual([30, 30], [len(pool["backends"]) for pool in self.ask("/pools").json()["pools"]])
+        self.assertEqual(1, self.turns)
+        protocol = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        protocol.makeConnection(StringTransport())
+        protocol.dataReceived(b"GET /sessions?limit=10000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        protocol.connectionLost(Failure(ConnectionLost()))
+        self.clock.advance(0)
+        self.assertNotIn("_respond", str(self.clock.getDelayedCalls()))
 
     def test_metrics(self) -> None:
         self.metrics.ended(outcome())

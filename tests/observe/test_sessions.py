@@ -16,7 +16,8 @@ GOING = SessionEnded(1001, "going away", "shutdown")
 
 class RegistryTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.sessions = Sessions(Clock())
+        self.clock = Clock()
+        self.sessions = Sessions(self.clock)
 
     def test_add_and_remove(self) -> None:
         first, second = Session(), Session()
@@ -48,6 +49,23 @@ class RegistryTests(SynchronousTestCase):
             self.sessions.add(session)
         self.assertEqual(self.sessions.newest(2), [(5, known[4]), (4, known[3])])
         self.assertEqual(len(self.sessions.newest(99)), 5)
+
+    def test_refresh(self) -> None:
+        """A few at once; many with turns for others in between, in which some may end."""
+        known = [Session() for _ in range(5)]
+        for session in known:
+            self.sessions.add(session)
+        self.successResultOf(self.sessions.refresh())
+        self.assertEqual([1] * 5, [session.snapshots for session in known])
+        known += [Session() for _ in range(300)]
+        for session in known:
+            self.sessions.add(session)
+        done = self.sessions.refresh()
+        self.assertNoResult(done)
+        self.sessions.remove(known[-1])
+        self.clock.advance(0)
+        self.successResultOf(done)
+        self.assertEqual([2] * 5 + [1] * 299 + [0], [session.snapshots for session in known])
 
 
 class EndTests(SynchronousTestCase):
