@@ -510,9 +510,12 @@ class GatewayService(Service):
     def _make_probe(self, settings: Any, probe: Any) -> Any:
         return self.registry.probe(settings, probe, self.road, self.now.roots)
 
-    def refresh(self) -> Deferred[None]:
-        """Called before `exposition` and `session_reports`; fires when what they give is up to date."""
-        return self.sessions.refresh()
+    def refresh(self, counters: bool = True) -> Deferred[None]:
+        """Called before `exposition` and `session_reports`; fires when what they give is up to date.
+
+        ``counters``: also those of all open sessions, which only the former needs.
+        """
+        return self.sessions.refresh() if counters else succeed(None)
 
     def exposition(self) -> str:
         """The metrics, in the Prometheus text format."""

@@ -57,7 +57,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-_COUNTED = frozenset({b"/sessions", b"/metrics"})
+_METRICS = b"/metrics"
+_COUNTED = frozenset({b"/sessions", _METRICS})
 _ON_DEMAND = b"/getBackendHealthOnDemand"
 _RELOAD = b"/reload"
 _POSTED = (_ON_DEMAND, _RELOAD)
@@ -116,8 +117,8 @@ class AdminSite(Site):
     limit, how many are open, how many per pool, and reports of the newest.  ``exposition``: the page of metrics.
     ``ready``: whether the gateway may be sent traffic, and a sentence why (not).  ``model``: the running configuration.
     ``hosts``: names it may be addressed by besides addresses and ``localhost``.  ``refresh`` is called, and waited for,
-    before sessions and metrics are asked for.  ``on_demand`` is `gateway.health.on_demand.OnDemand.ask`, ``reload``
-    that of `gateway.service.GatewayService`.
+    before sessions and metrics are asked for; with true where the counters of all open sessions will be.  ``on_demand``
+    is `gateway.health.on_demand.OnDemand.ask`, ``reload`` that of `gateway.service.GatewayService`.
     """
 
     displayTracebacks = False
@@ -133,7 +134,7 @@ class AdminSite(Site):
         ready: Callable[[], tuple[bool, str]],
         model: Callable[[], Gateway],
         hosts: Collection[str] = (),
-        refresh: Callable[[], Deferred[None]] = lambda: succeed(None),
+        refresh: Callable[[bool], Deferred[None]] = lambda counters: succeed(None),
         on_demand: Callable[[bytes], Deferred[dict[str, Any]]] | None = None,
         reload: Callable[[], Deferred[list[str]]] | None = None,
         reactor: Any,
@@ -155,7 +156,7 @@ class _Root(Resource):
         self,
         pages: _Pages,
         hosts: frozenset[str],
-        refresh: Callable[[], Deferred[None]],
+        refresh: Callable[[bool], Deferred[None]],
         on_demand: Callable[[bytes], Deferred[dict[str, Any]]] | None,
         reload: Callable[[], Deferred[list[str]]] | None,
         clock: Any,
@@ -174,7 +175,7 @@ class _Root(Resource):
         elif request.method == b"POST" and request.path == _RELOAD and self._reload is not None:
             self._read_again(request, self._reload)
         elif request.path in _COUNTED:
-            self._refresh().addCallback(lambda _: self._respond(request))
+            self._refresh(request.path == _METRICS).addCallback(lambda _: self._respond(request))
         else:
             self._respond(request)
         return NOT_DONE_YET
@@ -302,7 +303,7 @@ class _Pages:
             b"/config": self._show_config,
             b"/ready": self._show_ready,
             b"/health": self._show_health,
-            b"/metrics": self._show_metrics,
+            _METRICS: self._show_metrics,
         }
 
     def _index(self, request: Request) -> _Answer:

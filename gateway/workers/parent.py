@@ -246,7 +246,7 @@ class ParentService(GatewayService):
 
     # -- for the admin site
 
-    def refresh(self) -> Deferred[None]:
+    def refresh(self, counters: bool = True) -> Deferred[None]:
         """Ask all workers for their metrics and sessions; fires when they have answered, or after a second."""
         crew = self.crew
         missing = {worker.number for worker in crew.workers if worker.ready} if crew is not None else set()
