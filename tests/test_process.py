@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import resource
 import signal
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -34,6 +36,19 @@ class ProcessTests(SynchronousTestCase):
     def service(self, access_log: str) -> tuple[_Reactor, GatewayService]:
         reactor = _Reactor()
         return reactor, GatewayService(Gateway(), reactor=reactor, transport="twisted", access_log=access_log)
+
+    def test_the_collector_is_for_the_pump(self) -> None:
+        """What rides on it leaves no cycles; Twisted's own transports do."""
+        started: list[object] = []
+        self.patch(process, "Collector", lambda clock: SimpleNamespace(start=lambda: started.append(clock)))
+        for name in ("raise_descriptor_limit", "reopen_logs_on_signal", "keep_freed_memory", "heed_signals"):
+            self.patch(process, name, lambda *_: None)
+        self.addCleanup(gc.unfreeze)
+        reactor: Any = Clock()
+        for road, times in (("twisted", 0), ("pump", 1)):
+            service: Any = SimpleNamespace(road=SimpleNamespace(name=road))
+            process.settle(reactor, service)
+            self.assertEqual([reactor] * times, started)
 
     def test_freed_memory(self) -> None:
         """Where malloc is glibc's it takes all that it is told."""
