@@ -73,20 +73,18 @@ class Sessions:
     def refresh(self) -> Deferred[None]:
         """Bring the outcomes of all up to date, some at a time; fires when that is done."""
         done: Deferred[None] = Deferred()
-        left = iter(self)
-
-        def go_on() -> None:
-            some = tuple(islice(left, _AT_ONCE))
-            for session in some:
-                if session in self._ids:
-                    session.snapshot()
-            if len(some) == _AT_ONCE:
-                self._clock.callLater(0, go_on)
-            else:
-                done.callback(None)
-
-        go_on()
+        self._refresh(iter(self), done)
         return done
+
+    def _refresh(self, left: Iterator[ISession], done: Deferred[None]) -> None:
+        some = tuple(islice(left, _AT_ONCE))
+        for session in some:
+            if session in self._ids:
+                session.snapshot()
+        if len(some) == _AT_ONCE:
+            self._clock.callLater(0, self._refresh, left, done)
+        else:
+            done.callback(None)
 
     def newest(self, limit: int) -> list[tuple[int, ISession]]:
         """At most ``limit`` pairs of id and session, the newest first."""
