@@ -10,6 +10,7 @@ the gateway has to do, unless that is switched off:
     probes   200 members are probed each second           log      small GETs, each written to an access log
     idle     2,000 WebSockets, of which 200 a second are cut and opened anew
     metrics  /metrics is asked for each second            members  the list of members changes each second
+    reload   the configuration, with 500 rules, is read again each five seconds, with one of them changed
 
 A pulse that is late may be the machine's fault.  So on the gateway's core a second pulse without a road tells when
 others had that core, and the gateway itself says which of its steps were long and whether it ran in them (witness.py).
@@ -21,12 +22,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,12 +42,14 @@ from tools import LoadTools, ToolMissing, awaited, stop_process
 
 __all__ = ["BURDENS", "Stall", "main"]
 
-BURDENS = ("probes", "log", "idle", "metrics", "members")
+BURDENS = ("probes", "log", "idle", "metrics", "members", "reload")
 
 _MEMBERS = 200
 _COMING_AND_GOING = 20
 _IDLE, _REOPENED = 2000, 200
 _GETS = 500
+_RULES = 500
+_RELOAD_SECONDS = 5
 _LIMITS = (0.01, 0.02, 0.05)
 _LATENCIES = ("p50_us", "p99_us", "p999_us", "max_us")
 _ROADS = ("this process", "gateway", "direct")
@@ -62,7 +67,11 @@ pools:
     backends: [@MEMBERS@]
     discovery: {{strategy: file, options: {{path: "{directory}/members.yaml", interval: 1}}}}
 pathMaps:
-  - {{name: both, defaultPool: quiet, pathRules: [{{name: many, paths: [/flood/*], pool: many, settings: probed}}]}}
+  - name: both
+    defaultPool: quiet
+    pathRules:
+      - {{name: many, paths: [/flood/*], pool: many, settings: probed}}
+@RULES@
 rules:
   - {{listener: plain, pathMap: both}}
 """
@@ -80,7 +89,13 @@ class Stall(NamedTuple):
 def configuration(burdens: Sequence[str]) -> str:
     """The gateway's, a template."""
     interval = "1" if "probes" in burdens else "3600"
-    return _GATEWAY.replace("@INTERVAL@", interval).replace("@MEMBERS@", ", ".join(members(0, _MEMBERS)))
+    found = _GATEWAY.replace("@INTERVAL@", interval).replace("@MEMBERS@", ", ".join(members(0, _MEMBERS)))
+    return found.replace("@RULES@", rules(_RULES) if "reload" in burdens else "")
+
+
+def rules(number: int) -> str:
+    """So many path rules, none of which is asked for; a template."""
+    return "\n".join(f"      - {{{{name: r{n}, paths: [/rule/{n}/*], pool: quiet}}}}" for n in range(number))
 
 
 def members(first: int, number: int) -> list[str]:
@@ -92,18 +107,19 @@ def members(first: int, number: int) -> list[str]:
 
 
 class Changing(threading.Thread):
-    """Does something each second until it is stopped."""
+    """Does something again and again until it is stopped: ``work``, with how often it was done before."""
 
-    def __init__(self, work: Any) -> None:
+    def __init__(self, work: Callable[[int], None], seconds: float = 1.0) -> None:
         super().__init__(daemon=True)
         self._work = work
+        self._seconds = seconds
         self._over = threading.Event()
         self.times = 0
         self.start()
 
     def run(self) -> None:
         """The thread."""
-        while not self._over.wait(1.0):
+        while not self._over.wait(self._seconds):
             self._work(self.times)
             self.times += 1
 
@@ -119,6 +135,15 @@ def write_members(path: Path, backend: int, turn: int) -> None:
     lines = [each.format(backend=backend) for each in members(first, _COMING_AND_GOING)]
     path.with_suffix(".new").write_text("".join(f"- {line}\n" for line in lines), "utf-8")
     path.with_suffix(".new").rename(path)
+
+
+def reload(path: Path, pid: int, turn: int) -> None:
+    """Change a rule of the gateway's configuration, or change it back, and have all of it read again."""
+    last = f"/rule/{_RULES - 1}/*" if turn % 2 == 0 else f"/gone/{_RULES - 1}/*"
+    other = f"/gone/{_RULES - 1}/*" if turn % 2 == 0 else f"/rule/{_RULES - 1}/*"
+    path.with_suffix(".new").write_text(path.read_text("utf-8").replace(last, other), "utf-8")
+    path.with_suffix(".new").rename(path)
+    os.kill(pid, signal.SIGHUP)
 
 
 def scrape(port: int) -> None:
@@ -143,6 +168,9 @@ def burden(
     if "members" in options.burdens:
         path = Path(options.directory) / "members.yaml"
         stack.callback(Changing(lambda turn: write_members(path, backend, turn)).stop)
+    if "reload" in options.burdens:
+        file = Path(options.directory) / "gateway.yaml"
+        stack.callback(Changing(lambda turn: reload(file, target.pid, turn), _RELOAD_SECONDS).stop)
 
 
 def judge(

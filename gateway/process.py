@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.errors import ReloadFailed
-
 from gateway.collector import Collector
+from gateway.errors import ReloadFailed
 
 if TYPE_CHECKING:
     from gateway.service import GatewayService

@@ -7,6 +7,7 @@ that are new, and the change itself.  Whatever is wrong before the last step lea
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,9 @@ _Pair = tuple[str, str]
 
 _TURN_SECONDS = 0.005
 """How long the building may keep everything else waiting at a time."""
+
+_SWITCH_SECONDS = 0.0002
+"""For how long a thread may keep the interpreter from another one that wants it, while a reload reads."""
 
 _NEVER = 1 << 30
 _NO_SOURCE = "this gateway has no configuration that could be read again"
@@ -123,9 +127,13 @@ class Reloading:
         # A full collection while old and new are both there would take long, and find nothing.
         thresholds = gc.get_threshold()
         gc.set_threshold(*thresholds[:2], _NEVER)
+        # Whenever the reactor waits for a system call the thread that reads takes over, for so long.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             return await self._read_and_change(source, began)
         finally:
+            sys.setswitchinterval(interval)
             gc.set_threshold(*thresholds)
 
     async def _read_and_change(self, source: Source | None, began: float) -> list[str]:

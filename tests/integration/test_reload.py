@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import socket
+import sys
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -190,6 +191,22 @@ class ReloadTests(ReloadCase):
     def reloads(self, gateway: Running, wanted: model.Gateway | Exception) -> Any:
         self.wanted = wanted
         return gateway.service.reload()
+
+    async def test_the_interpreter_is_shared_fairly_meanwhile(self) -> None:
+        """The thread that reads may not keep it as long as usual; afterwards, good or bad, all is as before."""
+        (one, _), seen = await self.two(), []
+        gateway = await self.reloading(model_for(one))
+
+        def source() -> Any:
+            seen.append((sys.getswitchinterval(), gc.get_threshold()[2]))
+            raise ConfigurationError([Problem("x", "is wrong", 1)], "f.yaml")
+
+        before = sys.getswitchinterval(), gc.get_threshold()
+        await self.assertFailure(gateway.service.reloading.take(source), ReloadFailed)
+        ((interval, collections),) = seen
+        self.assertLess(interval, before[0] / 10)
+        self.assertGreater(collections, 1_000_000)
+        self.assertEqual(before, (sys.getswitchinterval(), gc.get_threshold()))
 
     async def test_ports(self) -> None:
         """A new one serves, one that is gone finishes what it has and refuses others, one that stays knows nothing."""
