@@ -19,7 +19,6 @@ from tests.listener.lane_acts import (
     stops,
 )
 from tests.listener.lanes import World, agree, warmed
-from tests.native.cases import fresh
 
 
 class PlainTests(LaneCase):
@@ -28,14 +27,6 @@ class PlainTests(LaneCase):
     def test_methods(self) -> None:
         for request in (GET, GET.replace(b"GET", b"OPTIONS"), GET.replace(b"GET", b"DELETE"), POST, PATCH):
             self.same(asks(request), answers(), asks(request), answers(), ended=2)
-
-    def test_another_parser(self) -> None:
-        """A second instance of the module that reads heads comes and goes, and takes nothing of the first one along."""
-        fresh(_native.heads)
-        gc.collect()
-        kept = [b"\xff" * size for size in range(1024, 65536, 64)]
-        self.same(asks(GET.replace(b"\r\n\r\n", b"\r\nX-New-Name: 1\r\n\r\n")), answers(), ended=1)
-        self.assertTrue(kept)
 
     def test_other_methods(self) -> None:
         for method in (b"PUT", b"PURGE", b"TRACE", b"get"):
