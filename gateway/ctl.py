@@ -6,8 +6,7 @@ go and why, ``gatewayctl explain tls://NAME:PORT FILE`` where a connection would
 the same configuration in the compact spelling; what is wrong, and warnings, go to standard error.
 ``gatewayctl plugins`` lists the strategies that are installed, with their options.
 ``gatewayctl reload HOST:PORT`` asks the gateway with that admin port to read its configuration again.
-Exit status 0: it would start, all can be used; 1: it would not, or would serve nothing, or one cannot; 2: the command
-line is wrong.
+Exit status 0: it would start, all can be used; 1: it would not, or one cannot; 2: the command line is wrong.
 """
 
 from __future__ import annotations
@@ -51,10 +50,9 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
     except ConfigurationError as error:
         errors, source = error.problems, error.source
     if options.command == "check":
-        grave = [each for each in warnings if options.strict or each.severity == "idle"]
-        if grave:
-            errors += tuple(problem._replace(severity="error") for problem in grave)
-            gateway, warnings = None, [each for each in warnings if each not in grave]
+        if options.strict and warnings:
+            errors += tuple(problem._replace(severity="error") for problem in warnings)
+            gateway, warnings = None, []
     if options.command == "explain":
         return _explain(options, gateway, errors, source, out, err)
     if options.command == "convert":
@@ -167,7 +165,8 @@ def _report(source: str, gateway: Gateway | None, errors: Sequence[Problem], war
     if gateway is not None:
         if gateway.not_honoured:
             lines += ["accepted, but not honoured:"] + [f"  {sentence}" for sentence in gateway.not_honoured]
-        lines += [f"{source}: ok, {gateway.name!r} would run:"] + [f"  {line}" for line in summary(gateway)]
+        verdict = "it would start, but serve nothing;" if any(each.severity == "idle" for each in warnings) else "ok,"
+        lines += [f"{source}: {verdict} {gateway.name!r} would run:"] + [f"  {line}" for line in summary(gateway)]
     return "\n".join(lines) + "\n"
 
 

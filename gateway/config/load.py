@@ -166,13 +166,13 @@ class _Loader:
         return gateway
 
     def _notice_idle(self, gateway: Gateway, arm: bool) -> None:
-        """Say so where nothing would be served; in one's own YAML, which says that on purpose, it is a warning."""
+        """Say so where nothing would be served; one's own YAML says that on purpose, and gets no advice."""
         if any(problem.severity == "error" for problem in self._problems):
             return
         idle = nothing_served(gateway)
         if idle is not None:
             remedy = _REMEDIES[bool(gateway.listeners and gateway.rules)] if arm else ""
-            self._problems.append(Problem("", idle + remedy, severity="idle" if arm else "warning"))
+            self._problems.append(Problem("", idle + remedy, severity="idle"))
 
     def _salvaged(
         self, gateway: Gateway, draft: Draft, broken: list[Location], left_out: dict[str, set[str]]
