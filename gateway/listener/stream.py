@@ -25,8 +25,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gateway.attempts import MOST_ATTEMPTS
 from gateway.errors import BackendClosed, BackendError, ClientGone, GatewayError, PluginFailed, ShuttingDown
-from gateway.exchange import MOST_ATTEMPTS
 from gateway.interfaces import ISecureFactory
 from gateway.listener.client_certificates import CertificateGate
 from gateway.listener.handshakes import finding

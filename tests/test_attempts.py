@@ -1,11 +1,11 @@
-"""The retry rule of `gateway.exchange`: which requests are sent again, where to, and how often."""
+"""The retry rule of `gateway.attempts`: which requests are sent again, where to, and how often."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from gateway.attempts import MOST_ATTEMPTS
 from gateway.errors import BackendTLSFailed
-from gateway.exchange import MOST_ATTEMPTS
 from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Peer
 
 BIG_HEAD = b"PUT /big HTTP/1.1\r\nHost: example.com\r\nContent-Length: 100000\r\n\r\n"
