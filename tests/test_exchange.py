@@ -1,6 +1,6 @@
 """One request's life: routing, connecting, timeouts, outcomes.
 
-Retries are in `test_exchange_retry`, switching protocols in `test_exchange_switch`.
+Retries are in `test_attempts`, switching protocols in `test_exchange_switch`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The client's side: reading requests, pipelining, bodies. Its time limits and its end: `test_http1_ends`."""
+"""The client's side: reading requests, pipelining, bodies. Its time limits and its end: `test_ending`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client's side of `gateway.listener.http1`: time limits, slow readers, shutdown, and how a connection ends."""
+"""The client's side of an exchange: time limits, slow readers, shutdown, and how a connection ends."""
 
 from __future__ import annotations
 
