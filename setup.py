@@ -18,13 +18,15 @@ _SOURCES = {
     "forwarding": ["forwarding"],
     "frames": ["frames"],
     "masking": ["masking"],
-    "pump": ["pump", "loop", "stream", "bridge", "sockets", "lane", "tls"],
+    "pump": ["pump", "loop", "stream", "bridge", "sockets", "lane", "lane_heads", "lane_type", "tls"],
 }
 NATIVE = [
     Extension(
         f"gateway._native.{name}",
         [f"gateway/_native/{source}.c" for source in sources],
-        depends=[f"gateway/_native/{header}.h" for header in ("frames", "heads", "pump", "reading", "twin")],
+        depends=[
+            f"gateway/_native/{header}.h" for header in ("frames", "heads", "lane", "pump", "reading", "spans", "twin")
+        ],
         define_macros=[("Py_LIMITED_API", "0x030b0000")],
         extra_compile_args=["-O3"],
         py_limited_api=True,

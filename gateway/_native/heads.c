@@ -7,6 +7,7 @@
 #include "twin.h"
 
 #include "heads.h"
+#include "reading.h"
 
 #define NAMES 512     /* places in the memo of field names */
 #define USUAL_NAME 40 /* the longest of those that are remembered */

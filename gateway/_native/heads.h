@@ -6,7 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "reading.h"
+#include "spans.h"
 
 #define HEADS_API "gateway._native.heads.api"
 

@@ -1,4 +1,4 @@
-/* The base of `gateway.listener.lane.Lane`: plain exchanges of one client connection, in C but for what is decided.
+/* Plain exchanges of one client connection, in C but for what is decided.
 
    A plain exchange: a GET, HEAD, OPTIONS or DELETE without a body, or a POST or PATCH with one of known length, whose head is
    regular and which is all of what was read, sent on an idle connection and answered there by a regular head and a body
@@ -6,18 +6,14 @@
    that, at whatever point, is handed over as it stands to the protocols, which go on as if there were no lane; they are
    the definition of all that is done here.
 
-   `armed`: the client's next bytes may be a plain request. `backend`: a request is on its way, and this is who answers.
-   No policy: which field lines are passed on is asked of Python's memos of names (see `stays`). */
+   `armed`: the client's next bytes may be a plain request. `backend`: a request is on its way, and this is who answers. */
+
+#include "lane.h"
 
 #include "heads.h"
-#include "pump.h"
-
-#include <time.h>
+#include "reading.h"
 
 #define MOST_HEAD (8 * 1024) /* what is added says some of it again */
-#define ROOM GATHERED
-#define PREFIX 16 /* hex digits of a trace id before its number */
-#define TRACE_ID (PREFIX + 16)
 
 /* Those of Python begin with 0 to 7. */
 static unsigned long long last_number = 1ULL << 63;
@@ -25,133 +21,22 @@ static unsigned long long last_number = 1ULL << 63;
 static const Limits response_limits = {.head = 65536, .fields = MOST_FIELDS, .target = 0};
 
 static const HeadsAPI *heads_api;
-static PyObject *request_stays, *response_stays, *date_now; /* gateway.http.forwarding */
 
-struct Lane {
-    PyObject_HEAD
-    Stream *client; /* not owned: it owns the lane, until one of them ends */
-    Stream *backend;
-    PyObject *known;  /* bytes: field lines that are the same for every request of this client */
-    Limits limits;
-    long long most_body;       /* of a request */
-    Py_ssize_t received, sent; /* of the request: from the client, to the backend */
-    Span body;                 /* of the request, while it is being sent */
-    unsigned long long number; /* of its trace id, which begins with: */
-    char prefix[PREFIX];
-    char armed, closing, asks_head;
-};
-
-/* -- writing heads */
-
-static struct {
-    char bytes[ROOM];
-    size_t size;
-    int full;
-} out;
-
-static void
-put(const void *at, size_t size)
+/* 0 if everything is there that this needs: bind() has been called, and the head parser is built. */
+int
+lane_prepare(void)
 {
-    if (size > ROOM - out.size) {
-        out.full = 1;
-        return;
+    if (heads_api == NULL) {
+        PyObject *api = attribute_of("gateway._native.heads", "api");
+        heads_api = api == NULL ? NULL : PyCapsule_GetPointer(api, HEADS_API);
+        Py_XDECREF(api);
+        fill_table();
     }
-    memcpy(out.bytes + out.size, at, size);
-    out.size += size;
-}
-
-#define PUT(literal) put(literal, sizeof(literal) - 1)
-#define PUT_SPAN(span) put((span).at, (size_t)(span).size)
-
-static void
-put_number(long long number)
-{
-    char digits[24], *end = digits + sizeof(digits), *at = end;
-    do {
-        *--at = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    put(at, (size_t)(end - at));
-}
-
-static void
-put_length(long long length)
-{
-    PUT("Content-Length: ");
-    put_number(length);
-    PUT("\r\n");
-}
-
-static void
-write_trace_id(const Lane *self, char id[TRACE_ID])
-{
-    memcpy(id, self->prefix, PREFIX);
-    for (int i = PREFIX; i < TRACE_ID; i++)
-        id[i] = "0123456789abcdef"[self->number >> 4 * (TRACE_ID - 1 - i) & 15];
-}
-
-/* Whether a field line is passed on; the answers of Python's memos are remembered for names of usual length. */
-
-#define NAMES 512
-#define USUAL_NAME 40
-
-typedef struct {
-    uint8_t size, stays[2], known[2];
-    char spelled[USUAL_NAME];
-} Name;
-
-static int
-ask_memo(PyObject *memo, Span name)
-{
-    PyObject *text = PyUnicode_DecodeLatin1((const char *)name.at, name.size, NULL);
-    PyObject *answer = text == NULL ? NULL : PyObject_GetItem(memo, text);
-    Py_XDECREF(text);
-    if (answer == NULL)
-        return -1;
-    const int stays = PyObject_IsTrue(answer);
-    Py_DECREF(answer);
-    return stays;
-}
-
-static int
-stays(const Field *field, int response)
-{
-    static Name names[NAMES];
-    PyObject *memo = response ? response_stays : request_stays;
-    if (field->name.size > USUAL_NAME)
-        return ask_memo(memo, field->name);
-    Name *place = &names[(field->hash ^ (field->hash >> 15)) % NAMES];
-    if (place->size != field->name.size || memcmp(place->spelled, field->name.at, place->size) != 0) {
-        place->size = (uint8_t)field->name.size;
-        memcpy(place->spelled, field->name.at, place->size);
-        place->known[0] = place->known[1] = 0;
-    }
-    if (!place->known[response]) {
-        const int answer = ask_memo(memo, field->name);
-        if (answer < 0)
-            return -1;
-        place->stays[response] = (uint8_t)answer;
-        place->known[response] = 1;
-    }
-    return place->stays[response];
-}
-
-static int
-put_fields(const Head *head, int response)
-{
-    for (Py_ssize_t i = 0; i < head->count; i++) {
-        const Field *field = &head->fields[i];
-        const int answer = stays(field, response);
-        if (answer < 0)
-            return -1;
-        if (answer) {
-            PUT_SPAN(field->name);
-            PUT(": ");
-            PUT_SPAN(field->value);
-            PUT("\r\n");
-        }
-    }
-    return 0;
+    if (heads_api != NULL && heads_are_bound())
+        return 0;
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError, "bind() has not been called for a lane");
+    return -1;
 }
 
 /* The first of these fields with a name, or NULL. */
@@ -166,86 +51,6 @@ field_called(const Field *at, const Field *end, const char *name, ptrdiff_t size
 
 #define FIELD_FROM(at, head, literal) field_called(at, (head)->fields + (head)->count, literal, sizeof(literal) - 1)
 #define FIELD(head, literal) FIELD_FROM((head)->fields, head, literal)
-
-/* The three that follow return 1, 0 for "not plain", or -1 with an exception set. */
-
-static int
-put_date(void)
-{
-    static time_t second;
-    static PyObject *text;
-    const time_t now = time(NULL);
-    if (now != second || text == NULL) {
-        PyObject *made = PyObject_CallNoArgs(date_now);
-        if (made == NULL)
-            return -1;
-        PyObject *old = text;
-        text = made;
-        second = now;
-        Py_XDECREF(old);
-    }
-    Py_ssize_t size;
-    const char *at = PyUnicode_AsUTF8AndSize(text, &size);
-    if (at == NULL)
-        return -1;
-    PUT("Date: ");
-    put(at, (size_t)size);
-    PUT("\r\n");
-    return 1;
-}
-
-static int
-put_request(const Lane *self, const Head *head, int method, Span target)
-{
-    const Span host = head->fields[head->which[HOST]].value;
-    char id[TRACE_ID];
-    write_trace_id(self, id);
-    out.size = 0;
-    out.full = 0;
-    put(methods[method], strlen(methods[method]));
-    PUT(" ");
-    PUT_SPAN(target);
-    PUT(" HTTP/1.1\r\nHost: ");
-    PUT_SPAN(host);
-    PUT("\r\n");
-    if (put_fields(head, 0) < 0)
-        return -1;
-    if (self->body.size)
-        put_length(self->body.size);
-    put(PyBytes_AsString(self->known), (size_t)PyBytes_Size(self->known));
-    PUT("X-Original-Host: ");
-    PUT_SPAN(host);
-    PUT("\r\nX-Original-URL: ");
-    PUT_SPAN(target);
-    PUT("\r\nX-AppGW-Trace-Id: ");
-    put(id, TRACE_ID);
-    PUT("\r\n\r\n");
-    return !out.full;
-}
-
-static int
-put_response(const Lane *self, const Head *head, int status, Span reason, long long length)
-{
-    out.size = 0;
-    out.full = 0;
-    PUT("HTTP/1.1 ");
-    put_number(status);
-    PUT(" ");
-    PUT_SPAN(reason);
-    PUT("\r\n");
-    if (put_fields(head, 1) < 0)
-        return -1;
-    if (length >= 0)
-        put_length(length);
-    if (self->closing)
-        PUT("Connection: close\r\n");
-    if (FIELD(head, "date") == NULL && put_date() < 0)
-        return -1;
-    PUT("\r\n");
-    return !out.full;
-}
-
-/* -- an exchange */
 
 /* One with a body is never sent again, so nobody needs to keep the body; without one, all of these may be. */
 static int
@@ -273,8 +78,8 @@ can_answer(const Lane *self, PyObject *found)
         && !stream->deaf && stream->bridge == NULL && stream->lane == NULL;
 }
 
-static void
-detach(Lane *self)
+void
+lane_detach(Lane *self)
 {
     Stream *backend = self->backend;
     if (backend != NULL) {
@@ -318,7 +123,7 @@ send_out(Stream *stream, Span body, Kept kept)
 {
     const Loop *loop = stream->loop;
     int last = is_last(kept);
-    if (out.size + (size_t)body.size <= ROOM) {
+    if (out.size + (size_t)body.size <= sizeof(out.bytes)) {
         PUT_SPAN(body);
         let_go(kept, last);
         return stream_write(stream, out.bytes, out.size, NULL);
@@ -368,7 +173,7 @@ ask(Lane *self, const char *data, Py_ssize_t size)
     self->number = ++last_number;
     self->body.at = (const uint8_t *)end;
     self->body.size = (ptrdiff_t)body;
-    int done = put_request(self, &head, method, target);
+    int done = put_request(self, &head, methods[method], target);
     if (done > 0) {
         self->received = size;
         self->sent = (Py_ssize_t)out.size + self->body.size;
@@ -439,10 +244,10 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     PyObject *kind = text_of(type);
     if (kind == NULL)
         return -1;
-    int done = put_response(self, &head, status, reason, length);
+    int done = put_response(self, &head, status, reason, length, FIELD(&head, "date") != NULL);
     if (done > 0) {
         const size_t sent = out.size + (size_t)body.size;
-        detach(self);
+        lane_detach(self);
         self->armed = !self->closing;
         if (send_out(self->client, body, keep(self->client->loop, size)) < 0)
             done = -1;
@@ -505,169 +310,7 @@ lane_forget(Stream *stream)
     if (self != NULL && self->client == stream) {
         self->client = NULL;
         stream->lane = NULL;
-        detach(self);
+        lane_detach(self);
         Py_DECREF((PyObject *)self);
     }
 }
-
-/* -- what Python sees */
-
-static PyObject *
-detach_backend(PyObject *object, PyObject *none)
-{
-    detach((Lane *)object);
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-close_lane(PyObject *object, PyObject *none)
-{
-    Lane *self = (Lane *)object;
-    self->armed = 0;
-    if (self->client != NULL)
-        lane_forget(self->client);
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-trace_id(PyObject *object, void *closure)
-{
-    char id[TRACE_ID]; /* `out` may be in use */
-    write_trace_id((Lane *)object, id);
-    return PyUnicode_DecodeLatin1(id, TRACE_ID, NULL);
-}
-
-static PyObject *
-flying(PyObject *object, void *closure)
-{
-    return PyBool_FromLong(((Lane *)object)->backend != NULL);
-}
-
-/* Whether everything is there that this needs: bind() has been called, and the head parser is built. */
-static int
-is_ready(void)
-{
-    if (heads_api == NULL) {
-        PyObject *api = attribute_of("gateway._native.heads", "api");
-        heads_api = api == NULL ? NULL : PyCapsule_GetPointer(api, HEADS_API);
-        Py_XDECREF(api);
-        fill_table();
-    }
-    if (heads_api != NULL && request_stays != NULL && response_stays != NULL && date_now != NULL)
-        return 1;
-    if (!PyErr_Occurred())
-        PyErr_SetString(PyExc_RuntimeError, "bind() has not been called for a lane");
-    return 0;
-}
-
-void
-lane_bind(PyObject *const *lent)
-{
-    request_stays = lent[0];
-    response_stays = lent[1];
-    date_now = lent[2];
-}
-
-static int
-init(PyObject *object, PyObject *args, PyObject *named)
-{
-    Lane *self = (Lane *)object;
-    PyObject *client, *known, *prefix;
-    Limits limits;
-    long long most_body;
-    if (!PyArg_ParseTuple(args, "OSU(nnn)L:Lane", &client, &known, &prefix, &limits.head, &limits.fields,
-                          &limits.target, &most_body)
-        || !is_ready())
-        return -1;
-    if (!PyObject_TypeCheck(client, stream_type) || ((Stream *)client)->loop == NULL || self->known != NULL
-        || ((Stream *)client)->lane != NULL || PyUnicode_GetLength(prefix) != PREFIX) {
-        PyErr_SetString(PyExc_ValueError, "a lane needs a stream that has none, and a prefix of 16 digits");
-        return -1;
-    }
-    const char *digits = PyUnicode_AsUTF8AndSize(prefix, NULL);
-    if (digits == NULL)
-        return -1;
-    Py_INCREF(known);
-    Py_INCREF(object);
-    self->known = known;
-    memcpy(self->prefix, digits, PREFIX);
-    self->limits = limits;
-    self->most_body = most_body;
-    self->client = (Stream *)client;
-    self->client->lane = self;
-    self->armed = 1;
-    return 0;
-}
-
-static int
-traverse(PyObject *object, visitproc visit, void *arg)
-{
-    Lane *self = (Lane *)object;
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(self->backend);
-    Py_VISIT(self->known);
-    return 0;
-}
-
-static int
-clear(PyObject *object)
-{
-    Lane *self = (Lane *)object;
-    detach(self);
-    Py_CLEAR(self->known);
-    return 0;
-}
-
-static void
-release(PyObject *object)
-{
-    PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    clear(object);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-    Py_DECREF(type);
-}
-
-static PyObject *
-body(PyObject *object, PyObject *none)
-{
-    const Span body = ((Lane *)object)->body;
-    return PyBytes_FromStringAndSize((const char *)body.at, body.size);
-}
-
-static PyMethodDef own_methods[] = {
-    {"body", body, METH_NOARGS, "body()\n\nThat of the request, while it is decided where it goes."},
-    {"detach", detach_backend, METH_NOARGS, "detach()\n\nWhat the backend says goes to its protocol. Idempotent."},
-    {"close", close_lane, METH_NOARGS, "close()\n\nThe same for the client, for ever. Idempotent."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyMemberDef members[] = {
-    {"armed", T_BOOL, offsetof(Lane, armed), 0, "The client's next bytes may be a plain request."},
-    {"closing", T_BOOL, offsetof(Lane, closing), READONLY, "The client wants the connection to end with its response."},
-    {"received", T_PYSSIZET, offsetof(Lane, received), READONLY, "Bytes of the request, as it came."},
-    {"sent", T_PYSSIZET, offsetof(Lane, sent), READONLY, "Bytes of the request, as it went on."},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyGetSetDef getters[] = {
-    {"flying", flying, NULL, "A request is on its way.", NULL},
-    {"trace_id", trace_id, NULL, "Of the latest request.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-static PyType_Slot slots[] = {
-    {Py_tp_doc, "See gateway.listener.lane."},
-    {Py_tp_init, init},
-    {Py_tp_traverse, traverse},
-    {Py_tp_clear, clear},
-    {Py_tp_dealloc, release},
-    {Py_tp_methods, own_methods},
-    {Py_tp_members, members},
-    {Py_tp_getset, getters},
-    {0, NULL},
-};
-
-PyType_Spec lane_spec = {
-    "gateway._native.pump.Lane", sizeof(Lane), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots,
-};

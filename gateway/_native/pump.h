@@ -1,4 +1,4 @@
-/* The pump in C: `Loop` (loop.c), `Stream` (stream.c), `Bridge` (bridge.c), `Lane` (lane.c) and functions for sockets
+/* The pump in C: `Loop` (loop.c), `Stream` (stream.c), `Bridge` (bridge.c), `Lane` (lane.h) and functions for sockets
    (sockets.c), one extension module (pump.c).
 
    Loop and Stream are twins of gateway/transport/loop.py and stream.py and do the same in the same order; what is rare

@@ -5,37 +5,14 @@
 #ifndef GATEWAY_READING_H
 #define GATEWAY_READING_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "spans.h"
+
 #include <string.h>
 
-/* The most field lines that are read here, and the longest of their names. */
-#define MOST_FIELDS 128
-#define LONGEST_NAME 256
-
+#define LONGEST_NAME 256 /* of a field */
 #define CHUNKED (-1)
 #define UNTIL_CLOSE (-2)
 #define LONGEST_HOST 255
-
-typedef enum { OTHER, HOST, CONNECTION, LENGTH, CODING, EXPECT, UPGRADE, KINDS } Kind;
-
-typedef struct {
-    const uint8_t *at;
-    ptrdiff_t size;
-} Span;
-
-typedef struct {
-    Span name, value;
-    uint32_t hash; /* of the name as spelled */
-} Field;
-
-typedef struct {
-    ptrdiff_t count;
-    int which[KINDS]; /* number of the field of that kind, -1 for none */
-    Field fields[MOST_FIELDS];
-    /* what Connection and Upgrade say */
-    int close, upgrade;
-} Head;
 
 static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", NULL};
 enum { METHODS = 7 };
@@ -234,10 +211,6 @@ ends_well(const uint8_t *data, ptrdiff_t size)
 {
     return size >= 4 && memcmp(data + size - 4, "\r\n\r\n", 4) == 0;
 }
-
-typedef struct {
-    ptrdiff_t head, fields, target;
-} Limits;
 
 /* A whole request head: -1 if it is not for us, else the number of the method. */
 static int

@@ -1,0 +1,53 @@
+/* What the parts of `Lane` share: the exchange (lane.c), the heads that it sends (lane_heads.c), and what Python sees of
+   it (lane_type.c). */
+
+#ifndef GATEWAY_LANE_H
+#define GATEWAY_LANE_H
+
+#include "pump.h"
+#include "spans.h"
+
+#pragma GCC visibility push(hidden)
+
+#define PREFIX 16 /* hex digits of a trace id before its number */
+#define TRACE_ID (PREFIX + 16)
+
+struct Lane {
+    PyObject_HEAD
+    Stream *client; /* not owned: it owns the lane, until one of them ends */
+    Stream *backend;
+    PyObject *known;  /* bytes: field lines that are the same for every request of this client */
+    Limits limits;
+    long long most_body;       /* of a request */
+    Py_ssize_t received, sent; /* of the request: from the client, to the backend */
+    Span body;                 /* of the request, while it is being sent */
+    unsigned long long number; /* of its trace id, which begins with: */
+    char prefix[PREFIX];
+    char armed, closing, asks_head;
+};
+
+int lane_prepare(void);
+void lane_detach(Lane *self);
+
+/* What is to be sent: a head, and what follows it. One for all lanes, for it is sent before anything else is put. */
+typedef struct {
+    char bytes[GATHERED];
+    size_t size;
+    int full; /* something was left out */
+} Out;
+
+extern Out out;
+
+void put(const void *at, size_t size);
+#define PUT(literal) put(literal, sizeof(literal) - 1)
+#define PUT_SPAN(span) put((span).at, (size_t)(span).size)
+
+/* Put a whole head in place of what was there. They return 1, 0 where it has no room, or -1 with an exception set. */
+int put_request(const Lane *self, const Head *head, const char *method, Span target);
+int put_response(const Lane *self, const Head *head, int status, Span reason, long long length, int dated);
+
+void write_trace_id(const Lane *self, char id[TRACE_ID]);
+int heads_are_bound(void);
+
+#pragma GCC visibility pop
+#endif
