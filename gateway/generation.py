@@ -1,4 +1,4 @@
-"""What comes of one configuration, and goes when the last exchange that it began is over."""
+"""What comes of one configuration, and goes when the last exchange that it began is over; and who shows it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.error_pages import ErrorPages
 from gateway.listener.certificate_checks import load_terms, load_used
+from gateway.listener.tls import ServerTLS
 
 if TYPE_CHECKING:
     from gateway.assembly import Checks, Place
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from gateway.listener.certificates import ServerCertificate
     from gateway.listener.terms import Terms
     from gateway.registry import Registry
+    from gateway.routing.bindings import Binding
     from gateway.surroundings import Surroundings
     from gateway.upstream.tls import Roots
     from gateway.websocket.filtering import NamedFilter
 
-__all__ = ["Generation", "Material"]
+__all__ = ["Generation", "Material", "ShowsGeneration"]
 
 
 class Material(NamedTuple):
@@ -39,7 +41,7 @@ class Material(NamedTuple):
 
 
 class Generation:
-    """All parts of a gateway that one configuration makes. The service builds it, see `gateway.service`.
+    """All parts of a gateway that one configuration makes. See `gateway.building`.
 
     ``router``, ``checks``, ``discoveries`` and ``shared`` are made last, of the others.
     """
@@ -70,3 +72,48 @@ class Generation:
         kept = {id(each) for other in others for each in (*other.registry.built, *other.registry.opened)}
         strategies = [each for each in self.registry.built if id(each) not in kept]
         return strategies, [each for each in self.registry.opened if id(each) not in kept]
+
+    def tls(self, group: Binding) -> ServerTLS | None:
+        """That of a port, ``None`` for one without. Raises ``ValueError``."""
+        return ServerTLS(group.listeners, self.certificates, self.terms) if group.secure else None
+
+
+class ShowsGeneration:
+    """Shows parts of ``now``, the generation that runs, as its own."""
+
+    now: Generation
+
+    @property
+    def model(self) -> Gateway:
+        """The configuration that runs."""
+        return self.now.model
+
+    @property
+    def pools(self) -> dict[tuple[str, str], Any]:
+        """By pool name and settings name."""
+        return self.now.pools
+
+    @property
+    def middleware(self) -> Mapping[Place, tuple[IMiddleware, ...]]:
+        """By the place where it is listed."""
+        return self.now.middleware
+
+    @property
+    def filters(self) -> Mapping[Place, tuple[NamedFilter, ...]]:
+        """By the place where they are listed."""
+        return self.now.filters
+
+    @property
+    def registry(self) -> Registry:
+        """What has made the strategies."""
+        return self.now.registry
+
+    @property
+    def shared(self) -> Surroundings:
+        """What new exchanges share."""
+        return self.now.shared
+
+    @property
+    def error_pages(self) -> ErrorPages:
+        """The operator's."""
+        return self.now.error_pages

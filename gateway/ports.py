@@ -14,6 +14,7 @@ from gateway.startup import Binding as Wanted
 from gateway.startup import bind_or_none
 
 if TYPE_CHECKING:
+    from gateway.generation import Material
     from gateway.interfaces import ISession
     from gateway.listener.factory import ListenerFactory
     from gateway.listener.http1 import ClientConnection
@@ -94,9 +95,11 @@ class Ports:
         """The ports that are served, by their first listener."""
         return {held.group.listener: held.port for held in self._held.values()}
 
-    def tls(self, listener: str) -> ServerTLS | None:
-        """That of the port whose first listener this is."""
-        return next((held.tls for held in self._held.values() if held.group.listener == listener), None)
+    def renew(self, material: Material) -> None:
+        """Show the certificates and terms of ``material``, which is of the configuration that is served."""
+        for held in self._held.values():
+            if held.tls is not None:
+                held.tls.replace(held.group.listeners, material.certificates, material.terms)
 
     # -- changes
 

@@ -17,26 +17,25 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from gateway.assembly import roots_of
 from gateway.config.difference import difference
 from gateway.errors import ConfigurationError, ReloadFailed
-from gateway.generation import Generation, Material
+from gateway.generation import Material
 from gateway.startup import CannotBind
+from gateway.successions import Successions
 
 if TYPE_CHECKING:
     from gateway.assembly import Steps
     from gateway.config.model import Gateway
+    from gateway.generation import Generation
     from gateway.service import GatewayService
 
-__all__ = ["Reloading", "Source", "Successions"]
+__all__ = ["Reloading", "Source"]
 
 _log = Logger("gateway.reloading")
 
 Source = Callable[[], "tuple[Gateway, Sequence[str]]"]
 """Reads and checks the configuration as at the start: the model, and what to log of it. Called in a thread; raises
 `ConfigurationError`."""
-
-_Pair = tuple[str, str]
 
 _TURN_SECONDS = 0.005
 """How long the building may keep everything else waiting at a time."""
@@ -46,34 +45,6 @@ _SWITCH_SECONDS = 0.0002
 
 _NEVER = 1 << 30
 _NO_SOURCE = "this gateway has no configuration that could be read again"
-
-
-class Successions:
-    """What becomes of the pools when ``now`` follows ``before`` (``None`` at the start).
-
-    ``came``: pairs of names that are new.  ``changed``: pair, old and new pool where the pool or its probe is another.
-    ``stayed``: the pools of all pairs that were there.  ``went``: pools that nobody uses any more.  ``reconnect``:
-    those whose connections were made on other terms.
-    """
-
-    def __init__(self, now: Generation, before: Generation | None) -> None:
-        self.came: list[_Pair] = []
-        self.changed: list[tuple[_Pair, Any, Any]] = []
-        self.stayed: list[Any] = []
-        self.reconnect: list[Any] = []
-        old_pools = before.pools if before is not None else {}
-        for pair, pool in now.pools.items():
-            old = old_pools.get(pair)
-            if old is None or before is None:
-                self.came.append(pair)
-                continue
-            self.stayed.append(pool)
-            if old is not pool or now.checks[pair] is not before.checks[pair]:
-                self.changed.append((pair, old, pool))
-            old_roots, roots = roots_of(old.settings, before.roots), roots_of(pool.settings, now.roots)
-            if old.settings != pool.settings or old_roots != roots:
-                self.reconnect.append(pool)
-        self.went = [pool for pair, pool in old_pools.items() if pair not in now.pools]
 
 
 class Reloading:
@@ -169,13 +140,13 @@ class Reloading:
         """Build all parts, others having their turn meanwhile; then go on with them in one turn of the reactor."""
         service, before = self._service, self._service.now
         self._check_running()
-        now = await self._finished(service.generation(material, before.registry.again()))
+        now = await self._finished(service.building.generation(material, before.registry.again()))
         began = time.monotonic()
         try:
             self._check_running()
             service.go_on(now, Successions(now, before))
         except Exception:
-            service.discard(now)
+            service.building.discard(now)
             raise
         self.leaving.append(before)
         self.took = time.monotonic() - began
@@ -215,7 +186,7 @@ class Reloading:
             if any([session.uses(shared) for session in service.sessions]):  # the client may have left already
                 continue
             self.leaving.remove(old)
-            service.close_left(old)
+            service.building.close_left(old)
 
     def stop(self) -> None:
         """The gateway stops: nothing is kept alive any more, in any configuration."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
-    from gateway.reloading import Successions
+    from gateway.successions import Successions
 
 __all__ = ["ParentService"]
 

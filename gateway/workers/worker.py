@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
     from gateway.registry import Registry
-    from gateway.reloading import Successions
+    from gateway.successions import Successions
     from gateway.workers.link import Link, Message
 
 __all__ = ["LOADS_SECONDS", "WorkerService"]

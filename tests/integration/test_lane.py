@@ -124,7 +124,7 @@ class SameTests(LaneCase):
         got.append(await second.rest())
         await gateway.quiet()
         gateway.service.access_log.flush()  # type: ignore[union-attr]
-        kept = [sum(len(idle) for idle in way._idle.values()) for way in gateway.service._upstreams.values()]
+        kept = [sum(len(idle) for idle in way._idle.values()) for way in gateway.service.ways]
         seen = [_undated(one) if isinstance(one, Message) else len(one) for one in got]
         return [seen, list(self.asked), _logged(log), _counted(gateway), kept, len(backend.wires), gateway.active]
 
