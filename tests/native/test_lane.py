@@ -187,11 +187,14 @@ class LifeTests(LaneCase):
         self.assertIsNone(gone())
 
     def test_another_head_parser_that_is_gone(self) -> None:
-        """Heads are made by the first."""
+        """A second instance of the module comes and goes, and takes nothing of the first one along."""
         fresh(_native.heads)
         gc.collect()
-        sent = self.asks()
-        self.assertEqual(self.passed(GET), sent)
+        filled = [b"\xff" * size for size in range(1024, 65536, 64)]
+        request = GET.replace(b"\r\n\r\n", b"\r\nX-New-Name: 1\r\n\r\n")
+        sent = self.asks(request)
+        self.assertEqual(self.passed(request), sent)
+        self.assertTrue(filled)
 
     def test_a_client_that_is_gone(self) -> None:
         """Whoever keeps the lane: what its backend says goes to the protocol."""
