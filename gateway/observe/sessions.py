@@ -21,8 +21,8 @@ __all__ = ["Sessions"]
 
 _log = Logger()
 
-_AT_ONCE = 200
-"""Sessions that are asked for their counters before others get their turn: less than a millisecond."""
+_AT_ONCE = 50
+"""Sessions that are asked for their counters before others get their turn: about two milliseconds."""
 
 _TICK = 0.02
 """Least seconds between two steps of a paced end; faster rates end several sessions per step."""
