@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import proxies
 from compare import scratch
 from plot import levels
-from tools import LoadTools, ToolMissing, awaited, cpu_seconds, stop_process, waited_seconds
+from tools import LoadTools, ToolMissing, attempt, awaited, cpu_seconds, stop_process, waited_seconds
 
 __all__ = ["FLOODS", "QUIET", "Finding", "main"]
 
@@ -252,12 +252,9 @@ def run(options: argparse.Namespace, stack: ExitStack) -> list[Finding]:
 def main(argv: list[str] | None = None) -> int:
     """Measure, print the table; the exit status is 1 where a connection was lost or nothing could be measured."""
     options = parse(argv)
-    with ExitStack() as stack:
-        try:
-            found = run(options, stack)
-        except (ToolMissing, RuntimeError, subprocess.SubprocessError) as error:
-            print(f"fairness: {error}", file=sys.stderr)
-            return 1
+    found = attempt("fairness", lambda stack: run(options, stack))
+    if found is None:
+        return 1
     print(table(found, options))
     if options.json:
         Path(options.json).write_text(json.dumps([each._asdict() for each in found], indent=1) + "\n", "utf-8")

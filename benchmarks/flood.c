@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "frames.h"
+
 #define PIECE (256u << 10)
 
 static int fd, echo, failed;
@@ -74,22 +76,6 @@ static void handshake(void)
 }
 
 /* --- what is sent: one request, copied until there is a good piece to send at once ------------------------------------ */
-
-static size_t frame_head(unsigned char *out, size_t length, int masked)
-{
-    size_t n = 2;
-    out[0] = 0x82;
-    if (length < 126) {
-        out[1] = length;
-    } else {
-        int digits = length < 65536 ? 2 : 8;
-        out[1] = digits == 2 ? 126 : 127;
-        for (int i = digits - 1; i >= 0; i--)
-            out[n++] = length >> (8 * i);
-    }
-    out[1] |= masked << 7;
-    return n;
-}
 
 static void prepare(const char *kind)
 {

@@ -31,6 +31,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "frames.h"
 #ifdef WITH_TLS
 #include <openssl/ssl.h>
 static SSL_CTX *tls_context;
@@ -302,22 +304,6 @@ static int reopen(struct connection *c)
     close(c->fd);
     dial(c);
     return start_request(c);
-}
-
-static size_t frame_head(unsigned char *out, size_t length, int masked)
-{
-    size_t n = 2;
-    out[0] = 0x82;
-    if (length < 126) {
-        out[1] = length;
-    } else {
-        int digits = length < 65536 ? 2 : 8;
-        out[1] = digits == 2 ? 126 : 127;
-        for (int i = digits - 1; i >= 0; i--)
-            out[n++] = length >> (8 * i);
-    }
-    out[1] |= masked << 7;
-    return n;
 }
 
 static void prepare(struct connection *c, int number)

@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import proxies
 from compare import scratch
-from tools import LoadTools, ToolMissing, awaited, stop_process
+from tools import LoadTools, attempt, awaited, stop_process
 
 __all__ = ["BURDENS", "Stall", "main"]
 
@@ -305,12 +305,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Measure, print; the exit status is 1 where a stall above 50 ms was the gateway's, or where nothing came out."""
     options = parse(argv)
-    with ExitStack() as stack:
-        try:
-            roads, stalls, steps = measure(options, stack)
-        except (ToolMissing, RuntimeError, subprocess.SubprocessError) as error:
-            print(f"stalls: {error}", file=sys.stderr)
-            return 1
+    measured = attempt("stalls", lambda stack: measure(options, stack))
+    if measured is None:
+        return 1
+    roads, stalls, steps = measured
     print(table(roads, stalls, options.seconds))
     print("\n" + step_table(steps))
     for stall in sorted(stalls, key=lambda each: -each.seconds)[:20]:

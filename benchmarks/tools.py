@@ -6,11 +6,18 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
-__all__ = ["LoadTools", "ToolMissing", "awaited", "cpu_seconds", "memory", "pinned", "stop_process", "waited_seconds"]
+__all__ = [
+    "LoadTools", "ToolMissing", "attempt", "awaited", "cpu_seconds", "memory", "pinned", "stop_process",
+    "waited_seconds",
+]  # fmt: skip
+
+_T = TypeVar("_T")
 
 _HERE = Path(__file__).resolve().parent
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -94,10 +101,21 @@ class LoadTools:
         if compiler is None:
             raise ToolMissing("no C compiler; `apt-get install gcc libc6-dev` (and libssl-dev for the TLS rows)")
         source, program = _HERE / f"{name}.c", self._directory / (output or name)
-        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        newest = max(file.stat().st_mtime for file in (source, *_HERE.glob("*.h")))
+        if not program.exists() or program.stat().st_mtime < newest:
             command = [compiler, "-O2", *flags, "-o", str(program), str(source), *(libraries or [])]
             subprocess.run(command, check=True, capture_output=True, text=True)
         return program
+
+
+def attempt(name: str, work: Callable[[ExitStack], _T]) -> _T | None:
+    """What ``work`` measures; ``None``, with the reason on standard error, where that was not possible."""
+    with ExitStack() as stack:
+        try:
+            return work(stack)
+        except (ToolMissing, RuntimeError, subprocess.SubprocessError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return None
 
 
 def pinned(*cpus: int, humble: bool = False):  # type: ignore[no-untyped-def]

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import proxies
 from compare import WORKLOADS, Measurement, describe, measure, scratch
 from plot import bars
-from tools import LoadTools, ToolMissing
+from tools import LoadTools, ToolMissing, attempt
 
 __all__ = ["main"]
 
@@ -128,12 +127,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Measure, print the table; the exit status is 1 where a connection was lost or nothing could be measured."""
     options = parse(argv)
-    with ExitStack() as stack:
-        try:
-            found = run(options, stack)
-        except (ToolMissing, RuntimeError, subprocess.SubprocessError) as error:
-            print(f"workers: {error}", file=sys.stderr)
-            return 1
+    found = attempt("workers", lambda stack: run(options, stack))
+    if found is None:
+        return 1
     print(table(found, options))
     if options.json:
         listed = [
