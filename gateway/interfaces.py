@@ -70,6 +70,20 @@ class IRouter(Interface):
         """
 
 
+class IHostRouter(IRouter):
+    """A router that knows for some hosts that all their requests go the same way.
+
+    Most of the cost of a small request is looking at it; so where nothing else has to be known, nothing else is read.
+    """
+
+    def route_of(host, listener):
+        """Return the `Route` that `route` would return for every head with this ``host``; ``None`` where that depends.
+
+        ``listener`` as in `route`.  Called for plain requests, before `route`, which is not called where this knows.
+        Must be immediate and may not raise.
+        """
+
+
 class IAsyncRouter(Interface):
     """Decides where a request goes when that takes time: it asks somebody."""
 
@@ -135,7 +149,8 @@ class ISelector(Interface):
 
         ``candidates`` is a non-empty tuple of `IBackend` that may be chosen: healthy, not draining, not full,
         not tried before by this exchange.  The tuple is the same object until membership or health changes.
-        ``head`` is the `RequestHead`.  Called once per attempt; must be immediate.
+        ``head`` is the `RequestHead`; ``None`` may be given where the method is marked with
+        `gateway.pools.heedless.heedless`.  Called once per attempt; must be immediate.
         """
 
 
@@ -220,6 +235,7 @@ class IPool(Interface):
     backends = Attribute("All members, a tuple of `IBackend`.")
     middleware = Attribute("`IMiddleware` that every request to it passes through, after that of its route (a tuple).")
     candidates = Attribute("Those that may be chosen now, also those that ``minServers`` keeps in (tuple).")
+    heedless = Attribute("Whether `lease` may be given ``None`` as the head (``bool``): nobody there looks at it.")
     returning = Attribute(
         "Called with a head: whether its client comes back to one of ``candidates``. ``None`` where the selector is no "
         "`IReturning`."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from gateway.http.forwarding import SERVER, error_reply
+from gateway.interfaces import IHostRouter
 from gateway.listener.forwarded import TrustedProxies
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["Surroundings"]
 
 _log = Logger("gateway.exchange")
+
+
+def _nowhere(host: str, listener: str) -> None:
+    """`IHostRouter.route_of` of a router that has to see each head."""
 
 
 def _own_page(status: int, listener: str, route: Route | None, advice: str = "") -> Reply:
@@ -61,6 +66,7 @@ class Surroundings:
         self.read_ahead = read_ahead
         self.server = server
         self.router = router
+        self.route_of = router.route_of if IHostRouter.providedBy(router) else _nowhere
         self.error_reply = error_reply
         self.upstream_for = upstream_for
         self.deadlines = deadlines

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
     from gateway.errors import GatewayError
-    from gateway.http.packing import PackedHead
     from gateway.interfaces import IBackend, IMiddleware, IPool
     from gateway.transport.tls import ClientCertificate
     from gateway.websocket.depth import MessageDepth
 
 __all__ = [
     "CHUNKED", "DROP", "UNTIL_CLOSE", "Answer", "Close", "Context", "Drop", "Fields", "NeedsAddress", "Outcome", "Peer",
-    "ProbeResult", "Reply", "RequestHead", "ResponseHead", "Route", "keep_packed",
+    "ProbeResult", "Reply", "RequestHead", "ResponseHead", "Route",
 ]  # fmt: skip
 
 CHUNKED = -1
@@ -312,8 +311,8 @@ class Outcome:
     seconds, or ``None`` where that point was never reached.  Byte counts include heads.  ``target``: what that of the
     request became, where it was rewritten, else empty.  ``tls_…`` is about the client's connection, ``upstream_tls_…``
     about the backend's.  ``layer4``: a connection of a listener of plain TCP or TLS; its head only has the server name
-    as ``host``, its status is 200 once it is passed on.  ``head`` of a session in progress is another object each time,
-    with the same content.
+    as ``host``, its status is 200 once it is passed on.  ``packed``: a function, and what it makes ``head`` of,
+    where that is not kept; ``head`` is another object then each time, with the same content.
     """
 
     head: RequestHead | None = None
@@ -351,25 +350,22 @@ class Outcome:
     messages_out: int = 0
     close_code: int | None = None
     closed_by: str = ""
-    _packed: PackedHead | None = None
+    packed: tuple[Callable[[Any], RequestHead], Any] | None = None
 
     def __init__(self, **known: Any) -> None:
         if known:
             self.__dict__.update(known)
 
 
-def keep_packed(outcome: Outcome, head: PackedHead) -> None:
-    """Keep the head of ``outcome`` in this form from now on."""
-    outcome._packed = head
-    del outcome.head
-
-
 class _Unpacked:
     """`Outcome.head` where there is none, or it is packed."""
 
     def __get__(self, outcome: Outcome | None, owner: type) -> RequestHead | None:
-        packed = None if outcome is None else outcome._packed
-        return None if packed is None else packed.head()
+        packed = None if outcome is None else outcome.packed
+        if packed is None:
+            return None
+        unpack, what = packed
+        return unpack(what)
 
 
 if not TYPE_CHECKING:

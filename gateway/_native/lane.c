@@ -138,11 +138,38 @@ send_out(Stream *stream, Span body, Kept kept)
     return failed;
 }
 
+static PyObject *
+text_of(const Field *field)
+{
+    if (field == NULL)
+        return PyUnicode_FromStringAndSize("", 0);
+    return PyUnicode_DecodeLatin1((const char *)field->value.at, field->value.size, NULL);
+}
+
+/* The head of the request that is in it, as Python has heads; most are never asked for. */
+PyObject *
+lane_head(const Lane *self)
+{
+    Head head;
+    Asked again = {.head = &head};
+    if (self->asked != NULL)
+        return heads_api->request(self->asked->head, self->asked->method, self->asked->target, self->asked->body);
+    if (self->raw != NULL) {
+        const uint8_t *data = (const uint8_t *)PyBytes_AsString(self->raw);
+        again.method = read_request(&head, &again.target, &again.body, data, PyBytes_Size(self->raw), self->limits);
+        if (again.method >= 0)
+            return heads_api->request(&head, again.method, again.target, again.body);
+    }
+    PyErr_SetString(PyExc_RuntimeError, "there is no request");
+    return NULL;
+}
+
 /* Let Python decide, and send. As `ask`. */
 static int
-pass_on(Lane *self, PyObject *request, Kept kept)
+pass_on(Lane *self, PyObject *host, Kept kept)
 {
-    PyObject *found = PyObject_CallMethodObjArgs((PyObject *)self, names.decide, request, NULL);
+    PyObject *found = PyObject_CallMethodObjArgs((PyObject *)self, names.decide, host, NULL);
+    self->asked = NULL;
     if (found != NULL && found != Py_None && self->client != NULL && can_answer(self, found)) {
         self->backend = (Stream *)found;
         self->backend->lane = self;
@@ -179,21 +206,21 @@ ask(Lane *self, const char *data, Py_ssize_t size)
         self->sent = (Py_ssize_t)out.size + self->body.size;
         self->armed = 0;
         self->closing = (char)head.close;
+        self->careful = body > 0;
         self->asks_head = strcmp(methods[method], "HEAD") == 0;
-        PyObject *request = heads_api->request(&head, method, target, body);
-        done = request == NULL ? -1 : pass_on(self, request, keep(self->client->loop, size));
-        Py_XDECREF(request);
+        const Asked asked = {&head, target, method, body};
+        PyObject *host = text_of(&head.fields[head.which[HOST]]);
+        Py_CLEAR(self->raw);
+        self->raw = PyBytes_FromStringAndSize(data, end - data);
+        self->asked = &asked;
+        done = host == NULL || self->raw == NULL ? -1 : pass_on(self, host, keep(self->client->loop, size));
+        self->asked = NULL;
+        Py_XDECREF(host);
+        if (self->backend == NULL)
+            Py_CLEAR(self->raw);
     }
     self->body.size = 0;
     return done;
-}
-
-static PyObject *
-text_of(const Field *field)
-{
-    if (field == NULL)
-        return PyUnicode_FromStringAndSize("", 0);
-    return PyUnicode_DecodeLatin1((const char *)field->value.at, field->value.size, NULL);
 }
 
 static int
@@ -205,6 +232,7 @@ tell_ended(Lane *self, int status, PyObject *kind, size_t sent, size_t answered)
     for (int i = 0; i < 3; i++)
         Py_XDECREF(given[i]);
     Py_XDECREF(result);
+    Py_CLEAR(self->raw);
     return result == NULL ? -1 : 1;
 }
 

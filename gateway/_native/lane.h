@@ -12,22 +12,33 @@
 #define PREFIX 16 /* hex digits of a trace id before its number */
 #define TRACE_ID (PREFIX + 16)
 
+/* A request's head that has been read. */
+typedef struct {
+    const Head *head;
+    Span target;
+    int method;
+    long long body;
+} Asked;
+
 struct Lane {
     PyObject_HEAD
     Stream *client; /* not owned: it owns the lane, until one of them ends */
     Stream *backend;
     PyObject *known;  /* bytes: field lines that are the same for every request of this client */
+    PyObject *raw;    /* bytes: the request's head, as it was read */
+    const Asked *asked; /* the same, while it is decided where the request goes */
     Limits limits;
     long long most_body;       /* of a request */
     Py_ssize_t received, sent; /* of the request: from the client, to the backend */
     Span body;                 /* of the request, while it is being sent */
     unsigned long long number; /* of its trace id, which begins with: */
     char prefix[PREFIX];
-    char armed, closing, asks_head;
+    char armed, closing, careful, asks_head;
 };
 
 int lane_prepare(void);
 void lane_detach(Lane *self);
+PyObject *lane_head(const Lane *self);
 
 /* What is to be sent: a head, and what follows it. One for all lanes, for it is sent before anything else is put. */
 typedef struct {

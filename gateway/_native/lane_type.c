@@ -6,6 +6,7 @@ static PyObject *
 detach_backend(PyObject *object, PyObject *none)
 {
     lane_detach((Lane *)object);
+    Py_CLEAR(((Lane *)object)->raw);
     Py_RETURN_NONE;
 }
 
@@ -71,6 +72,7 @@ traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->backend);
     Py_VISIT(self->known);
+    Py_VISIT(self->raw);
     return 0;
 }
 
@@ -80,6 +82,7 @@ clear(PyObject *object)
     Lane *self = (Lane *)object;
     lane_detach(self);
     Py_CLEAR(self->known);
+    Py_CLEAR(self->raw);
     return 0;
 }
 
@@ -100,7 +103,14 @@ body(PyObject *object, PyObject *none)
     return PyBytes_FromStringAndSize((const char *)body.at, body.size);
 }
 
+static PyObject *
+head(PyObject *object, PyObject *none)
+{
+    return lane_head((Lane *)object);
+}
+
 static PyMethodDef own_methods[] = {
+    {"head", head, METH_NOARGS, "head()\n\nThat of the request that is in it, made anew each time."},
     {"body", body, METH_NOARGS, "body()\n\nThat of the request, while it is decided where it goes."},
     {"detach", detach_backend, METH_NOARGS, "detach()\n\nWhat the backend says goes to its protocol. Idempotent."},
     {"close", close_lane, METH_NOARGS, "close()\n\nThe same for the client, for ever. Idempotent."},
@@ -110,6 +120,8 @@ static PyMethodDef own_methods[] = {
 static PyMemberDef members[] = {
     {"armed", T_BOOL, offsetof(Lane, armed), 0, "The client's next bytes may be a plain request."},
     {"closing", T_BOOL, offsetof(Lane, closing), READONLY, "The client wants the connection to end with its response."},
+    {"raw", T_OBJECT, offsetof(Lane, raw), READONLY, "The head of the request that is in it, as it was read, or None."},
+    {"careful", T_BOOL, offsetof(Lane, careful), READONLY, "The request has a body, so it cannot be sent again."},
     {"received", T_PYSSIZET, offsetof(Lane, received), READONLY, "Bytes of the request, as it came."},
     {"sent", T_PYSSIZET, offsetof(Lane, sent), READONLY, "Bytes of the request, as it went on."},
     {NULL, 0, 0, 0, NULL},

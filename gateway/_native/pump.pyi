@@ -40,14 +40,17 @@ class Bridge:
 
 class Lane:
     armed: bool
+    careful: bool
     closing: bool
     flying: bool
     received: int
     sent: int
     trace_id: str
+    raw: bytes
     def __init__(
         self, client: Stream, known: bytes, prefix: str, limits: tuple[int, int, int], most_body: int
     ) -> None: ...
+    def head(self) -> Any: ...
     def body(self) -> bytes: ...
     def detach(self) -> None: ...
     def close(self) -> None: ...

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from gateway import _native
 from gateway.errors import GatewayError
 from gateway.http.forwarding import date_now, request_stays, response_stays
+from gateway.http.heads import HeadLimits, parse_request
 from gateway.interfaces import IUpstreamListener
 from gateway.values import Fields, Outcome, ResponseHead, Route
 
@@ -43,6 +44,14 @@ def lane_for(client: ClientConnection, forwarded: ForwardedFields) -> Lane | Non
     return None if forwarded.trusted else Lane(client, forwarded.known)
 
 
+_UNBOUNDED = HeadLimits(sys.maxsize, sys.maxsize, sys.maxsize)
+_blank = object.__new__
+
+
+def _head_of(raw: bytes) -> RequestHead:
+    return parse_request(raw, _UNBOUNDED)  # it was within the limits when it was read
+
+
 _Base: Any = object if _native.pump is None else _native.pump.Lane
 
 if _native.pump is not None:
@@ -60,7 +69,7 @@ class Lane(_Base):
 
     __slots__ = ("_client", "_flight", "_shared", "_started")
 
-    _flight: tuple[RequestHead, Route, ILease, Outcome, UpstreamConnection]
+    _flight: tuple[Route, ILease, Outcome, UpstreamConnection]
     """The exchange that is in it. Nothing of it is kept afterwards: an idle client costs little."""
 
     def __init__(self, client: ClientConnection, known: str) -> None:
@@ -75,34 +84,44 @@ class Lane(_Base):
 
     # -- called from C
 
-    def decide(self, head: RequestHead) -> Any:
-        """The transport of the backend that gets this request; ``None`` if it is an `Exchange` now. HOT"""
+    def decide(self, host: str) -> Any:
+        """The transport of the backend that gets this request; ``None`` if it is an `Exchange` now. HOT
+
+        The request's head is only made where somebody has to look at it.
+        """
         client = self._client
         shared = self._shared
         self._started = now = shared.seconds()
-        try:
-            where = shared.router.route(head, client.listener)
-        except Exception as error:
-            return self._open(head).not_routed(error)
+        head = None
+        where = shared.route_of(host, client.listener)
+        if where is None:
+            head = self.head()
+            try:
+                where = shared.router.route(head, client.listener)
+            except Exception as error:
+                return self._open(head).not_routed(error)
         if where.__class__ is not Route or not where.verbatim or where.middleware or client.pins or shared.stopping:
             return self._open(head).proceed(where, None, self.body())
-        outcome = Outcome()
+        pool = where.pool
+        if head is None and not pool.heedless:
+            head = self.head()
+        outcome = _blank(Outcome)
         outcome.peer = client.peer
         try:
-            lease = where.pool.lease(head, (), outcome)
+            lease = pool.lease(head, (), outcome)
         except GatewayError as error:
             return self._open(head).not_leased(where, error)
         connection = None
         try:
             ways = shared.upstream_for(where, lease.backend)
             if not ways.dedicated:
-                connection = ways.take(head.host, head.body != 0)
+                connection = ways.take(host, self.careful)
         except Exception:
             self._open(head).leased(where, lease)  # for who is told that the client's connection is lost by that
             raise
         if connection is None:
             return self._open(head).proceed(where, lease, self.body())
-        self._flight = head, where, lease, outcome, connection
+        self._flight = where, lease, outcome, connection
         connection.listener = self
         client.deadline = deadline = now + where.settings.request_timeout
         if deadline < client.review:
@@ -112,9 +131,9 @@ class Lane(_Base):
     def ended(self, status: int, content_type: str, sent: int, answered: int) -> None:
         """The response has been written: ``sent`` bytes to the client, of ``answered`` bytes from the backend. HOT"""
         client, shared = self._client, self._shared
-        head, route, lease, outcome, connection = self._flight
+        route, lease, outcome, connection = self._flight
         del self._flight
-        outcome.head = head
+        outcome.packed = _head_of, self.raw
         outcome.scheme = client.scheme
         outcome.local_port = client.factory.port
         outcome.listener = client.listener
@@ -165,15 +184,15 @@ class Lane(_Base):
 
     # -- inside
 
-    def _open(self, head: RequestHead) -> Exchange:
-        exchange: Exchange = self._client.open(head, self.received, self.trace_id, self._started)
+    def _open(self, head: RequestHead | None = None) -> Exchange:
+        exchange: Exchange = self._client.open(head or self.head(), self.received, self.trace_id, self._started)
         return exchange
 
     def _resumed(self) -> tuple[Exchange, UpstreamConnection]:
-        self.detach()
-        head, route, lease, _, connection = self._flight
+        route, lease, _, connection = self._flight
         del self._flight
-        exchange = self._open(head)
+        exchange = self._open()
+        self.detach()
         exchange.leased(route, lease)
         return exchange, connection
 

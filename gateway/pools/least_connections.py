@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from gateway.interfaces import ILasting, ISelector, IStrategyFactory
+from gateway.pools.heedless import heedless
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend
@@ -32,6 +33,7 @@ class LeastConnections:
         self._seen: tuple[IBackend, ...] = ()
         self._measure: Any = _active
 
+    @heedless
     def select(self, candidates: tuple[IBackend, ...], head: RequestHead) -> IBackend:
         """See `ISelector.select`. HOT; time grows with the number of candidates."""
         if candidates is not self._seen:

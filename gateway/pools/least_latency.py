@@ -13,6 +13,7 @@ from pydantic import Field
 from zope.interface import implementer
 
 from gateway.interfaces import ILasting, ILatencyAware, ISelector, IStrategyFactory
+from gateway.pools.heedless import heedless
 from gateway.services import Options
 from gateway.transport.deadlines import steady
 
@@ -43,6 +44,7 @@ class LeastLatency:
         self._seconds = seconds
         self._next = 0
 
+    @heedless
     def select(self, candidates: tuple[IBackend, ...], head: RequestHead) -> IBackend:
         """See `ISelector.select`. HOT; time grows with the number of candidates."""
         now, start = self._seconds(), self._next

@@ -19,6 +19,7 @@ from gateway.errors import NoHealthyBackend, PluginFailed
 from gateway.interfaces import IAffinity, ILatencyAware, IMiddleware, IPeerSelector, IPool, IReturning
 from gateway.pools.affinity import Affinity
 from gateway.pools.backend import DOWN, DRAINING, UP, Backend, Loads
+from gateway.pools.heedless import is_heedless
 from gateway.pools.latency import Latency
 from gateway.pools.lease import Lease, TimedLease
 from gateway.pools.round_robin import RoundRobin
@@ -80,6 +81,7 @@ class Pool:
         self._select_for: Callable[..., Any] | None = None
         if IPeerSelector.providedBy(selector):
             self._select_for = guard(selector.select_for, lambda found, head, peer: instead(found, head), _is_candidate)
+        self.heedless = self._select_for is None and is_heedless(selector)
         self.returning: Callable[[RequestHead], bool] | None = None
         if IReturning.providedBy(selector):
             self._find = guard(selector.returning, lambda found, head: None, _is_candidate)
@@ -101,7 +103,7 @@ class Pool:
 
     # -- per request ---------------------------------------------------------------------------------------
 
-    def lease(self, head: RequestHead, tried: Sequence[IBackend] = (), outcome: Outcome | None = None) -> Lease:
+    def lease(self, head: RequestHead | None, tried: Sequence[IBackend] = (), outcome: Outcome | None = None) -> Lease:
         """See `IPool.lease`. HOT."""
         candidates = self.candidates
         if tried:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from gateway.interfaces import ILasting, ISelector, IStrategyFactory
+from gateway.pools.heedless import heedless
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend
@@ -27,6 +28,7 @@ class RandomOfTwo:
     def __init__(self, random: Random) -> None:
         self._random = random.random
 
+    @heedless
     def select(self, candidates: tuple[IBackend, ...], head: RequestHead) -> IBackend:
         """See `ISelector.select`. HOT."""
         count = len(candidates)

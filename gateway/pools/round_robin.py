@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from gateway.interfaces import ILasting, ISelector, IStrategyFactory
+from gateway.pools.heedless import heedless
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend
@@ -29,6 +30,7 @@ class RoundRobin:
         self._seen: tuple[IBackend, ...] = ()
         self._queue: list[tuple[float, int, IBackend]] | None = None
 
+    @heedless
     def select(self, candidates: tuple[IBackend, ...], head: RequestHead) -> IBackend:
         """See `ISelector.select`. HOT."""
         if candidates is not self._seen:

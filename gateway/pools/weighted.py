@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from gateway.interfaces import ILasting, ISelector, IStrategyFactory
+from gateway.pools.heedless import heedless
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend
@@ -28,6 +29,7 @@ class Weighted:
         self._gained: dict[IBackend, float] = {}
         self._sum = 0.0
 
+    @heedless
     def select(self, candidates: tuple[IBackend, ...], head: RequestHead) -> IBackend:
         """See `ISelector.select`. HOT."""
         gained = self._gained

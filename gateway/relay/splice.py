@@ -13,7 +13,7 @@ from gateway.http.packing import PackedHead
 from gateway.interfaces import ISession, ITunnel
 from gateway.relay.flow import BUSY, CONNECTING
 from gateway.transport.bridge import Bridge, bridge
-from gateway.values import Outcome, ResponseHead, keep_packed
+from gateway.values import Outcome, ResponseHead
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
@@ -84,7 +84,8 @@ class Splice:
         outcome.upstream_received, outcome.upstream_sent = upstream.received - len(early), upstream.sent
         shared.opened(outcome)
         if outcome.head is not None:
-            keep_packed(outcome, PackedHead(outcome.head))
+            outcome.packed = PackedHead.head, PackedHead(outcome.head)
+            del outcome.head
         shared.deadlines.set(self, min(self._last + self._idle, self._ends_at))
         if early:
             self.from_backend(early)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zope.interface import implementer
 
 from gateway.errors import NoRoute
-from gateway.interfaces import IRouter, IStrategyFactory
+from gateway.interfaces import IHostRouter, IStrategyFactory
 from gateway.routing.bindings import Binding, bindings
 from gateway.routing.building import Builder, needed_pools, rule_of_listener
 from gateway.routing.decisions import Decision
@@ -37,7 +37,7 @@ class Site(NamedTuple):
     decision: Decision
 
 
-@implementer(IRouter)
+@implementer(IHostRouter)
 class RoutingTable:
     """Routes by listener, host and path.
 
@@ -87,6 +87,13 @@ class RoutingTable:
         if isinstance(decision, Route):
             return decision
         return decision(head)
+
+    def route_of(self, host: str, listener: str) -> Route | None:
+        """See `IHostRouter.route_of`: of a host that has been asked for before. HOT"""
+        decision = self._fixed.get(listener)
+        if decision is None:
+            decision = self._hosts[listener].get(host)
+        return decision if isinstance(decision, Route) else None
 
     def sites(self, listener: str) -> HostMap[Site]:
         """What answers on a port, by host. For explanations."""

@@ -190,10 +190,13 @@ class FakePool:
         self.settings = BackendSettings(name="settings") if settings is None else settings
         self.backends = self.candidates = tuple(backends)
         self.middleware: tuple[Any, ...] = ()
+        self.heedless = True
         self.returning: Any = None
         self.leases: list[FakeLease] = []
 
-    def lease(self, head: RequestHead, tried: Sequence[IBackend] = (), outcome: Outcome | None = None) -> FakeLease:
+    def lease(
+        self, head: RequestHead | None, tried: Sequence[IBackend] = (), outcome: Outcome | None = None
+    ) -> FakeLease:
         """See `IPool.lease`."""
         for backend in self.backends:
             if backend not in tried:

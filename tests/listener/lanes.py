@@ -31,7 +31,9 @@ __all__ = ["End", "World", "agree", "warmed"]
 
 _TURN = 0.05
 _VARIES = re.compile(rb"(?<=X-AppGW-Trace-Id: )[0-9a-f]+|(?<=Date: )[A-Z][a-z]{2}, [^\r\n]*")
-_FACTS = [name for name, value in vars(Outcome).items() if name[0] != "_" and not callable(value)]
+_FACTS = [
+    name for name, value in vars(Outcome).items() if name[0] != "_" and name != "packed" and not callable(value)
+]
 
 
 class _Reactor(Clock):
@@ -137,9 +139,9 @@ class _Road:
 class _CountingLane(Lane):
     """A lane that says how often it was used."""
 
-    def decide(self, head: Any) -> Any:
+    def decide(self, host: Any) -> Any:
         self._shared.world.decided += 1  # type: ignore[attr-defined]
-        return super().decide(head)
+        return super().decide(host)
 
     def ended(self, *given: Any) -> None:
         self._shared.world.ended += 1  # type: ignore[attr-defined]

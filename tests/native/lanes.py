@@ -24,7 +24,7 @@ _Base: Any = room.Lane.__mro__[1]  # that of C, where it is there; `room` has le
 
 
 class SomeLane(_Base):
-    """Does what the test says; ``told`` is what it was told. ``goes(head)`` is who gets a request."""
+    """Does what the test says; ``told`` is what it was told. ``goes(host)`` is who gets a request."""
 
     goes: Callable[[Any], Any]
 
@@ -33,9 +33,9 @@ class SomeLane(_Base):
         self.told: list[Any] = []
         self.ends: Callable[[], Any] = lambda: None
 
-    def decide(self, head: Any) -> Any:
-        self.told.append(head)
-        return self.goes(head)
+    def decide(self, host: Any) -> Any:
+        self.told.append(self.head())
+        return self.goes(host)
 
     def ended(self, *given: Any) -> None:
         self.told.append(given)
@@ -57,7 +57,7 @@ class LaneCase(NativeCase):
         self.client, self.person = self.stream()
         self.backend, self.server = self.stream()
         self.lane: Any = SomeLane(self.client)
-        self.lane.goes = lambda head: self.backend
+        self.lane.goes = lambda host: self.backend
 
     def asks(self, data: bytes = GET) -> bytes:
         """What the backend gets when the client has said this."""
