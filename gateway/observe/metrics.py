@@ -29,6 +29,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the latency histogram in seconds; the last, open one is ``+Inf``."""
 
+_SHORTEST = BUCKETS[0]
+
 _SERIES = 10_000
 """Combinations of listener, rule, pool and backend that are told apart; further ones are counted as ``other``."""
 
@@ -107,7 +109,7 @@ class Metrics:
             # Sessions and other tunnels are not in the histogram: hours of an open socket say nothing about latency.
             seconds = outcome.ended - outcome.started
             series.seconds += seconds
-            series.buckets[bisect_left(BUCKETS, seconds)] += 1
+            series.buckets[0 if seconds <= _SHORTEST else bisect_left(BUCKETS, seconds)] += 1
 
     def _new(self, key: tuple[str, str, str, str]) -> _Series:
         if len(self._series) >= _SERIES:
