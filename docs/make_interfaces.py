@@ -37,7 +37,8 @@ class Page(NamedTuple):
 
 
 STRATEGIES = (
-    Page("router", "Router", "IRouter", "gateway.routers", "`router` of a rule", ("RouterConformance",)),
+    Page("router", "Router", "IRouter", "gateway.routers", "`router` of a rule", ("RouterConformance",),
+         ("IHostRouter",)),
     Page("async-router", "Router that waits", "IAsyncRouter", "gateway.routers", "`router` of a rule",
          ("AsyncRouterConformance",)),
     Page("middleware", "Middleware", "IMiddleware", "gateway.middleware",

@@ -80,7 +80,7 @@ class IHostRouter(IRouter):
         """Return the `Route` that `route` would return for every head with this ``host``; ``None`` where that depends.
 
         ``listener`` as in `route`.  Called for plain requests, before `route`, which is not called where this knows.
-        Must be immediate and may not raise.
+        Only the router of a whole gateway is asked, not that of a rule.  Must be immediate and may not raise.
         """
 
 

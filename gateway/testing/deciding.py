@@ -10,7 +10,8 @@ from zope.interface.verify import verifyObject
 
 from gateway.errors import GatewayError
 from gateway.http.changes import checked_reply, field_fault
-from gateway.interfaces import IAffinity, IAsyncRouter, IPeerSelector, IReturning, IRouter, ISelector
+from gateway.interfaces import IAffinity, IAsyncRouter, IHostRouter, IPeerSelector, IReturning, IRouter, ISelector
+from gateway.pools.heedless import is_heedless
 from gateway.testing.cases import HANDSHAKES, REQUESTS, Case, ends_with, waited_for
 from gateway.testing.fakes import FakeBackend, request_head
 from gateway.values import NeedsAddress, Peer, Reply, RequestHead, Route
@@ -30,7 +31,7 @@ class SelectorConformance(Case):
 
     def choose(self, selector: Any, candidates: tuple[FakeBackend, ...], head: RequestHead, number: int = 0) -> Any:
         """What it chooses, which must be a candidate or ``None``; ``number`` counts the calls of a test."""
-        chosen = selector.select(candidates, head)
+        chosen = selector.select(candidates, None if is_heedless(selector) and number % 2 else head)
         self.assertTrue(chosen is None or any(chosen is candidate for candidate in candidates), chosen)
         return chosen
 
@@ -145,6 +146,9 @@ class RouterConformance(Case):
         except GatewayError as error:
             return type(error)
         self.assertIsNone(waited_for(decision), "an IRouter must not wait: provide IAsyncRouter instead")
+        if IHostRouter.providedBy(router):
+            known = router.route_of(head.host, self.listener)
+            self.assertTrue(known is None or known == decision, "route_of() says otherwise than route()")
         return _checked(self, decision)
 
     def test_provides_interface(self) -> None:

@@ -51,6 +51,33 @@ class ExchangeTests(LaneCase):
         self.assertEqual(["resume"], self.lane.told[-1:])
         self.assertEqual([OK], self.backend.told)
 
+    def test_its_head(self) -> None:
+        """It is made when it is asked for: while it is decided where it goes, and until the exchange is over."""
+        made = []
+        self.lane.goes = lambda host: made.append((host, self.lane.raw, self.lane.head())) or self.backend
+        head = python["parse_request"](POST[:-5])
+        self.assertRaises(RuntimeError, self.lane.head)
+        for _ in range(2):
+            self.asks(POST)
+            self.assertEqual([("a.example", POST[:-5], head)], made)
+            self.assertEqual((POST[:-5], head), (self.lane.raw, self.lane.head()))
+            self.assertIsNot(made.pop()[2], self.lane.head())
+            self.lane.ends = lambda: made.append(self.lane.raw)
+            self.answers()
+            self.assertEqual([POST[:-5]], made)
+            made.clear()
+            self.assertIsNone(self.lane.raw)
+            self.assertRaises(RuntimeError, self.lane.head)
+
+    def test_its_head_when_the_exchange_goes_on_without_it(self) -> None:
+        self.asks()
+        self.lane.detach()
+        self.assertIsNone(self.lane.raw)
+        self.lane.armed = True
+        self.lane.goes = lambda host: None
+        self.asks()
+        self.assertIsNone(self.lane.raw)
+
     def test_trace_ids(self) -> None:
         """They count up, and never are those that Python makes."""
         found = []
@@ -73,14 +100,14 @@ class ExchangeTests(LaneCase):
         for limits in (DEFAULT._replace(head=len(GET) - 1), DEFAULT._replace(fields=0), DEFAULT._replace(target=3)):
             self.lane.close()
             self.lane = SomeLane(self.client, limits)
-            self.lane.goes = lambda head: self.backend
+            self.lane.goes = lambda host: self.backend
             del self.client.told[:]
             self.assertEqual(b"", self.asks())
             self.assertEqual([GET], self.client.told)
         for size, passes in ((MOST, True), (MOST + 1, False)):
             self.lane.close()
             self.lane = SomeLane(self.client)
-            self.lane.goes = lambda head: self.backend
+            self.lane.goes = lambda host: self.backend
             sent = self.asks(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
             self.assertEqual(passes, sent != b"")
 
@@ -173,12 +200,12 @@ class LifeTests(LaneCase):
     def test_it_keeps_its_backend(self) -> None:
         """For as long as it needs it."""
         backend, _ = self.stream()
-        self.lane.goes = lambda head, backend=backend: backend
+        self.lane.goes = lambda host, backend=backend: backend
         self.asks()
         gone = weakref.ref(backend)
         self.loop.remove(backend._fd)
         backend.protocol = None
-        self.lane.goes = lambda head: self.backend
+        self.lane.goes = lambda host: self.backend
         del backend
         self.assertIsNotNone(gone())
         self.lane.detach()
@@ -200,7 +227,7 @@ class LifeTests(LaneCase):
         """Whoever keeps the lane: what its backend says goes to the protocol."""
         stream, person = self.stream()
         lane = SomeLane(stream)
-        lane.goes = lambda head: self.backend
+        lane.goes = lambda host: self.backend
         person.send(GET)
         self.loop.turn(TURN)
         self.assertTrue(lane.flying)
@@ -218,7 +245,7 @@ class LifeTests(LaneCase):
             client, person = self.stream()
             backend, server = self.stream()
             lane = SomeLane(client)
-            lane.goes = lambda head, backend=backend: backend
+            lane.goes = lambda host, backend=backend: backend
             lane.circle = (client, backend, lane)
             person.send(GET)
             self.loop.turn(TURN)

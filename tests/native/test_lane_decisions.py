@@ -16,7 +16,7 @@ class DecisionTests(LaneCase):
 
     def decided(self, found: Any, *told: Any) -> None:
         """Nothing goes to the backend from here when this is what is returned."""
-        self.lane.goes = lambda head: found
+        self.lane.goes = lambda host: found
         self.lane.armed = True
         self.lane.told.clear()
         self.assertEqual(b"", self.asks(POST))
@@ -58,7 +58,7 @@ class DecisionTests(LaneCase):
         """Only one of them may have it at a time."""
         other, somebody = self.stream()
         second = SomeLane(other)
-        second.goes = lambda head: self.backend
+        second.goes = lambda host: self.backend
         self.assertNotEqual(b"", self.asks())
         somebody.send(GET)
         self.loop.turn(TURN)
@@ -91,7 +91,7 @@ class DecisionTests(LaneCase):
             self.client.told.clear()
             self.lane.armed = True
             self.patch(SomeLane, method, lambda lane: lane.detach() or fails())
-            self.lane.goes = lambda head, method=method: self.backend if method == "resume" else self.client
+            self.lane.goes = lambda host, method=method: self.backend if method == "resume" else self.client
             self.asks()
             if says is not None:
                 self.assertEqual(b"", self.answers(says))
@@ -168,7 +168,7 @@ class RoundTests(LaneCase):
         for _ in range(count):
             (client, person), (backend, server) = self.stream(), self.stream()
             lane = SomeLane(client, most=100000)
-            lane.goes = lambda head, backend=backend: backend.write(b"first") or backend
+            lane.goes = lambda host, backend=backend: backend.write(b"first") or backend
             lane.armed = False
             for peer in (person, server):
                 peer.send(b"x" * 16384)  # the next read is a large one

@@ -114,6 +114,25 @@ class TableTests(SynchronousTestCase):
         self.assertLessEqual(len(remembered), 1024)
         self.assertLess(max(map(len, remembered)), 263)
 
+    def test_hosts_that_need_no_more_than_that(self) -> None:
+        """`route_of` says what `route` has said, or nothing."""
+        router = table(
+            rule("a"), rule("b", None, path_map="paths"), rule("c", None, redirect="secure"), rule("d"),
+            listeners=(
+                listener("a", "a.example"), listener("b", "b.example"), listener("c", "c.example"),
+                listener("d", port=81), listener("secure", port=443),
+            ),
+        )  # fmt: skip
+        for host, port, known in (
+            ("a.example", "a", True), ("A.example:80", "a", True), ("b.example", "a", False), ("c.example", "a", False),
+            ("d.example", "d", True), ("", "d", True),
+        ):  # fmt: skip
+            self.assertIs(port == "d", router.route_of(host, port) is not None, "the host has not been asked for yet")
+            found = router.route(request_head(host=host), port)
+            self.assertIs(found if known else None, router.route_of(host, port))
+        for host in ("", "x.example"):
+            self.assertIsNone(router.route_of(host, "a"))
+
     def test_path_map(self) -> None:
         router = table(rule("web", None, name="main", path_map="paths"), listeners=(listener("web"),))
         for target, pool, path_rule, matched in (
