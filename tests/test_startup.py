@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -192,7 +193,17 @@ class RunnerTests(unittest.TestCase):
         self.assertNotIn("Traceback", done.stderr)
         log = (self.directory / "sample.log").read_text("utf-8")
         self.assertTrue(re.search(rf"cannot start: listener 'web': .*:{self.taken}: Address already in use", log), log)
+        self.has_ended(self.directory / "sample.pid")
         self.assertFalse((self.directory / "sample.pid").exists())
+
+    def has_ended(self, pid_file: Path) -> None:
+        """Wait for a daemon whose parent has gone already, and which may still be about to remove its pid file."""
+        try:
+            process = os.pidfd_open(int(pid_file.read_text("ascii")))
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return
+        self.addCleanup(os.close, process)
+        self.assertTrue(select.select([process], [], [], 60)[0], "the daemon has not ended")
 
     def test_a_free_port_starts(self) -> None:
         """The same sample ends with 0 where it can bind: the tests above fail for the reason they name."""
