@@ -154,6 +154,42 @@ What the compact spelling adds to the tables: a backend may be `host`, `host:por
 none gets those called `default`, which are made if they are not there.
 """
 
+# What `var_NAME` is in rewrite rules, by name; a test compares it with those that there are.
+VARIABLES = {
+    "add_x_forwarded_for_proxy": "X-Forwarded-For as it was, if who sent it is trusted, with `client_ip` behind it.",
+    "ciphers_supported": "The cipher suites that the client has offered, in its order: OpenSSL's names with `:` "
+    "between them, `0x` and four digits where there is no name. Also for sessions that are resumed. A reload that "
+    "brings the first rule with it holds for connections that begin afterwards.",
+    "ciphers_used": "The suite that was agreed on, OpenSSL's name.",
+    "client_certificate": "What the client has shown: PEM, percent-encoded.",
+    "client_certificate_end_date": "When it ends: `Nov 21 21:06:13 2026 GMT`.",
+    "client_certificate_fingerprint": "SHA-1 of it, in hex.",
+    "client_certificate_issuer": "The name of who has issued it (RFC 4514).",
+    "client_certificate_serial": "Its serial number, in hex.",
+    "client_certificate_start_date": "When it begins.",
+    "client_certificate_subject": "Whose it is (RFC 4514).",
+    "client_certificate_verification": "`SUCCESS`, `FAILED:reason` or `NONE`.",
+    "client_ip": "The address at the other end of the connection.",
+    "client_port": "Its port.",
+    "client_tcp_rtt": "Microseconds to the client and back (Linux).",
+    "client_user": "The user name of Basic authentication, not verified.",
+    "cookie_NAME": "The value of that cookie.",
+    "host": "The host that was asked for, without port, in lower case.",
+    "http_method": "The method.",
+    "http_status": "The status of the response.",
+    "http_version": "`HTTP/1.0` or `HTTP/1.1`.",
+    "query_string": "What follows the `?` of the URL.",
+    "received_bytes": "Bytes of the request that had been received.",
+    "request_query": "As `query_string`.",
+    "request_scheme": "`http` or `https`.",
+    "request_uri": "Path and query as they were sent.",
+    "sent_bytes": "Always 0: nothing has been sent when rewrites are done.",
+    "server_port": "The port that the client has connected to.",
+    "ssl_connection_protocol": "`TLSv1.2` or `TLSv1.3`.",
+    "ssl_enabled": "`On` with TLS.",
+    "uri_path": "The path in one spelling: decoded once, without dot segments and repeated slashes, encoded again.",
+}
+
 HEALTH = """## The health of backends
 
 `GET /backendhealth` of the admin port answers in the shape of Application Gateway's request of that name:
@@ -248,6 +284,8 @@ def page() -> str:
         if cls is not None:
             parts.append(section(f"## `{field.alias}`", cls, EXAMPLES.get(name)))
             parts.extend(strategy(*item) for item in STRATEGIES.get(name, ()))
+            if name == "rewrites":
+                parts.append(variables())
     parts.append(HEALTH)
     parts.append(ARM + "\n".join(not_honoured()) + "\n")
     parts.append(overrides())
@@ -272,6 +310,15 @@ def strategy(word: str, text: str, options: type[BaseModel] | None) -> str:
     if options is None:
         return f"### The strategy {word}\n\n{text}\n"
     return f"### The strategy {word}\n\n{text} {(options.__doc__ or '').strip()}\n\n{table(options)}"
+
+
+def variables() -> str:
+    """The server variables."""
+    rows = "".join(f"| `var_{name}` | {meaning} |\n" for name, meaning in VARIABLES.items())
+    return (
+        "### Server variables\n\nIn `variable` of conditions, and in braces in values. Empty where "
+        f"there is nothing to say.\n\n| Variable | What it is |\n|---|---|\n{rows}"
+    )
 
 
 def inner(field: FieldInfo) -> type[BaseModel] | None:

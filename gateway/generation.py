@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.error_pages import ErrorPages
 from gateway.listener.certificate_checks import load_terms, load_used
 from gateway.listener.tls import ServerTLS
+from gateway.routing.rewrites import names_variable
 
 if TYPE_CHECKING:
     from gateway.assembly import Checks, Place
@@ -26,18 +27,23 @@ __all__ = ["Generation", "Material", "ShowsGeneration"]
 
 
 class Material(NamedTuple):
-    """A model and what was read of the files that it names."""
+    """A model and what was read of the files that it names.
+
+    ``wants_offers``: what TLS clients offer is to be known.
+    """
 
     model: Gateway
     certificates: Mapping[str, ServerCertificate]
     roots: Roots
     terms: Mapping[str, Terms]
     error_pages: ErrorPages
+    wants_offers: bool
 
     @classmethod
     def of(cls, model: Gateway) -> Material:
         """Read the files. Raises `ConfigurationError`. May be called in any thread."""
-        return cls(model, *load_used(model), load_terms(model), ErrorPages(model))
+        wants_offers = names_variable(model.rewrites, "ciphers_supported")
+        return cls(model, *load_used(model), load_terms(model), ErrorPages(model), wants_offers)
 
 
 class Generation:
@@ -57,6 +63,7 @@ class Generation:
         self.roots = material.roots
         self.terms = material.terms
         self.error_pages = material.error_pages
+        self._wants_offers = material.wants_offers
         self.registry = registry
         self.pools: dict[tuple[str, str], Any] = {}
         self.middleware: Mapping[Place, tuple[IMiddleware, ...]] = {}
@@ -75,7 +82,9 @@ class Generation:
 
     def tls(self, group: Binding) -> ServerTLS | None:
         """That of a port, ``None`` for one without. Raises ``ValueError``."""
-        return ServerTLS(group.listeners, self.certificates, self.terms) if group.secure else None
+        if not group.secure:
+            return None
+        return ServerTLS(group.listeners, self.certificates, self.terms, self._wants_offers)
 
 
 class ShowsGeneration:

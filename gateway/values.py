@@ -221,6 +221,11 @@ class Context:
         return self._outcome.tls_cipher
 
     @property
+    def ciphers_supported(self) -> str:
+        """The suites that the client has offered, with colons between them; known where a rewrite set names them."""
+        return getattr(self._transport, "ciphers_offered", "")
+
+    @property
     def received_bytes(self) -> int:
         """What had been received of the request when it went through the middleware."""
         return self._outcome.received_bytes

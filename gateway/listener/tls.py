@@ -46,6 +46,7 @@ class ServerTLS:
     name, where they are not the usual ones.  The certificate for a server name is that of the listener whose host names
     match it, exact ones first; else any that is valid for the name; else the first listener's first, as for clients
     that send no name.  Raises ``ValueError`` if no listener names a certificate or OpenSSL refuses one.
+    ``wants_offers``: what clients offer is to be known, see `gateway.transport.hello`.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class ServerTLS:
         listeners: Sequence[model.HttpListener],
         certificates: Mapping[str, ServerCertificate],
         terms: Mapping[str, Terms] | None = None,
+        wants_offers: bool = False,
     ) -> None:
+        self.wants_offers = wants_offers
         self._table: _Table
         self._base: SSL.Context
         self.replace(listeners, certificates, terms)
@@ -61,8 +64,9 @@ class ServerTLS:
     def become(self, other: ServerTLS) -> None:
         """Be as ``other`` for connections that begin from now on.
 
-        Where both show the same on the same terms nothing changes, so that tickets stay good.
+        Where both show the same on the same terms no context changes, so that tickets stay good.
         """
+        self.wants_offers = other.wants_offers
         if not self._table.equals(other._table):
             self._table, self._base = other._table, other._base
 

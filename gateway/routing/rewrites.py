@@ -7,7 +7,7 @@ response act on the response only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.errors import BadRequest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.config import model
     from gateway.values import Fields, RequestHead, ResponseHead
 
-__all__ = ["Requested", "Rewriter", "is_about_response"]
+__all__ = ["Requested", "Rewriter", "is_about_response", "names_variable"]
 
 Note = Callable[[str], object]
 
@@ -30,6 +30,11 @@ Note = Callable[[str], object]
 def is_about_response(variable: str) -> bool:
     """Whether a variable has no value before there is a response."""
     return variable.startswith("http_resp_") or variable in ("var_http_status", "var_sent_bytes")
+
+
+def names_variable(sets: Iterable[model.RewriteSet], name: str) -> bool:
+    """Whether a server variable occurs anywhere in rewrite sets."""
+    return any(f"var_{name}" in each.model_dump_json() for each in sets)
 
 
 class Requested(NamedTuple):

@@ -121,7 +121,7 @@ def _query(view: View) -> str:
 
 SERVER_VARIABLES: Final[Mapping[str, Lookup]] = {
     "add_x_forwarded_for_proxy": _proxy_chain,
-    "ciphers_supported": _empty,
+    "ciphers_supported": _of_context("ciphers_supported"),
     "ciphers_used": _of_context("tls_cipher"),
     "client_ip": lambda view: view.context.peer.host,
     "client_port": lambda view: str(view.context.peer.port),
@@ -143,7 +143,7 @@ SERVER_VARIABLES: Final[Mapping[str, Lookup]] = {
     "uri_path": lambda view: view.path,
     **CERTIFICATE_VARIABLES,
 }
-"""All but the cookies. Empty is what this gateway does not know; nothing is sent before rewrites are done."""
+"""All but the cookies. Nothing is sent before rewrites are done."""
 
 
 def _cookie(name: str) -> Lookup:

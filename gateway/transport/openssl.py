@@ -1,7 +1,8 @@
-"""TLS transports whose bytes the native pump takes from OpenSSL, and gives to it, without Python in between.
+"""What pyOpenSSL has no public way to: its ``SSL *``, and OpenSSL's own functions.
 
-pyOpenSSL has no public way to its ``SSL *`` and to OpenSSL's functions.  Where one of those used here is missing,
-nothing is attached, and the transports do it all in Python.
+With them the native pump takes the bytes of TLS transports from OpenSSL, and gives them to it, without Python in
+between.  Where one of those used here is missing, nothing is attached, the transports do it all in Python, and suites
+have no names.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ else:
 if TYPE_CHECKING:
     from OpenSSL import SSL
 
-__all__ = ["attach", "detach"]
+__all__ = ["attach", "cipher_name", "detach"]
 
 _FUNCTIONS = ("SSL_read", "SSL_write", "SSL_get_error", "ERR_clear_error")
 
@@ -39,6 +40,15 @@ def detach(transport: Any) -> None:
     """Leave everything to the methods in Python. Idempotent."""
     if _found():
         transport._secure(0)
+
+
+def cipher_name(connection: SSL.Connection, suite: bytes) -> str:
+    """OpenSSL's name of the suite with these two bytes (SSL_CIPHER_get_name(3)); empty where it has none."""
+    handle = getattr(connection, "_ssl", None)
+    if handle is None or not (hasattr(_lib, "SSL_CIPHER_find") and hasattr(_lib, "SSL_CIPHER_get_name")):
+        return ""
+    found = _lib.SSL_CIPHER_find(handle, suite)
+    return "" if found == _ffi.NULL else _ffi.string(_lib.SSL_CIPHER_get_name(found)).decode("ascii")
 
 
 @cache

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from gateway.interfaces import ISecureFactory
+from gateway.transport.hello import MOST_HELLO, offered_suites, suite_names
 from gateway.transport.openssl import attach, detach
 from gateway.transport.sockets import lost, socket_of
 from gateway.transport.tcp import TCPTransport
@@ -58,15 +59,18 @@ class TLSTransport(TCPTransport):
     """A TLS connection whose handshake is done.
 
     ``negotiatedProtocol`` is what ALPN chose (``bytes``) or ``None``; ``tls_version`` is like ``TLSv1.3`` and
-    ``tls_cipher`` OpenSSL's name of the suite; ``client_certificate`` is what a client showed that was asked.
+    ``tls_cipher`` OpenSSL's name of the suite; ``client_certificate`` is what a client showed that was asked;
+    ``offered`` the suites that it offered, and not there at all where nobody wants to know.
     `loseWriteConnection` sends a ``close_notify`` and reads on (RFC 8446 §6.1).  An end without ``close_notify`` is
     reported as ``ConnectionLost``: it may be a truncation.
     """
 
     __slots__ = (
-        "_connection", "_notify", "_ssl_recv", "_ssl_send", "client_certificate", "negotiatedProtocol", "tls_cipher",
-        "tls_version",
+        "_connection", "_notify", "_ssl_recv", "_ssl_send", "client_certificate", "negotiatedProtocol", "offered",
+        "tls_cipher", "tls_version",
     )  # fmt: skip
+
+    offered: bytes
 
     def __init__(
         self, pump: Pump, sock: socket.socket, peer: IPv4Address | IPv6Address, connection: SSL.Connection
@@ -87,6 +91,11 @@ class TLSTransport(TCPTransport):
         """The name that the client has sent (SNI); empty if it has not, or the connection is lost."""
         name = None if self._connection is None else self._connection.get_servername()
         return "" if name is None else name.decode("latin-1")
+
+    @property
+    def ciphers_offered(self) -> str:
+        """What the client offered, see `suite_names`; empty where that is not known."""
+        return suite_names(getattr(self, "offered", b""))
 
     def getPeerCertificate(self) -> crypto.X509 | None:
         """The other end's certificate, ``None`` if it has none or the connection is lost."""
@@ -269,30 +278,52 @@ class Handshake:
 
 
 class _Greeting(Handshake):
-    """The handshake of an accepted connection; ``plain()`` is called, once, if its first byte is not that of one."""
+    """The handshake of an accepted connection; ``plain()`` is called, once, if its first byte is not that of one.
+
+    ``listens``: the suites in the client's hello are wanted, in ``offered``.
+    """
 
     plain: Callable[[], None] | None = None
+    listens = False
+    offered = b""
+    _seen = 0
 
     def again(self) -> None:
         """Go on."""
-        if self.plain is not None:
+        if self.listens or self.plain is not None:
             try:
-                first = self._sock.recv(1, socket.MSG_PEEK)
+                first = self._sock.recv(MOST_HELLO if self.listens else 1, socket.MSG_PEEK)
             except BlockingIOError:
                 return
             except OSError as error:
                 self.fail(lost(error))
                 return
             plain, self.plain = self.plain, None
-            if first and not begins_tls(first[0]):
+            if plain is not None and first and not begins_tls(first[0]):
                 self.cancel()
                 plain()
                 return
+            if self.listens and not self._heard(first):
+                return
         super().again()
+
+    def _heard(self, hello: bytes) -> bool:
+        """Whether enough of the hello is here: OpenSSL takes away what it reads, so it has to wait for that."""
+        offered = offered_suites(hello)
+        if offered is None and len(hello) > self._seen:
+            self._seen = len(hello)
+            return False
+        # An event without a byte is the end, which OpenSSL shall see.
+        self.listens = False
+        self.offered = offered or b""
+        return True
 
 
 def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAKE_TIMEOUT) -> Welcome:
-    """What a TLS port does with an accepted socket. ``tls.getContext()`` is asked for each connection."""
+    """What a TLS port does with an accepted socket. ``tls.getContext()`` is asked for each connection.
+
+    So is ``tls.wants_offers``, where it has that: whether what clients offer is to be known.
+    """
 
     def welcome(port: Port, handle: Handle, peer: IPv4Address | IPv6Address) -> None:
         sock = socket_of(handle)
@@ -301,6 +332,8 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
         def done(connection: SSL.Connection) -> None:
             timer.cancel()
             transport = TLSTransport(pump, sock, peer, connection)
+            if greeting.offered:
+                transport.offered = greeting.offered
             connection.set_app_data(transport)
             pump.hand_over(sock.fileno(), transport)
             port.join(transport)
@@ -331,6 +364,8 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
         greeting = _Greeting(pump, sock, connection, done, failed, port.factory)
         if hooks is not None and hooks.plain is not None:
             greeting.plain = plain
+        if getattr(tls, "wants_offers", False):
+            greeting.listens = True
         timer = reactor.callLater(timeout, lambda: greeting.fail(late()))
         pump.add(sock.fileno(), greeting)
 

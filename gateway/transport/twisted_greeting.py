@@ -10,6 +10,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from gateway.interfaces import ISecureFactory
+from gateway.transport.hello import MOST_HELLO, offered_suites
 from gateway.transport.tls import HANDSHAKE_TIMEOUT, begins_tls, late
 from gateway.transport.twisted_transport import Guest, SecureGuest
 
@@ -20,8 +21,10 @@ class Greeting:
     """One accepted connection until it has its protocol.
 
     ``build(factory, address)`` makes a protocol; ``factory`` is that of the road's user.  ``everybody`` are the
-    greetings in progress.
+    greetings in progress.  ``offered``: the suites in the client's hello, where they are wanted.
     """
+
+    offered = b""
 
     def __init__(
         self, reactor: Any, factory: Any, build: Callable[[Any, Any], Any], everybody: set[Greeting]
@@ -94,22 +97,39 @@ class _Listening(TLSMemoryBIOProtocol):
     """TLS, if the client begins it."""
 
     _heard = False
+    _hello = b""
     wrappedProtocol: Any
+    factory: GreetingFactory
 
     def dataReceived(self, data: bytes) -> None:
         """What the client sends; its first byte says what it speaks."""
         if not self._heard:
-            self._heard = True
-            if not begins_tls(data[0]) and self.wrappedProtocol.greeting.speaks_plainly(self, data):
+            greeting = self.wrappedProtocol.greeting
+            if not self._hello and not begins_tls(data[0]) and greeting.speaks_plainly(self, data):
                 return
+            self._heard = not self.factory.wants_offers() or self._is_heard(greeting, data)
         super().dataReceived(data)
+
+    def _is_heard(self, greeting: Greeting, data: bytes) -> bool:
+        """Look for the suites in what is here of the hello; whether they are known, or never will be."""
+        self._hello = hello = (self._hello + data)[:MOST_HELLO]
+        offered = offered_suites(hello)
+        if offered is None:
+            return False
+        self._hello = b""
+        greeting.offered = offered
+        return True
 
 
 class GreetingFactory(TLSMemoryBIOFactory):
-    """As Twisted's, for servers, with protocols that listen before they speak."""
+    """As Twisted's, for servers, with protocols that listen before they speak.
+
+    ``wants_offers``: asked whether what clients offer is to be known.
+    """
 
     noisy = False
     protocol = _Listening
 
-    def __init__(self, acceptor: Any, factory: Any) -> None:
+    def __init__(self, acceptor: Any, factory: Any, wants_offers: Callable[[], bool]) -> None:
         super().__init__(acceptor, False, factory)
+        self.wants_offers = wants_offers

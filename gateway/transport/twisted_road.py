@@ -125,7 +125,8 @@ class _ServerEndpoint:
             protocolFactory.doStart, protocolFactory.doStop,
         )  # fmt: skip
         if self._tls is not None:
-            factory = GreetingFactory(_Acceptor(self._tls), factory)
+            tls = self._tls
+            factory = GreetingFactory(_Acceptor(tls), factory, lambda: getattr(tls, "wants_offers", False))
         try:
             return succeed(self._listen(factory))
         except Exception:

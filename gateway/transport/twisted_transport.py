@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
+from gateway.transport.hello import suite_names
 from gateway.transport.sockets import ended, round_trip
 from gateway.transport.tls import client_certificate
 
@@ -73,6 +74,11 @@ class TwistedTransport:
         """Whether the peer has closed the connection already, though nobody was told yet; it asks the kernel."""
         sock = self._socket()
         return self._guest.lost or (sock is not None and ended(sock))
+
+    @property
+    def ciphers_offered(self) -> str:
+        """What a TLS client offered, see `suite_names`; empty where that is not known."""
+        return suite_names(getattr(self._guest.greeting, "offered", b""))
 
     @property
     def round_trip(self) -> int | None:

@@ -12,6 +12,7 @@ import yaml
 from gateway.config import load
 from gateway.config.overrides_file import OverridesFile
 from gateway.preflight import checks
+from gateway.routing.variables import SERVER_VARIABLES
 from tests.config.support import ConfigurationTestCase
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "make_configuration.py"
@@ -30,6 +31,10 @@ class DocumentationTests(ConfigurationTestCase):
     def test_up_to_date(self) -> None:
         """Run ``python docs/make_configuration.py`` where this fails."""
         self.assertEqual(self.script().main(["--check"]), 0)
+
+    def test_server_variables(self) -> None:
+        """Each has its line."""
+        self.assertEqual(sorted([*SERVER_VARIABLES, "cookie_NAME"]), sorted(self.script().VARIABLES))
 
     def test_every_example(self) -> None:
         """The sections' examples together are one configuration."""

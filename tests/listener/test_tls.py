@@ -102,6 +102,15 @@ class ServerNameTests(SynchronousTestCase):
         self.assertRaises(ValueError, tls.replace, [listener("weak")], {"weak": weak})
         self.assertShown(self.one, tls, None)
 
+    def test_become_one_that_wants_offers(self) -> None:
+        """That the context stays does not matter for it."""
+        tls = ServerTLS([listener("one")], self.both)
+        context = tls.getContext()
+        tls.become(ServerTLS([listener("one")], self.both, wants_offers=True))
+        self.assertEqual((True, context), (tls.wants_offers, tls.getContext()))
+        tls.replace([listener("two")], self.both)
+        self.assertTrue(tls.wants_offers, "other certificates are no reason to forget it")
+
     def test_interface(self) -> None:
         verifyObject(IOpenSSLContextFactory, ServerTLS([listener("one")], self.both))
 

@@ -11,7 +11,7 @@ from gateway.config.model import RewriteSet
 from gateway.errors import BadRequest, RewriteFailed
 from gateway.http.forwarding import request_bytes, response_bytes
 from gateway.http.heads import parse_request, parse_response
-from gateway.routing.rewrites import Requested, Rewriter
+from gateway.routing.rewrites import Requested, Rewriter, names_variable
 from gateway.routing.variables import View
 from gateway.values import Peer, ResponseHead
 
@@ -309,3 +309,21 @@ class ResponseTests(SynchronousTestCase):
                 "rule r0: response field Set-Cookie that matches 'b': 'a' if var_http_status matches '^5'",
             ],
         )
+
+
+class NamesTests(SynchronousTestCase):
+    """`names_variable`."""
+
+    def test_wherever_it_is(self) -> None:
+        field = {"name": "X", "value": "a {var_ciphers_supported} b"}
+        for rule in (
+            {"request_headers": [field]},
+            {"response_headers": [field]},
+            {"url": {"path": "/{var_ciphers_supported}"}},
+            {"url": {"query": "{var_ciphers_supported}"}},
+            {"conditions": [{"variable": "var_ciphers_supported", "pattern": "x"}], "request_headers": []},
+        ):
+            rewrite = RewriteSet.model_validate({"name": "s", "rules": [{"name": "r"}, {"name": "q", **rule}]})
+            self.assertTrue(names_variable([RewriteSet(name="t"), rewrite], "ciphers_supported"), rule)
+            self.assertFalse(names_variable([rewrite], "ciphers_used"), rule)
+        self.assertFalse(names_variable([], "ciphers_supported"))

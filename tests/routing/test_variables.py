@@ -91,6 +91,8 @@ class VariableTests(SynchronousTestCase):
         self.assertEqual(value("var_ssl_connection_protocol", seen), "TLSv1.3")
         self.assertEqual(value("var_ciphers_used", seen), "TLS_AES_128_GCM_SHA256")
         self.assertEqual(value("var_client_certificate_verification", seen), "NONE")
+        self.assertEqual(value("var_ciphers_supported", seen), "")
+        self.assertEqual(value("var_ciphers_supported", view(ciphers_supported="A:0x2a2a")), "A:0x2a2a")
 
     def test_client_certificate(self) -> None:
         """In nginx's forms; the verdict is that of the handshake."""
