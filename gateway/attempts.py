@@ -17,6 +17,7 @@ from gateway.http.bodies import chunk, last_chunk
 from gateway.http.forwarding import request_bytes
 from gateway.relay.flow import CONNECTING, FEEDING
 from gateway.routing.targets import upstream_host, upstream_target
+from gateway.uploading import Uploading
 from gateway.values import CHUNKED, Fields, Outcome, RequestHead, Route
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ ROUTING, WAITING_TO_CONNECT, WAITING, STREAMING, TUNNEL, DONE = range(6)
 _log = Logger("gateway.exchange")
 
 
-class Attempts:
+class Attempts(Uploading):
     """The part of an `Exchange` that brings its request to a backend.
 
     `_attempt` is called when ``_route`` is known.  In the end `send` has been called with a connection, which tells the
@@ -63,7 +64,6 @@ class Attempts:
     _pending = b""
     _trailers: Fields = ()
     _complete = False
-    _collecting = _collected = False
     _replayable = True
     _host = ""
 
@@ -75,7 +75,7 @@ class Attempts:
         """Lease a backend and use an idle connection to it, or make one."""
         route, client = self._route, self._client
         assert route is not None
-        if not self._complete and not self._collected and self._shared.collects:
+        if self._shared.uploads is not None and self._head.body and not self._collected:
             self._collect()
             return
         outcome = self.outcome
@@ -123,24 +123,6 @@ class Attempts:
         free: ILease = pool.lease(head, tried, self.outcome)
         return free
 
-    def _collect(self) -> None:
-        """Go on when the body is complete, or as much of it is here as is waited for.
-
-        One that is longer in any case is not waited for, nor one whose client waits for a 100, which only a backend
-        gives.
-        """
-        shared, head, most = self._shared, self._head, self._shared.collects
-        self._collecting = not (
-            self._complete or head.body > most or len(self._pending) >= most or "expect" in head.index
-        )
-        if self._collecting:
-            shared.deadlines.set(self._client, shared.seconds() + shared.limits.body_timeout)
-            if self._client.held:
-                self._client.let(CONNECTING)
-        else:
-            self._collected = True
-            self._attempt()
-
     def _connected(self, connection: UpstreamConnection) -> None:
         self._awaited = None
         if self.phase == DONE:
@@ -170,7 +152,7 @@ class Attempts:
             connection.note_tls(self.outcome)
         client, shared = self._client, self._shared
         # A backend that does not take even this is waited for as `upstream_stuck` says.
-        wait = route.settings.request_timeout if self._complete else shared.limits.body_timeout
+        wait = route.settings.request_timeout if self._complete or self._upload else shared.limits.body_timeout
         shared.deadlines.set(client, shared.seconds() + wait)
         target = head.target if route.verbatim else upstream_target(head, route)
         upgrade = bool(head.upgrade)
@@ -178,7 +160,7 @@ class Attempts:
             head = self._head = route.filters.offered(head)
         data = request_bytes(head, target, self._host, self._added, head.body, upgrade)
         pending = self._pending
-        if head.body:
+        if head.body and self._upload is None:
             if head.body == CHUNKED:
                 if pending:
                     data += chunk(pending)
@@ -190,7 +172,8 @@ class Attempts:
                 self._replayable = False
         if client.held:
             client.let(CONNECTING | FEEDING)
-        connection.begin(self, client, head.method, data)  # type: ignore[arg-type]  # an Exchange
+        feeder = client if self._upload is None else self._feed()
+        connection.begin(self, feeder, head.method, data)  # type: ignore[arg-type]  # an Exchange
 
     def upstream_failed(self, error: GatewayError) -> None:
         """The connection could not be made, or ended before the response was complete."""

@@ -13,12 +13,14 @@ from gateway.http.forwarding import SERVER
 from gateway.listener.forwarded import TrustedProxies
 from gateway.registry import Registry, close_all
 from gateway.relay.read_ahead import ReadAhead
+from gateway.relay.upload import Uploads
 from gateway.routing.rule_router import PATIENCE, ContainedRouter
 from gateway.routing.table import RoutingTable
 from gateway.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from gateway.assembly import Steps
+    from gateway.config.model import Limits
     from gateway.interfaces import IOutcomeObserver
     from gateway.service import GatewayService
 
@@ -72,10 +74,14 @@ class Building:
             observers=[self._contained_observer(now, observer) for observer in service.make_observers()],
             trusted=TrustedProxies(limits.trusted_proxies),
             error_reply=now.error_pages.reply,
-            collects=limits.request_buffer_bytes if everywhere.enable_request_buffering else 0,
+            uploads=self._uploads(limits) if everywhere.enable_request_buffering else None,
             read_ahead=ReadAhead(limits.response_buffer_bytes) if everywhere.enable_response_buffering else None,
             server="" if everywhere.disable_default_server_header_in_response else SERVER,
         )
+
+    def _uploads(self, limits: Limits) -> Uploads:
+        sizes = limits.request_buffer_bytes, limits.request_buffer_file_bytes
+        return Uploads(*sizes, limits.request_buffer_directory, self._service.disk)
 
     def _step(self, now: Generation, steps: Steps[None]) -> bool:
         """Make some of ``now``; false when it is complete."""

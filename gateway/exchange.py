@@ -12,7 +12,8 @@
        │ end of the response                     │
     DONE <───────────────────────────────────────┘
 
-ROUTING is in `gateway.deciding`, CONNECTING and the rule for retries in `gateway.attempts`; the rest is here.
+ROUTING is in `gateway.deciding`, with the wait for the body in `gateway.uploading`, CONNECTING and the rule for retries
+in `gateway.attempts`; the rest is here.
 """
 
 from __future__ import annotations
@@ -91,13 +92,15 @@ class Exchange(Decisions):
     def request_data(self, data: bytes, complete: bool, trailers: Fields = ()) -> None:
         """More of the request body; with ``complete`` its end."""
         self._complete = complete
+        if self._upload is not None:
+            self._trailers = trailers
+            self._keep(data)
+            return
         upstream = self._upstream
         if upstream is None:
-            if self._awaited is not None or self._collecting:
+            if self._awaited is not None:
                 self._pending += data
                 self._trailers = trailers
-                if self._collecting:
-                    self._collect()
             return
         self._replayable = False
         if self._head.body == CHUNKED:
@@ -191,7 +194,7 @@ class Exchange(Decisions):
         request, client, upstream = self._head, self._client, self._upstream
         assert upstream is not None and self._route is not None
         try:
-            if not self._complete:
+            if not self._complete or self._upload is not None:
                 raise BackendProtocolError("status 101 before the request was complete")
             head, make = agreed(request, head, self._route.filters, self.outcome.head or request)
         except BackendProtocolError as error:
@@ -252,8 +255,11 @@ class Exchange(Decisions):
         if self.phase == DONE:
             return
         self.phase = DONE
-        outcome, lease, upstream = self.outcome, self._lease, self._upstream
+        outcome, lease, upstream, sent = self.outcome, self._lease, self._upstream, self._complete
         outcome.error = error
+        if self._upload is not None:
+            sent = False
+            self._discard()
         if error is not None:
             outcome.cause = error.cause
             if not outcome.status:
@@ -261,7 +267,7 @@ class Exchange(Decisions):
         self._upstream = self._lease = None
         if upstream is not None:
             outcome.upstream_received, outcome.upstream_sent = upstream.received, upstream.sent
-            upstream.finish(error is None and self._complete)
+            upstream.finish(error is None and sent)
         if self._awaited is not None:
             self._give_up()
         if lease is not None:

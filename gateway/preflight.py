@@ -12,10 +12,11 @@ from gateway.config.load import Check
 from gateway.error_pages import check_error_pages
 from gateway.listener.certificate_checks import check_certificates
 from gateway.registry import Registry
+from gateway.relay.upload import check_directory
 
 __all__ = ["checks"]
 
 
 def checks() -> tuple[Check, ...]:
-    """The checks of certificates and keys, of files of error pages, and of strategies and their options."""
-    return check_certificates, check_error_pages, Registry().check
+    """The checks of certificates and keys, of what else there is in the file system, and of strategies and options."""
+    return check_certificates, check_error_pages, check_directory, Registry().check

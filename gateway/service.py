@@ -37,6 +37,7 @@ from gateway.pools.backend import Loads
 from gateway.pools.changes import Changes
 from gateway.ports import Ports
 from gateway.registry import Registry, close_all
+from gateway.relay.upload import Disk
 from gateway.reloading import Reloading, Source
 from gateway.routing.bindings import bindings
 from gateway.routing.table import RoutingTable
@@ -118,6 +119,7 @@ class GatewayService(ShowsGeneration, Service):
         self.ways = Ways(self.road, self.deadlines.now)
         self.sessions = Sessions(reactor, chance)
         self.loads = Loads()
+        self.disk = Disk()
         self.accounts = Accounts(seconds=self.deadlines.now)
         registry = Registry(reactor=reactor, random=chance, secret=self._secret, accounts=self.accounts)
         self._revocations = Revocations(reactor, self.deadlines.now)

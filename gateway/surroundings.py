@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IOutcomeObserver, IRouter
     from gateway.observe.sessions import Sessions
     from gateway.relay.read_ahead import ReadAhead
+    from gateway.relay.upload import Uploads
     from gateway.transport.deadlines import Deadlines
     from gateway.upstream.connections import Upstream
     from gateway.values import Outcome, Reply, Route
@@ -39,10 +40,10 @@ class Surroundings:
 
     ``error_reply``: makes the answer to an error of its status, the bound port's listener, the route, if there is
     one, and a sentence of advice.  ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a
-    function when others have had their turn.  ``trusted``: whose X-Forwarded-For is believed.  ``collects``: bytes of a
-    request body that are waited for before a backend is asked.  ``read_ahead``: room for responses, if they are read
-    ahead of slow clients.  ``server``: what the Server field of the gateway's own
-    answers says, if anything.  ``stopping``: no keep-alive any more.
+    function when others have had their turn.  ``trusted``: whose X-Forwarded-For is believed.  ``uploads``: room for
+    request bodies, if they are waited for before a backend is asked.  ``read_ahead``: room for responses, if they are
+    read ahead of slow clients.  ``server``: what the Server field of the gateway's own answers says, if anything.
+    ``stopping``: no keep-alive any more.
     """
 
     def __init__(
@@ -58,11 +59,11 @@ class Surroundings:
         observers: Sequence[IOutcomeObserver] = (),
         trusted: TrustedProxies | None = None,
         error_reply: Callable[..., Reply] = _own_page,
-        collects: int = 0,
+        uploads: Uploads | None = None,
         read_ahead: ReadAhead | None = None,
         server: str = SERVER,
     ) -> None:
-        self.collects = collects
+        self.uploads = uploads
         self.read_ahead = read_ahead
         self.server = server
         self.router = router

@@ -43,7 +43,7 @@ class Dialogue(dialogue.Dialogue):
 
     ``settings`` and ``limits`` are those of the configuration; ``router`` replaces the routing table; ``tls_for`` is
     that of `Upstream`; ``trusted`` are networks of proxies; ``middleware`` is the gateway's,
-    ``filters`` are the rule's.
+    ``filters`` are the rule's; ``uploads`` is room for request bodies.
     """
 
     no_errors = frozenset({"ok", "redirect", "reply"})
@@ -62,6 +62,7 @@ class Dialogue(dialogue.Dialogue):
         admits: Any = lambda: True,
         middleware: Sequence[Any] = (),
         filters: Sequence[Any] = (),
+        uploads: Any = None,
     ) -> None:
         self.prepare(test)
         self.deadlines = Deadlines(self.clock)
@@ -90,6 +91,7 @@ class Dialogue(dialogue.Dialogue):
             soon=self.soon,
             observers=[*observers, self.recorder],
             trusted=TrustedProxies(trusted),
+            uploads=uploads,
         )
         self.factory = ListenerFactory(
             "web", 8080, self.shared, self.shared.trusted, admits=admits, lost=self.lost.append

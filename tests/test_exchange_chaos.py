@@ -8,8 +8,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from twisted.logger import Logger
+
 from gateway.errors import SessionEnded
+from gateway.relay import upload
+from gateway.relay.upload import Disk
 from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer, frame
+from tests.relay.test_upload import Files, Full
 
 _SMALL = {"head_timeout": 5, "body_timeout": 5, "send_timeout": 5, "keep_alive_timeout": 10, "max_body_bytes": 5000}
 _REQUESTS = (
@@ -20,6 +25,7 @@ _REQUESTS = (
     POST.replace(b"POST", b"PUT"),
     b"PUT /a HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n",
     POST[:-5].replace(b": 5", b": 4000") + b"x" * 4000,
+    POST[:-9].replace(b": 5", b": 4000\r\nExpect: 100-continue") + b"\r\n\r\n" + b"x" * 4000,
     b"GET /moved/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
     GET.replace(b"example.com", b"example.net"),
     HANDSHAKE + frame(1, b"hello", mask=True),
@@ -41,10 +47,11 @@ _RESPONSES = (
 class ChaosTests(DialogueCase):
     """Random conversations."""
 
-    def converse(self, seed: int, steps: int) -> None:
+    def converse(self, seed: int, steps: int, uploads: Files | None = None) -> None:
         """One conversation."""
         chance = random.Random(seed)
-        gateway = self.gateway(2, settings={"request_timeout": 4, "connect_timeout": 1.0}, limits=_SMALL)
+        settings = {"request_timeout": 4, "connect_timeout": 1.0}
+        gateway = self.gateway(2, settings=settings, limits=_SMALL, uploads=uploads)
         peers = [gateway.client() for _ in range(2)]
         try:
             for _ in range(steps):
@@ -101,3 +108,17 @@ class ChaosTests(DialogueCase):
     def test_long_conversations(self) -> None:
         for seed in range(1000, 1030):
             self.converse(seed, 150)
+
+    def test_bodies_that_are_waited_for(self) -> None:
+        """Nor is anything left in files, however much room there is for them."""
+        self.patch(upload, "PIECE", 500)
+        self.patch(upload, "_log", Logger("tests", observer=lambda event: None))
+        files = []
+        for seed in range(2000, 2200):
+            room = seed * 77 % 8000
+            uploads = Files(2, 1 << 30 if seed % 2 else 6000, Disk(), lambda: Full(room))  # noqa: B023
+            self.converse(seed, 60, uploads)
+            self.assertEqual(0, uploads._disk.used, f"seed {seed}")
+            files += uploads.files
+        self.assertTrue(all(file.closed for file in files))
+        self.assertGreater(len(files), 100)

@@ -423,7 +423,9 @@ class Limits(_Model):
     max_fields: int = Field(default=128, ge=8, le=1000)
     max_target_bytes: int = Field(default=16384, ge=256, le=1048576)
     max_body_bytes: int | None = Field(default=None, ge=0, description="413 above it; default: no limit.")
-    request_buffer_bytes: int = Field(default=65536, ge=1, le=1048576, description="Bytes of a request body that are waited for with `enableRequestBuffering`.")
+    request_buffer_bytes: int = Field(default=65536, ge=1, le=1048576, description="Bytes of a request body that are kept in memory with `enableRequestBuffering`; what is longer goes to a file.")
+    request_buffer_file_bytes: int = Field(default=1073741824, ge=0, description="Bytes of request bodies in files, all of a process together. A body for which there is no room streams from there on; 0: no files.")
+    request_buffer_directory: str | None = Field(default=None, min_length=1, description="Where these files are, an absolute path; default: where the system has temporary files. They have no names.")
     response_buffer_bytes: int = Field(default=262144, ge=1, le=67108864, description="Bytes of a response that are read ahead of a client with `enableResponseBuffering`; all clients of a process together: 64 MiB.")
     max_message_bytes: int | None = Field(default=None, ge=1, description="WebSocket message, close 1009 above it; default: no limit, and 16 MiB where messages pass through filters.")
     head_timeout: float = Field(default=60, gt=0, description="Seconds from the first byte to a complete head (408).")
@@ -451,7 +453,7 @@ class Resolver(_Model):
 class GlobalConfiguration(_Model):
     """What holds for all requests."""
 
-    enable_request_buffering: bool = Field(default=False, description="Wait for the body of a request, up to `limits.requestBufferBytes`, before a backend is asked. Longer bodies stream from there on. Not given is off, other than in Azure.")
+    enable_request_buffering: bool = Field(default=False, description="Wait for the whole body of a request before a backend is asked: in memory up to `limits.requestBufferBytes`, what is longer in a file. Who expects a 100 (Continue) gets it from the gateway, and a chunked body is sent with its length. Not given is off, other than in Azure.")
     enable_response_buffering: bool = Field(default=True, description="Read a response as fast as the backend sends it, up to `limits.responseBufferBytes` ahead of a client that is slow, so that it keeps no backend busy. Nothing waits for that: what the client takes is sent at once, also events (`text/event-stream`). What is longer streams from there on. Not given is on, as in Azure.")
     disable_default_server_header_in_response: bool = Field(default=False, description="Answers that the gateway makes itself have no Server field.")
 

@@ -1,8 +1,6 @@
-"""Connections that belong to one client, bodies that are collected first, answers without a Server field."""
+"""Connections that belong to one client, answers without a Server field."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from tests.integration.harness import GatewayTestCase, Running, both_roads, model_for
 from tests.integration.messages import Answers, read_request, read_response
@@ -98,112 +96,6 @@ class DedicatedTests(GatewayTestCase):
         self.assertEqual(101, (await read_response(client)).status)
         client.write(frame(1, b"hello", b"abcd"))
         self.assertEqual(b"hello", (await read_frame(client)).payload)
-
-
-class BufferingTests(GatewayTestCase):
-    """``enableRequestBuffering``."""
-
-    async def start(self, limit: int = 1000, **limits: Any) -> tuple[Running, Any, Answers]:
-        answers = Answers()
-        backend = await self.backend(answers)
-        gateway = await self.gateway(
-            model_for(
-                backend,
-                limits={"request_buffer_bytes": limit, **limits},
-                global_configuration={"enableRequestBuffering": True},
-            )
-        )
-        return gateway, backend, answers
-
-    async def begun(self, gateway: Running, head: str, body: bytes) -> Wire:
-        """A client that has sent a head and some of its body, which the gateway has seen."""
-        client = await self.client(gateway)
-        client.write(f"POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n".encode() + body)
-        connections = list(gateway.service.connections())
-        await gateway.until(lambda: any(each._received >= len(body) for each in connections), "the first bytes")
-        return client
-
-    async def test_collected_first(self) -> None:
-        gateway, backend, answers = await self.start()
-        client = await self.begun(gateway, "Content-Length: 6", b"abc")
-        await gateway.settled(lambda: len(backend.wires), 0.1)
-        self.assertEqual(([], 0), (backend.wires, gateway.active), "no backend is kept busy by a slow client")
-        client.write(b"def")
-        self.assertEqual(200, (await read_response(client)).status)
-        self.assertEqual(b"abcdef", answers.requests[0].body)
-
-    async def test_chunked(self) -> None:
-        gateway, backend, answers = await self.start()
-        client = await self.begun(gateway, "Transfer-Encoding: chunked", b"3\r\nabc\r\n")
-        await gateway.settled(lambda: len(backend.wires), 0.1)
-        self.assertEqual([], backend.wires)
-        client.write(b"3\r\ndef\r\n0\r\n\r\n")
-        self.assertEqual(200, (await read_response(client)).status)
-        self.assertEqual(b"abcdef", answers.requests[0].body)
-
-    async def test_longer_than_the_limit(self) -> None:
-        """It is not waited for, or not any more: memory is bounded."""
-        for head, first, rest in (
-            ("Content-Length: 2000", b"x" * 10, b"x" * 1990),
-            (
-                "Transfer-Encoding: chunked",
-                b"5dc\r\n" + b"x" * 1500 + b"\r\n",
-                b"1f4\r\n" + b"x" * 500 + b"\r\n0\r\n\r\n",
-            ),
-        ):
-            gateway, backend, answers = await self.start()
-            client = await self.begun(gateway, head, first)
-            await gateway.until(lambda: bool(backend.wires), "the backend to be asked")  # noqa: B023
-            client.write(rest)
-            self.assertEqual(200, (await read_response(client)).status)
-            self.assertEqual(b"x" * 2000, answers.requests[0].body)
-
-    async def test_expect(self) -> None:
-        """Who waits for a 100 would wait for ever, for backends give it."""
-
-        async def serve(wire: Wire) -> None:
-            await wire.until(b"\r\n\r\n")
-            wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            await wire.exactly(3)
-            wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
-        gateway = await self.gateway(
-            model_for(await self.backend(serve), global_configuration={"enableRequestBuffering": True})
-        )
-        client = await self.client(gateway)
-        client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
-        self.assertEqual(b"HTTP/1.1 100 Continue\r\n", (await client.until(b"\r\n\r\n"))[:23])
-        client.write(b"abc")
-        self.assertEqual(200, (await read_response(client)).status)
-
-    async def test_never_complete(self) -> None:
-        gateway, backend, _ = await self.start(body_timeout=0.3)
-        client = await self.begun(gateway, "Content-Length: 6", b"abc")
-        self.assertEqual(408, (await read_response(client)).status)
-        client = await self.begun(gateway, "Content-Length: 6", b"abc")
-        client.close()
-        await gateway.quiet()
-        self.assertEqual([], backend.wires)
-
-    async def test_retried(self) -> None:
-        """A collected body can be sent to another backend."""
-        gone, answers = await self.backend(Answers()), Answers()
-        backend = await self.backend(answers)
-        gateway = await self.gateway(
-            model_for(gone, backend, global_configuration={"enableRequestBuffering": True})
-        )
-        await gone.refuse()
-        for _ in range(2):
-            client = await self.begun(gateway, "Content-Length: 6", b"abc")
-            client.write(b"def")
-            self.assertEqual(200, (await read_response(client)).status)
-        self.assertEqual([b"abcdef"] * 2, [request.body for request in answers.requests])
-
-    async def test_streams_otherwise(self) -> None:
-        backend = await self.backend(Answers())
-        gateway = await self.gateway(model_for(backend))
-        await self.begun(gateway, "Content-Length: 6", b"abc")
-        await gateway.until(lambda: bool(backend.wires), "the backend to be asked")
 
 
 class ServerFieldTests(GatewayTestCase):
