@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from tools import ToolMissing, pinned, stop_process
 
-__all__ = ["NAMES", "Running", "Setup", "free_port", "start"]
+__all__ = ["NAMES", "Running", "Setup", "free_port", "launch", "start"]
 
 _NGINX = """
 daemon off;
@@ -197,14 +197,22 @@ def start(name: str, setup: Setup, stack: ExitStack) -> Running:
         tls_port=tls_port,
         workers=setup.workers,
     )
-    command = _COMMANDS[name](setup, words)
+    pid = launch(name, _COMMANDS[name](setup, words), port, setup, stack)
+    return Running(name, pid, port, tls_port, port)
+
+
+def launch(name: str, command: list[str], port: int, setup: Setup, stack: ExitStack) -> int:
+    """Run a command until the stack unwinds, wait until it answers a GET on the port; returns the process id.
+
+    Raises ``RuntimeError`` with what it said where it does not.
+    """
     with open(setup.directory / f"{name}.log", "wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, text=True, preexec_fn=pinned(*setup.cpus), cwd=setup.directory
         )
     stack.callback(stop_process, process)
     _wait_until_it_serves(name, process, port, setup.directory / f"{name}.log")
-    return Running(name, process.pid, port, tls_port, port)
+    return process.pid
 
 
 def _nginx(setup: Setup, words: dict[str, object]) -> list[str]:
