@@ -19,6 +19,7 @@ from zope.interface import implementer
 from gateway.config import model
 from gateway.listener.certificates import ServerCertificate
 from gateway.listener.terms import Terms
+from gateway.transport.hello import Hello
 
 __all__ = ["ALPN", "ServerTLS", "usable"]
 
@@ -28,6 +29,11 @@ ALPN = b"http/1.1"
 _SESSION_ID = hashlib.sha256(b"gateway listener").digest()
 _LONGEST_NAME = 253  # RFC 1035 §2.3.4 as text
 _USUAL = Terms()
+_FORBIDDING = (
+    (SSL.TLS1_3_VERSION, SSL.OP_NO_TLSv1_3),
+    (SSL.TLS1_2_VERSION, SSL.OP_NO_TLSv1_2),
+    (SSL.TLS1_1_VERSION, SSL.OP_NO_TLSv1_1),
+)
 
 
 class _Shown(NamedTuple):
@@ -46,7 +52,7 @@ class ServerTLS:
     name, where they are not the usual ones.  The certificate for a server name is that of the listener whose host names
     match it, exact ones first; else any that is valid for the name; else the first listener's first, as for clients
     that send no name.  Raises ``ValueError`` if no listener names a certificate or OpenSSL refuses one.
-    ``wants_offers``: what clients offer is to be known, see `gateway.transport.hello`.
+    ``wants_offers``: the suites that clients offer are to be known.
     """
 
     def __init__(
@@ -83,7 +89,7 @@ class ServerTLS:
         table = _Table(listeners, certificates, terms or {})
         # The version is agreed on before the name is looked at: the port's context takes all that any listener takes.
         least = min(shown.terms.minimum for shown in table.all)
-        most = max(shown.terms.maximum for shown in table.all)
+        most = table.most
         http = not listeners[0].layer4  # else clients agree on whatever they like, with the backend
         contexts = {shown: _context(shown, least, most, http) for shown in table.all}
         context = contexts[table.default]
@@ -106,6 +112,24 @@ class ServerTLS:
         context.set_tlsext_servername_callback(choose)
         self._table = table
         self._base = context
+
+    @property
+    def listens(self) -> bool:
+        """Whether `meet` is to be called."""
+        return self.wants_offers or self._table.varies
+
+    def meet(self, connection: SSL.Connection, hello: Hello) -> bytes:
+        """A client has said what it wants, and OpenSSL has not heard it: nothing newer than its listener takes.
+
+        Returns the suites that are to be remembered.
+        """
+        table = self._table
+        if table.varies:
+            shown = table.find(hello.name) if hello.name else table.default
+            for version, option in _FORBIDDING:
+                if version > shown.terms.maximum:
+                    connection.set_options(option)
+        return hello.suites if self.wants_offers else b""
 
     def getContext(self) -> SSL.Context:
         """The context for a new connection."""
@@ -143,6 +167,8 @@ class _Table:
             raise ValueError("an HTTPS port needs at least one certificate")
         self.all = tuple(every) or (_Shown(None, _USUAL),)
         self.default = self.all[0]
+        self.most = max(shown.terms.maximum for shown in self.all)
+        self.varies = any(shown.terms.maximum < self.most for shown in self.all)
         for shown in every:
             for name in shown.certificate.names if shown.certificate is not None else ():
                 self._by_subject.setdefault(name, shown)

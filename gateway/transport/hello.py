@@ -1,53 +1,113 @@
-"""What a TLS client says first: the cipher suites of its ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2).
+"""What a TLS client says first: server name and cipher suites of its ClientHello (RFC 8446 §4.1.2, RFC 6066 §3).
 
-OpenSSL knows them too, but has no function for that which Python can call.  So whoever carries the bytes looks at
-those it passes on, where somebody wants to know.  Nothing is judged here: that is left to OpenSSL.
+OpenSSL knows them too, but says the name when the version has been agreed on, and has no function for the suites that
+Python can call.  So whoever carries the bytes looks at those it passes on, where somebody wants to know.  Nothing is
+judged here: that is left to OpenSSL.
 """
 
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from OpenSSL import SSL
 
 from gateway.transport.openssl import cipher_name
 
-__all__ = ["MOST_HELLO", "offered_suites", "suite_names"]
+__all__ = ["MOST_HELLO", "MOST_LOOKS", "Ear", "Hello", "read_hello", "suite_names"]
 
-MOST_HELLO: Final = 1536
-"""Bytes of a hello that are looked at. The suites come first, and all that there are take half of it."""
+MOST_HELLO: Final = 16384
+"""Bytes of a hello that are looked at."""
 
+MOST_LOOKS: Final = 64
+"""How often that is done: a hello comes in one segment, or a few."""
+
+_MOST_SUITES = 1400
+_MOST_RECORD = 16384
+_MOST_SESSION_ID = 32
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
-_MOST_RECORD = 16384
-_SESSION_ID = 4 + 2 + 32  # behind the message's head, version and random
-_MOST_SESSION_ID = 32
 
 
-def offered_suites(data: bytes) -> bytes | None:
-    """The suites that a client offers, two bytes each, in its order. ``data``: what it has sent so far.
+class Hello(NamedTuple):
+    """``suites``: what is offered, in the client's order, two bytes each, at most 700; ``name``: the server's."""
 
-    ``None`` where they have not come yet; empty where they never will: this is no hello, or too long a one.
-    """
+    suites: bytes = b""
+    name: bytes = b""
+
+
+class Ear:
+    """Listens to the beginning of one connection."""
+
+    __slots__ = ("_looks", "_size")
+
+    def __init__(self) -> None:
+        self._looks = 0
+        self._size = 0
+
+    def hear(self, data: bytes) -> Hello | None:
+        """What the client says; ``data`` is all that it has sent. ``None``: wait for more.
+
+        An empty one where waiting is no use: this is no hello, or too long, or in too many pieces, or nothing has come.
+        """
+        found = read_hello(data)
+        self._looks += 1
+        if found is None and (self._looks == MOST_LOOKS or len(data) == self._size):
+            return Hello()
+        self._size = len(data)
+        return found
+
+
+class _Broken(Exception):
+    """A length that does not fit."""
+
+
+class _Reader:
+    """Takes a message apart."""
+
+    def __init__(self, data: bytes) -> None:
+        self.rest = data
+
+    def take(self, size: int) -> bytes:
+        if size > len(self.rest):
+            raise _Broken
+        taken, self.rest = self.rest[:size], self.rest[size:]
+        return taken
+
+    def vector(self, width: int) -> bytes:
+        """What has its length before it, in ``width`` bytes."""
+        return self.take(int.from_bytes(self.take(width)))
+
+
+def read_hello(data: bytes) -> Hello | None:
+    """The hello at the beginning of ``data``; ``None`` if it is not complete, an empty one where it never will be."""
     begun, over = _message(data[:MOST_HELLO])
-    if begun and begun[0] != _CLIENT_HELLO:
-        return b""
     end = 4 + int.from_bytes(begun[1:4])
-    over = over or len(data) >= MOST_HELLO or len(begun) >= end
-    not_yet = b"" if over else None
-    if len(begun) <= _SESSION_ID:
-        return not_yet
-    length = begun[_SESSION_ID]
-    at = _SESSION_ID + 1 + length + 2
-    if length > _MOST_SESSION_ID:
-        return b""
-    if len(begun) < at:
-        return not_yet
-    size = int.from_bytes(begun[at - 2 : at])
-    if size % 2 or at + size > end:
-        return b""
-    return begun[at : at + size] if len(begun) >= at + size else not_yet
+    if (begun and begun[0] != _CLIENT_HELLO) or end > MOST_HELLO:
+        return Hello()
+    if len(begun) < max(end, 4):
+        return Hello() if over or len(data) >= MOST_HELLO else None
+    try:
+        return _hello(_Reader(begun[4:end]))
+    except _Broken:
+        return Hello()
+
+
+def _hello(body: _Reader) -> Hello:
+    body.take(2 + 32)  # version, random
+    session, suites = body.vector(1), body.vector(2)
+    body.vector(1)  # compression
+    if len(session) > _MOST_SESSION_ID or len(suites) % 2:
+        raise _Broken
+    extensions = _Reader(body.vector(2) if body.rest else b"")
+    name = b""
+    while extensions.rest:
+        kind, content = extensions.take(2), extensions.vector(2)
+        if kind == b"\0\0":
+            names = _Reader(_Reader(content).vector(2))
+            if names.take(1) == b"\0":
+                name = names.vector(2)
+    return Hello(suites[:_MOST_SUITES], name)
 
 
 def _message(data: bytes) -> tuple[bytes, bool]:

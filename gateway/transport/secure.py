@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from gateway.interfaces import ISecureFactory
-from gateway.transport.hello import MOST_HELLO, offered_suites, suite_names
+from gateway.transport.hello import MOST_HELLO, Ear, suite_names
 from gateway.transport.openssl import attach, detach
 from gateway.transport.sockets import lost, socket_of
 from gateway.transport.tcp import TCPTransport
@@ -280,19 +280,24 @@ class Handshake:
 class _Greeting(Handshake):
     """The handshake of an accepted connection; ``plain()`` is called, once, if its first byte is not that of one.
 
-    ``listens``: the suites in the client's hello are wanted, in ``offered``.
+    ``listen(tls)`` lets ``tls.meet`` see the client's hello, if that wants to; what comes of it is ``offered``.
     """
 
     plain: Callable[[], None] | None = None
-    listens = False
     offered = b""
-    _seen = 0
+    _tls: Any = None
+    _ear: Ear | None = None
+
+    def listen(self, tls: Any) -> None:
+        """Wait for the whole hello before OpenSSL begins, which takes away what it reads."""
+        self._tls, self._ear = tls, Ear()
 
     def again(self) -> None:
         """Go on."""
-        if self.listens or self.plain is not None:
+        ear = self._ear
+        if ear is not None or self.plain is not None:
             try:
-                first = self._sock.recv(MOST_HELLO if self.listens else 1, socket.MSG_PEEK)
+                first = self._sock.recv(1 if ear is None else MOST_HELLO, socket.MSG_PEEK)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -303,26 +308,20 @@ class _Greeting(Handshake):
                 self.cancel()
                 plain()
                 return
-            if self.listens and not self._heard(first):
-                return
+            if ear is not None and self._connection is not None:
+                hello = ear.hear(first)
+                if hello is None:
+                    return
+                self._ear = None
+                self.offered = self._tls.meet(self._connection, hello)
         super().again()
-
-    def _heard(self, hello: bytes) -> bool:
-        """Whether enough of the hello is here: OpenSSL takes away what it reads, so it has to wait for that."""
-        offered = offered_suites(hello)
-        if offered is None and len(hello) > self._seen:
-            self._seen = len(hello)
-            return False
-        # An event without a byte is the end, which OpenSSL shall see.
-        self.listens = False
-        self.offered = offered or b""
-        return True
 
 
 def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAKE_TIMEOUT) -> Welcome:
     """What a TLS port does with an accepted socket. ``tls.getContext()`` is asked for each connection.
 
-    So is ``tls.wants_offers``, where it has that: whether what clients offer is to be known.
+    So is ``tls.listens``, where it has that: whether ``tls.meet(connection, hello)`` is called with the client's
+    `Hello` before the handshake. It returns the suites that are to be remembered.
     """
 
     def welcome(port: Port, handle: Handle, peer: IPv4Address | IPv6Address) -> None:
@@ -364,8 +363,8 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
         greeting = _Greeting(pump, sock, connection, done, failed, port.factory)
         if hooks is not None and hooks.plain is not None:
             greeting.plain = plain
-        if getattr(tls, "wants_offers", False):
-            greeting.listens = True
+        if getattr(tls, "listens", False):
+            greeting.listen(tls)
         timer = reactor.callLater(timeout, lambda: greeting.fail(late()))
         pump.add(sock.fileno(), greeting)
 

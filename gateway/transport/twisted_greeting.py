@@ -10,7 +10,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from gateway.interfaces import ISecureFactory
-from gateway.transport.hello import MOST_HELLO, offered_suites
+from gateway.transport.hello import MOST_HELLO, Ear
 from gateway.transport.tls import HANDSHAKE_TIMEOUT, begins_tls, late
 from gateway.transport.twisted_transport import Guest, SecureGuest
 
@@ -21,7 +21,7 @@ class Greeting:
     """One accepted connection until it has its protocol.
 
     ``build(factory, address)`` makes a protocol; ``factory`` is that of the road's user.  ``everybody`` are the
-    greetings in progress.  ``offered``: the suites in the client's hello, where they are wanted.
+    greetings in progress.  ``offered``: what came of the client's hello, where somebody wants to see it.
     """
 
     offered = b""
@@ -98,6 +98,7 @@ class _Listening(TLSMemoryBIOProtocol):
 
     _heard = False
     _hello = b""
+    _ear: Ear | None = None
     wrappedProtocol: Any
     factory: GreetingFactory
 
@@ -107,29 +108,32 @@ class _Listening(TLSMemoryBIOProtocol):
             greeting = self.wrappedProtocol.greeting
             if not self._hello and not begins_tls(data[0]) and greeting.speaks_plainly(self, data):
                 return
-            self._heard = not self.factory.wants_offers() or self._is_heard(greeting, data)
+            self._heard = not self._listens() or self._is_met(greeting, data)
         super().dataReceived(data)
 
-    def _is_heard(self, greeting: Greeting, data: bytes) -> bool:
-        """Look for the suites in what is here of the hello; whether they are known, or never will be."""
-        self._hello = hello = (self._hello + data)[:MOST_HELLO]
-        offered = offered_suites(hello)
-        if offered is None:
+    def _listens(self) -> bool:
+        if self._ear is None and getattr(self.factory.tls, "listens", False):
+            self._ear = Ear()
+        return self._ear is not None
+
+    def _is_met(self, greeting: Greeting, data: bytes) -> bool:
+        """Whether the hello is known, or never will be. OpenSSL, which gets this next, cannot act on a part of it."""
+        assert self._ear is not None and self._tlsConnection is not None
+        self._hello = sent = (self._hello + data)[:MOST_HELLO]
+        hello = self._ear.hear(sent)
+        if hello is None:
             return False
-        self._hello = b""
-        greeting.offered = offered
+        self._hello, self._ear = b"", None
+        greeting.offered = self.factory.tls.meet(self._tlsConnection, hello)
         return True
 
 
 class GreetingFactory(TLSMemoryBIOFactory):
-    """As Twisted's, for servers, with protocols that listen before they speak.
-
-    ``wants_offers``: asked whether what clients offer is to be known.
-    """
+    """As Twisted's, for servers, with protocols that listen before they speak. ``tls``: see `server_welcome`."""
 
     noisy = False
     protocol = _Listening
 
-    def __init__(self, acceptor: Any, factory: Any, wants_offers: Callable[[], bool]) -> None:
+    def __init__(self, acceptor: Any, factory: Any, tls: Any) -> None:
         super().__init__(acceptor, False, factory)
-        self.wants_offers = wants_offers
+        self.tls = tls

@@ -125,8 +125,7 @@ class _ServerEndpoint:
             protocolFactory.doStart, protocolFactory.doStop,
         )  # fmt: skip
         if self._tls is not None:
-            tls = self._tls
-            factory = GreetingFactory(_Acceptor(tls), factory, lambda: getattr(tls, "wants_offers", False))
+            factory = GreetingFactory(_Acceptor(self._tls), factory, self._tls)
         try:
             return succeed(self._listen(factory))
         except Exception:

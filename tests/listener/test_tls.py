@@ -14,6 +14,7 @@ from gateway.config import model
 from gateway.listener.certificates import ServerCertificate, load
 from gateway.listener.terms import CIPHERS
 from gateway.listener.tls import ServerTLS, usable
+from gateway.transport.hello import Hello
 from tests.certificates import TestCA
 from tests.handshakes import Handshake, client_connection, client_context, server_connection
 
@@ -107,9 +108,10 @@ class ServerNameTests(SynchronousTestCase):
         tls = ServerTLS([listener("one")], self.both)
         context = tls.getContext()
         tls.become(ServerTLS([listener("one")], self.both, wants_offers=True))
-        self.assertEqual((True, context), (tls.wants_offers, tls.getContext()))
+        self.assertEqual((True, context), (tls.listens, tls.getContext()))
         tls.replace([listener("two")], self.both)
-        self.assertTrue(tls.wants_offers, "other certificates are no reason to forget it")
+        self.assertTrue(tls.listens, "other certificates are no reason to forget it")
+        self.assertEqual(b"\x13\1", tls.meet(server_connection(context), Hello(b"\x13\1", b"")))
 
     def test_interface(self) -> None:
         verifyObject(IOpenSSLContextFactory, ServerTLS([listener("one")], self.both))

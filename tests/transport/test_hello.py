@@ -9,15 +9,32 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.transport.hello import MOST_HELLO, offered_suites, suite_names
+from gateway.transport.hello import MOST_HELLO, MOST_LOOKS, Ear, Hello, read_hello, suite_names
 from tests.handshakes import client_connection, client_context
 
 SUITES = bytes.fromhex("13011302c02b00ff")
+NOTHING = Hello()
+KNOWN = Hello(SUITES, b"a.example")
 
 
-def message(suites: bytes = SUITES, session: bytes = b"s" * 32, *, rest: bytes = b"\1\0\0\0", kind: int = 1) -> bytes:
+def extension(kind: int, content: bytes) -> bytes:
+    return kind.to_bytes(2) + len(content).to_bytes(2) + content
+
+
+def server_name(name: bytes, kind: int = 0) -> bytes:
+    """The extension of that name (RFC 6066 §3)."""
+    entry = bytes([kind]) + len(name).to_bytes(2) + name
+    return extension(0, len(entry).to_bytes(2) + entry)
+
+
+def message(
+    suites: bytes = SUITES, session: bytes = b"s" * 32, *, kind: int = 1,
+    extensions: bytes | None = extension(51, b"k" * 1200) + server_name(b"a.example") + extension(43, b"\2\3\4"),
+) -> bytes:  # fmt: skip
     """A ClientHello, without the record around it."""
-    body = b"\3\3" + b"r" * 32 + bytes([len(session)]) + session + len(suites).to_bytes(2) + suites + rest
+    body = b"\3\3" + b"r" * 32 + bytes([len(session)]) + session + len(suites).to_bytes(2) + suites + b"\1\0"
+    if extensions is not None:
+        body += len(extensions).to_bytes(2) + extensions
     return bytes([kind]) + len(body).to_bytes(3) + body
 
 
@@ -27,7 +44,7 @@ def records(payload: bytes, size: int = 16384, kind: int = 22) -> bytes:
     return b"".join([bytes([kind]) + b"\3\1" + len(piece).to_bytes(2) + piece for piece in pieces])
 
 
-class OfferTests(SynchronousTestCase):
+class HelloTests(SynchronousTestCase):
     """What a hello says."""
 
     def test_of_openssl(self) -> None:
@@ -37,23 +54,29 @@ class OfferTests(SynchronousTestCase):
         ):
             context = client_context(highest=highest, ciphers=b"ECDHE-RSA-AES128-GCM-SHA256:AES256-SHA256")
             context.set_tls13_ciphersuites(b"TLS_CHACHA20_POLY1305_SHA256")
-            client = client_connection(context, "a.example")
-            self.assertRaises(SSL.WantReadError, client.do_handshake)
-            names = suite_names(offered_suites(client.bio_read(16384)) or b"")
-            self.assertEqual(expected, names.removesuffix(":TLS_EMPTY_RENEGOTIATION_INFO_SCSV"))
+            for name in ("a.example", None):
+                client = client_connection(context, name)
+                self.assertRaises(SSL.WantReadError, client.do_handshake)
+                found = read_hello(client.bio_read(16384)) or NOTHING
+                names = suite_names(found.suites).removesuffix(":TLS_EMPTY_RENEGOTIATION_INFO_SCSV")
+                self.assertEqual((expected, (name or "").encode()), (names, found.name))
 
     def test_in_pieces(self) -> None:
-        """Nothing is said before the whole list is here, and nothing else afterwards; the records do not matter."""
+        """Nothing is said before all is here, and nothing else afterwards; the records do not matter."""
         for session in (b"", b"s" * 32):
-            for size in (1, 2, 7, 50, 16384):
+            for size in (7, 50, 16384):
                 hello = records(message(session=session), size)
-                said = [offered_suites(hello[:end]) for end in range(len(hello) + 1)]
-                first = said.index(SUITES)
-                self.assertEqual({None}, set(said[:first]))
-                self.assertEqual({SUITES}, set(said[first:]))
+                said = [read_hello(hello[:end]) for end in range(len(hello) + 1)]
+                self.assertEqual(([None] * len(hello), KNOWN), (said[:-1], said[-1]))
 
-    def test_what_follows_does_not_matter(self) -> None:
-        self.assertEqual(SUITES, offered_suites(records(message()) + b"GET / HTTP/1.1" * 1000))
+    def test_early_data(self) -> None:
+        """What comes behind it does not matter."""
+        early = records(b"\1", kind=20) + records(b"x" * 20000, kind=23)
+        self.assertEqual(KNOWN, read_hello(records(message()) + early))
+
+    def test_without_extensions(self) -> None:
+        for extensions in (None, b"", extension(51, b"k" * 1200), server_name(b"x", kind=1)):
+            self.assertEqual(Hello(SUITES), read_hello(records(message(extensions=extensions))))
 
     def test_no_hello(self) -> None:
         for what, data in (
@@ -65,52 +88,83 @@ class OfferTests(SynchronousTestCase):
             ("a record without content", b"\x16\3\1\0\0" + records(message())),
             ("a record that is too long", b"\x16\3\1\xff\xff" + message()),
         ):
-            self.assertEqual(b"", offered_suites(data), what)
+            self.assertEqual(NOTHING, read_hello(data), what)
 
     def test_lying_lengths(self) -> None:
         """They are not waited for; OpenSSL will say what is wrong."""
         hello = message()
+        name = server_name(b"a.example")
         for what, data in (
             ("half a suite", message(SUITES + b"\1")),
             ("a list longer than its message", hello[:71] + b"\xff\xfe" + hello[73:]),
             ("a message shorter than its list", b"\1\0\0\x2a" + hello[4:]),
-            ("a long session id", hello[:38] + b"\x21" + hello[39:]),
+            ("a long session id", message(session=b"s" * 33)),
             ("an empty message", b"\1\0\0\0" + hello[4:]),
             ("a message that is over too early", b"\1\0\0\1x"),
+            ("a message without end", b"\1\xff\xff\xff" + hello[4:]),
+            ("extensions longer than the message", message(extensions=None) + b"\0\0\0"),
+            ("an extension longer than all", message(extensions=name[:3] + b"\xff" + name[4:])),
+            ("a list of names longer than its extension", message(extensions=name[:5] + b"\xff" + name[6:])),
+            ("a name longer than the list", message(extensions=name[:8] + b"\xff" + name[9:])),
         ):
-            self.assertEqual(b"", offered_suites(records(data)), what)
-        self.assertEqual(b"", offered_suites(records(message(b""))), "nothing is offered")
+            if what.startswith("extensions"):
+                data = b"\1" + (len(data) - 4).to_bytes(3) + data[4:-3] + b"\xff\xff\0"
+            self.assertEqual(NOTHING, read_hello(records(data)), what)
 
     def test_bounded(self) -> None:
-        """A list that does not end in time is none; it takes no more than what fits."""
-        most = SUITES * ((MOST_HELLO - 5 - 38 - 33 - 2) // len(SUITES))
-        self.assertEqual(most, offered_suites(records(message(most))))
-        endless = records(message(SUITES * 4000), 16384)
-        self.assertIsNone(offered_suites(endless[: MOST_HELLO - 1]))
-        self.assertEqual(b"", offered_suites(endless[:MOST_HELLO]))
-        self.assertEqual(b"", offered_suites(endless))
-        self.assertEqual(b"", offered_suites(records(message(), 1) [:2] + b"\1\0\1\1" * MOST_HELLO))
-        self.assertLess(len(suite_names(bytes.fromhex("c0af") * (MOST_HELLO // 2))), 32768, "what a text may have")
-
-    def test_time(self) -> None:
-        """A client that sends byte after byte makes the same bytes be looked at again and again."""
-        hello = records(message(SUITES * 180), 1)
-        before = time.process_time()
-        for end in range(min(MOST_HELLO, len(hello)) + 1):
-            offered_suites(hello[:end])
-        self.assertLess(time.process_time() - before, 1.0)
+        """What does not end in time is none; what is said of it has a limit."""
+        longest = message(extensions=extension(51, b"k" * 16000))
+        self.assertEqual(Hello(SUITES), read_hello(records(longest)))
+        endless = records(message(extensions=extension(51, b"k" * 40000)), 1000)
+        self.assertIsNone(read_hello(endless[:5]))
+        self.assertEqual(NOTHING, read_hello(endless[:9]), "it says itself how long it is")
+        self.assertGreater(len(records(longest, 1)), MOST_HELLO)
+        self.assertEqual(NOTHING, read_hello(records(longest, 1)))
+        many = read_hello(records(message(bytes.fromhex("c0af") * 5000))) or NOTHING
+        self.assertEqual(700, len(many.suites) // 2)
+        self.assertLess(len(suite_names(many.suites)), 32768, "what a text may have")
 
     @given(st.binary(max_size=200), st.integers(0, 120), st.integers(1, 20))
     def test_never_fails(self, noise: bytes, at: int, size: int) -> None:
         for hello in (noise, b"\x16\3\1" + noise, records(message(), size)[:at] + noise):
-            found = offered_suites(hello)
-            self.assertTrue(found is None or len(found) % 2 == 0)
+            found = read_hello(hello)
+            self.assertTrue(found is None or len(found.suites) % 2 == 0)
 
-    @given(st.binary(min_size=1, max_size=300).map(lambda drawn: drawn * 2), st.integers(1, 400))
-    def test_what_is_offered_is_what_is_said(self, suites: bytes, size: int) -> None:
-        hello = records(message(suites), size)
-        self.assertEqual(suites if len(records(message(suites, rest=b""), size)) <= MOST_HELLO else b"",
-                         offered_suites(hello) or b"")  # fmt: skip
+    @given(st.integers(0, 1000), st.binary(min_size=1, max_size=4))
+    def test_never_fails_on_changed_ones(self, at: int, change: bytes) -> None:
+        hello = records(message(extensions=server_name(b"a.example") + extension(43, b"\2\3\4")))
+        at %= len(hello)
+        read_hello(hello[:at] + change + hello[at + len(change) :])
+
+    @given(
+        st.binary(min_size=1, max_size=300).map(lambda drawn: drawn * 2), st.binary(max_size=260), st.integers(10, 400)
+    )
+    def test_what_is_said(self, suites: bytes, name: bytes, size: int) -> None:
+        hello = records(message(suites, extensions=extension(51, b"k" * 100) + server_name(name)), size)
+        self.assertEqual(Hello(suites, name), read_hello(hello))
+
+
+class EarTests(SynchronousTestCase):
+    """How long is waited."""
+
+    def test_in_pieces(self) -> None:
+        hello = records(message())
+        ear = Ear()
+        said = [ear.hear(hello[:end]) for end in (1, 5, 100, 1000, len(hello))]
+        self.assertEqual([None] * 4 + [KNOWN], said)
+
+    def test_nothing_new(self) -> None:
+        ear = Ear()
+        self.assertEqual([None, NOTHING], [ear.hear(b"\x16"), ear.hear(b"\x16")])
+
+    def test_too_often(self) -> None:
+        """Whoever sends byte after byte would make the same bytes be looked at again and again."""
+        hello = records(message(), 1)
+        ear = Ear()
+        before = time.process_time()
+        said = [ear.hear(hello[:end]) for end in range(1, MOST_LOOKS + 1)]
+        self.assertEqual([None] * (MOST_LOOKS - 1) + [NOTHING], said)
+        self.assertLess(time.process_time() - before, 0.5)
 
 
 class NameTests(SynchronousTestCase):
