@@ -7,13 +7,16 @@ import json
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from cryptography.hazmat.primitives.hashes import SHA1
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
 from gateway.config import load
 from gateway.preflight import checks
+from gateway.routing.variables import SERVER_VARIABLES
 from tests.certificates import Issued, TestCA
 from tests.config.arm import child, gateway, template
 from tests.integration.harness import GatewayTestCase, RawBackend, Running, both_roads
@@ -53,6 +56,10 @@ class Visitor:
         connection.set_tlsext_host_name(self._name.encode())
         return connection
 
+    def shown(self) -> list[str]:
+        """Whose certificates it has got."""
+        return [each.subject.rfc4514_string() for each in self.connection.get_peer_cert_chain(as_cryptography=True)]
+
 
 def to(kind: str, name: str) -> dict[str, str]:
     """A reference as templates have it."""
@@ -87,12 +94,14 @@ class DocumentCase(GatewayTestCase):
             ],
         }
 
-    async def serving(self, **properties: Any) -> Running:
+    async def serving(self, overrides: Path | None = None, **properties: Any) -> Running:
         path = Path(self.mktemp())
         path.write_text(json.dumps(template([gateway(**properties)])), encoding="utf-8")
         self.numbers = {port: _free() for port in (80, 443)}
         model = load(
             path,
+            overrides=overrides,
+            warnings=[],
             checks=checks(),
             map_ports=[f"{port}={number}" for port, number in self.numbers.items()],
             map_backends=[f"{name}.test=127.0.0.1:{each.port}" for name, each in self._members.items()],
@@ -193,6 +202,19 @@ class SiteTests(DocumentCase):
                 self.assertEqual((status, place), (answer.status, answer.get("Location")))
 
 
+    async def test_buffering(self) -> None:
+        """``globalConfiguration`` as templates have it: a body that is long is waited for."""
+        made = await self.pools("chat")
+        running = await self.serving(globalConfiguration={"enableRequestBuffering": True}, **made)
+        client = await self.client(running)
+        client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 999_999)
+        await running.until(lambda: running.service.disk.used > 900_000, "the body to be kept")
+        self.assertEqual(([], 0), (self.answers["chat"].requests, running.active))
+        client.write(b"y")
+        self.assertEqual(200, (await read_response(client)).status)
+        self.assertEqual(b"x" * 999_999 + b"y", self.answers["chat"].requests[0].body)
+
+
 class TlsTests(DocumentCase):
     """Policies, profiles and certificates of clients."""
 
@@ -222,7 +244,8 @@ class TlsTests(DocumentCase):
                 child("told", rewriteRules=[{
                     "name": "r", "ruleSequence": 1,
                     "actionSet": {"requestHeaderConfigurations": [
-                        {"headerName": "X-Verdict", "headerValue": "{var_client_certificate_verification}"}
+                        {"headerName": f"X-{name.replace('_', '-')}", "headerValue": f"<{{var_{name}}}>"}
+                        for name in (*SERVER_VARIABLES, "cookie_Name")
                     ]},
                 }])
             ],
@@ -281,9 +304,7 @@ class TlsTests(DocumentCase):
         running = await self.https({})
         visitor = Visitor("0.example")
         await self.agreed(running, visitor)
-        chain = visitor.connection.get_peer_cert_chain(as_cryptography=True)
-        subjects = [each.subject.rfc4514_string() for each in chain]
-        self.assertEqual(["CN=0.example", "CN=Test Intermediate"], subjects)
+        self.assertEqual(["CN=0.example", "CN=Test Intermediate"], visitor.shown())
 
     async def test_client_certificates(self) -> None:
         """Who is let in, and what the backend is told of it."""
@@ -304,7 +325,84 @@ class TlsTests(DocumentCase):
             answer = await self.ask(running, f"{name}.example", tls=visitor, listener=name)
             self.assertEqual((status, before + (status == 200)), (answer.status, len(requests)), (name, verdict))
             if verdict:
-                self.assertTrue((requests[-1].get("X-Verdict") or "").startswith(verdict), (name, verdict))
+                said = requests[-1].get("X-client-certificate-verification") or ""
+                self.assertTrue(said.startswith(f"<{verdict}"), (name, said))
+
+    async def test_server_variables(self) -> None:
+        """All of them, of one request."""
+        clients = {"trustedClientCertificates": [to("trustedClientCertificates", "clients")]}
+        running = await self.https(clients, rewriteRuleSet=to("rewriteRuleSets", "told"))
+        mine = CLIENTS.issue(common_name="me")
+        visitor = Visitor("0.example", SSL.TLS1_2_VERSION, b"ECDHE-ECDSA-AES128-GCM-SHA256:AES128-SHA", shows=mine)
+        client = await self.client(running, "0", tls=visitor)
+        client.write(
+            b"GET /a//b/../%63?q=1&r HTTP/1.1\r\nHost: 0.EXAMPLE:443\r\nCookie: x=y; Name=value\r\n"
+            b"Authorization: Basic YW5uOnNlY3JldA==\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+        )
+        self.assertEqual(200, (await read_response(client)).status)
+        (request,) = self.answers["0"].requests
+        outcome = await running.outcome()
+        known = {
+            "add_x_forwarded_for_proxy": "127.0.0.1",
+            "ciphers_supported": "ECDHE-ECDSA-AES128-GCM-SHA256:AES128-SHA",
+            "ciphers_used": "ECDHE-ECDSA-AES128-GCM-SHA256",
+            "client_certificate": quote(mine.cert_pem, safe=""),
+            "client_certificate_fingerprint": mine.cert.fingerprint(SHA1()).hex(),
+            "client_certificate_issuer": "CN=Client Root",
+            "client_certificate_serial": f"{mine.cert.serial_number:X}",
+            "client_certificate_subject": "CN=me",
+            "client_certificate_verification": "SUCCESS",
+            "client_ip": "127.0.0.1",
+            "client_port": str(outcome.peer.port),
+            "client_user": "ann",
+            "cookie_Name": "value",
+            "host": "0.example",
+            "http_method": "GET",
+            "http_status": "",
+            "http_version": "HTTP/1.1",
+            "query_string": "q=1&r",
+            "received_bytes": str(outcome.received_bytes),
+            "request_query": "q=1&r",
+            "request_scheme": "https",
+            "request_uri": "/a//b/../%63?q=1&r",
+            "sent_bytes": "0",
+            "server_port": str(self.numbers[443]),
+            "ssl_connection_protocol": "TLSv1.2",
+            "ssl_enabled": "On",
+            "uri_path": "/a/c",
+        }
+        names = (*SERVER_VARIABLES, "cookie_Name")
+        said = {name: (request.get(f"X-{name.replace('_', '-')}") or "")[1:-1] for name in names}
+        said["ciphers_supported"] = said["ciphers_supported"].removesuffix(":TLS_EMPTY_RENEGOTIATION_INFO_SCSV")
+        for name, wanted in (
+            ("client_certificate_start_date", r"\w{3} [ \d]\d [\d:]{8} \d{4} GMT"),
+            ("client_certificate_end_date", r"\w{3} [ \d]\d [\d:]{8} \d{4} GMT"),
+            ("client_tcp_rtt", r"[0-9]+"),
+        ):
+            self.assertRegex(said.pop(name), rf"\A{wanted}\Z")
+        self.assertEqual(known, said)
+
+    async def test_key_vault(self) -> None:
+        """A certificate that only Azure has: files of an override take its place."""
+        made = await self.pools("chat")
+        directory = Path(self.mktemp())
+        CA.intermediate().issue(names=["vault.example"]).pem_files(str(directory))
+        overrides = directory / "overrides.json"
+        files = {"certificateFile": "server.crt", "keyFile": "server.key"}
+        overrides.write_text(json.dumps({"certificates": {"site": files}}), encoding="utf-8")
+        running = await self.serving(
+            overrides,
+            frontendPorts=[child("p443", port=443)],
+            sslCertificates=[child("site", keyVaultSecretId="https://v.vault.azure.net/secrets/site")],
+            httpListeners=[
+                child("web", frontendPort=to("frontendPorts", "p443"), protocol="Https",
+                      sslCertificate=to("sslCertificates", "site"))
+            ],
+            **made,
+        )  # fmt: skip
+        visitor = Visitor("vault.example")
+        self.assertEqual("chat", (await self.ask(running, "vault.example", tls=visitor)).get("X-Pool"))
+        self.assertEqual(["CN=vault.example", "CN=Test Intermediate"], visitor.shown())
 
 
 def _predefined(name: str) -> dict[str, Any]:
