@@ -9,7 +9,7 @@ from gateway.http.bodies import chunk, last_chunk
 from gateway.http.heads import index_of
 from gateway.relay.flow import CONNECTING
 from gateway.relay.upload import Feeding, Upload
-from gateway.values import CHUNKED, Fields, RequestHead, ResponseHead
+from gateway.values import CHUNKED, Fields, Outcome, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
     from gateway.listener.http1 import ClientConnection
@@ -29,6 +29,7 @@ class Uploading:
     kept the rest streams: the client is held until the backend has what there is.
     """
 
+    outcome: Outcome
     _shared: Surroundings
     _client: ClientConnection
     _head: RequestHead
@@ -77,6 +78,7 @@ class Uploading:
                 self._client.let(CONNECTING)
             return
         self._collecting = False
+        self.outcome.collected = self._shared.seconds()
         self._measure(upload.size)
         whole = upload.whole()
         if whole is not None:

@@ -313,7 +313,8 @@ class Outcome:
     """What is known of one exchange or WebSocket session; observers get it when it has ended.
 
     Filled in as the exchange goes on; class attributes are the defaults.  Times are monotonic
-    seconds, or ``None`` where that point was never reached.  Byte counts include heads.  ``target``: what that of the
+    seconds, or ``None`` where that point was never reached; ``collected`` is when a body was here that had to be waited
+    for.  Byte counts include heads.  ``target``: what that of the
     request became, where it was rewritten, else empty.  ``tls_…`` is about the client's connection, ``upstream_tls_…``
     about the backend's.  ``layer4``: a connection of a listener of plain TCP or TLS; its head only has the server name
     as ``host``, its status is 200 once it is passed on.  ``packed``: a function, and what it makes ``head`` of,
@@ -344,6 +345,7 @@ class Outcome:
     cause: str = "ok"
     error: GatewayError | None = None
     started: float = 0.0
+    collected: float | None = None
     connected: float | None = None
     responded: float | None = None
     ended: float | None = None

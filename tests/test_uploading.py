@@ -51,10 +51,13 @@ class WaitingTests(UploadingCase):
         client = gateway.client()
         client.sends(POST[:-2])
         gateway.connections(0, 0)
+        gateway.advance(7)
         client.sends(POST[-2:])
         gateway.backend(0).gets("POST", "Content-Length: 5", body=b"abcde")
         self.answered(gateway, client)
         self.assertEqual([], self.files.files)
+        (outcome,) = gateway.recorder.outcomes
+        self.assertEqual((1000.0, 1007.0), (outcome.started, outcome.collected), "a slow client is no slow backend")
 
     def test_in_a_file(self) -> None:
         gateway = self.uploading()

@@ -178,6 +178,7 @@ class AccessLog:
         started = outcome.started
         ended = outcome.ended
         connected = outcome.connected
+        ready = started if outcome.collected is None else outcome.collected
         responded = outcome.responded
         if ended is None:
             # A session that has just opened: so far it has taken as long as its handshake.
@@ -190,7 +191,7 @@ class AccessLog:
         if responded is None:
             header_time = latency = ""
         else:
-            asked = started if connected is None else connected
+            asked = ready if connected is None else connected
             header_time = format(responded - asked, ".3f")
             # What follows a 101 is no response.
             latency = header_time if outcome.status == 101 else format(ended - asked, ".3f")
@@ -208,7 +209,7 @@ class AccessLog:
             f'"sslCipher":{_quote(outcome.tls_cipher)},"sslProtocol":{_quote(tls)},'
             f'{NO_CERTIFICATE if shown is None else certificate_text(shown)},'
             f'"serverRouted":{_quote(server)},"serverStatus":"{"" if upstream_status is None else upstream_status}",'
-            f'"serverConnectTime":"{"" if connected is None else format(connected - started, ".3f")}",'
+            f'"serverConnectTime":"{"" if connected is None else format(connected - ready, ".3f")}",'
             f'"serverHeaderTime":"{header_time}","serverResponseLatency":"{latency}",'
             f'{_quoted_tls(outcome) if outcome.upstream_tls_version else _NO_BACKEND_TLS},'
             f'"upstreamReceivedBytes":{outcome.upstream_received},"upstreamSentBytes":{outcome.upstream_sent},'

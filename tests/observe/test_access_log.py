@@ -122,11 +122,20 @@ class ContentTests(_LogCase):
         )
 
     def test_times_of_the_backend(self) -> None:
-        """From its connection, or from the request where it was there; a session's response is its 101."""
+        """From its connection, or from the request where it was there, with a body that was waited for; a session's
+        response is its 101."""
         for known, wanted in (
             ({"started": 1.0, "connected": 1.5, "responded": 2.0, "ended": 4.0}, ("0.500", "0.500", "2.500")),
             ({"started": 1.0, "connected": None, "responded": 2.0, "ended": 4.0}, ("", "1.000", "3.000")),
             ({"started": 1.0, "connected": 1.5, "responded": None, "ended": 4.0}, ("0.500", "", "")),
+            (
+                {"started": 0.0, "collected": 1.0, "connected": 1.5, "responded": 2.0, "ended": 4.0},
+                ("0.500", "0.500", "2.500"),
+            ),
+            (
+                {"started": 0.0, "collected": 1.0, "connected": None, "responded": 2.0, "ended": 4.0},
+                ("", "1.000", "3.000"),
+            ),
         ):
             line = self.line(outcome(**known))
             self.assertEqual(
