@@ -1,4 +1,4 @@
-"""Tests of `gateway.config.texts` and `gateway.config.check_texts`: what reaches a head, in every spelling."""
+"""Tests of `gateway.config.texts`, and of `gateway.config.checks.texts` in every spelling: what reaches a head."""
 
 from __future__ import annotations
 

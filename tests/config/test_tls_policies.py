@@ -1,4 +1,4 @@
-"""`gateway.config.tls_policies` and `gateway.config.check_tls`."""
+"""`gateway.config.tls_policies`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.config import check, model
+from gateway.config import model
 from gateway.config.tls_policies import PREDEFINED, SUITES, TLS13, policy_of, policy_problems, weaknesses
 
 _GCM = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
@@ -104,9 +104,7 @@ class ProblemTests(SynchronousTestCase):
             ),
         ]:
             found = list(policy_problems(policy(**members)))
-            self.assertTrue(
-                any(name == attribute and part in sentence for name, sentence in found), (members, found)
-            )
+            self.assertTrue(any(name == attribute and part in sentence for name, sentence in found), (members, found))
 
     def test_fine(self) -> None:
         for name in PREDEFINED:
@@ -119,31 +117,3 @@ class ProblemTests(SynchronousTestCase):
         old = " ".join(weaknesses(policy(policyName="AppGwSslPolicy20150501")))
         self.assertIn("TLSv1_0 is allowed", old)
         self.assertIn("no forward secrecy", old)
-
-    def test_in_a_configuration(self) -> None:
-        """Each finding has its place; references are resolved."""
-        gateway = model.Gateway.model_validate(
-            {
-                "listeners": [{"name": "web", "port": 80, "sslProfile": "strict"}, {"name": "b", "port": 81}],
-                "pools": [{"name": "p", "members": [{"host": "10.0.0.4"}]}],
-                "settings": [{"name": "s"}],
-                "rules": [{"name": "r", "listener": "web", "pool": "p", "settings": "s"}],
-                "sslPolicy": {"policyName": "nonsense"},
-                "sslProfiles": [
-                    {
-                        "name": "strict",
-                        "sslPolicy": {"policyName": "AppGwSslPolicy20150501"},
-                        "trustedClientCertificates": ["nobody"],
-                    },
-                    {"name": "odd", "clientAuthConfiguration": {"verifyClientRevocation": "OCSP"}},
-                ],
-                "trustedClientCertificates": [{"name": "empty"}],
-            }
-        )
-        found = {problem.path: problem.message for problem in check.check(gateway)}
-        self.assertIn("no predefined policy 'nonsense'", found["sslPolicy.policyName"])
-        self.assertIn("no forward secrecy", found["sslProfiles[0].sslPolicy"])
-        self.assertIn("there is no trusted client certificate 'nobody'", str(found))
-        self.assertIn("is Http, so that the profile has no effect", found["listeners[0].sslProfile"])
-        self.assertIn("not asked for certificates", found["sslProfiles[1].clientAuthConfiguration"])
-        self.assertIn("neither 'data' nor 'file'", found["trustedClientCertificates[0]"])

@@ -1,9 +1,11 @@
-"""Tests of `gateway.config.lints`: what is legal and will hurt."""
+"""`gateway.config.checks.lints`: what is legal and will hurt."""
 
 from __future__ import annotations
 
-from gateway.config.lints import IGNORE_PRIORITY
+from gateway.config.checks.lints import IGNORE_PRIORITY
+from gateway.config.model import Rule
 from gateway.groups import BUILT_IN
+from tests.config.checks.support import CheckCase, gateway, host
 from tests.config.support import ConfigurationTestCase
 
 YAML = """\
@@ -97,3 +99,40 @@ rules:
         (found,) = self.lints(text)
         self.assertIn("rule 'first' is tried first and answers for 'b.a.test', '*.c.a.test' on port 80", found)
         self.assertEqual(self.lints(text.replace("priority: 1}", "priority: 3}")), [])
+
+
+class OrderTests(CheckCase):
+    """Rules that are tried before others."""
+
+    def test_order(self) -> None:
+        rules = tuple(
+            Rule(name=f"r{i}", listener=name, pool="p", settings="s", priority=i + 1) for i, name in enumerate("ab")
+        )
+        pair = (host("a"), host("b", host_names=("x",)))
+        self.says(
+            gateway(*pair, rules=rules),
+            "rules[1]: rule 'r0' is tried first and answers for every host on port 80",
+            severity="warning",
+        )
+        self.says(gateway(*pair[::-1], rules=rules[::-1][:1]), "listener 'a' has no rule", severity="warning")
+
+    def test_wildcard_order(self) -> None:
+        """A pattern that is tried first takes exact hosts on its port; other ports, addresses and orders are fine."""
+        names = ("www.x.test", "y.test", "*.w.x.test", "a.b.x.test")
+        for wide, narrow, expected in (
+            ({}, {}, "answers for 'www.x.test', '*.w.x.test', 'a.b.x.test' on port 80; give 'r1' a smaller"),
+            ({"port": 81}, {}, ""),
+            ({"address": "127.0.0.1"}, {"address": "127.0.0.2"}, ""),
+            ({"address": "127.0.0.1"}, {"address": "127.0.0.1"}, "answers for 'www.x.test'"),
+            ({"host_names": ("z.*", "other.test")}, {}, ""),
+            ({"host_names": ("other.test", "?.test")}, {}, "answers for 'y.test' on port 80"),
+        ):
+            pair = (host("a", **({"host_names": ("*.X.test",)} | wide)), host("b", **({"host_names": names} | narrow)))
+            for first, second in ((1, 2), (2, 1), (None, None)):
+                rules = (
+                    Rule(name="r0", listener="a", pool="p", settings="s", priority=first),
+                    Rule(name="r1", listener="b", pool="p", settings="s", priority=second),
+                )
+                model = gateway(*pair, rules=rules)
+                wanted = [expected] if expected and first == 1 else []
+                self.says(model, *wanted, severity="warning")

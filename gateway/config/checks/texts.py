@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gateway.config.findings import Finding
+from gateway.config.checks.findings import Finding
+from gateway.config.draft import Location
 from gateway.config.hosts import host_problem as pattern_problem
 from gateway.config.model import Gateway
 from gateway.config.texts import (
@@ -17,7 +18,7 @@ from gateway.config.texts import (
 )
 from gateway.config.tree import show
 
-__all__ = ["text_findings"]
+__all__ = ["find"]
 
 _Check = Callable[[str], str | None]
 _CHECKS: dict[str, dict[str, _Check]] = {
@@ -34,7 +35,7 @@ _CHECKS: dict[str, dict[str, _Check]] = {
 _ADDRESS = "expected an address such as 127.0.0.1, or nothing"
 
 
-def text_findings(gateway: Gateway) -> Iterator[Finding]:
+def find(gateway: Gateway) -> Iterator[Finding]:
     """What is wrong with each of them."""
     for kind, checks in _CHECKS.items():
         for index, item in enumerate(getattr(gateway, kind)):
@@ -51,7 +52,7 @@ def text_findings(gateway: Gateway) -> Iterator[Finding]:
                 )
 
 
-def _found(location: tuple[str | int, ...], text: str | None, check: _Check) -> Iterator[Finding]:
+def _found(location: Location, text: str | None, check: _Check) -> Iterator[Finding]:
     problem = check(text) if text is not None else None
     if problem:
         yield Finding(location, f"found {show(text)}; {problem}")

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.config.draft import Location
+
 __all__ = ["Finding", "warning"]
 
 
 class Finding(NamedTuple):
-    """``location``: attribute names and indices from the gateway down.
+    """``location``: attribute names and indices from the gateway down; ``kind``: where a name was not found."""
 
-    ``kind``: the collection that a name was not found in; ``name``: that name, if it is not just misspelled.
-    """
-
-    location: tuple[str | int, ...]
+    location: Location
     message: str
     severity: str = "error"
     kind: str = ""
-    name: str = ""
 
 
-def warning(location: tuple[str | int, ...], message: str) -> Finding:
+def warning(location: Location, message: str) -> Finding:
     """A finding that stops nothing."""
     return Finding(location, message, "warning")

@@ -1,4 +1,4 @@
-"""What must hold for rewrite sets (reference §1.4 and §2.4): patterns, names, and where sets are used."""
+"""Rewrite sets (reference §1.4 and §2.4): patterns, names, and where they are used."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from gateway.config.findings import Finding
+from gateway.config.checks.findings import Finding, warning
+from gateway.config.draft import Location
 from gateway.config.model import Gateway, HeaderAction, Matcher, RewriteRule, RewriteSet
 from gateway.config.tree import nearest
 from gateway.routing.patterns import Pattern, PatternError
 from gateway.routing.rewrites import is_about_response
 from gateway.routing.variables import MATCHER, SERVER_VARIABLES, Template, lookup
 
-__all__ = ["rewrite_findings"]
+__all__ = ["find"]
 
 _MOST = 40
-_At = tuple[str | int, ...]
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -30,32 +30,32 @@ _REFUSED: Final = frozenset(
 _REFUSED_IN_RESPONSES: Final = _REFUSED | {"sec-websocket-extensions", "sec-websocket-protocol"}
 
 
-def rewrite_findings(gateway: Gateway) -> Iterator[Finding]:
+def find(gateway: Gateway) -> Iterator[Finding]:
     """Everything that is wrong, or will have no effect."""
     for index, rewrite in enumerate(gateway.rewrites):
         yield from _set(("rewrites", index), rewrite)
     yield from _uses(gateway)
 
 
-def _set(at: _At, rewrite: RewriteSet) -> Iterator[Finding]:
+def _set(at: Location, rewrite: RewriteSet) -> Iterator[Finding]:
     if not rewrite.rules:
-        yield Finding((*at, "rules"), f"rewrite set {rewrite.name!r} has no rules and changes nothing", "warning")
+        yield warning((*at, "rules"), f"rewrite set {rewrite.name!r} has no rules and changes nothing")
     conditions = sum(len(rule.conditions) for rule in rewrite.rules)
     for count, word in ((len(rewrite.rules), "rules"), (conditions, "conditions")):
         if count > _MOST:
             message = f"an Application Gateway takes at most {_MOST} {word} in a rewrite set, this one has {count}"
-            yield Finding((*at, "rules"), message, "warning")
+            yield warning((*at, "rules"), message)
     for index, rule in enumerate(rewrite.rules):
         yield from _rule((*at, "rules", index), rule)
 
 
-def _rule(at: _At, rule: RewriteRule) -> Iterator[Finding]:
+def _rule(at: Location, rule: RewriteRule) -> Iterator[Finding]:
     groups: dict[str, int] = {}
     for index, condition in enumerate(rule.conditions):
         here = (*at, "conditions", index)
         if lookup(condition.variable) is None:
             message = f"found {condition.variable[:80]!r}, {_known(condition.variable)}; the condition never holds"
-            yield Finding((*here, "variable"), message, "warning")
+            yield warning((*here, "variable"), message)
         try:
             groups[condition.variable] = Pattern(condition.pattern, condition.ignore_case).groups
         except PatternError as error:
@@ -69,15 +69,15 @@ def _rule(at: _At, rule: RewriteRule) -> Iterator[Finding]:
     if rule.url is not None:
         yield from _url((*at, "url"), rule, groups)
     if not (rule.request_headers or rule.response_headers or rule.url):
-        yield Finding(at, f"rewrite rule {rule.name!r} has no actions and changes nothing", "warning")
+        yield warning(at, f"rewrite rule {rule.name!r} has no actions and changes nothing")
     late = next((item.variable for item in rule.conditions if is_about_response(item.variable)), None)
     if late is not None and (rule.request_headers or rule.url):
         message = f"the condition on {late!r} is about the response; the request and its URL stay as they are"
-        yield Finding(at, message, "warning")
+        yield warning(at, message)
 
 
 def _header(
-    at: _At, action: HeaderAction, groups: Mapping[str, int], refused: frozenset[str], names: re.Pattern[str]
+    at: Location, action: HeaderAction, groups: Mapping[str, int], refused: frozenset[str], names: re.Pattern[str]
 ) -> Iterator[Finding]:
     lower = action.name.lower()
     if names.fullmatch(action.name) is None:
@@ -106,34 +106,34 @@ def _matcher(matcher: Matcher) -> int | str:
         return f"found {matcher.pattern[:80]!r}: {error}"
 
 
-def _url(at: _At, rule: RewriteRule, groups: Mapping[str, int]) -> Iterator[Finding]:
+def _url(at: Location, rule: RewriteRule, groups: Mapping[str, int]) -> Iterator[Finding]:
     assert rule.url is not None
     for key, text in (("path", rule.url.path), ("query", rule.url.query)):
         if text is not None:
             yield from _text((*at, key), text, groups)
             yield from _too_early((*at, key), text)
     if rule.url.path is not None and "?" in rule.url.path:
-        yield Finding((*at, "path"), "a path has no '?': it is sent as '%3F'; 'query' is what follows it", "warning")
+        yield warning((*at, "path"), "a path has no '?': it is sent as '%3F'; 'query' is what follows it")
     if rule.url.path is None and rule.url.query is None:
-        yield Finding(at, f"rewrite rule {rule.name!r} gives neither a path nor a query; the URL stays", "warning")
+        yield warning(at, f"rewrite rule {rule.name!r} gives neither a path nor a query; the URL stays")
 
 
-def _text(at: _At, text: str, groups: Mapping[str, int]) -> Iterator[Finding]:
+def _text(at: Location, text: str, groups: Mapping[str, int]) -> Iterator[Finding]:
     if _CONTROL.search(text):
         yield Finding(at, "a line break or another control character cannot be sent in a head")
     template = Template(text, groups)
     for name in template.unknown:
-        yield Finding(at, f"found {'{' + name[:80] + '}'}, {_known(name, groups)}; it is empty", "warning")
+        yield warning(at, f"found {'{' + name[:80] + '}'}, {_known(name, groups)}; it is empty")
     for name in template.lacking:
         source, _, number = name.rpartition("_")
         yield Finding(at, f"{'{' + name + '}'}: the pattern for {source!r} has {groups[source]} groups, not {number}")
     if text.startswith(("var_", "http_req_", "http_resp_")) and lookup(text) is not None:
-        yield Finding(at, f"{text!r} is sent as it stands; write {'{' + text + '}'} for its value", "warning")
+        yield warning(at, f"{text!r} is sent as it stands; write {'{' + text + '}'} for its value")
 
 
-def _too_early(at: _At, text: str) -> Iterator[Finding]:
+def _too_early(at: Location, text: str) -> Iterator[Finding]:
     for name in _RESPONSE_NAME.findall(text):
-        yield Finding(at, f"{'{' + name + '}'} is empty here: there is no response yet", "warning")
+        yield warning(at, f"{'{' + name + '}'} is empty here: there is no response yet")
 
 
 def _known(name: str, groups: Mapping[str, int] | None = None) -> str:
@@ -158,14 +158,14 @@ def _uses(gateway: Gateway) -> Iterator[Finding]:
             continue
         if rule.path_map is not None:
             message = f"rule {rule.name!r} has a path map, whose rules name their own rewrite sets"
-            yield Finding(at, message, "warning")
+            yield warning(at, message)
         elif rule.redirect is not None:
-            yield Finding(at, f"rule {rule.name!r} redirects, and redirects are not rewritten", "warning")
+            yield warning(at, f"rule {rule.name!r} redirects, and redirects are not rewritten")
         elif any(item.url is not None and item.url.reroute for item in rewrite.rules):
             message = f"rule {rule.name!r} has no path map, so 'reroute' has nothing to look at; Azure refuses this"
-            yield Finding(at, message, "warning")
+            yield warning(at, message)
     for index, path_map in enumerate(gateway.path_maps):
-        at_map: _At = ("path_maps", index)
+        at_map: Location = ("path_maps", index)
         uses = [((*at_map, "default_rewrite"), path_map.default_rewrite, path_map.default_redirect)]
         uses += [
             ((*at_map, "path_rules", number, "rewrite"), item.rewrite, item.redirect)
@@ -176,7 +176,7 @@ def _uses(gateway: Gateway) -> Iterator[Finding]:
             if rewrite is None:
                 continue
             if redirect is not None:
-                yield Finding(where, "redirects are not rewritten", "warning")
+                yield warning(where, "redirects are not rewritten")
             elif rewrite.rules and all(_always_again(item) for item in rewrite.rules):
                 message = (
                     f"every rule of rewrite set {rewrite.name!r} has 'reroute' and no conditions, so requests would go "

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from gateway.config.findings import Finding, warning
+from gateway.config.checks.findings import Finding, warning
 from gateway.config.hosts import Wide
 from gateway.config.model import BackendSettings, Gateway, Pool, Rule
 from gateway.config.targets import distribution_pools, pairs_of_default, pairs_of_rule
 from gateway.config.texts import is_address
 
-__all__ = ["lints", "targets"]
+__all__ = ["IGNORE_PRIORITY", "find"]
 
 _SOCKETS = re.compile(r"/(?:wss?|web-?sockets?|sockets?|socket\.io|signalr|hubs?)(?:/|\*|\Z)", re.IGNORECASE)
 """Paths that servers which speak WebSocket are usually at."""
@@ -25,7 +25,7 @@ IGNORE_PRIORITY = frozenset(
 """The selectors of the gateway itself, but for the one that looks at `Member.priority`."""
 
 
-def lints(gateway: Gateway) -> Iterator[Finding]:
+def find(gateway: Gateway) -> Iterator[Finding]:
     """All warnings of this module."""
     yield from _order(gateway)
     yield from _empty_pools(gateway)
@@ -34,7 +34,7 @@ def lints(gateway: Gateway) -> Iterator[Finding]:
     yield from _priorities(gateway)
 
 
-def targets(gateway: Gateway) -> Iterator[tuple[str, str | None, str | None]]:
+def _targets(gateway: Gateway) -> Iterator[tuple[str, str | None, str | None]]:
     """In words, what leads somewhere; the pool and the settings it names."""
     shares = distribution_pools(gateway)
     for rule in gateway.rules:
@@ -75,7 +75,7 @@ def _order(gateway: Gateway) -> Iterator[Finding]:
 
 def _empty_pools(gateway: Gateway) -> Iterator[Finding]:
     users: dict[str, str] = {}
-    for title, name, _ in targets(gateway):
+    for title, name, _ in _targets(gateway):
         if name is not None:
             users.setdefault(name, title)
     for index, pool in enumerate(gateway.pools):
@@ -91,7 +91,7 @@ def _addresses(gateway: Gateway) -> Iterator[Finding]:
     """HTTPS to members that have no name, and nothing says what name their certificates have."""
     pools = {pool.name: pool for pool in gateway.pools}
     used: dict[str, list[Pool]] = {}
-    for _, pool_name, settings_name in targets(gateway):
+    for _, pool_name, settings_name in _targets(gateway):
         if pool_name in pools and settings_name is not None:
             used.setdefault(settings_name, []).append(pools[pool_name])
     for index, settings in enumerate(gateway.settings):

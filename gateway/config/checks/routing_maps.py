@@ -1,4 +1,4 @@
-"""What must hold for routing maps, condition sets and distributions (reference §1.2)."""
+"""Routing maps and their condition sets (reference §1.2)."""
 
 from __future__ import annotations
 
@@ -6,42 +6,40 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from gateway.config.findings import Finding
-from gateway.config.model import ConditionSet, Distribution, Gateway, RoutingCondition, RoutingMap
+from gateway.config.checks.findings import Finding, warning
+from gateway.config.draft import Location
+from gateway.config.model import ConditionSet, Gateway, RoutingCondition, RoutingMap
 from gateway.routing.patterns import Pattern, PatternError
 
-__all__ = ["routing_findings"]
+__all__ = ["find"]
 
-_At = tuple[str | int, ...]
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NAMED = ("Header", "QueryString")
 _LISTED = ("ClientIP", "Method")
 
 
-def routing_findings(gateway: Gateway) -> Iterator[Finding]:
-    """Everything that is wrong with the objects themselves; where their names lead is `gateway.config.check`'s."""
+def find(gateway: Gateway) -> Iterator[Finding]:
+    """Conditions that cannot hold or mean nothing, and rules that cannot both be there."""
     for index, condition_set in enumerate(gateway.condition_sets):
         yield from _set(("condition_sets", index), condition_set)
     for index, routing_map in enumerate(gateway.routing_maps):
         yield from _map(("routing_maps", index), routing_map)
-    for index, distribution in enumerate(gateway.distributions):
-        yield from _distribution(("distributions", index), distribution)
 
 
-def _set(at: _At, condition_set: ConditionSet) -> Iterator[Finding]:
+def _set(at: Location, condition_set: ConditionSet) -> Iterator[Finding]:
     if not condition_set.conditions:
         yield Finding((*at, "conditions"), f"condition set {condition_set.name!r} has no conditions")
     for index, condition in enumerate(condition_set.conditions):
         yield from _condition((*at, "conditions", index), condition)
 
 
-def _condition(at: _At, condition: RoutingCondition) -> Iterator[Finding]:
+def _condition(at: Location, condition: RoutingCondition) -> Iterator[Finding]:
     kind = condition.type
     if kind in _NAMED and not condition.name:
         what = "a field" if kind == "Header" else "a query parameter"
         yield Finding(at, f"a condition of type {kind} needs the name of {what}")
     elif kind not in _NAMED and condition.name:
-        yield Finding((*at, "name"), f"a condition of type {kind} has no name", "warning")
+        yield warning((*at, "name"), f"a condition of type {kind} has no name")
     elif kind == "Header" and _TOKEN.fullmatch(condition.name or "") is None:
         yield Finding((*at, "name"), f"found {condition.name!r}, which cannot be the name of a field")
     if bool(condition.values) == (condition.matcher is not None):
@@ -76,7 +74,7 @@ def _value_problem(kind: str, value: str) -> str:
     return ""
 
 
-def _map(at: _At, routing_map: RoutingMap) -> Iterator[Finding]:
+def _map(at: Location, routing_map: RoutingMap) -> Iterator[Finding]:
     priorities: dict[int, str] = {}
     names: set[str] = set()
     for index, rule in enumerate(routing_map.rules):
@@ -90,13 +88,3 @@ def _map(at: _At, routing_map: RoutingMap) -> Iterator[Finding]:
         if rule.name.casefold() in names:
             yield Finding((*here, "name"), f"rule {rule.name!r} is there twice in routing map {routing_map.name!r}")
         names.add(rule.name.casefold())
-
-
-def _distribution(at: _At, distribution: Distribution) -> Iterator[Finding]:
-    if not distribution.targets:
-        yield Finding((*at, "targets"), f"distribution {distribution.name!r} has no targets; requests need a pool")
-    seen: set[str] = set()
-    for index, target in enumerate(distribution.targets):
-        if target.pool in seen:
-            yield Finding((*at, "targets", index, "pool"), f"pool {target.pool!r} is there twice")
-        seen.add(target.pool)

@@ -1,4 +1,4 @@
-"""Routing maps, condition sets and distributions in both spellings, and `gateway.config.routing_checks`."""
+"""Routing maps, condition sets and distributions in both spellings."""
 
 from __future__ import annotations
 
@@ -113,53 +113,6 @@ class RoutingMapTests(ConfigurationTestCase):
             loaded.condition_sets[0].conditions[0], model.RoutingCondition(type="Method", values=("POST",))
         )
 
-    def test_refused_conditions(self) -> None:
-        for condition, words in (
-            ("{type: Cookie, values: [a]}", "expected one of Header, QueryString, Path, ClientIP, Method"),
-            ("{type: Header, values: [a]}", "a condition of type Header needs the name of a field"),
-            ("{type: QueryString, values: [a]}", "needs the name of a query parameter"),
-            ("{type: Header, name: 'a b', values: [a]}", "which cannot be the name of a field"),
-            ("{type: Path}", "neither of 'values' and 'matcher'"),
-            ("{type: Path, values: [/a], matcher: {pattern: a}}", "both of 'values' and 'matcher'"),
-            ("{type: Path, values: [a]}", "a path begins with '/'"),
-            ("{type: Path, values: ['/a/*/b']}", "allowed only as the last character"),
-            ("{type: ClientIP, values: [10.0.0.0/33]}", "expected an address or a network"),
-            ("{type: ClientIP, matcher: {pattern: '^10'}}", "a condition of type ClientIP has no matcher"),
-            ("{type: Method, values: ['GET POST']}", "this is no method"),
-            ("{type: Path, matcher: {pattern: '(?=a)'}}", "look-ahead and look-behind are not"),
-        ):
-            found = self.refused(f"{YAML}{MAP}      - {condition}\n")
-            self.assertEqual(len(found), 1, (condition, found))
-            self.assertIn(words, found[0])
-
-    def test_refused_maps(self) -> None:
-        good = YAML + MAP + "      - {type: Method, values: [POST]}\n"
-        rule = "{priority: 10, conditionSet: set, pool: new}"
-        for replacement, words in (
-            ("{priority: 0, conditionSet: set, pool: new}", "a whole number from 1 to 20000"),
-            ("{conditionSet: set, pool: new}", "'priority' is missing"),
-            ("{priority: 10, conditionSet: sett, pool: new}", "there is no condition set 'sett'; did you mean 'set'?"),
-            ("{priority: 10, conditionSet: set}", "leads nowhere; give it a pool, a redirect"),
-            ("{priority: 10, conditionSet: set, pool: new, redirect: r}", "has a pool and a redirect"),
-            (
-                f"{rule}, {{priority: 10, conditionSet: set, pool: new}}",
-                "priority 10 is also that of rule 'routingRule1'",
-            ),
-            (f"{{name: a, {rule[1:]}, {{name: A, {rule[1:].replace('10', '11')}", "rule 'A' is there twice"),
-        ):
-            text = good.replace(rule, replacement)
-            if "redirect: r" in text:
-                text += "redirects: [{name: r, targetUrl: 'https://a.test/'}]\n"
-            self.assertTrue(any(words in problem for problem in self.refused(text)), (replacement, self.refused(text)))
-        self.assertIn("leads nowhere", self.refused(good.replace("    defaultPool: chat\n", ""))[0])
-        self.assertIn("has no conditions", self.refused_once(YAML + MAP.replace("conditions:\n", "conditions: []\n")))
-
-    def test_two_ways(self) -> None:
-        text = (
-            YAML + MAP.replace("routingMap: map", "routingMap: map, pool: chat") + "      - {type: Path, values: /}\n"
-        )
-        self.assertIn("has a pool and a routing map", self.refused_once(text))
-
 
 class DistributionTests(ConfigurationTestCase):
     """`model.Distribution`."""
@@ -190,21 +143,3 @@ class DistributionTests(ConfigurationTestCase):
         loaded = self.load(text + "distributions: [{name: d, targets: [{pool: chat, weight: 9}, {pool: new}]}]\n")
         self.assertEqual([target.weight for target in loaded.distributions[0].targets], [9, 1])
         self.assertEqual((loaded.rules[0].settings, loaded.settings[0].protocol), ("default-https", "Https"))
-
-    def test_refused(self) -> None:
-        for distribution, words in (
-            ("{name: d, targets: [{pool: chat, weight: 0}]}", "a whole number from 1 to 100"),
-            ("{name: d, targets: [{pool: chat, weight: 101}]}", "a whole number from 1 to 100"),
-            ("{name: d, targets: [{pool: chatt}]}", "there is no pool 'chatt'"),
-            ("{name: d}", "distribution 'd' has no targets"),
-            ("{name: d, targets: [{pool: chat}, {pool: chat}]}", "pool 'chat' is there twice"),
-            ("{name: d, algorithm: Random, targets: [{pool: chat}]}", "one of RoundRobin, LeastConnections, IpHash"),
-        ):
-            text = f"{YAML}rules: [{{listener: web, distribution: d}}]\ndistributions: [{distribution}]\n"
-            found = self.refused(text)
-            self.assertTrue(any(words in problem for problem in found), (distribution, found))
-        text = (
-            YAML
-            + "rules: [{listener: web, distribution: d, pool: chat}]\ndistributions: [{name: d, targets: {pool: chat}}]"
-        )
-        self.assertIn("has a pool and a distribution", self.refused_once(text))

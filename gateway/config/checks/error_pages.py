@@ -1,26 +1,27 @@
-"""What must hold for error pages (reference §2.5)."""
+"""Error pages (reference §2.5)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
-from gateway.config.findings import Finding
+from gateway.config.checks.findings import Finding
+from gateway.config.draft import Location
 from gateway.config.model import ErrorPage, Gateway
 
-__all__ = ["error_page_findings"]
+__all__ = ["find"]
 
 _URL = re.compile(r"https?://[^/\s?#@]+(?:[/?][^\s#]*)?", re.IGNORECASE)
 
 
-def error_page_findings(gateway: Gateway) -> Iterator[Finding]:
+def find(gateway: Gateway) -> Iterator[Finding]:
     """Everything that is wrong; whether files are there is looked at where paths are known."""
     yield from _pages(("error_pages",), gateway.error_pages)
     for index, listener in enumerate(gateway.listeners):
         yield from _pages(("listeners", index, "error_pages"), listener.error_pages)
 
 
-def _pages(at: tuple[str | int, ...], pages: Sequence[ErrorPage]) -> Iterator[Finding]:
+def _pages(at: Location, pages: Sequence[ErrorPage]) -> Iterator[Finding]:
     seen: set[str] = set()
     for index, page in enumerate(pages):
         here = (*at, index)
