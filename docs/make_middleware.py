@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from make_configuration import inner, table
 
+from gateway.factories import Factories
 from gateway.groups import BUILT_IN
-from gateway.registry import Registry
 
 PAGE = Path(__file__).with_name("middleware.md")
 GROUP = "gateway.middleware"
@@ -181,7 +181,7 @@ def page() -> str:
 
 def section(name: str, traffic: str, what: str, example: str) -> str:
     """One middleware: what it does, an example, its options."""
-    options = Registry().find(GROUP, name).factory.options
+    options = Factories().find(GROUP, name).factory.options
     text = f"## `{name}`\n\n{what} For: {traffic}. {NOTES.get(name, '')}".rstrip()
     text += f"\n\n```yaml\n{example}\n```\n\n{table(options)}"
     for field_name, field in options.model_fields.items():

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = [
-    "Checks", "Place", "Steps", "check_strategies", "finished", "make_checks", "make_discoveries", "make_filters",
-    "make_middleware", "make_observers", "make_pools", "make_probe", "roots_of", "rule_routers", "uses",
+    "Checks", "Place", "Steps", "finished", "make_checks", "make_discoveries", "make_filters", "make_middleware",
+    "make_observers", "make_pools", "make_probe", "roots_of", "rule_routers", "uses",
 ]  # fmt: skip
 
 Place = tuple[str, ...]
@@ -286,62 +286,6 @@ def make_observers(registry: Registry, model: Gateway, services: Services) -> li
         return ContainedObserver(built, registry.contain(group, name, path, built))
 
     return list(_listed(registry, model, "observers", make).get((), ()))
-
-
-def check_strategies(registry: Registry, model: Gateway) -> list[Problem]:
-    """What is wrong with the strategies that ``model`` names and with their options. Nothing is built."""
-
-    def check(group: str, name: str, options: Mapping[str, object], path: str, word: str) -> None:
-        found = registry.find(group, name, f"{path}.{word}" if word else path)
-        registry.options(found, options, f"{path}.{'selectorOptions' if word == 'selector' else 'options'}")
-
-    problems = [
-        Problem(f"{place}.optional", "only middleware can be optional: what happens without it is for its kind to say")
-        for place, strategy in _not_middleware(model)
-        if strategy.optional
-    ]
-    checks = (
-        [
-            partial(check, "gateway.selectors", pool.selector, pool.selector_options, f"pools[{number}]", "selector")
-            for number, pool in enumerate(model.pools)
-        ]
-        + [
-            partial(check, "gateway.probes", probe.strategy, probe.options, f"probes[{number}]", "strategy")
-            for number, probe in enumerate(model.probes)
-        ]
-        + [
-            partial(check, "gateway.discovery", found.strategy, found.options, f"pools[{number}].discovery", "")
-            for number, pool in enumerate(model.pools)
-            if (found := pool.discovery) is not None
-        ]
-        + [
-            partial(check, f"gateway.{field}", each.strategy, each.options, f"{path}[{number}]", "")
-            for field in ("middleware", "filters", "observers")
-            for _, path, strategies in uses(model, field)
-            for number, each in enumerate(strategies)
-        ]
-        + [
-            partial(check, "gateway.routers", router.strategy, router.options, f"rules[{number}].router", "")
-            for number, rule in enumerate(model.rules)
-            if (router := rule.router) is not None
-        ]
-    )
-    for attempt in checks:
-        try:
-            attempt()
-        except ConfigurationError as error:
-            problems.extend(error.problems)
-    return problems
-
-
-def _not_middleware(model: Gateway) -> Iterator[tuple[str, Strategy]]:
-    for field in "filters", "observers":
-        for _, path, strategies in uses(model, field):
-            yield from [(f"{path}[{number}]", strategy) for number, strategy in enumerate(strategies)]
-    for kind, attribute in ("rules", "router"), ("pools", "discovery"):
-        for number, item in enumerate(getattr(model, kind)):
-            if getattr(item, attribute) is not None:
-                yield f"{kind}[{number}].{attribute}", getattr(item, attribute)
 
 
 def _all(makers: Mapping[_K, Callable[[], _T]]) -> dict[_K, _T]:

@@ -11,19 +11,19 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
+from gateway.blame import brief
 from gateway.config.problems import describe
+from gateway.factories import Factories, Listed
 from gateway.groups import GROUPS
-from gateway.registry import Listed, Registry
 
 __all__ = ["broken_drop_ins", "catalogue", "catalogue_document", "catalogue_text", "options_of"]
 
 _WIDTH = 100
-_MOST_REASON = 500
 
 
-def catalogue(registry: Registry) -> list[Listed]:
+def catalogue(factories: Factories) -> list[Listed]:
     """Every strategy, with what claims to be one and cannot be used, the groups in their order."""
-    return [listed for group in GROUPS for listed in registry.listed(group)]
+    return [listed for group in GROUPS for listed in factories.listed(group)]
 
 
 def broken_drop_ins() -> Iterator[tuple[str, str]]:
@@ -36,7 +36,7 @@ def broken_drop_ins() -> Iterator[tuple[str, str]]:
             importlib.import_module(name)
         except Exception as error:
             file = getattr(found.module_finder, "path", "")
-            yield f"{file}/{found.name}.py", f"{type(error).__name__}: {error}"[:_MOST_REASON]
+            yield f"{file}/{found.name}.py", brief(error)
 
 
 def options_of(factory: Any) -> list[dict[str, Any]]:

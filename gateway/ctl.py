@@ -26,8 +26,8 @@ from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
 from gateway.explaining import CONNECT, CannotAsk, as_document, as_text, ask
+from gateway.factories import Factories
 from gateway.preflight import checks
-from gateway.registry import Registry
 
 __all__ = ["main", "summary"]
 
@@ -101,7 +101,7 @@ def _explain(
 
 
 def _plugins(form: str, out: TextIO) -> int:
-    found, broken = catalogue(Registry()), list(broken_drop_ins())
+    found, broken = catalogue(Factories()), list(broken_drop_ins())
     if form == "json":
         json.dump(catalogue_document(found, broken), out, indent=2, ensure_ascii=False)
         out.write("\n")

@@ -8,15 +8,18 @@ files and import strategies; it builds, binds and connects nothing.
 
 from __future__ import annotations
 
+from functools import partial
+
 from gateway.config.load import Check
 from gateway.error_pages import check_error_pages
+from gateway.factories import Factories
 from gateway.listener.certificate_checks import check_certificates
-from gateway.registry import Registry
 from gateway.relay.upload import check_directory
+from gateway.strategy_checks import check_strategies
 
 __all__ = ["checks"]
 
 
 def checks() -> tuple[Check, ...]:
     """The checks of certificates and keys, of what else there is in the file system, and of strategies and options."""
-    return check_certificates, check_error_pages, check_directory, Registry().check
+    return check_certificates, check_error_pages, check_directory, partial(check_strategies, Factories())

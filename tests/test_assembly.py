@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from gateway.config.model import BackendSettings, Gateway, HttpListener, Member, Pool, Probe, Rule
 from gateway.errors import ConfigurationError
+from gateway.factories import Factories
 from gateway.health.monitor import HealthMonitor
 from gateway.interfaces import IMiddleware, IStrategyFactory
 from gateway.pools.backend import Loads
@@ -19,6 +20,7 @@ from gateway.pools.least_connections import LeastConnections
 from gateway.pools.random_of_two import RandomOfTwo
 from gateway.pools.sticky import Sticky
 from gateway.registry import Registry
+from gateway.strategy_checks import check_strategies
 from gateway.testing import FakeRoad
 
 
@@ -43,9 +45,8 @@ class AssemblyTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.registry = Registry(
-            reactor=self.clock, random=Random(), entry_points=lambda group: (), drop_ins=lambda: ()
-        )
+        factories = Factories(entry_points=lambda group: (), drop_ins=lambda: ())
+        self.registry = Registry(reactor=self.clock, random=Random(), factories=factories)
 
     def test_pools(self) -> None:
         loads = Loads()
@@ -69,7 +70,7 @@ class AssemblyTests(SynchronousTestCase):
     def test_selectors(self) -> None:
         """Every one that there is can be built by name, over others where it is made for that."""
         options: dict[str, dict[str, object]] = {"hash": {"by": "address"}}
-        for name in self.registry.names("gateway.selectors"):
+        for name in self.registry.factories.names("gateway.selectors"):
             for pool in self.registry.pools(gateway(name, **options.get(name, {})), Loads()).values():
                 self.assertEqual(pool.strategy, name)
         within = {"strategy": "slow-start", "options": {"seconds": 5, "over": "random-of-two"}}
@@ -101,12 +102,6 @@ class AssemblyTests(SynchronousTestCase):
         pools = self.registry.pools(model, Loads())
         error = self.assertRaises(ConfigurationError, self.registry.checks, model, pools, FakeRoad(), {})
         self.assertEqual([problem.path for problem in error.problems], ["probes[0].strategy"])
-
-    def test_check(self) -> None:
-        """All of them, used or not, and nothing is built."""
-        problems = self.registry.check(gateway("round-robin", "smtp", colour="red"))
-        self.assertEqual([problem.path for problem in problems], ["pools[1].selectorOptions", "probes[0].strategy"])
-        self.assertEqual(Registry(entry_points=lambda group: (), drop_ins=lambda: ()).check(gateway()), [])
 
 
 @implementer(IMiddleware)
@@ -161,37 +156,38 @@ class WordyFactory(ThroughFactory):
 wordy = WordyFactory()
 
 
+THROUGH = f"{__name__}:through"
+
+
+def listing(*broken: object) -> Gateway:
+    """A gateway with middleware everywhere, ``broken`` at its rule."""
+    return Gateway.model_validate(
+        {
+            "middleware": [THROUGH, {"strategy": THROUGH, "options": {"size": 2}}],
+            "listeners": [{"name": "web", "port": 80, "middleware": [THROUGH]}],
+            "rules": [{"name": "r", "listener": "web", "path_map": "m", "middleware": list(broken)}],
+            "path_maps": [{"name": "m", "path_rules": [{"name": "p", "paths": ["/"], "middleware": [THROUGH]}]}],
+        }
+    )
+
+
 class MiddlewareTests(SynchronousTestCase):
     """Lists of middleware."""
 
-    THROUGH = f"{__name__}:through"
-
-    def model(self, *broken: object) -> Gateway:
-        return Gateway.model_validate(
-            {
-                "middleware": [self.THROUGH, {"strategy": self.THROUGH, "options": {"size": 2}}],
-                "listeners": [{"name": "web", "port": 80, "middleware": [self.THROUGH]}],
-                "rules": [{"name": "r", "listener": "web", "path_map": "m", "middleware": list(broken)}],
-                "path_maps": [
-                    {"name": "m", "path_rules": [{"name": "p", "paths": ["/"], "middleware": [self.THROUGH]}]}
-                ],
-            }
-        )
-
     def test_each_is_built_once(self) -> None:
-        model = self.model()
+        model = listing()
         made: Any = Registry(reactor=Clock()).middleware(model)
         self.assertEqual([(), ("listener", "web"), ("path", "m", "0")], list(made))
         self.assertEqual([1, 2], [each.inner.options.size for each in made[()]])
         self.assertIs(model, made[()][0].inner.services.model)
 
     def test_all_that_is_wrong(self) -> None:
-        model = self.model("none-such", {"strategy": self.THROUGH, "options": {"size": "x"}})
+        model = listing("none-such", {"strategy": THROUGH, "options": {"size": "x"}})
         registry = Registry(reactor=Clock())
         error = self.assertRaises(ConfigurationError, registry.middleware, model)
         expected = ["rules[0].middleware[0]", "rules[0].middleware[1].options.size"]
         self.assertEqual(expected, [problem.path for problem in error.problems])
-        self.assertEqual(expected, [problem.path for problem in registry.check(model)])
+        self.assertEqual(expected, [problem.path for problem in check_strategies(registry.factories, model)])
 
     def test_traffic_is_checked(self) -> None:
         """A word instead of a set of words would match parts of words."""
@@ -199,31 +195,6 @@ class MiddlewareTests(SynchronousTestCase):
         error = self.assertRaises(ConfigurationError, Registry(reactor=Clock()).middleware, model)
         self.assertEqual(["middleware[0]"], [problem.path for problem in error.problems])
 
-    def test_only_middleware_is_optional(self) -> None:
-        optional = {"strategy": self.THROUGH, "optional": True}
-        document = self.model().model_dump(mode="json")
-        document["middleware"] = [optional]
-        document["observers"] = [optional]
-        document["rules"][0] |= {"router": optional, "filters": [optional]}
-        document["pools"] = [{"name": "p", "discovery": optional}]
-        problems = Registry(reactor=Clock()).check(Gateway.model_validate(document))
-        found = [problem.path for problem in problems if problem.path.endswith(".optional")]
-        expected = ["rules[0].filters[0]", "observers[0]", "rules[0].router", "pools[0].discovery"]
-        self.assertEqual(sorted(f"{place}.optional" for place in expected), sorted(found))
-
-    def test_routers_and_observers_are_checked(self) -> None:
-        model = Gateway.model_validate(
-            {
-                "observers": ["none-such"],
-                "rules": [
-                    {"name": "a", "listener": "l", "router": "none-such"},
-                    {"name": "b", "listener": "l", "router": {"strategy": "prefix", "options": {"prefixes": {}}}},
-                ],
-            }
-        )
-        problems = Registry(reactor=Clock()).check(model)
-        expected = ["observers[0]", "rules[0].router", "rules[1].router.options.prefixes"]
-        self.assertEqual(expected, [problem.path for problem in problems])
 
 class FilterTests(SynchronousTestCase):
     """Lists of message filters."""
@@ -244,7 +215,7 @@ class FilterTests(SynchronousTestCase):
         self.assertEqual([("rule", "r"), ("path", "m", "0")], list(made))
         (tap,), (limit,) = made.values()
         self.assertEqual(("log-tap", "size-limit"), (tap.name, limit.name))
-        self.assertEqual([], registry.check(model))
+        self.assertEqual([], check_strategies(registry.factories, model))
 
     def test_all_that_is_wrong(self) -> None:
         model = self.model("none-such", {"strategy": "size-limit", "options": {"maxBytes": 0}}, "size-limit")
@@ -252,4 +223,4 @@ class FilterTests(SynchronousTestCase):
         error = self.assertRaises(ConfigurationError, registry.filters, model)
         expected = [f"rules[0].filters{rest}" for rest in ("[0]", "[1].options.maxBytes", "[2].options.maxBytes")]
         self.assertEqual(expected, [problem.path for problem in error.problems])
-        self.assertEqual(expected, [problem.path for problem in registry.check(model)])
+        self.assertEqual(expected, [problem.path for problem in check_strategies(registry.factories, model)])

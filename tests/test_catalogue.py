@@ -18,7 +18,7 @@ from gateway.config.model import Strategy
 from gateway.ctl import main
 from gateway.groups import BUILT_IN, GROUPS
 from gateway.services import Factory, Options
-from tests.test_registry import MODULE, SELECTORS, Pick, RegistryCase, point
+from tests.strategies import MODULE, SELECTORS, Pick, StrategyCase, point
 
 
 class Colours(Options):
@@ -37,11 +37,11 @@ def made(options: Any, services: Any) -> Any:
     return Pick(options)
 
 
-class CatalogueTests(RegistryCase):
+class CatalogueTests(StrategyCase):
     """What is there, and what is wrong with it."""
 
     def test_all_built_in(self) -> None:
-        found = catalogue(self.registry())
+        found = catalogue(self.factories())
         names = {(listed.group, listed.name) for listed in found}
         self.assertEqual(names, {(group, name) for group, inside in BUILT_IN.items() for name in inside})
         for listed in found:
@@ -64,7 +64,7 @@ class CatalogueTests(RegistryCase):
 
     def test_text(self) -> None:
         self.provide(pick=Factory("pick", Colours, made))
-        text = catalogue_text(catalogue(self.registry(point("pick", "pick"))), [])
+        text = catalogue_text(catalogue(self.factories(point("pick", "pick"))), [])
         self.assertIn(
             "  pick                 acme 1.2\n"
             "      houseColour (text; required): Of the walls.\n"
@@ -79,8 +79,8 @@ class CatalogueTests(RegistryCase):
     def test_claimed_twice(self) -> None:
         """Both are there, and each says who the other is."""
         self.provide(pick=Factory("pick", None, made))
-        registry = self.registry(point("pick", "pick"), point("pick", "pick", "other"))
-        both = [listed for listed in catalogue(registry) if listed.name == "pick"]
+        factories = self.factories(point("pick", "pick"), point("pick", "pick", "other"))
+        both = [listed for listed in catalogue(factories) if listed.name == "pick"]
         self.assertEqual([listed.distribution for listed in both], ["acme", "other"])
         for listed in both:
             self.assertIsNone(listed.factory)
@@ -88,7 +88,7 @@ class CatalogueTests(RegistryCase):
 
     def test_not_loaded(self) -> None:
         """Listed, with the reason."""
-        found = catalogue(self.registry(point("broken", "nothing")))
+        found = catalogue(self.factories(point("broken", "nothing")))
         (broken,) = [listed for listed in found if listed.problem]
         self.assertEqual((broken.name, broken.distribution, broken.where), ("broken", "acme", f"{MODULE}:nothing"))
         self.assertIn("cannot be loaded: AttributeError", broken.problem)
@@ -97,14 +97,14 @@ class CatalogueTests(RegistryCase):
         self.assertEqual((entry["options"], entry["problem"]), ([], broken.problem))
 
     def test_drop_in(self) -> None:
-        registry = self.registry(
+        factories = self.factories(
             drop_ins=[Factory("pick", None, made, group=SELECTORS), Factory("x", None, made, "no")]
         )
-        (listed,) = [listed for listed in catalogue(registry) if not listed.distribution]
+        (listed,) = [listed for listed in catalogue(factories) if not listed.distribution]
         self.assertEqual((listed.name, listed.where, listed.problem), ("pick", __file__, ""))
 
 
-class CommandTests(RegistryCase):
+class CommandTests(StrategyCase):
     """The command, as it is installed here."""
 
     def run_plugins(self, *arguments: str) -> str:

@@ -16,11 +16,11 @@ from gateway.config import load
 from gateway.config.model import Limits
 from gateway.containment import INSTEAD
 from gateway.errors import GatewayError
+from gateway.factories import Factories
 from gateway.groups import BUILT_IN, GROUPS
 from gateway.interfaces import IRouter, IStrategyFactory
 from gateway.observe.metrics import Metrics
 from gateway.preflight import checks
-from gateway.registry import Registry
 from gateway.services import Services
 from gateway.testing import request_head
 
@@ -50,11 +50,11 @@ class RouterPageTests(SynchronousTestCase):
             self.assertEqual(([], ()), (warnings, model.not_honoured))
 
     def test_complete(self) -> None:
-        registry = Registry(entry_points=lambda group: (), drop_ins=lambda: ())
+        factories = Factories(entry_points=lambda group: (), drop_ins=lambda: ())
         text = page("routers.md")
         for name in BUILT_IN["gateway.routers"]:
             self.assertIn(f"\n| `{name}` | ", text)
-            options = registry.find("gateway.routers", name).factory.options
+            options = factories.find("gateway.routers", name).factory.options
             if options is None:
                 continue
             section = text.partition(f"# `{name}`\n")[2].partition("\n#")[0]

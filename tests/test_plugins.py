@@ -44,7 +44,7 @@ from gateway.registry import Registry
 from gateway.services import Services
 registry = Registry()
 selector = registry.build("gateway.selectors", "last", {}, Services(None, None, None))
-print(registry.find("gateway.selectors", "last").source, selector.select("abc", None))
+print(registry.factories.find("gateway.selectors", "last").source, selector.select("abc", None))
 """
 
 
@@ -53,7 +53,7 @@ from gateway.registry import Registry
 from gateway.services import Services
 registry = Registry()
 selector = registry.build("gateway.selectors", "first", {}, Services(None, None, None))
-print(registry.find("gateway.selectors", "first").source, selector.select("abc", None))
+print(registry.factories.find("gateway.selectors", "first").source, selector.select("abc", None))
 """
 
 

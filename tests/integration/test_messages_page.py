@@ -11,9 +11,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.load import load
+from gateway.factories import Factories
 from gateway.filters.base import SideOptions
 from gateway.groups import BUILT_IN
-from gateway.registry import Registry
 from tests.integration.harness import both_roads
 from tests.integration.sessions import MASK, Opened, SessionTestCase
 from tests.integration.shell import ROOT
@@ -74,7 +74,7 @@ class TableTests(SynchronousTestCase):
                 name = cells[0] or name
                 rows[name, cells[1]] = cells[2], line.split("|")[-2].strip()
         for name in BUILT_IN["gateway.filters"]:
-            options = Registry().find("gateway.filters", name).factory.options
+            options = Factories().find("gateway.filters", name).factory.options
             for field, info in options.model_fields.items():
                 if field in SideOptions.model_fields:
                     continue

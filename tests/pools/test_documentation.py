@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import load
 from gateway.discovery.listing import read_members
+from gateway.factories import Factories
 from gateway.groups import BUILT_IN
 from gateway.preflight import checks
-from gateway.registry import Registry
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -43,12 +43,12 @@ class PagesTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """Every strategy of ours is there, and every option of it with its default."""
-        registry = Registry(entry_points=lambda group: (), drop_ins=lambda: ())
+        factories = Factories(entry_points=lambda group: (), drop_ins=lambda: ())
         for group, page in (("gateway.selectors", "selectors.md"), ("gateway.discovery", "discovery.md")):
             text = (DOCS / page).read_text("utf-8")
             for name in BUILT_IN[group]:
                 self.assertIn(f"\n| `{name}` | ", text)
-                options = registry.find(group, name).factory.options
+                options = factories.find(group, name).factory.options
                 if options is not None:
                     self.check(name, options, text)
 

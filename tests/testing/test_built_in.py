@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config.model import Member
 from gateway.discovery import dns
 from gateway.discovery.answers import Answer
+from gateway.factories import Factories
 from gateway.groups import BUILT_IN
 from gateway.interfaces import IAffinity, IPeerSelector
 from gateway.middleware import forward_auth
@@ -134,7 +135,7 @@ class _Discovery(DiscoveryConformance, _Named):
 
 class _Factory(FactoryConformance, _Named):
     def setUp(self) -> None:
-        self.factory = Registry().find(self.group, self.name).factory
+        self.factory = Factories().find(self.group, self.name).factory
         if self.group == "gateway.probes":  # they need a network; their own tests build them
             self.good = ()
         else:
