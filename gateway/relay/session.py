@@ -6,7 +6,7 @@ What the gateway ends, it ends with a close frame between two other frames (RFC 
       │──── a side vanished: the other one gets a close frame ───────────────┤
       │──── a side broke the protocol or a limit: both get a close frame ────┤
       └──── the gateway ends the session: both get a close frame ────────────┴─> CLOSING
-    CLOSING ── both ways are done: closed, broken or at their end ──> connections closed ──> GONE
+    CLOSING ── both ways are done: closed, broken or at their end ──> CLOSED, both connections are ──> GONE
       └─────── `CLOSING_SECONDS` are over: who owes a close frame is cut ──> the other one closed ──> GONE
 
 Who has sent a close frame gets one, also if the other side never answers: then the gateway does, with the same code.
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.python.failure import Failure
 
 from gateway.errors import SessionEnded
-from gateway.relay.splice import OPEN, Splice
+from gateway.relay.splice import CLOSED, CLOSING, OPEN, Splice
 from gateway.websocket.frames import FrameError
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ class Way(Protocol):
     """One direction of a session, as far as its end is concerned.
 
     ``who`` sends: ``client`` or ``backend``.  ``told``: the code of the close frame that the target has got, the
-    source's or ours; nothing may follow it.  ``broken``: what the source sends is not understood any more.  ``ended``:
-    the source sends no more.  ``dropped``: bytes that came and did not go on.
+    source's or ours; nothing may follow it.  ``broken``: what the source sends is not understood any more.  ``done``:
+    nothing more is expected from the source; it has sent a close frame, is broken or sends no more.  ``dropped``: bytes
+    that came and did not go on.
     """
 
     who: str
@@ -62,7 +63,7 @@ class Way(Protocol):
     target: Side
     told: int | None
     broken: bool
-    ended: bool
+    done: bool
     dropped: int
 
     @property
@@ -76,10 +77,6 @@ class Way(Protocol):
     @property
     def messages(self) -> int:
         """How many have passed."""
-
-    @property
-    def done(self) -> bool:
-        """Nothing more is expected from the source."""
 
     def say_goodbye(self, code: int, reason: str = "") -> None:
         """Send the target a close frame as soon as one fits; never behind another close frame."""
@@ -111,6 +108,7 @@ class WebSocketSession(Splice):
     def _close_passed(self, way: Way) -> None:
         """A close frame goes through: the answer may follow, then the connections are closed."""
         self._first = way
+        way.done = True
         self._blame(way.who)
         self._closing()
 
@@ -121,7 +119,7 @@ class WebSocketSession(Splice):
         ended = SessionEnded(error.code, f"the {who} {deed}: {error.reason}", f"{who}_{cause}")
         self._blame("gateway", ended.cause, ended)
         self._closing()
-        way.broken = True
+        way.broken = way.done = True
         if who == "client":
             back.say_last(error.code, error.reason)
             self._shared.deadlines.set(self, self._shared.seconds() + _ANSWER_SECONDS)
@@ -152,20 +150,22 @@ class WebSocketSession(Splice):
 
     def client_lost(self, reason: Failure) -> None:
         """The client's connection is gone."""
-        if self._state == OPEN or not self._upstream.lost:
+        last = self._upstream.lost
+        if self._state == OPEN or not (last or self._state == CLOSED):
             self.client_eof()
-        if self._upstream.lost:
+        if last:
             self._gone()
 
     def backend_lost(self, reason: Failure) -> None:
         """The backend's connection is gone."""
-        if self._state == OPEN or not self._client.lost:
+        last = self._client.lost
+        if self._state == OPEN or not (last or self._state == CLOSED):
             self.backend_eof()
-        if self._client.lost:
+        if last:
             self._gone()
 
     def _vanished(self, way: Way, error: SessionEnded) -> None:
-        way.ended = True
+        way.done = True
         if self._state == OPEN:
             self._blame(way.who, error.cause, error)
             self._begin_closing(error, way)
@@ -182,30 +182,32 @@ class WebSocketSession(Splice):
     def _settle(self) -> None:
         """Close both connections when nothing more is expected from either."""
         inbound, outbound = self._inbound, self._outbound
-        inbound_done, outbound_done = inbound.done, outbound.done
-        for way, back, done in ((inbound, outbound, inbound_done), (outbound, inbound, outbound_done)):
+        for way, back in ((inbound, outbound), (outbound, inbound)):
             source = way.source
             if source.held and (way.told is not None or way.broken or way.target.lost):
                 # Nothing goes on any more: who waited for the other side to take it is read, to hear the answer.
                 source.let(source.held)
-            if done and way.told is None:
+            if way.done and way.told is None:
                 way.speak_up()
                 if back.closed:
                     # Whose close frame was passed on, and will not be answered, gets the answer from here.
                     way.say_goodbye(back.close_code or 1005)
-        if inbound_done and outbound_done:
+        if inbound.done and outbound.done:
             self._close_both()
             return
-        for way, done in ((inbound, inbound_done), (outbound, outbound_done)):
-            if done and way.told is None and not way.target.lost:
+        for way in (inbound, outbound):
+            if way.done and way.told is None and not way.target.lost:
                 # The source died or went mad in the middle of a frame: nothing can be sent behind half of one.
                 way.target.transport.loseConnection()
 
     def _close_both(self) -> None:
+        if self._state == CLOSING:
+            self._state = CLOSED
         for way in (self._inbound, self._outbound):
-            if way.closed:
-                way.source.transport.quiet = True  # nothing follows a close frame (RFC 6455 §5.5.1)
-        super()._close_both()
+            source = way.source
+            if not source.lost:
+                source.transport.quiet = way.closed  # nothing follows a close frame (RFC 6455 §5.5.1)
+                source.transport.loseConnection()
 
     def expired(self, now: float) -> None:
         """As in a tunnel, except that who owes a close frame does not take the other side with it."""
@@ -216,7 +218,7 @@ class WebSocketSession(Splice):
         self._wait()
         if not self._outbound.speak_up():
             for way in late:
-                way.ended = True
+                way.done = True
                 if way.source.undelivered and not way.source.lost:
                     way.source.transport.abortConnection()
         self._settle()

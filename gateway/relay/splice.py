@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from gateway.upstream.http1 import UpstreamConnection
     from gateway.upstream.stream import StreamUpstream
 
-__all__ = ["CLOSING", "CLOSING_SECONDS", "GONE", "OPEN", "Splice"]
+__all__ = ["CLOSED", "CLOSING", "CLOSING_SECONDS", "GONE", "OPEN", "Splice"]
 
 CLOSING_SECONDS = 5.0
 """How long a peer may take to answer a close frame, and to take what is queued for it."""
 
-OPEN, CLOSING, GONE = range(3)
+OPEN, CLOSING, CLOSED, GONE = range(4)
+"""`CLOSING`: something is still expected from one of the sides.  `CLOSED`: from none, and both are being closed."""
 
 
 @implementer(ISession, ITunnel)
@@ -114,11 +115,9 @@ class Splice:
         if inward is not None:
             inward.stop()
             self._received += inward.count
-            self._last = max(self._last, inward.last)
         if outward is not None:
             outward.stop()
             self._sent += outward.count
-            self._last = max(self._last, outward.last)
 
     # -- bytes
 
@@ -242,8 +241,9 @@ class Splice:
         """Both connections are gone: give back, record."""
         if self._state == GONE:
             return
+        if self._state == OPEN:
+            self._unbridge()
         self._state = GONE
-        self._unbridge()
         self.snapshot()
         outcome, shared, lease = self.outcome, self._shared, self._lease
         outcome.ended = shared.seconds()

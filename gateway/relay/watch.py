@@ -27,7 +27,7 @@ class _Way:
     """
 
     __slots__ = (
-        "added", "broken", "dropped", "ended", "farewell", "last_word", "masked", "scanner", "source", "target", "told",
+        "added", "broken", "done", "dropped", "farewell", "last_word", "masked", "scanner", "source", "target", "told",
         "who",
     )  # fmt: skip
 
@@ -43,7 +43,7 @@ class _Way:
         self.last_word: tuple[int, bytes] | None = None
         self.told: int | None = None
         self.added = self.dropped = 0
-        self.broken = self.ended = False
+        self.broken = self.done = False
 
     @property
     def closed(self) -> bool:
@@ -57,14 +57,9 @@ class _Way:
     def messages(self) -> int:
         return self.scanner.messages
 
-    @property
-    def done(self) -> bool:
-        """Nothing more is expected from the source."""
-        return self.ended or self.broken or self.scanner.closed
-
     def say_goodbye(self, code: int, reason: str = "") -> None:
         """Send a close frame, now or at the end of the frame in progress; never behind another close frame."""
-        if self.told is None and self.may_speak:
+        if self.may_speak:
             self.farewell = code, close_frame(code, reason, mask=self.masked)
             self.send_farewell()
 
@@ -113,17 +108,18 @@ class _Way:
             if scanner.after:
                 data = data[: -scanner.after]
                 self.drop(scanner.after)
-            data = self._with_last_word(data)
+            if self.last_word is not None:
+                data = self._with_last_word(data, *self.last_word)
         self.target.transport.write(data)
 
-    def _with_last_word(self, data: bytes) -> bytes:
+    def _with_last_word(self, data: bytes, code: int, frame: bytes) -> bytes:
         """``data`` with ours for the close frame at its end, unless that has begun to pass already."""
-        last, self.last_word = self.last_word, None
-        code = self.scanner.close_code
-        size = 2 + (4 if self.masked else 0) + (0 if code == 1005 else 2 + len(self.scanner.close_reason))
-        if last is None or size > len(data):
+        self.last_word = None
+        said = 0 if self.scanner.close_code == 1005 else 2 + len(self.scanner.close_reason)
+        size = 2 + (4 if self.masked else 0) + said
+        if size > len(data):
             return data
-        self.told, frame = last
+        self.told = code
         self.added += len(frame) - size
         return data[:-size] + frame
 
@@ -140,12 +136,15 @@ class _Way:
 
     def read(self, data: bytes) -> None:
         """Read some bytes and pass on what is right of them."""
+        scanner = self.scanner
         try:
-            self.scanner.feed(data)
+            scanner.feed(data)
         except FrameError as error:
-            self.broken = True
+            self.broken = self.done = True
             self.drop(len(data) - error.offset)
             data = data[: error.offset]
+        if scanner.closed:
+            self.done = True
         if data:
             self.pass_on(data)
 

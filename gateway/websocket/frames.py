@@ -6,14 +6,15 @@ that of a close frame.  HOT: one call per chunk of bytes, a few operations per f
 
 from __future__ import annotations
 
-from os import urandom
+import os
+from functools import lru_cache
 from typing import Final
 
 from gateway import _native
 
 __all__ = [
-    "FrameError", "FrameScanner", "close_frame", "close_payload", "control_frame", "may_be_sent", "ping_frame",
-    "unmasked",
+    "FrameError", "FrameScanner", "close_frame", "close_payload", "control_frame", "masking_key", "may_be_sent",
+    "ping_frame", "unmasked",
 ]  # fmt: skip
 
 # What the first byte of a frame header says, without the RSV bits.
@@ -278,11 +279,28 @@ def unmasked(payload: bytes, key: bytes) -> bytes:
     return (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
 
 
+_KEYS_AT_ONCE: Final = 256
+
+_keys: list[bytes] = []
+"""Masking keys that nobody has had yet."""
+
+# A process that is forked would give out the same ones as the process that it comes from.
+os.register_at_fork(after_in_child=_keys.clear)
+
+
+def masking_key() -> bytes:
+    """Four bytes that nobody can foresee, for one frame (RFC 6455 §5.3)."""
+    if not _keys:
+        pool = os.urandom(4 * _KEYS_AT_ONCE)
+        _keys.extend([pool[at : at + 4] for at in range(0, len(pool), 4)])
+    return _keys.pop()
+
+
 def control_frame(first: int, payload: bytes, mask: bool) -> bytes:
     """A control frame with ``first`` as its first byte; at most 125 bytes of payload."""
     if not mask:
         return bytes((first, len(payload))) + payload
-    key = urandom(4)
+    key = masking_key()
     return bytes((first, 0x80 | len(payload))) + key + unmasked(payload, key)
 
 
@@ -294,8 +312,9 @@ def close_frame(code: int, reason: str = "", mask: bool = False) -> bytes:
     return control_frame(0x88, close_payload(code, reason), mask)
 
 
+@lru_cache(maxsize=64)
 def close_payload(code: int, reason: str = "") -> bytes:
-    """What a close frame says, as in `close_frame`."""
+    """What a close frame says, as in `close_frame`. Remembered: the same few are sent all the time."""
     if code == 1005:
         return b""
     text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode("utf-8")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import urandom
 from typing import Final
 
 from autobahn.websocket.xormasker import create_xor_masker
 
 from gateway import _native
-from gateway.websocket.frames import unmasked
+from gateway.websocket.frames import masking_key, unmasked
 
 __all__ = ["data_frame", "masked", "pieces"]
 
@@ -27,7 +26,7 @@ def data_frame(first: int, payload: bytes, mask: bool) -> bytes:
     else:
         head = bytes((first, bit | 127)) + size.to_bytes(8, "big")
     if mask:
-        key = urandom(4)
+        key = masking_key()
         return head + key + masked(payload, key)
     return head + payload
 

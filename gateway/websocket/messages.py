@@ -35,7 +35,7 @@ class _Way:
     """
 
     __slots__ = (
-        "broken", "chain", "dropped", "ended", "last_word", "leg", "messages", "out", "session", "source", "target",
+        "broken", "chain", "done", "dropped", "last_word", "leg", "messages", "out", "session", "source", "target",
         "told", "took", "vanished", "who",
     )  # fmt: skip
     leg: Leg
@@ -47,7 +47,7 @@ class _Way:
         self.who = who
         self.source = source
         self.target = target
-        self.broken = self.ended = False
+        self.broken = self.done = False
         self.told: int | None = None
         self.last_word: tuple[int, str] | None = None
         self.dropped = 0
@@ -63,11 +63,6 @@ class _Way:
     def close_code(self) -> int | None:
         return self.leg.close_code
 
-    @property
-    def done(self) -> bool:
-        """Nothing more is expected from the source."""
-        return self.ended or self.broken or self.leg.closed
-
     # -- what the source's leg has read: `gateway.websocket.legs.Reader`
 
     def took_control(self, raw: bytes) -> None:
@@ -77,6 +72,7 @@ class _Way:
 
     def took_close(self, payload: bytes) -> None:
         """A close frame: the first one, or the answer to one."""
+        self.done = True
         if self.session._state == OPEN:
             self.session._close_passed(self)
         if self.told is None and not self.target.lost:
@@ -244,7 +240,7 @@ class Messages(WebSocketSession):
                 self._stop_listening(way, back)
             self._violated(way, back, error)
         else:
-            way.broken = True
+            way.broken = way.done = True
             self._settle()
 
     # -- how it ends

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.websocket.frames import FrameError, FrameScanner, close_frame, ping_frame
+from gateway.websocket.frames import FrameError, FrameScanner, close_frame, masking_key, ping_frame
 from tests.twins import of_each
 
 try:
@@ -298,6 +299,31 @@ class MakerTests(SynchronousTestCase):
             scanner.feed(ping_frame(bytes(125), mask))
             self.assertEqual((scanner.pings, scanner.payload_bytes), (1, 125))
         self.assertRaises(ValueError, ping_frame, bytes(126))
+
+
+class MaskingKeyTests(SynchronousTestCase):
+    def test_each_is_given_out_once(self) -> None:
+        keys = [masking_key() for _ in range(3000)]
+        self.assertEqual({4}, {len(key) for key in keys})
+        # Of 3000 numbers of 32 bits a pair is equal in one of a thousand runs, two pairs in one of a million.
+        self.assertGreater(len(set(keys)), 2998)
+
+    def test_a_forked_process_has_others(self) -> None:
+        masking_key()
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.write(writer, b"".join([masking_key() for _ in range(200)]))
+            finally:
+                os._exit(0)
+        os.close(writer)
+        with open(reader, "rb") as pipe:
+            theirs = pipe.read()
+        os.waitpid(child, 0)
+        self.assertEqual(800, len(theirs))
+        ours = {masking_key() for _ in range(200)}
+        self.assertLess(len(ours.intersection([theirs[at : at + 4] for at in range(0, 800, 4)])), 2)
 
 
 class PeerTests(SynchronousTestCase):

@@ -57,7 +57,7 @@ class _MessageCase(test_watch._SessionCase):
     def setUp(self) -> None:
         super().setUp()
         for module in (frames, making):
-            self.patch(module, "urandom", lambda size: bytes(size))
+            self.patch(module, "masking_key", lambda: bytes(4))
 
     def opens(self, *filters: Any, **options: Any) -> tuple[Dialogue, Peer, Peer]:
         gateway = self.gateway(1, filters=filters or [Filter()], **options)
