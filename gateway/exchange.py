@@ -212,7 +212,7 @@ class Exchange(Decisions):
         outcome.status = outcome.upstream_status = 101
         outcome.responded = shared.seconds()
         self.phase = TUNNEL
-        tunnel = make(shared, client, upstream, outcome, self._lease, self._route.settings, head)
+        tunnel = make(shared, client, upstream, outcome, self._lease, self._route.settings)
         self._upstream = self._lease = None
         if passage is not None and passage.context.ends_at is not None:
             context = passage.context

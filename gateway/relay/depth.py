@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import BackendProtocolError
 from gateway.relay.splice import Splice
 from gateway.relay.watch import Watch
-from gateway.websocket.handshake import check_response
+from gateway.websocket.handshake import check_response, reserved_bits
 
 if TYPE_CHECKING:
     from gateway.values import RequestHead, ResponseHead
@@ -30,4 +31,13 @@ def agreed(
     if request.upgrade != "websocket":
         return answer, Splice
     check_response(answer, request)
-    return (answer, Watch) if filters is None else filters.agreed(answer, asked)
+    if filters is not None:
+        return filters.agreed(answer, asked)
+    reserved = reserved_bits(answer)
+    return answer, partial(_watch, reserved) if reserved else Watch
+
+
+def _watch(reserved: int, *others: Any) -> Watch:
+    watch = Watch(*others)
+    watch.reserved = reserved
+    return watch

@@ -17,7 +17,7 @@ place of the backend's close frame: as from a server that reads one message afte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.python.failure import Failure
 
@@ -97,10 +97,7 @@ class WebSocketSession(Splice):
     _inbound: Way
     _outbound: Way
     _first: Way | None = None
-
-    def __init__(self, *shared: Any) -> None:
-        super().__init__(*shared)
-        self.outcome.websocket = True
+    websocket = True
 
     def _bridge(self) -> None:
         """Every byte is looked at here, unless a subclass knows how to do without."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.surroundings import Surroundings
     from gateway.upstream.connections import Upstream
 
-__all__ = ["BackendSide", "ClientSide", "Side"]
+__all__ = ["BackendSide", "ClientSide", "Side", "join"]
 
 
 class Side(Flow):
@@ -38,12 +38,6 @@ class Side(Flow):
         transport.unregisterProducer()
         transport.registerProducer(self, True)
 
-    def fed_by(self, other: Side) -> None:
-        """``other`` feeds this side: hold it while this one is stuck."""
-        self.other = other
-        if self.stuck:
-            other.hold(FEEDING)
-
     def feeder(self) -> Flow | None:
         return self.other
 
@@ -52,6 +46,15 @@ class Side(Flow):
         self.lost = True
         tunnel, self.tunnel, self.other = self.tunnel, None, None
         return tunnel
+
+
+def join(client: Side, backend: Side) -> None:
+    """Each feeds the other from now on: hold it while that one is stuck."""
+    client.other, backend.other = backend, client
+    if client.stuck:
+        backend.hold(FEEDING)
+    if backend.stuck:
+        client.hold(FEEDING)
 
 
 class ClientSide(Side):

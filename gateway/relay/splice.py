@@ -12,8 +12,9 @@ from gateway.errors import SessionEnded
 from gateway.http.packing import PackedHead
 from gateway.interfaces import ISession, ITunnel
 from gateway.relay.flow import BUSY, CONNECTING
+from gateway.relay.sides import join
 from gateway.transport.bridge import Bridge, bridge
-from gateway.values import Outcome, ResponseHead
+from gateway.values import Outcome
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
@@ -38,9 +39,10 @@ OPEN, CLOSING, CLOSED, GONE = range(4)
 class Splice:
     """Opaque bytes, both ways, with backpressure, half-close and an idle limit.
 
-    ``answer`` is the backend's 101, if there was one.  ``deadline`` and ``review`` belong to `Deadlines`.
+    ``websocket``: what passes are its frames.  ``deadline`` and ``review`` belong to `Deadlines`.
     """
 
+    websocket = False
     deadline = review = _ends_at = float("inf")
     _state = OPEN
     _client_ended = _backend_ended = False
@@ -57,7 +59,6 @@ class Splice:
         outcome: Outcome,
         lease: ILease | None,
         settings: BackendSettings,
-        answer: ResponseHead | None = None,
     ) -> None:
         self.outcome = outcome
         self._shared = shared
@@ -71,18 +72,19 @@ class Splice:
         """Take both connections over; ``early`` came from the backend right behind its 101."""
         before, upstream = self._client, self._upstream
         self._received, self._sent = before.counted()  # bytes of the client, and for it, with the handshake
-        self._before = (upstream.sent - self._received, upstream.received - len(early) - self._sent)
+        upstream_sent, upstream_received = upstream.sent, upstream.received - len(early)
+        self._before = upstream_sent - self._received, upstream_received - self._sent
         at_eof = before.at_eof
         client, ahead = before.enter(self)
         backend = upstream.enter(self)
-        client.fed_by(backend)
-        backend.fed_by(client)
+        join(client, backend)
         self._client, self._upstream = client, backend
         self._entered()
         shared, outcome = self._shared, self.outcome
         shared.sessions.add(self)
+        outcome.websocket = self.websocket
         outcome.received_bytes, outcome.sent_bytes = self._received, self._sent
-        outcome.upstream_received, outcome.upstream_sent = upstream.received - len(early), upstream.sent
+        outcome.upstream_received, outcome.upstream_sent = upstream_received, upstream_sent
         shared.opened(outcome)
         if outcome.head is not None:
             outcome.packed = PackedHead.head, PackedHead(outcome.head)

@@ -11,7 +11,6 @@ from gateway.relay.session import WebSocketSession
 from gateway.relay.splice import OPEN
 from gateway.transport.bridge import bridge
 from gateway.websocket.frames import FrameError, FrameScanner, close_frame
-from gateway.websocket.handshake import reserved_bits
 
 if TYPE_CHECKING:
     from gateway.relay.sides import Side
@@ -155,17 +154,14 @@ class _Way:
 
 
 class Watch(WebSocketSession):
-    """A WebSocket session whose frame headers are read."""
+    """A WebSocket session whose frame headers are read. ``reserved``: the RSV bits that its extensions may use."""
 
+    reserved = 0
     _inbound: _Way
     _outbound: _Way
 
-    def __init__(self, *others: Any) -> None:
-        super().__init__(*others)
-        self._reserved = reserved_bits(others[-1])
-
     def _entered(self) -> None:
-        client, backend, reserved = self._client, self._upstream, self._reserved
+        client, backend, reserved = self._client, self._upstream, self.reserved
         limit = self._shared.limits.max_message_bytes
         self._inbound = _Way("client", client, backend, FrameScanner(True, limit, reserved), True)
         self._outbound = _Way("backend", backend, client, FrameScanner(False, limit, reserved), False)
