@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.errors import BackendClosed, BackendError, GatewayError, NoHealthyBackend
+from gateway.errors import BackendClosed, GatewayError, NoHealthyBackend
 from gateway.http.bodies import chunk, last_chunk
 from gateway.http.forwarding import request_bytes
 from gateway.relay.flow import CONNECTING, FEEDING
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import IBackend, ILease
     from gateway.listener.http1 import ClientConnection
     from gateway.surroundings import Surroundings
+    from gateway.upstream.connections import Upstream
     from gateway.upstream.http1 import UpstreamConnection
 
 __all__ = ["DONE", "MOST_ATTEMPTS", "ROUTING", "STREAMING", "TUNNEL", "WAITING", "Attempts"]
@@ -93,7 +94,8 @@ class Attempts(Uploading):
         outcome.attempts += 1
         head = self._head
         self._host = host = head.host if route.verbatim and head.host else upstream_host(head, route, backend)
-        ways = self._shared.upstream_for(route, backend)
+        shared = self._shared
+        ways = shared.upstream_for(route, backend)
         if ways.dedicated:
             ways = client.own(ways)
             client.pins[route.pool] = backend
@@ -102,11 +104,11 @@ class Attempts(Uploading):
             self.send(connection)
             return
         self.phase = WAITING_TO_CONNECT
-        self._shared.deadlines.clear(self._client)
+        shared.deadlines.clear(client)
         if not self._complete:
-            self._client.hold(CONNECTING)
-        self._awaited = ways.connect(host)
-        self._awaited.addCallbacks(self._connected, self._not_connected)
+            client.hold(CONNECTING)
+        self._awaited = connecting = ways.connect(host)
+        connecting.addCallbacks(self._connected, self._not_connected, errbackArgs=(ways,))
 
     def _pinned(self, route: Route) -> ILease:
         """A lease of the backend that this client has connections of its own to, if it still may be chosen."""
@@ -131,15 +133,10 @@ class Attempts(Uploading):
         self.outcome.connected = self._shared.seconds()
         self.send(connection)
 
-    def _not_connected(self, failure: Failure) -> None:
+    def _not_connected(self, failure: Failure, ways: Upstream) -> None:
         self._awaited = None
-        if self.phase == DONE:
-            return
-        error = failure.value
-        if not isinstance(error, GatewayError):
-            _log.failure("connecting to a backend failed in an unforeseen way", failure)
-            error = BackendError(f"connecting failed: {failure.getErrorMessage()}")
-        self.upstream_failed(error)
+        if self.phase != DONE:
+            self.upstream_failed(ways.explained(failure))
 
     def send(self, connection: UpstreamConnection, body: bytes = b"") -> None:
         """Send the request, as much of it as is here; ``body`` if nobody else has it."""

@@ -181,8 +181,9 @@ class GatewayService(ShowsGeneration, Service):
         return self._ports.count()
 
     def _admits(self) -> bool:
-        most = self.model.limits.max_connections
-        return not self.shared.stopping and (most is None or self._ports.count() + self.connections_elsewhere < most)
+        now = self.now
+        most = now.model.limits.max_connections
+        return not now.shared.stopping and (most is None or self._ports.count() + self.connections_elsewhere < most)
 
     # -- parts that may be overridden
 

@@ -28,7 +28,7 @@ class Ending(Part):
         now = shared.seconds()
         self._linger_until = now + _MOST_LINGER_SECONDS
         shared.deadlines.set(self, now + (_LINGER_SECONDS if unread else shared.limits.send_timeout))
-        if not unread or self._eof:
+        if not unread or self.at_eof:
             self.transport.loseConnection()
             return
         self.dataReceived = self._linger  # type: ignore[method-assign]
@@ -86,7 +86,7 @@ class Ending(Part):
 
     def readConnectionLost(self) -> None:
         """The client sends no more. It may still wait for its response (RFC 9112 §9.6)."""
-        self._eof = True
+        self.at_eof = True
         if (exchange := self._current()) is None or self._closing:
             self._closing = True
             self.transport.loseConnection()

@@ -18,6 +18,7 @@ __all__ = ["ForwardedFields", "TrustedProxies", "client_address"]
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _SCHEMES = frozenset({"http", "https"})
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
+_LINES = "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nX-Forwarded-Port: %s\r\n"
 
 
 class TrustedProxies:
@@ -78,12 +79,8 @@ class ForwardedFields:
 
     def __init__(self, peer: Peer, scheme: str, port: int, trusted: bool) -> None:
         self.trusted = trusted
-        self._peer, self._proto, self._port = str(peer), scheme, str(port)
-        self.known = self._lines(self._peer, self._proto, self._port)
-
-    @staticmethod
-    def _lines(chain: str, proto: str, port: str) -> str:
-        return f"X-Forwarded-For: {chain}\r\nX-Forwarded-Proto: {proto}\r\nX-Forwarded-Port: {port}\r\n"
+        self._peer, self._proto, self._port = ours = str(peer), scheme, port
+        self.known = _LINES % ours
 
     def lines(self, head: RequestHead, trace_id: str) -> str:
         """All of them as ``name: value`` lines, each ended by CRLF.
@@ -97,7 +94,7 @@ class ForwardedFields:
             chain = index.get("x-forwarded-for")
             proto = index.get("x-forwarded-proto", "").lower()
             port = index.get("x-forwarded-port", "")
-            known = self._lines(
+            known = _LINES % (
                 f"{chain}, {self._peer}" if chain else self._peer,
                 proto if proto in _SCHEMES else self._proto,
                 port if _PORT.fullmatch(port) and int(port) < 65536 else self._port,

@@ -175,11 +175,6 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         """Bytes of the handshake received and sent, heads included."""
         return self._received, self._sent
 
-    @property
-    def at_eof(self) -> bool:
-        """The client sends no more, known before a tunnel was there to be told."""
-        return self._eof
-
     def own(self, upstream: Upstream) -> Upstream:
         """Backend connections that no other client uses; they are closed with this connection."""
         if self._own is None:

@@ -38,7 +38,7 @@ class Part(FlowProtocol):
     progress, unless it is in the lane (see `_current`), ``_outcome`` its, until it is recorded.  ``_source`` feeds the
     response; ``_room`` is what it takes of the memory to read it ahead.
 
-    ``_close``: close after the response in progress; ``_closing``: no further request is read; ``_eof``: the client
+    ``_close``: close after the response in progress; ``_closing``: no further request is read; ``at_eof``: the client
     sends no more.  ``_received`` and ``_sent`` are bytes of this request and its response, ``_taken`` those that the
     client had taken when that was last looked at.  ``deadline`` and ``review`` belong to `Deadlines`.
 
@@ -58,7 +58,7 @@ class Part(FlowProtocol):
     _at = 0
     _close = False
     _closing = False
-    _eof = False
+    at_eof = False
     _received = 0
     _sent = 0
     _taken = -NEVER

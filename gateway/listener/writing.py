@@ -43,7 +43,7 @@ class ResponseWriter(Part):
                 data = chunk(data)
             if end and self._chunked:
                 data += last_chunk()
-        if self._shared.stopping or self._eof or (self._decoder is not None and (end or head.status >= 300)):
+        if self._shared.stopping or self.at_eof or (self._decoder is not None and (end or head.status >= 300)):
             # A 2xx while the body is still coming may be its echo: the connection can be used on if both end.
             self._close = True
         out = response_bytes(head, request.version, body, self._close)
@@ -72,7 +72,7 @@ class ResponseWriter(Part):
         if request is not None and request.upgrade:
             # What follows may be meant for the protocol that the client will not get.
             self._close = True
-        if self._decoder is not None or self._shared.stopping or self._eof:
+        if self._decoder is not None or self._shared.stopping or self.at_eof:
             self._close = True
         method, version = (request.method, request.version) if request is not None else ("GET", "1.1")
         server = self._shared.server

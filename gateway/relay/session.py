@@ -55,7 +55,7 @@ class Way(Protocol):
     ``who`` sends: ``client`` or ``backend``.  ``told``: the code of the close frame that the target has got, the
     source's or ours; nothing may follow it.  ``broken``: what the source sends is not understood any more.  ``done``:
     nothing more is expected from the source; it has sent a close frame, is broken or sends no more.  ``dropped``: bytes
-    that came and did not go on.
+    that came and did not go on.  ``added``: bytes that went on less those that came.
     """
 
     who: str
@@ -65,6 +65,7 @@ class Way(Protocol):
     broken: bool
     done: bool
     dropped: int
+    added: int
 
     @property
     def closed(self) -> bool:
@@ -222,10 +223,12 @@ class WebSocketSession(Splice):
 
     def snapshot(self) -> None:
         """Bring the outcome's counters up to date."""
+        inbound, outbound = self._inbound, self._outbound
+        self._added_in, self._added_out = inbound.added, outbound.added
         super().snapshot()
         outcome = self.outcome
-        outcome.messages_in = self._inbound.messages
-        outcome.messages_out = self._outbound.messages
+        outcome.messages_in = inbound.messages
+        outcome.messages_out = outbound.messages
         if self._state != OPEN:
             outcome.close_code = self._close_code()
 

@@ -22,7 +22,7 @@ class _Way:
     """One direction of a session, see `gateway.relay.session.Way`.
 
     ``farewell``: a close frame of ours, and its code, that waits for the end of the frame in progress; ``last_word``:
-    one that waits for the source's own.  ``added``: bytes that went on less those that came.
+    one that waits for the source's own.
     """
 
     __slots__ = (
@@ -231,8 +231,3 @@ class Watch(WebSocketSession):
         if error.offset:
             way.pass_on(data[: error.offset])
         self._violated(way, back, error)
-
-    def snapshot(self) -> None:
-        """Bring the outcome's counters up to date."""
-        self._added_in, self._added_out = self._inbound.added, self._outbound.added
-        super().snapshot()

@@ -110,22 +110,24 @@ class Upstream:
         return None
 
     def connect(self, host: str) -> Deferred[UpstreamConnection]:
-        """A new connection; fails with a retryable `ConnectFailed`."""
+        """A new connection; what it fails with, if it does, is for `explained`."""
         try:
-            connecting = self._connect(host)
+            if self._tls_for is not None:
+                factory, endpoint = self._way(host, self._tls_for(host))
+            elif self._plain is None:
+                factory, endpoint = self._plain = self._way(None, None)
+            else:
+                factory, endpoint = self._plain
+            connecting: Deferred[Any] = endpoint.connect(factory)
         except Exception:
-            connecting = fail()
-        return connecting.addErrback(connect_failure, self._backend, self._settings)
-
-    def _connect(self, host: str) -> Deferred[UpstreamConnection]:
-        if self._tls_for is not None:
-            factory, endpoint = self._way(host, self._tls_for(host))
-        elif self._plain is None:
-            factory, endpoint = self._plain = self._way(None, None)
-        else:
-            factory, endpoint = self._plain
-        connecting: Deferred[Any] = endpoint.connect(factory)
+            return fail()
         return connecting
+
+    def explained(self, failure: Failure) -> BackendError:
+        """Why `connect` has failed: mostly a `ConnectFailed`, which is retryable."""
+        error = connect_failure(failure, self._backend, self._settings).value
+        assert isinstance(error, BackendError)
+        return error
 
     def _way(self, key: str | None, tls: ClientTLS | None) -> tuple[_Factory, IStreamClientEndpoint]:
         host, port = self._backend.connect_host, self._backend.connect_port

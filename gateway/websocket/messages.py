@@ -35,8 +35,8 @@ class _Way:
     """
 
     __slots__ = (
-        "broken", "chain", "done", "dropped", "last_word", "leg", "messages", "out", "session", "source", "target",
-        "told", "took", "vanished", "who",
+        "added", "broken", "chain", "done", "dropped", "last_word", "leg", "messages", "out", "session", "source",
+        "target", "told", "took", "vanished", "who",
     )  # fmt: skip
     leg: Leg
     out: Leg
@@ -50,7 +50,7 @@ class _Way:
         self.broken = self.done = False
         self.told: int | None = None
         self.last_word: tuple[int, str] | None = None
-        self.dropped = 0
+        self.added = self.dropped = 0
         self.took: Callable[[str | bytes, bytes, Sequence[int]], None] = _unheard
         self.messages = 0
         self.vanished: SessionEnded | None = None
@@ -280,8 +280,8 @@ class Messages(WebSocketSession):
     def snapshot(self) -> None:
         """Bring the outcome's counters up to date."""
         received, sent = self._counted
-        self._added_in = self._back.written - (self._received - received)
-        self._added_out = self._front.written - (self._sent - sent)
+        self._inbound.added = self._back.written - (self._received - received)
+        self._outbound.added = self._front.written - (self._sent - sent)
         super().snapshot()
 
 

@@ -34,9 +34,11 @@ class UpstreamTests(SynchronousTestCase):
         self.turn.run()
         return self.successResultOf(connecting)
 
-    def fails(self, connecting: Deferred[UpstreamConnection], kind: type[Exception]) -> str:
+    def fails(self, ways: Upstream, connecting: Deferred[UpstreamConnection], kind: type[Exception]) -> str:
         self.turn.run()
-        return str(self.failureResultOf(connecting, kind).value)
+        error = ways.explained(self.failureResultOf(connecting))
+        self.assertIsInstance(error, kind)
+        return str(error)
 
     def test_the_one_used_last_is_taken_first(self) -> None:
         ways = self.ways()
@@ -116,30 +118,35 @@ class UpstreamTests(SynchronousTestCase):
 
     def test_failures_say_where_and_may_be_retried(self) -> None:
         self.place.manner = "refuse"
-        text = self.fails(self.ways().connect("a"), ConnectFailed)
+        ways = self.ways()
+        text = self.fails(ways, ways.connect("a"), ConnectFailed)
         self.assertIn("backend 10.0.0.4:80 (127.0.0.1:9001)", text)
         self.assertTrue(ConnectFailed.retryable)
 
     def test_a_timeout_says_how_long(self) -> None:
         self.place.manner = "hang"
-        connecting = self.ways().connect("a")
+        ways = self.ways()
+        connecting = ways.connect("a")
         self.clock.advance(2.4)
         self.assertNoResult(connecting)
         self.clock.advance(0.1)
-        self.assertIn("within 2.5 s", self.fails(connecting, ConnectFailed))
+        self.assertIn("within 2.5 s", self.fails(ways, connecting, ConnectFailed))
 
     def test_whatever_goes_wrong_is_a_failure_and_no_exception(self) -> None:
         self.place.manner = "break"
-        self.assertIn("the road is broken", self.fails(self.ways().connect("a"), ConnectFailed))
+        ways = self.ways()
+        self.assertIn("the road is broken", self.fails(ways, ways.connect("a"), ConnectFailed))
 
         def tls_for(host: str) -> Any:
             raise BackendTLSFailed("no such name")
 
-        self.assertEqual("no such name", self.fails(self.ways(tls_for).connect("a"), BackendTLSFailed))
+        ways = self.ways(tls_for)
+        self.assertEqual("no such name", self.fails(ways, ways.connect("a"), BackendTLSFailed))
 
     def test_an_attempt_may_be_given_up(self) -> None:
         self.place.manner = "hang"
-        connecting = self.ways().connect("a")
+        ways = self.ways()
+        connecting = ways.connect("a")
         connecting.cancel()
         self.assertEqual(1, self.place.cancelled)
-        self.fails(connecting, ConnectFailed)
+        self.fails(ways, connecting, ConnectFailed)
