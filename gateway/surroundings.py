@@ -84,7 +84,7 @@ class Surroundings:
     def trace_id(self) -> str:
         """32 hex digits, unique: a random prefix of this process and a number, which is below 2**63."""
         self._trace_number = number = self._trace_number + 1
-        return f"{self.trace_prefix}{number & 0x7FFFFFFFFFFFFFFF:016x}"
+        return self.trace_prefix + number.to_bytes(8, "big").hex()
 
     def ended(self, outcome: Outcome) -> None:
         """Tell every observer; what one raises is logged and harms nobody."""

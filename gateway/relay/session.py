@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.python.failure import Failure
 
 from gateway.errors import SessionEnded
-from gateway.relay.splice import CLOSED, CLOSING, OPEN, Splice
+from gateway.relay.splice import CLOSED, CLOSING, CLOSING_SECONDS, OPEN, Splice
 from gateway.websocket.frames import FrameError
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class WebSocketSession(Splice):
         if self._state == OPEN or not late:
             super().expired(now)
             return
-        self._wait()
+        self._shared.deadlines.set(self, now + CLOSING_SECONDS)
         if not self._outbound.speak_up():
             for way in late:
                 way.done = True

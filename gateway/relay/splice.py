@@ -216,10 +216,8 @@ class Splice:
         if self._state == OPEN:
             self._unbridge()
             self._state = CLOSING
-            self._wait()
-
-    def _wait(self) -> None:
-        self._shared.deadlines.set(self, self._shared.seconds() + CLOSING_SECONDS)
+            shared = self._shared
+            shared.deadlines.set(self, shared.seconds() + CLOSING_SECONDS)
 
     def _close_both(self) -> None:
         self._closing()

@@ -216,7 +216,8 @@ class Watch(WebSocketSession):
 
     def _pass_while_closing(self, way: _Way, data: bytes) -> None:
         way.feed(data)
-        self._drops(way)
+        if way.dropped:
+            self._drops(way)
         self._settle()
 
     def _closed(self, way: _Way, data: bytes) -> None:
