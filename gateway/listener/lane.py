@@ -113,7 +113,7 @@ class Lane(_Base):
             return self._open(head).not_leased(where, error)
         connection = None
         try:
-            ways = shared.upstream_for(where, lease.backend)
+            ways = shared.upstreams.get(lease.backend) or shared.upstream_for(where, lease.backend)
             if not ways.dedicated:
                 connection = ways.take(host, self.careful)
         except Exception:

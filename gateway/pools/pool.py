@@ -82,6 +82,7 @@ class Pool:
         if IPeerSelector.providedBy(selector):
             self._select_for = guard(selector.select_for, lambda found, head, peer: instead(found, head), _is_candidate)
         self.heedless = self._select_for is None and is_heedless(selector)
+        self._simple = self.heedless and self._contained.ours  # it calls nobody, and chooses a candidate
         self.returning: Callable[[RequestHead], bool] | None = None
         if IReturning.providedBy(selector):
             self._find = guard(selector.returning, lambda found, head: None, _is_candidate)
@@ -106,6 +107,25 @@ class Pool:
     def lease(self, head: RequestHead | None, tried: Sequence[IBackend] = (), outcome: Outcome | None = None) -> Lease:
         """See `IPool.lease`. HOT."""
         candidates = self.candidates
+        if self._simple and candidates and not tried:
+            backend: Backend = self._select(candidates, None)
+        else:
+            backend = self._chosen(candidates, head, tried, outcome)
+        load = backend.load
+        load.active = active = load.active + 1
+        for shown in load.backends:
+            shown.active = active
+        backend.leases += 1
+        return self._leased(backend, load)
+
+    def _chosen(
+        self,
+        candidates: tuple[Backend, ...],
+        head: RequestHead | None,
+        tried: Sequence[IBackend],
+        outcome: Outcome | None,
+    ) -> Backend:
+        """One of those that were not tried, by a selector that may do anything."""
         if tried:
             candidates = tuple([backend for backend in candidates if backend not in tried])
         if not candidates:
@@ -115,7 +135,7 @@ class Pool:
         self._selecting = True
         try:
             if self._select_for is None or outcome is None:
-                backend = self._select(candidates, head)
+                backend: Backend = self._select(candidates, head)
             else:
                 backend = self._select_for(candidates, head, outcome.peer)
             chosen = backend in self._choosable and backend not in tried
@@ -125,12 +145,7 @@ class Pool:
             self._selecting = False
         if not chosen:
             raise self._not_chosen(backend)
-        load = backend.load
-        load.active = active = load.active + 1
-        for shown in load.backends:
-            shown.active = active
-        backend.leases += 1
-        return self._leased(backend, load)
+        return backend
 
     def _returning(self, head: RequestHead) -> bool:
         """See `IPool.returning`. A selector that fails knows nobody."""

@@ -103,7 +103,7 @@ class DecisionTests(LaneCase):
                         raise what
                     return what
 
-                world.pool._select = select
+                world.pool._select, world.pool.heedless, world.pool._simple = select, False, False
 
             return act
 
