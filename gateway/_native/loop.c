@@ -159,14 +159,15 @@ dispatch(Loop *self, int fd, int events)
     return failed;
 }
 
+/* Do the calls of one of the lists; what they put on it stays there. */
 static int
-do_later(Loop *self)
+do_calls(Loop *self, PyObject **list)
 {
-    PyObject *calls = self->later;
+    PyObject *calls = *list;
     PyObject *next = PyList_New(0);
     if (next == NULL)
         return -1;
-    self->later = next;
+    *list = next;
     int failed = 0;
     for (Py_ssize_t i = 0; i < PyList_Size(calls) && !failed; i++) {
         PyObject *result = PyObject_CallNoArgs(PyList_GetItem(calls, i));
@@ -178,7 +179,18 @@ do_later(Loop *self)
         Py_XDECREF(result);
     }
     Py_DECREF(calls);
-    return failed || !self->outbox_count ? failed : send_all(self);
+    return failed;
+}
+
+/* The end of a round: send, tell, send what was written then, begin what is new. */
+static int
+finish(Loop *self)
+{
+    if (self->outbox_count && send_all(self) < 0)
+        return -1;
+    if (PyList_Size(self->later) && (do_calls(self, &self->later) < 0 || (self->outbox_count && send_all(self) < 0)))
+        return -1;
+    return PyList_Size(self->last) ? do_calls(self, &self->last) : 0;
 }
 
 static int
@@ -204,9 +216,7 @@ serve(Loop *self, double ends)
         if (self->now > ends)
             break;
     }
-    if (self->outbox_count && send_all(self) < 0)
-        return -1;
-    return PyList_Size(self->later) ? do_later(self) : 0;
+    return finish(self);
 }
 
 static int
@@ -225,9 +235,7 @@ rounds(Loop *self, double ends)
         for (int i = 0; i < count; i++)
             if (dispatch(self, events[i].data.fd, (int)events[i].events) < 0)
                 return -1;
-        if (self->outbox_count && send_all(self) < 0)
-            return -1;
-        if (PyList_Size(self->later) && do_later(self) < 0)
+        if (finish(self) < 0)
             return -1;
         if (self->ready_count) {
             if (serve(self, ends) < 0)
@@ -268,7 +276,7 @@ turn(PyObject *object, PyObject *seconds)
     self->turning = 0;
     if (failed || (!self->riders && close_epoll(self) < 0))
         return NULL;
-    if ((self->ready_count || PyList_Size(self->later)) && wake(self) < 0)
+    if ((self->ready_count || PyList_Size(self->later) || PyList_Size(self->last)) && wake(self) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -278,7 +286,7 @@ settle(PyObject *object, PyObject *none)
 {
     Loop *self = (Loop *)object;
     while (PyList_Size(self->later))
-        if (do_later(self) < 0)
+        if (do_calls(self, &self->later) < 0 || (self->outbox_count && send_all(self) < 0))
             return NULL;
     if (!self->riders && !self->turning && close_epoll(self) < 0)
         return NULL;
@@ -391,6 +399,17 @@ put_off(PyObject *object, PyObject *call)
 }
 
 static PyObject *
+put_last(PyObject *object, PyObject *call)
+{
+    Loop *self = (Loop *)object;
+    if (!self->turning)
+        return PyObject_CallNoArgs(call);
+    if (PyList_Append(self->last, call) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 fileno_of(PyObject *object, PyObject *none)
 {
     return PyLong_FromLong(((Loop *)object)->epoll);
@@ -423,8 +442,9 @@ make(PyTypeObject *type, PyObject *args, PyObject *named)
         return NULL;
     self->epoll = -1;
     self->later = PyList_New(0);
+    self->last = PyList_New(0);
     self->arena = PyMem_Malloc(ARENA + LARGE_READ); /* pages that are never touched cost nothing */
-    if (self->later == NULL || self->arena == NULL) {
+    if (self->later == NULL || self->last == NULL || self->arena == NULL) {
         Py_DECREF((PyObject *)self);
         return self->arena == NULL ? PyErr_NoMemory() : NULL;
     }
@@ -443,6 +463,7 @@ traverse(PyObject *object, visitproc visit, void *arg)
     Loop *self = (Loop *)object;
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->later);
+    Py_VISIT(self->last);
     for (int fd = 0; fd < self->seat_count; fd++)
         Py_VISIT(self->seats[fd].rider);
     for (size_t i = 0; i < self->ready_count; i++)
@@ -457,6 +478,7 @@ clear(PyObject *object)
 {
     Loop *self = (Loop *)object;
     Py_CLEAR(self->later);
+    Py_CLEAR(self->last);
     for (int fd = 0; fd < self->seat_count; fd++)
         Py_CLEAR(self->seats[fd].rider);
     while (self->ready_count)
@@ -489,6 +511,7 @@ static PyMethodDef methods[] = {
     {"remove", remove_rider, METH_O, "remove(fd)\n\nForget a socket. Idempotent."},
     {"soon", ask_soon, METH_O, "soon(rider)\n\nCall rider.again() in this turn or in the next."},
     {"later", put_off, METH_O, "later(call)\n\nDo call() when the events at hand have been served."},
+    {"at_end", put_last, METH_O, "at_end(call)\n\nDo call() when the round is over, at once outside of one."},
     {"fileno", fileno_of, METH_NOARGS, "fileno()\n\nThe epoll's descriptor, -1 while there is none."},
     {"riders", riders, METH_NOARGS, "riders()\n\nAll whose sockets are watched."},
     {"turn", turn, METH_O, "turn(seconds)\n\nServe all that have something."},

@@ -44,7 +44,7 @@ typedef struct {
     int seat_count, riders;
     PyObject **ready; /* a ring of those who want another look */
     size_t ready_first, ready_count, ready_size;
-    PyObject *later; /* list of calls */
+    PyObject *later, *last; /* lists of calls */
     Stream **outbox;
     size_t outbox_count, outbox_size;
     char *arena;     /* what will be sent at the end of the round; its rest is where streams read to */

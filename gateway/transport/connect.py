@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from gateway.transport.pump import Pump
 
+_STATE = select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP
+
 __all__ = ["Attempt", "Prelude", "literal"]
 
 Prelude = Callable[["Attempt", Handle, "IPv4Address | IPv6Address"], None]
@@ -89,7 +91,7 @@ class Attempt:
         """Begin; addresses need no resolver."""
         self._factory.doStart()
         if self._addresses:
-            self._next()
+            self.pump.at_end(self._next)
         else:
             self._reactor.nameResolver.resolveHostName(self, self._host, self._port)
         return self.result
@@ -112,7 +114,7 @@ class Attempt:
             if not self._addresses:
                 self.fail(DNSLookupError(f"no address found for {self._host}"))
                 return
-            self._next()
+            self.pump.at_end(self._next)
 
     # Rider, while the connection is being made
 
@@ -121,20 +123,23 @@ class Attempt:
         sock = self._sock
         if sock is None:
             return
-        code = reached(sock)
-        if code < 0:
-            return
-        if code:
-            self._refused(code)
-            return
+        # Writable and no error: it is there (tcp_poll in Linux).  No other socket that had this number can have left
+        # that event: those at hand are done before a socket is made here, and what is closed has no further ones.
+        if events & _STATE != select.EPOLLOUT:
+            code = reached(sock)
+            if code < 0:
+                return
+            if code:
+                self._refused(code)
+                return
         assert self._peer is not None
         self._events = events
         self._sock = None
         self._prelude(self, sock, self._peer)
 
     def again(self) -> None:
-        """The connection was there at once."""
-        self.event(select.EPOLLOUT)
+        """Another look, which nobody has announced."""
+        self.event(0)
 
     def dropped(self, reason: Failure) -> None:
         """The reactor stops."""
@@ -185,6 +190,8 @@ class Attempt:
 
     def _next(self) -> None:
         """Try the next address."""
+        if self.over:
+            return
         self._peer = peer = self._addresses.pop()
         try:
             sock, code = begin(peer.host, peer.port)
@@ -201,7 +208,7 @@ class Attempt:
     def _refused(self, code: int) -> None:
         self._close()
         if self._addresses:
-            self._next()
+            self.pump.at_end(self._next)
         else:
             assert self._peer is not None
             reason = f"{self._peer.host}:{self._peer.port}: {os.strerror(code)}"

@@ -58,6 +58,7 @@ class Loop:
         self._riders: dict[int, Rider] = {}
         self._ready: deque[Rider] = deque()
         self._later: list[Callable[[], None]] = []
+        self._last: list[Callable[[], None]] = []
         self._outbox: list[Stream] = []
         self.turning = False
 
@@ -101,6 +102,17 @@ class Loop:
         if not self.turning:
             self._wake()
 
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Do ``call()`` when the round is over and all that it wrote is sent; outside of a turn at once.
+
+        It must not raise.  For what wakes another process, as `_send` says, and for what must not happen among the
+        events at hand.
+        """
+        if self.turning:
+            self._last.append(call)
+        else:
+            call()
+
     def to_send(self, stream: Stream) -> None:
         """Call ``stream.send_gathered()`` at the end of the round. HOT"""
         self._outbox.append(stream)
@@ -126,13 +138,14 @@ class Loop:
             self.turning = False
         if not self._riders:
             self._close()
-        if self._ready or self._later:
+        if self._ready or self._later or self._last:
             self._wake()
 
     def settle(self) -> None:
         """Do all calls that wait; close the epoll if nobody rides any more."""
         while self._later:
             self._do_later()
+            self._send()
         if not self._riders and not self.turning:
             self._close()
 
@@ -168,10 +181,7 @@ class Loop:
                     handler(mask)
                 except Exception as error:
                     self._rider_failed(handler.__self__, error)  # type: ignore[attr-defined]
-            if self._outbox:
-                self._send()
-            if self._later:
-                self._do_later()
+            self._finish()
             if ready:
                 self._serve(len(ready), ends)
             elif not events:
@@ -192,10 +202,19 @@ class Loop:
                 self._rider_failed(rider, error)
             if monotonic() > ends:
                 break
+        self._finish()
+
+    def _finish(self) -> None:
+        """The end of a round: send, tell, send what was written then, begin what is new."""
         if self._outbox:
             self._send()
         if self._later:
             self._do_later()
+            if self._outbox:
+                self._send()
+        if self._last:
+            calls, self._last = self._last, []
+            self._do(calls)
 
     def _send(self) -> None:
         """Send what was written in this round, in one go.
@@ -209,13 +228,14 @@ class Loop:
 
     def _do_later(self) -> None:
         calls, self._later = self._later, []
+        self._do(calls)
+
+    def _do(self, calls: list[Callable[[], None]]) -> None:
         for call in calls:
             try:
                 call()
             except Exception as error:
                 self._call_failed(error)
-        if self._outbox:
-            self._send()
 
     def _close(self) -> None:
         if self._epoll is not None:

@@ -132,6 +132,41 @@ class LoopTests(Chosen):
         self.loop.settle()
         self.assertEqual(["first", "second", "third"], done)
 
+    def test_at_end(self) -> None:
+        """Behind everything else of the round, also what is told in it; what raises harms nobody."""
+        stream, theirs = self.stream()
+        done: list[Any] = []
+
+        def last() -> None:
+            done.append(("last", self.take(theirs)))
+            self.loop.at_end(lambda: done.append("next round"))
+
+        def answer(data: bytes) -> None:
+            self.loop.at_end(last)
+            self.loop.at_end(lambda: 1 // 0)
+            self.loop.later(lambda: (done.append("later"), stream.write(b"b")))
+            stream.write(b"a")
+
+        stream.answer = answer
+        theirs.send(b"x")
+        self.loop.turn(TURN)
+        self.assertEqual(["later", ("last", b"ab"), "next round"], done)
+        opened, error = self.loop.told
+        self.assertIsInstance(error, ZeroDivisionError)
+        self.loop.at_end(lambda: done.append("at once"))
+        self.assertEqual("at once", done[-1])
+
+    def test_at_end_of_the_last_round(self) -> None:
+        """What is asked for then is done in another turn."""
+        rider = Rider()
+        done: list[str] = []
+        rider.act = lambda: self.loop.at_end(lambda: self.loop.at_end(lambda: done.append("done")))
+        self.loop.soon(rider)
+        self.loop.turn(0.0)
+        self.assertEqual((["wake"] * 2, []), (self.loop.told, done))
+        self.loop.turn(TURN)
+        self.assertEqual(["done"], done)
+
 
 class StreamTests(Chosen):
     """Reading and writing."""

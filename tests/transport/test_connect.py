@@ -1,0 +1,186 @@
+"""When attempts on the pump make their sockets, and what they believe of an event. Real loopback sockets."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from gateway.transport import connect
+from gateway.transport.pump_road import PumpRoad
+from tests.transport.peers import Recorder, Serving
+
+
+class AttemptTests(TestCase):
+    """A road whose turns are served by hand, as far as they are not the reactor's."""
+
+    timeout = 8
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.road = PumpRoad(reactor)
+        self.pump = self.road.pump
+        self.addCleanup(self.road.stop)
+        self.begun: list[int] = []
+        self.patch(connect, "begin", self.begin)
+
+    def begin(self, host: str, port: int) -> Any:
+        handle, code = self._begin(host, port)
+        self.begun.append(handle if isinstance(handle, int) else handle.fileno())
+        return handle, code
+
+    _begin = staticmethod(connect.begin)
+
+    def listening(self) -> socket.socket:
+        sock = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(sock.close)
+        return sock
+
+    def silent(self) -> int:
+        """A port whose backlog is full, so that a connection to it neither succeeds nor fails."""
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        self.addCleanup(sock.close)
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(sock.getsockname())
+            self.addCleanup(filler.close)
+        return int(sock.getsockname()[1])
+
+    def attempt(self, port: int, factory: Any = None) -> Deferred[Any]:
+        return self.road.client("127.0.0.1", port).connect(factory or Serving())
+
+    def outside(self) -> Deferred[None]:
+        """Fires when no turn is being served."""
+        return deferLater(self.reactor, 0, lambda: None)
+
+    async def served(self) -> tuple[Any, socket.socket]:
+        """A client's protocol and the socket of its server."""
+        listening = self.listening()
+        protocol: Any = await self.attempt(listening.getsockname()[1])
+        theirs, _ = listening.accept()
+        theirs.setblocking(False)
+        self.addCleanup(theirs.close)
+        await self.outside()
+        self.begun.clear()
+        return protocol, theirs
+
+    async def test_outside_of_a_turn_at_once(self) -> None:
+        protocol_made = self.attempt(self.listening().getsockname()[1])
+        self.assertEqual(1, len(self.begun))
+        await protocol_made
+
+    async def test_those_of_a_round_begin_when_it_has_sent(self) -> None:
+        protocol, theirs = await self.served()
+        number = self.listening().getsockname()[1]
+        seen: list[bytes] = []
+        made: list[Deferred[Any]] = []
+
+        def note(host: str, port: int) -> Any:
+            try:
+                seen.append(theirs.recv(100))
+            except BlockingIOError:
+                seen.append(b"")
+            return self.begin(host, port)
+
+        def answer(data: bytes) -> None:
+            made.extend(self.attempt(number) for _ in range(2))
+            self.assertEqual([], self.begun)
+            protocol.transport.write(b"answer")
+
+        self.patch(connect, "begin", note)
+        protocol.dataReceived = answer
+        theirs.send(b"x")
+        self.pump.turn(0.05)
+        self.assertEqual([b"answer", b""], seen)
+        for each in made:
+            await each
+
+    async def test_cancelled_before_it_has_begun(self) -> None:
+        protocol, theirs = await self.served()
+        number = self.listening().getsockname()[1]
+        failures: list[Any] = []
+
+        def answer(data: bytes) -> None:
+            connecting = self.attempt(number)
+            connecting.addErrback(failures.append)
+            connecting.cancel()
+
+        protocol.dataReceived = answer
+        theirs.send(b"x")
+        self.pump.turn(0.05)
+        self.assertEqual([], self.begun)
+        self.assertIsInstance(failures[0].value, ConnectingCancelledError)
+
+    async def test_an_event_of_the_socket_that_had_the_number(self) -> None:
+        """It waits among the events at hand when that socket is closed and another is asked for."""
+        protocol, theirs = await self.served()
+        silent = self.silent()
+        connecting: list[Deferred[Any]] = []
+        factory = Serving()
+
+        def answer(data: bytes) -> None:
+            connecting[0].addErrback(lambda failure: failure.trap(ConnectingCancelledError))
+            connecting[0].cancel()
+            connecting.append(self.attempt(silent, factory))
+
+        protocol.dataReceived = answer
+        theirs.send(b"x")
+        connecting.append(self.attempt(self.listening().getsockname()[1]))
+        self.pump.turn(0.05)
+        self.assertEqual(2, len(connecting), "the handler was not first")
+        self.assertEqual(1, len(set(self.begun)), "the number was not used again")
+        self.assertFalse(connecting[1].called)
+        self.assertEqual([], factory.built)
+        connecting[1].cancel()
+        await self.assertFailure(connecting[1], ConnectingCancelledError)
+
+    async def test_what_is_not_plain_is_asked_of_the_kernel(self) -> None:
+        """An event that says nothing, or of an error, is believed only when the socket says so as well."""
+        asked: list[int] = []
+        reached = connect.reached
+        self.patch(connect, "reached", lambda sock: asked.append(reached(sock)) or asked[-1])
+        connecting = self.attempt(self.silent())
+        (attempt,) = self.pump.riders()
+        attempt.again()
+        attempt.event(select.EPOLLOUT | select.EPOLLERR)
+        attempt.event(select.EPOLLOUT | select.EPOLLHUP)
+        self.assertEqual(([-1] * 3, False), (asked, connecting.called))
+        connecting.cancel()
+        await self.assertFailure(connecting, ConnectingCancelledError)
+        asked.clear()
+        await self.attempt(self.listening().getsockname()[1])
+        self.assertEqual([], asked)
+
+    async def test_refused_in_an_event(self) -> None:
+        """The next address is tried when the events at hand are done; none is left here."""
+        protocol, theirs = await self.served()
+        free = socket.socket()
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+        free.close()
+        connecting: list[Deferred[Any]] = []
+        protocol.dataReceived = lambda data: connecting.append(self.attempt(number, Serving(Recorder)))
+        theirs.send(b"x")
+        self.pump.turn(0.05)
+        self.assertEqual(1, len(self.begun))
+        await self.assertFailure(connecting[0], ConnectionRefusedError)
+
+    async def test_the_next_address_is_tried(self) -> None:
+        listening = self.listening()
+        number = listening.getsockname()[1]
+        free = connect.literal("127.0.0.2", number)
+        good = connect.literal("127.0.0.1", number)
+        attempt = connect.Attempt(self.pump, None, "name", number, Serving(), 5.0, None, good)
+        attempt._addresses.append(free)
+        self.assertIsInstance(await attempt.start(), Recorder)
+        self.assertEqual(2, len(self.begun))
