@@ -173,7 +173,7 @@ taken(Stream *self, ssize_t sent, size_t size, int *failed)
 }
 
 static int
-send_now(Stream *self, const char *data, size_t size, PyObject *owner)
+send_with(Stream *self, const char *data, size_t size, PyObject *owner, int flags)
 {
     if (self->ssl != NULL)
         return tls_send(self, data, size, owner);
@@ -182,12 +182,18 @@ send_now(Stream *self, const char *data, size_t size, PyObject *owner)
     ssize_t sent;
     int failed;
     do
-        sent = send(self->fd, data, size, MSG_NOSIGNAL);
+        sent = send(self->fd, data, size, MSG_NOSIGNAL | flags);
     while (sent < 0 && errno == EINTR);
     sent = taken(self, sent, size, &failed);
     if (sent < 0 || (size_t)sent == size)
         return failed;
     return stream_call_with(self, names._enqueue, data + sent, size - (size_t)sent, sent ? NULL : owner);
+}
+
+static int
+send_now(Stream *self, const char *data, size_t size, PyObject *owner)
+{
+    return send_with(self, data, size, owner, 0);
 }
 
 /* Send what was written in this round and something that is too long to be put behind it, in one go. */
@@ -217,14 +223,20 @@ send_both(Stream *self, const char *data, size_t size, PyObject *owner)
     return stream_call_with(self, names._enqueue, data + done, size - done, done ? NULL : owner);
 }
 
-int
-stream_send_gathered(Stream *self)
+static int
+send_gathered_with(Stream *self, int flags)
 {
     const size_t size = self->gathered;
     if (!size)
         return 0;
     self->gathered = 0;
-    return send_now(self, self->loop->arena + self->at, size, NULL);
+    return send_with(self, self->loop->arena + self->at, size, NULL, flags);
+}
+
+int
+stream_send_gathered(Stream *self)
+{
+    return send_gathered_with(self, 0);
 }
 
 /* Put what is written behind what was in this round. 0 if there is no room, 1 if that is done. */
@@ -324,6 +336,15 @@ static PyObject *
 send_gathered(PyObject *object, PyObject *none)
 {
     if (stream_send_gathered((Stream *)object) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+send_last(PyObject *object, PyObject *none)
+{
+    Stream *self = (Stream *)object;
+    if (send_gathered_with(self, self->pulls ? 0 : MSG_MORE) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -514,6 +535,7 @@ static PyMethodDef methods[] = {
     {"again", look_again, METH_NOARGS, "again()\n\nRead what an edge announced earlier; serve a pull producer."},
     {"write", write_data, METH_O, "write(data)\n\nSend at the end of the pump's round, or at once outside of one."},
     {"send_gathered", send_gathered, METH_NOARGS, "send_gathered()\n\nSend what was written in this round."},
+    {"_send_last", send_last, METH_NOARGS, "_send_last()\n\nThe same, where only the end follows in this round."},
     {"_send_now", send_data, METH_O, "_send_now(data)\n\nSend; queue what the kernel refuses."},
     {"_secure", tls_secure, METH_O, "_secure(address)\n\nUse the SSL there, or none for 0; see gateway.transport.openssl."},
     {"_forget_gathered", forget_gathered, METH_NOARGS, NULL},

@@ -163,6 +163,10 @@ class TLSTransport(TCPTransport):
                 self._write_failed(error)
                 return
 
+    def _send_last(self) -> None:
+        """OpenSSL sends what it is given at once; ``close_notify`` comes behind it."""
+        self.send_gathered()
+
     def _flush(self) -> None:
         """As in TCP. A piece that OpenSSL wants again is offered again unchanged (SSL_write(3))."""
         queue = self._queue

@@ -68,7 +68,7 @@ class Stream:
         self._sock = sock = socket_of(sock)
         self._fd = sock.fileno()
         self._recv: Callable[[int], bytes] = sock.recv
-        self._send: Callable[[Any], int] = sock.send
+        self._send: Callable[[Any, int], int] = sock.send
         self._size = _SMALL_READ
         self._gathered = b""
         self.queued = 0
@@ -162,14 +162,28 @@ class Stream:
             self._gathered = b""
             self._send_now(data)
 
+    def _send_last(self) -> None:
+        """`send_gathered` when all that follows, in this round, is the end: it goes with these bytes in one packet.
+
+        What the kernel refuses of them is queued, and then nothing is held back: sending the rest releases it.  Nor is
+        there where a pull producer may have more.
+        """
+        data = self._gathered
+        if data:
+            self._gathered = b""
+            self._send_with(data, 0 if self._pulls else socket.MSG_MORE)
+
     def _forget_gathered(self) -> None:
         """What was written in this round will not be sent."""
         self.unsent += len(self._gathered)
         self._gathered = b""
 
     def _send_now(self, data: bytes) -> None:
+        self._send_with(data, 0)
+
+    def _send_with(self, data: bytes, flags: int) -> None:
         try:
-            sent = self._send(data)
+            sent = self._send(data, flags)
         except BlockingIOError:
             sent = 0
         except OSError as error:

@@ -100,7 +100,7 @@ class TCPTransport(SocketFacts, Stream):
         """
         if self.disconnecting or not self.connected:
             return
-        self.send_gathered()
+        self._send_last()
         self.disconnecting = True
         self._direct = False
         unread = self._more or self._paused
@@ -119,7 +119,7 @@ class TCPTransport(SocketFacts, Stream):
     def loseWriteConnection(self) -> None:
         """Send an end of file when the queue has been sent; reading goes on."""
         if self.connected and not self._closing_write and not self.disconnecting:
-            self.send_gathered()
+            self._send_last()
             self._closing_write = True
             self._direct = False
             self._finish_if_flushed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 import socket
+import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,7 @@ from gateway.transport.linger import close_gently
 from gateway.transport.pump import Pump
 from gateway.transport.pump_road import PumpRoad
 from gateway.transport.tcp import TCPTransport
-from tests.transport.peers import HalfCloser, Recorder, Serving
+from tests.transport.peers import HalfCloser, Pieces, Recorder, Serving
 
 
 class PumpCase(TestCase):
@@ -312,6 +313,76 @@ class PortTests(PumpCase):
         await again.stopListening()
 
 
+class LastWordsTests(PumpCase):
+    """What is written before the end travels with it."""
+
+    async def segments(self, act: Any) -> tuple[int, bytes]:
+        """How many segments reach a client when its protocol does ``act(transport)`` in a turn, and what is in them."""
+        protocol, client = await self.serve(HalfCloser)
+        await self.turns()
+        client.sendall(b"x")
+        protocol.dataReceived = lambda data: act(protocol.transport)
+        self.pump.turn(0.05)
+        count = _segments(client)
+        client.setblocking(False)
+        received = b""
+        while True:
+            try:
+                piece = client.recv(65536)
+            except BlockingIOError:
+                await self.turns()
+                continue
+            if not piece:
+                break
+            received += piece
+        client.close()
+        await protocol.lost
+        return count, received
+
+    async def test_close(self) -> None:
+        alone, nothing = await self.segments(lambda transport: transport.loseConnection())
+        count, received = await self.segments(lambda transport: (transport.write(b"last"), transport.loseConnection()))
+        self.assertEqual((alone, b""), (count, nothing))
+        self.assertEqual(b"last", received)
+
+    async def test_half_close(self) -> None:
+        alone, nothing = await self.segments(lambda transport: transport.loseWriteConnection())
+        both = await self.segments(lambda transport: (transport.write(b"last"), transport.loseWriteConnection()))
+        self.assertEqual(((alone, b"last"), b""), (both, nothing))
+
+    async def test_nothing_is_held_back(self) -> None:
+        """Neither where the kernel does not take it, nor where a pull producer goes on."""
+        filled: list[bytes] = []
+
+        def refused(transport: TCPTransport) -> None:
+            try:
+                while True:
+                    filled.append(b"f" * transport._sock.send(b"f" * 10_000))
+            except BlockingIOError:
+                transport.write(b"last" * 5000)
+            transport.loseConnection()
+            self.assertTrue(transport.connected)
+            self.assertTrue(transport.queued)
+
+        def pulled(transport: TCPTransport) -> None:
+            transport.registerProducer(pieces, False)
+            transport.write(b"first")
+            transport.loseConnection()
+            self.assertTrue(transport.connected)
+
+        _, received = await self.segments(refused)
+        self.assertTrue(received == b"".join(filled) + b"last" * 5000)
+        protocol, client = await self.serve()
+        pieces = Pieces(protocol.transport, [])
+        self.patch(pieces, "resumeProducing", lambda: None)
+        await self.turns()
+        protocol.dataReceived = lambda data: pulled(protocol.transport)
+        client.sendall(b"x")
+        self.pump.turn(0.05)
+        client.setblocking(False)
+        self.assertEqual(b"first", client.recv(100))
+
+
 class LingerTests(PumpCase):
     """A close that loses nothing."""
 
@@ -360,6 +431,11 @@ class LingerTests(PumpCase):
         self.road.stop()
         self.assertEqual(-1, ours.fileno())
         self.assertEqual(-1, self.pump.fileno())
+
+
+def _segments(sock: socket.socket) -> int:
+    """How many segments have come (`tcpi_segs_in` of Linux)."""
+    return int.from_bytes(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 144)[140:], sys.byteorder)
 
 
 class _Both:
