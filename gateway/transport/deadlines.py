@@ -53,12 +53,13 @@ class Deadlines:
     never early.  While no entry is filed, no timer runs.  ``now()`` is the time that deadlines are in, see `steady`.
     """
 
-    __slots__ = ("_clock", "_granularity", "_slots", "_timer", "now")
+    __slots__ = ("_clock", "_first", "_granularity", "_last", "_slots", "_timer", "now")
 
     def __init__(self, clock: IReactorTime, granularity: float = 0.1) -> None:
         self._clock = clock
         self._granularity = granularity
         self._slots: dict[int, dict[Entry, None]] = {}
+        self._first = self._last = 0  # the ticks that entries are filed under; moved with every new slot and turn
         self._timer: IDelayedCall | None = None
         self.now = steady(clock)
 
@@ -66,7 +67,16 @@ class Deadlines:
         """Let ``entry`` expire at ``when``, in seconds of the clock; it replaces the deadline it had. HOT"""
         entry.deadline = when
         if when < entry.review:
-            self._file(entry, when)
+            tick = int(when / self._granularity) + 1
+            if tick > self._last:
+                tick = self._last
+            elif tick < self._first:
+                tick = self._first
+            slot = self._slots.get(tick)
+            if slot is None:
+                tick, slot = self._open(when)
+            entry.review = tick * self._granularity
+            slot[entry] = None
 
     def clear(self, entry: Entry) -> None:
         """Take the deadline away. The entry itself is let go of at its review, within seconds."""
@@ -75,11 +85,12 @@ class Deadlines:
     def forget(self, entry: Entry) -> None:
         """Take the deadline away and let go of the entry at once; for connections that have ended."""
         entry.deadline = inf
-        if entry.review != inf:
-            slot = self._slots.get(round(entry.review / self._granularity))
+        review = entry.review
+        if review != inf:
+            entry.review = inf
+            slot = self._slots.get(int(review / self._granularity + 0.5))
             if slot is not None:
                 slot.pop(entry, None)
-            entry.review = inf
 
     def entries(self) -> list[Entry]:
         """All entries that have a deadline."""
@@ -95,16 +106,18 @@ class Deadlines:
             for entry in slot:
                 entry.deadline = entry.review = inf
 
-    def _file(self, entry: Entry, when: float) -> None:
+    def _open(self, when: float) -> tuple[int, dict[Entry, None]]:
+        """The tick and the slot for a review at ``when``, which is the first there, or the last ones were used up."""
         now = self.now()
-        tick = int(min(max(when, now), now + _HORIZON) / self._granularity) + 1
-        entry.review = tick * self._granularity
-        slot = self._slots.get(tick)
-        if slot is None:
-            slot = self._slots[tick] = {}
-        slot[entry] = None
+        self._move(int(now / self._granularity))
+        tick = max(self._first, min(int(when / self._granularity) + 1, self._last))
         if self._timer is None:
             self._start(now)
+        return tick, self._slots.setdefault(tick, {})
+
+    def _move(self, current: int) -> None:
+        self._first = current + 1
+        self._last = current + 1 + int(_HORIZON / self._granularity)
 
     def _start(self, now: float) -> None:
         step = self._granularity
@@ -115,6 +128,7 @@ class Deadlines:
         self._timer = None
         now = self.now()
         current = int(now / self._granularity + 1e-6)
+        self._move(current)
         for tick in sorted(tick for tick in self._slots if tick <= current):
             review = tick * self._granularity
             # An entry that was filed again for an earlier time has another review by now; it is stale here.
@@ -128,7 +142,7 @@ class Deadlines:
     def _review(self, entry: Entry, now: float) -> None:
         if entry.deadline > now:
             if entry.deadline != inf:
-                self._file(entry, entry.deadline)
+                self.set(entry, entry.deadline)
             return
         entry.deadline = inf
         try:
