@@ -110,6 +110,12 @@ soon(Loop *self, PyObject *rider)
 }
 
 int
+later(Loop *self, PyObject *call)
+{
+    return PyList_Append(self->later, call) < 0 ? -1 : wake(self);
+}
+
+int
 to_outbox(Loop *self, Stream *stream)
 {
     if (self->outbox_count == self->outbox_size
@@ -170,7 +176,11 @@ do_calls(Loop *self, PyObject **list)
     *list = next;
     int failed = 0;
     for (Py_ssize_t i = 0; i < PyList_Size(calls) && !failed; i++) {
-        PyObject *result = PyObject_CallNoArgs(PyList_GetItem(calls, i));
+        PyObject *call = PyList_GetItem(calls, i), *result;
+        if (PyObject_TypeCheck(call, stream_type))
+            result = PyObject_CallMethodObjArgs(call, names._ended, NULL);
+        else
+            result = PyObject_CallNoArgs(call);
         if (result == NULL) {
             PyObject *error = caught();
             failed = error == NULL ? -1 : tell((PyObject *)self, names._call_failed, error);
@@ -363,21 +373,24 @@ hand_over(PyObject *object, PyObject *args)
     Py_RETURN_NONE;
 }
 
+int
+loop_remove(Loop *self, int fd)
+{
+    if (fd < 0 || fd >= self->seat_count || self->seats[fd].rider == NULL)
+        return 0;
+    PyObject *rider = self->seats[fd].rider;
+    self->seats[fd].rider = NULL;
+    self->riders--;
+    Py_DECREF(rider);
+    return self->riders || self->turning ? 0 : close_epoll(self);
+}
+
 static PyObject *
 remove_rider(PyObject *object, PyObject *number)
 {
-    Loop *self = (Loop *)object;
     const long fd = PyLong_AsLong(number);
-    if (fd == -1 && PyErr_Occurred())
+    if ((fd == -1 && PyErr_Occurred()) || loop_remove((Loop *)object, fd > INT_MAX ? -1 : (int)fd) < 0)
         return NULL;
-    if (fd >= 0 && fd < self->seat_count && self->seats[fd].rider != NULL) {
-        PyObject *rider = self->seats[fd].rider;
-        self->seats[fd].rider = NULL;
-        self->riders--;
-        Py_DECREF(rider);
-        if (!self->riders && !self->turning && close_epoll(self) < 0)
-            return NULL;
-    }
     Py_RETURN_NONE;
 }
 
@@ -392,8 +405,7 @@ ask_soon(PyObject *object, PyObject *rider)
 static PyObject *
 put_off(PyObject *object, PyObject *call)
 {
-    Loop *self = (Loop *)object;
-    if (PyList_Append(self->later, call) < 0 || wake(self) < 0)
+    if (later((Loop *)object, call) < 0)
         return NULL;
     Py_RETURN_NONE;
 }

@@ -8,9 +8,10 @@ PyObject *reason_of, *socket_of, *begin_in_python;
 const FramesAPI *frames_api;
 
 static const char *const bound_names[] = {
-    "lost", "socket_of", "begin", "bridge", "accept", "reached", "request_stays", "response_stays", "date_now", NULL,
+    "lost", "socket_of", "begin", "bridge", "accept", "reached", "request_stays", "response_stays", "date_now",
+    "done", "told", "nobody", "failure", "linger", NULL,
 };
-static PyObject *bound[9];
+static PyObject *bound[14];
 
 static PyObject *
 bind(PyObject *module, PyObject *args)
@@ -20,6 +21,7 @@ bind(PyObject *module, PyObject *args)
     socket_of = bound[1];
     begin_in_python = bound[2];
     lane_bind(bound + 6);
+    ending_bind(bound + 9);
     return result;
 }
 

@@ -1,4 +1,4 @@
-/* The pump in C: `Loop` (loop.c), `Stream` (stream.c), `Bridge` (bridge.c), `Lane` (lane.h) and functions for sockets
+/* The pump in C: `Loop` (loop.c), `Stream` (stream.c, ending.c), `Bridge` (bridge.c), `Lane` (lane.h) and functions for sockets
    (sockets.c), one extension module (pump.c).
 
    Loop and Stream are twins of gateway/transport/loop.py and stream.py and do the same in the same order; what is rare
@@ -81,10 +81,10 @@ struct Bridge {
 
 /* Names of methods, made once. */
 #define METHODS(_) \
-    _(again) _(bridge_ended) _(close) _(dataReceived) _(decide) _(ended) _(event) _(resume) _(send) _(waiting) _(_call_failed) \
-    _(_closed) _(_enqueue) _(_flush) _(_lose) \
-    _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read) _(_read_ended) _(_rider_failed) _(_send_now) _(_wake) \
-    _(_write_failed)
+    _(again) _(bridge_ended) _(close) _(connectionLost) _(dataReceived) _(decide) _(doStop) _(ended) _(event) _(resume) _(send) _(stopProducing) \
+    _(waiting) _(_call_failed) _(_close) _(_close_socket) _(_closed) _(_end_failed) _(_ended) _(_enqueue) _(_flush) \
+    _(_half_close) _(_lose) _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read) _(_read_ended) \
+    _(_rider_failed) _(_say_goodbye) _(_send_now) _(_sock) _(_wake) _(_write_failed)
 #define DECLARE(name) PyObject *name;
 typedef struct {
     METHODS(DECLARE)
@@ -105,6 +105,8 @@ int tell(PyObject *object, PyObject *method, PyObject *argument);
 int soon(Loop *loop, PyObject *rider);
 int send_all(Loop *loop);
 int to_outbox(Loop *loop, Stream *stream);
+int later(Loop *loop, PyObject *call); /* a stream has ended: its `_ended` is called */
+int loop_remove(Loop *loop, int fd);
 
 /* The end of the arena, where LARGE_READ bytes may be read to, to be written from there. */
 static inline char *
@@ -119,6 +121,7 @@ int stream_again(Stream *self);
 ssize_t stream_read(Stream *self);
 int stream_has_read(Stream *self, Py_ssize_t count, int end);
 int stream_send_gathered(Stream *self);
+int stream_send_last(Stream *self);
 int stream_write(Stream *self, const char *data, size_t size, PyObject *owner);
 int stream_lost(Stream *self, int number);
 int stream_protocol_raised(Stream *self);
@@ -143,6 +146,14 @@ int lane_event(Stream *stream, int end);
 void lane_forget(Stream *stream);
 PyObject *lane_of_client(const Stream *stream);
 void lane_bind(PyObject *const *lent);
+
+void ending_bind(PyObject *const *lent);
+PyObject *ending_lose_connection(PyObject *object, PyObject *none);
+PyObject *ending_finish(PyObject *object, PyObject *none);
+PyObject *ending_say_goodbye(PyObject *object, PyObject *none);
+PyObject *ending_lose(PyObject *object, PyObject *reason);
+PyObject *ending_tell(PyObject *object, PyObject *none);
+PyObject *ending_close_socket(PyObject *object, PyObject *none);
 
 extern PyMethodDef socket_functions[]; /* accept, begin, reached */
 extern PyObject *begin_in_python;      /* the twin of begin */

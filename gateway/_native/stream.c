@@ -239,6 +239,13 @@ stream_send_gathered(Stream *self)
     return send_gathered_with(self, 0);
 }
 
+/* Only the end follows in this round, if no pull producer has more: it goes with these bytes in one packet. */
+int
+stream_send_last(Stream *self)
+{
+    return send_gathered_with(self, self->pulls ? 0 : MSG_MORE);
+}
+
 /* Put what is written behind what was in this round. 0 if there is no room, 1 if that is done. */
 static int
 gather(Stream *self, const char *data, size_t size)
@@ -343,8 +350,7 @@ send_gathered(PyObject *object, PyObject *none)
 static PyObject *
 send_last(PyObject *object, PyObject *none)
 {
-    Stream *self = (Stream *)object;
-    if (send_gathered_with(self, self->pulls ? 0 : MSG_MORE) < 0)
+    if (stream_send_last((Stream *)object) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -538,6 +544,12 @@ static PyMethodDef methods[] = {
     {"_send_last", send_last, METH_NOARGS, "_send_last()\n\nThe same, where only the end follows in this round."},
     {"_send_now", send_data, METH_O, "_send_now(data)\n\nSend; queue what the kernel refuses."},
     {"_secure", tls_secure, METH_O, "_secure(address)\n\nUse the SSL there, or none for 0; see gateway.transport.openssl."},
+    {"loseConnection", ending_lose_connection, METH_NOARGS, "loseConnection()\n\nClose when the queue has been sent."},
+    {"_finish_if_flushed", ending_finish, METH_NOARGS, "_finish_if_flushed()\n\nDo what was asked for, if all is sent."},
+    {"_say_goodbye", ending_say_goodbye, METH_NOARGS, "_say_goodbye()\n\nEverything is sent; it may be closed."},
+    {"_lose", ending_lose, METH_O, "_lose(reason)\n\nThe connection is over."},
+    {"_ended", ending_tell, METH_NOARGS, "_ended()\n\nClose the socket, tell the protocol."},
+    {"_close_socket", ending_close_socket, METH_NOARGS, "_close_socket()\n\nClose so that what was sent last arrives."},
     {"_forget_gathered", forget_gathered, METH_NOARGS, NULL},
     {"_close", close_socket, METH_NOARGS, "_close()\n\nClose the socket. Idempotent."},
     {"_reset", close_with_reset, METH_NOARGS, "_reset()\n\nLet closing the socket reset the connection."},

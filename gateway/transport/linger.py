@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.transport.pump import Pump
 
-__all__ = ["LINGER", "close_gently"]
+__all__ = ["LINGER", "close_gently", "linger"]
 
 LINGER = 2.0
 """Seconds for which a closed connection's socket is kept at most."""
@@ -32,23 +32,29 @@ _LIMIT = 4 * 1024 * 1024
 
 def close_gently(pump: Pump, sock: socket.socket) -> None:
     """Close ``sock``: at once where nothing can get lost by that, otherwise when the peer has closed or time is up."""
-    if pump.stopped:
-        sock.close()
-        return
-    try:
-        sock.shutdown(socket.SHUT_WR)
-        unread = sock.recv(_PIECE)
-    except BlockingIOError:
-        if not _unacknowledged(sock):
-            sock.close()
-            return
-        unread = b"-"
-    except OSError:
-        unread = b""
-    if unread:
-        pump.add(sock.fileno(), _Lingering(pump, sock))
+    if _is_unsettled(sock):
+        linger(pump, sock)
     else:
         sock.close()
+
+
+def linger(pump: Pump, sock: socket.socket) -> None:
+    """Close ``sock``, whose write side is closed, when the peer has closed too or time is up; at once at a stop."""
+    if pump.stopped:
+        sock.close()
+    else:
+        pump.add(sock.fileno(), _Lingering(pump, sock))
+
+
+def _is_unsettled(sock: socket.socket) -> bool:
+    """Close the write side: is there something to wait for before the rest may be closed?"""
+    try:
+        sock.shutdown(socket.SHUT_WR)
+        return bool(sock.recv(_PIECE))
+    except BlockingIOError:
+        return _unacknowledged(sock)
+    except OSError:
+        return False
 
 
 def _unacknowledged(sock: socket.socket) -> bool:

@@ -12,14 +12,17 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from twisted.python.failure import Failure
+
 from gateway import _native
+from gateway.transport.ending import DONE, NOBODY, TOLD, Ending
+from gateway.transport.linger import linger
 from gateway.transport.sockets import ended, lost, socket_of
 
 if TYPE_CHECKING:
     from collections import deque
 
     from twisted.internet.interfaces import IProtocol, IProtocolFactory
-    from twisted.python.failure import Failure
 
     from gateway.transport.pump import Pump
     from gateway.transport.sockets import Handle
@@ -40,8 +43,10 @@ _GATHERED = 32 * 1024
 """Bytes that are put together in a round of the pump; more is sent at once."""
 
 
-@_native.chosen(_native.pump, lost=lost, socket_of=socket_of)
-class Stream:
+@_native.chosen(
+    _native.pump, lost=lost, socket_of=socket_of, done=DONE, told=TOLD, nobody=NOBODY, failure=Failure, linger=linger
+)
+class Stream(Ending):
     """One connected, non-blocking socket.
 
     ``protocol``: who gets the data; may be replaced at any time.
@@ -57,10 +62,8 @@ class Stream:
     """
 
     __slots__ = (
-        "_closing_write", "_deaf", "_direct", "_end_seen", "_factory", "_fd", "_gathered", "_local", "_more", "_paused",
-        "_peer", "_producer", "_producer_paused", "_pulls", "_pump", "_queue", "_read_closed", "_reason", "_recv",
-        "_send", "_size", "_sock", "_streaming", "_write_closed", "_write_error", "connected", "disconnecting",
-        "protocol", "queued", "quiet", "unsent", "waiting",
+        "_end_seen", "_gathered", "_local", "_peer", "_producer_paused", "_recv", "_send", "_size", "_write_error",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, pump: Pump, sock: Handle, peer: Any = None) -> None:
@@ -245,6 +248,10 @@ class Stream:
         """The peer takes no more."""
         raise NotImplementedError
 
-    def _lose(self, reason: Exception) -> None:
-        """The connection is over."""
+    def _half_close(self) -> None:
+        """Everything is sent; the write side may be closed."""
+        raise NotImplementedError
+
+    def _end_failed(self, error: Exception) -> None:
+        """Who was told of the end raised."""
         raise NotImplementedError

@@ -15,14 +15,13 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
-from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.transport.linger import close_gently
+from gateway.transport.ending import DONE
 from gateway.transport.sockets import SocketFacts, lost
 from gateway.transport.stream import END, Stream
 
@@ -40,12 +39,6 @@ _PIECES = 64
 """How many queued pieces one system call takes (the kernel's limit is 1024)."""
 
 _DISCARD = 64 * 1024
-_DONE = ConnectionDone()
-_TOLD = Failure(_DONE)
-"""Why most connections end; making these each time costs more than telling of it."""
-
-_NOBODY = Protocol()
-"""The protocol of a connection whose own has been told of the end."""
 
 
 @implementer(ITCPTransport, IPushProducer, IConsumer)
@@ -92,23 +85,6 @@ class TCPTransport(SocketFacts, Stream):
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """`write` of all pieces in one go."""
         self.write(b"".join(iovec))
-
-    def loseConnection(self) -> None:
-        """Close when the queue has been sent and, if there is one, the pull producer has unregistered.
-
-        What arrives from now on is discarded, also the peer's end of file.
-        """
-        if self.disconnecting or not self.connected:
-            return
-        self._send_last()
-        self.disconnecting = True
-        self._direct = False
-        unread = self._more or self._paused
-        self._paused = False
-        self._deaf = True
-        self._finish_if_flushed()
-        if unread and self.connected:
-            self._pump.soon(self)
 
     def abortConnection(self) -> None:
         """Close at once with a reset, whatever is queued."""
@@ -226,14 +202,14 @@ class TCPTransport(SocketFacts, Stream):
             return
         self._read_closed = self._deaf = True
         if not IHalfCloseableProtocol.providedBy(self.protocol):
-            self._lose(_DONE)
+            self._lose(DONE)
             return
         try:
             self.protocol.readConnectionLost()
         except Exception as error:
             self._protocol_raised(error)
         if self._write_closed:
-            self._lose(_DONE)
+            self._lose(DONE)
 
     def _protocol_raised(self, error: Exception) -> None:
         """The protocol's fault: it costs this connection and a log entry."""
@@ -311,20 +287,11 @@ class TCPTransport(SocketFacts, Stream):
             self._producer_paused = False
             producer.resumeProducing()
 
-    def _finish_if_flushed(self) -> None:
-        """Close, or close the write side, if that was asked for and everything is sent."""
-        if self._queue or not self.connected or (self._producer is not None and not self._streaming):
-            return
-        if self.disconnecting:
-            self._say_goodbye()
-        elif self._closing_write and not self._write_closed:
-            self._write_closed = True
-            self._shut_write()
-            self._pump.later(self._tell_write_closed)
-
-    def _say_goodbye(self) -> None:
-        """Everything is sent; the connection may be closed."""
-        self._lose(_DONE)
+    def _half_close(self) -> None:
+        """Everything is sent; the write side may be closed."""
+        self._write_closed = True
+        self._shut_write()
+        self._pump.later(self._tell_write_closed)
 
     def _shut_write(self) -> None:
         try:
@@ -336,7 +303,7 @@ class TCPTransport(SocketFacts, Stream):
         if not self.connected:
             return
         if self._read_closed:
-            self._lose(_DONE)
+            self._lose(DONE)
         if IHalfCloseableProtocol.providedBy(self.protocol):
             try:
                 self.protocol.writeConnectionLost()
@@ -361,39 +328,7 @@ class TCPTransport(SocketFacts, Stream):
 
     # The end
 
-    def _lose(self, reason: Exception) -> None:
-        """The connection is over. The protocol is told when the events at hand are done."""
-        if not self.connected:
-            return
-        self.connected = False
-        self._direct = False
-        self._deaf = True
-        self._forget_gathered()
-        self.unsent += self.queued
-        self._reason = reason
-        self._queue = None
-        self.queued = 0
-        self._pump.remove(self._fd)
-        self._pump.later(self._ended)
-
-    def _ended(self) -> None:
-        self._close_socket()
-        producer, self._producer = self._producer, None
-        self._pulls = False
-        reason, factory = self._reason, self._factory
-        try:
-            if producer is not None:
-                producer.stopProducing()
-            self.protocol.connectionLost(_TOLD if reason is _DONE else Failure(reason))
-        except Exception:
-            _log.failure("{protocol}.connectionLost failed", protocol=type(self.protocol).__name__)
-        # Else the two would keep each other until the garbage collector comes.
-        self.protocol, self._factory = _NOBODY, None
-        if factory is not None:
-            factory.doStop()
-
-    def _close_socket(self) -> None:
-        if self.disconnecting and not (self._read_closed or self.quiet) and isinstance(self._reason, ConnectionDone):
-            close_gently(self._pump, self._sock)
-        else:
-            self._close()
+    def _end_failed(self, error: Exception) -> None:
+        """Who was told of the end raised."""
+        name = type(self.protocol).__name__
+        _log.failure("{protocol}.connectionLost failed", protocol=name, failure=Failure(error))
