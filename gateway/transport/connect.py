@@ -163,7 +163,7 @@ class Attempt:
     def join(self, transport: TCPTransport) -> None:
         """The connection may be used: ask the factory for a protocol, and fire."""
         try:
-            protocol = self._factory.buildProtocol(transport.getPeer())
+            protocol = self._factory.buildProtocol(transport._peer)
             if protocol is None:
                 raise NoProtocol()
             if self.over:

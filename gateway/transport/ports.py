@@ -132,7 +132,7 @@ class Port:
     def connect(self, sock: Handle, peer: IPv4Address | IPv6Address) -> None:
         """Give an accepted socket its protocol, if the factory wants it."""
         transport = TCPTransport(self._pump, sock, peer)
-        self._pump.add(transport.fileno(), transport)
+        self._pump.add(transport._fd, transport)
         self.join(transport)
 
     def join(self, transport: TCPTransport, factory: IProtocolFactory | None = None) -> None:
@@ -142,7 +142,7 @@ class Port:
         """
         factory = factory or self.factory
         try:
-            protocol = factory.buildProtocol(transport.getPeer())
+            protocol = factory.buildProtocol(transport._peer)
         except Exception:
             _log.failure("{factory}.buildProtocol failed", factory=type(factory).__name__)
             protocol = None
