@@ -67,7 +67,7 @@ lose(Stream *self, PyObject *reason)
     self->queue = NULL;
     Py_XDECREF(before);
     Py_XDECREF(queue);
-    return loop_remove(self->loop, self->fd) < 0 || later(self->loop, (PyObject *)self) < 0 ? -1 : 0;
+    return loop_remove(self->loop, self->fd) < 0 || loop_end(self->loop, self) < 0 ? -1 : 0;
 }
 
 /* Close the write side: is there something to wait for before the rest may be closed (see gateway/transport/linger.py)? */
@@ -157,7 +157,7 @@ PyObject *
 ending_tell(PyObject *object, PyObject *none)
 {
     Stream *self = made(object);
-    if (self == NULL || tell(object, names._close_socket, NULL) < 0)
+    if (self == NULL)
         return NULL;
     PyObject *producer = self->producer;
     self->producer = NULL;

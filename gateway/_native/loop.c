@@ -109,10 +109,12 @@ soon(Loop *self, PyObject *rider)
     return wake(self);
 }
 
+/* This stream has ended: close its socket with those of others, then tell of it. */
 int
-later(Loop *self, PyObject *call)
+loop_end(Loop *self, Stream *stream)
 {
-    return PyList_Append(self->later, call) < 0 ? -1 : wake(self);
+    PyObject *object = (PyObject *)stream;
+    return PyList_Append(self->closing, object) < 0 || PyList_Append(self->later, object) < 0 ? -1 : wake(self);
 }
 
 int
@@ -165,9 +167,9 @@ dispatch(Loop *self, int fd, int events)
     return failed;
 }
 
-/* Do the calls of one of the lists; what they put on it stays there. */
+/* Do the calls of one of the lists, with `method` where they are streams; what they put on it stays there. */
 static int
-do_calls(Loop *self, PyObject **list)
+do_calls(Loop *self, PyObject **list, PyObject *method)
 {
     PyObject *calls = *list;
     PyObject *next = PyList_New(0);
@@ -178,7 +180,7 @@ do_calls(Loop *self, PyObject **list)
     for (Py_ssize_t i = 0; i < PyList_Size(calls) && !failed; i++) {
         PyObject *call = PyList_GetItem(calls, i), *result;
         if (PyObject_TypeCheck(call, stream_type))
-            result = PyObject_CallMethodObjArgs(call, names._ended, NULL);
+            result = PyObject_CallMethodObjArgs(call, method, NULL);
         else
             result = PyObject_CallNoArgs(call);
         if (result == NULL) {
@@ -192,15 +194,26 @@ do_calls(Loop *self, PyObject **list)
     return failed;
 }
 
-/* The end of a round: send, tell, send what was written then, begin what is new. */
+/* Send, close and begin, at once: see `_wake_peers` in Python. */
 static int
-finish(Loop *self)
+wake_peers(Loop *self)
 {
     if (self->outbox_count && send_all(self) < 0)
         return -1;
-    if (PyList_Size(self->later) && (do_calls(self, &self->later) < 0 || (self->outbox_count && send_all(self) < 0)))
+    if (PyList_Size(self->closing) && do_calls(self, &self->closing, names._close_socket) < 0)
         return -1;
-    return PyList_Size(self->last) ? do_calls(self, &self->last) : 0;
+    return PyList_Size(self->last) ? do_calls(self, &self->last, NULL) : 0;
+}
+
+/* The end of a round; what is asked for while others are told comes behind that. */
+static int
+finish(Loop *self)
+{
+    if (wake_peers(self) < 0)
+        return -1;
+    if (!PyList_Size(self->later))
+        return 0;
+    return do_calls(self, &self->later, names._ended) < 0 ? -1 : wake_peers(self);
 }
 
 static int
@@ -296,7 +309,7 @@ settle(PyObject *object, PyObject *none)
 {
     Loop *self = (Loop *)object;
     while (PyList_Size(self->later))
-        if (do_calls(self, &self->later) < 0 || (self->outbox_count && send_all(self) < 0))
+        if (finish(self) < 0)
             return NULL;
     if (!self->riders && !self->turning && close_epoll(self) < 0)
         return NULL;
@@ -405,7 +418,8 @@ ask_soon(PyObject *object, PyObject *rider)
 static PyObject *
 put_off(PyObject *object, PyObject *call)
 {
-    if (later((Loop *)object, call) < 0)
+    Loop *self = (Loop *)object;
+    if (PyList_Append(self->later, call) < 0 || wake(self) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -453,10 +467,11 @@ make(PyTypeObject *type, PyObject *args, PyObject *named)
     if (self == NULL)
         return NULL;
     self->epoll = -1;
+    self->closing = PyList_New(0);
     self->later = PyList_New(0);
     self->last = PyList_New(0);
     self->arena = PyMem_Malloc(ARENA + LARGE_READ); /* pages that are never touched cost nothing */
-    if (self->later == NULL || self->last == NULL || self->arena == NULL) {
+    if (self->closing == NULL || self->later == NULL || self->last == NULL || self->arena == NULL) {
         Py_DECREF((PyObject *)self);
         return self->arena == NULL ? PyErr_NoMemory() : NULL;
     }
@@ -474,6 +489,7 @@ traverse(PyObject *object, visitproc visit, void *arg)
 {
     Loop *self = (Loop *)object;
     Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->closing);
     Py_VISIT(self->later);
     Py_VISIT(self->last);
     for (int fd = 0; fd < self->seat_count; fd++)
@@ -489,6 +505,7 @@ static int
 clear(PyObject *object)
 {
     Loop *self = (Loop *)object;
+    Py_CLEAR(self->closing);
     Py_CLEAR(self->later);
     Py_CLEAR(self->last);
     for (int fd = 0; fd < self->seat_count; fd++)
@@ -523,7 +540,7 @@ static PyMethodDef methods[] = {
     {"remove", remove_rider, METH_O, "remove(fd)\n\nForget a socket. Idempotent."},
     {"soon", ask_soon, METH_O, "soon(rider)\n\nCall rider.again() in this turn or in the next."},
     {"later", put_off, METH_O, "later(call)\n\nDo call() when the events at hand have been served."},
-    {"at_end", put_last, METH_O, "at_end(call)\n\nDo call() when the round is over, at once outside of one."},
+    {"at_end", put_last, METH_O, "at_end(call)\n\nDo call() when the events at hand are served and all is sent."},
     {"fileno", fileno_of, METH_NOARGS, "fileno()\n\nThe epoll's descriptor, -1 while there is none."},
     {"riders", riders, METH_NOARGS, "riders()\n\nAll whose sockets are watched."},
     {"turn", turn, METH_O, "turn(seconds)\n\nServe all that have something."},

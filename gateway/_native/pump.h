@@ -44,6 +44,7 @@ typedef struct {
     int seat_count, riders;
     PyObject **ready; /* a ring of those who want another look */
     size_t ready_first, ready_count, ready_size;
+    PyObject *closing; /* list of streams whose sockets are to be closed */
     PyObject *later, *last; /* lists of calls */
     Stream **outbox;
     size_t outbox_count, outbox_size;
@@ -105,7 +106,7 @@ int tell(PyObject *object, PyObject *method, PyObject *argument);
 int soon(Loop *loop, PyObject *rider);
 int send_all(Loop *loop);
 int to_outbox(Loop *loop, Stream *stream);
-int later(Loop *loop, PyObject *call); /* a stream has ended: its `_ended` is called */
+int loop_end(Loop *loop, Stream *stream);
 int loop_remove(Loop *loop, int fd);
 
 /* The end of the arena, where LARGE_READ bytes may be read to, to be written from there. */

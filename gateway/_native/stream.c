@@ -548,7 +548,7 @@ static PyMethodDef methods[] = {
     {"_finish_if_flushed", ending_finish, METH_NOARGS, "_finish_if_flushed()\n\nDo what was asked for, if all is sent."},
     {"_say_goodbye", ending_say_goodbye, METH_NOARGS, "_say_goodbye()\n\nEverything is sent; it may be closed."},
     {"_lose", ending_lose, METH_O, "_lose(reason)\n\nThe connection is over."},
-    {"_ended", ending_tell, METH_NOARGS, "_ended()\n\nClose the socket, tell the protocol."},
+    {"_ended", ending_tell, METH_NOARGS, "_ended()\n\nTell the protocol."},
     {"_close_socket", ending_close_socket, METH_NOARGS, "_close_socket()\n\nClose so that what was sent last arrives."},
     {"_forget_gathered", forget_gathered, METH_NOARGS, NULL},
     {"_close", close_socket, METH_NOARGS, "_close()\n\nClose the socket. Idempotent."},

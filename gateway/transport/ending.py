@@ -113,10 +113,11 @@ class Ending:
         self._queue = None
         self.queued = 0
         self._pump.remove(self._fd)
+        self._pump.to_close(self)  # type: ignore[arg-type]
         self._pump.later(self._ended)
 
     def _ended(self) -> None:
-        self._close_socket()
+        """The socket is closed: tell the protocol, and who feeds it."""
         producer, self._producer = self._producer, None
         self._pulls = False
         reason, factory = self._reason, self._factory
@@ -132,6 +133,7 @@ class Ending:
             factory.doStop()
 
     def _close_socket(self) -> None:
+        """So that what was sent last arrives. Called once, before `_ended`."""
         if self.disconnecting and not (self._read_closed or self.quiet) and isinstance(self._reason, ConnectionDone):
             close_gently(self._pump, self._sock)
         else:

@@ -82,6 +82,16 @@ class EndingTests(LoopCase):
         self.loop.turn(TURN)
         self.assertEqual(3, len(self.told))
 
+    def test_those_of_a_round_are_closed_before_one_is_told(self) -> None:
+        """Else their peers would be woken one by one."""
+        pairs = [self.made() for _ in range(2)]
+        ends: list[Any] = []
+        for stream, _theirs in pairs:
+            stream.loseConnection()
+        self.patch(self, "connectionLost", lambda reason: ends.append([theirs.recv(1) for _, theirs in pairs]))
+        self.loop.turn(TURN)
+        self.assertEqual([[b"", b""]] * 2, ends)
+
     def test_other_reasons(self) -> None:
         stream, _ = self.made()
         stream._lose(ConnectionAborted())
@@ -145,7 +155,7 @@ class EndingTests(LoopCase):
                 setattr(stream, attribute, True)
             stream._deaf = True
             stream.loseConnection()
-            stream._ended()
+            self.loop.turn(TURN)
             self.assertEqual(not attribute, bool(lingering), attribute)
             for rider in lingering:
                 rider.expired(0.0)
