@@ -66,7 +66,7 @@ class Deadlines:
     def set(self, entry: Entry, when: float) -> None:
         """Let ``entry`` expire at ``when``, in seconds of the clock; it replaces the deadline it had. HOT"""
         entry.deadline = when
-        if when < entry.review:
+        if when < entry.review - self._granularity:  # else its review is not too late
             tick = int(when / self._granularity) + 1
             if tick > self._last:
                 tick = self._last
