@@ -108,7 +108,10 @@ class Pool:
         """See `IPool.lease`. HOT."""
         candidates = self.candidates
         if self._simple and candidates and not tried:
-            backend: Backend = self._select(candidates, None)
+            try:
+                backend: Backend = self._select(candidates, None)
+            except Exception as error:
+                raise self._contained.failed(error) from error
         else:
             backend = self._chosen(candidates, head, tried, outcome)
         load = backend.load
