@@ -17,9 +17,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from gateway.interfaces import ISecureFactory
-from gateway.transport.hello import MOST_HELLO, Ear, suite_names
+from gateway.transport.hello import MOST_HELLO, Ear, Hello, suite_names
 from gateway.transport.openssl import attach, detach
 from gateway.transport.sockets import lost, socket_of
+from gateway.transport.stream import END
 from gateway.transport.tcp import TCPTransport
 from gateway.transport.tls import (
     HANDSHAKE_TIMEOUT,
@@ -291,10 +292,17 @@ class _Greeting(Handshake):
     offered = b""
     _tls: Any = None
     _ear: Ear | None = None
+    _ended = False
 
     def listen(self, tls: Any) -> None:
         """Wait for the whole hello before OpenSSL begins, which takes away what it reads."""
         self._tls, self._ear = tls, Ear()
+
+    def event(self, events: int) -> None:
+        """Something came, perhaps with the end: there will be no other edge for that."""
+        if events & END:
+            self._ended = True
+        super().event(events)
 
     def again(self) -> None:
         """Go on."""
@@ -315,7 +323,9 @@ class _Greeting(Handshake):
             if ear is not None and self._connection is not None:
                 hello = ear.hear(first)
                 if hello is None:
-                    return
+                    if not self._ended:
+                        return
+                    hello = Hello()  # OpenSSL will find the end behind this part of one
                 self._ear = None
                 self.offered = self._tls.meet(self._connection, hello)
         super().again()

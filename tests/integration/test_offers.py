@@ -136,6 +136,16 @@ class OfferTests(ReloadCase):
                 speaker.wire.reset()
             await gateway.until(lambda: _failed(gateway) > before, "the failed handshake", SECONDS / 2)  # noqa: B023
 
+    async def test_end_comes_with_a_part_of_the_hello(self) -> None:
+        """One event of the kernel's tells of both, and nothing comes after it."""
+        gateway = await self.gateway(configured(await self.backend(Answers())))
+        speaker = await self.speaker(gateway, SSL.TLS1_3_VERSION)
+        before = _failed(gateway)
+        speaker.wire.write(speaker.hello[:50])
+        speaker.wire.half_close()
+        await gateway.until(lambda: _failed(gateway) > before, "the failed handshake", SECONDS / 2)
+        await self.ask(gateway, SSL.TLS1_3_VERSION)
+
     async def test_no_hello(self) -> None:
         """What begins as one and is none fails as before."""
         gateway = await self.gateway(configured(await self.backend(Answers())))
