@@ -104,18 +104,17 @@ def request_bytes(head: RequestHead, target: str, host: str, added: str, body: i
     """
     method, _, version, _, fields, index, _, _, _, nominated = head
     stays = request_stays
-    index = head.index
-    if head.nominated or (head.version == "1.0" and "expect" in index):
+    if nominated or (version == "1.0" and "expect" in index):
         # An interim answer could not be passed on to an HTTP/1.0 client.
-        gone = (*head.nominated, "expect") if head.version == "1.0" else head.nominated
-        lines = _lines(head.fields, stays, gone)
+        gone = (*nominated, "expect") if version == "1.0" else nominated
+        lines = _lines(fields, stays, gone)
     else:
-        lines = "".join([f"{name}: {value}\r\n" for name, value in head.fields if stays[name]])
+        lines = "".join([f"{name}: {value}\r\n" for name, value in fields if stays[name]])
     if body > 0:
         extra = f"Content-Length: {body}\r\n"
     elif body == CHUNKED:
         extra = "Transfer-Encoding: chunked\r\n"
-    elif "content-length" in index or head.method in _WITH_BODY:
+    elif "content-length" in index or method in _WITH_BODY:
         extra = "Content-Length: 0\r\n"
     else:
         extra = ""
@@ -123,7 +122,7 @@ def request_bytes(head: RequestHead, target: str, host: str, added: str, body: i
         extra += f"Connection: Upgrade\r\nUpgrade: {index['upgrade']}\r\n"
     elif "te" in index and index["te"].lower() == "trailers":
         extra += "TE: trailers\r\nConnection: TE\r\n"
-    return f"{head.method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}{extra}{added}\r\n".encode("latin-1")
+    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}{extra}{added}\r\n".encode("latin-1")
 
 
 def _lines(fields: Fields, stays: _Names, gone: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientConnection"]
 
 _NO_PINS: dict[Any, Any] = {}
+_blank = object.__new__
 
 
 @implementer(IClientStream)
@@ -93,7 +94,7 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         factory = self.factory
         self._request = request
         # One by one: a call with keywords costs three times as much.
-        self._outcome = outcome = Outcome()
+        self._outcome = outcome = _blank(Outcome)
         outcome.head = request
         outcome.peer = self.peer
         outcome.scheme = self.scheme

@@ -150,7 +150,7 @@ class TLSTransport(TCPTransport):
 
     # Writing
 
-    def _send_now(self, data: bytes) -> None:
+    def _send_now(self, data: bytes, flags: int = 0) -> None:
         length = len(data)
         sent = 0
         while sent < length:

@@ -174,17 +174,14 @@ class Stream(Ending):
         data = self._gathered
         if data:
             self._gathered = b""
-            self._send_with(data, 0 if self._pulls else socket.MSG_MORE)
+            self._send_now(data, 0 if self._pulls else socket.MSG_MORE)
 
     def _forget_gathered(self) -> None:
         """What was written in this round will not be sent."""
         self.unsent += len(self._gathered)
         self._gathered = b""
 
-    def _send_now(self, data: bytes) -> None:
-        self._send_with(data, 0)
-
-    def _send_with(self, data: bytes, flags: int) -> None:
+    def _send_now(self, data: bytes, flags: int = 0) -> None:
         try:
             sent = self._send(data, flags)
         except BlockingIOError:
