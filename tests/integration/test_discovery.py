@@ -14,6 +14,7 @@ from twisted.names.error import DNSServerError
 from zope.interface import implementer
 
 from gateway.config.model import Member
+from gateway.discovery.resolver import NameServers
 from gateway.interfaces import IDiscovery, IStrategyFactory
 from gateway.service import GatewayService
 from tests.discovery.test_lookup import NameServer
@@ -274,6 +275,7 @@ class NameTests(DiscoveryCase):
         installed: Any = reactor
         before = installed.installNameResolver(Resolver())
         self.addCleanup(installed.installNameResolver, before)
+        self.patch(NameServers, "_servers", lambda servers, name: ())  # this machine's are nobody's business here
         backend = await self.backend(Named("a"))
         answers.append([IPv4Address("TCP", "127.0.0.1", backend.port)])
         model = model_for(
