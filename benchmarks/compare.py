@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import proxies
 from plot import bars
-from tools import LoadTools, ToolMissing, cpu_seconds, memory, stop_process
+from tools import LoadTools, ToolMissing, check_words, cpu_seconds, memory, stop_process
 
 __all__ = ["Measurement", "Workload", "main", "measure", "scratch"]
 
@@ -240,10 +240,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     options.targets = options.targets.split(",")
     options.workloads = [name for name in options.workloads.split(",") if name]
-    for given, known in ((options.targets, proxies.NAMES), (options.workloads, tuple(WORKLOADS))):
-        for word in given:
-            if word not in known:
-                parser.error(f"{word!r} is not one of {', '.join(known)}")
+    check_words(parser, options.targets, proxies.NAMES)
+    check_words(parser, options.workloads, tuple(WORKLOADS))
     cores = os.sched_getaffinity(0)
     if not {options.proxy_cpu, options.load_cpu} <= cores:
         parser.error(f"this process may run on the cores {sorted(cores)} only; see --proxy-cpu and --load-cpu")

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import proxies
 from compare import WORKLOADS, Measurement, describe, measure, scratch
-from tools import LoadTools, attempt, waited_seconds
+from tools import LoadTools, attempt, check_words, waited_seconds
 
 __all__ = ["FILTERS", "STOCK", "Finding", "configuration", "main", "start", "table"]
 
@@ -120,10 +120,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="also write every measurement there")
     options = parser.parse_args(argv)
     options.targets, options.workloads = options.targets.split(","), options.workloads.split(",")
-    for given, known in ((options.targets, (*FILTERS, *STOCK)), (options.workloads, _ECHOES)):
-        for word in given:
-            if word not in known:
-                parser.error(f"{word!r} is not one of {', '.join(known)}")
+    check_words(parser, options.targets, (*FILTERS, *STOCK))
+    check_words(parser, options.workloads, _ECHOES)
     return options
 
 

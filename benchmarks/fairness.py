@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import proxies
 from compare import scratch
 from plot import levels
-from tools import LoadTools, ToolMissing, attempt, awaited, cpu_seconds, stop_process, waited_seconds
+from tools import LoadTools, ToolMissing, attempt, awaited, check_words, cpu_seconds, stop_process, waited_seconds
 
 __all__ = ["FLOODS", "QUIET", "Finding", "main"]
 
@@ -215,11 +215,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--plot", metavar="FILE", help="also draw the p99 there, as SVG")
     options = parser.parse_args(argv)
     options.targets, options.floods = options.targets.split(","), options.floods.split(",")
-    able = ("gateway", "pure", "nginx", "haproxy", "direct")
-    for given, known in ((options.targets, able), (options.floods, tuple(FLOODS))):
-        for word in given:
-            if word not in known:
-                parser.error(f"{word!r} is not one of {', '.join(known)}")
+    check_words(parser, options.targets, ("gateway", "pure", "nginx", "haproxy", "direct"))
+    check_words(parser, options.floods, tuple(FLOODS))
     return options
 
 

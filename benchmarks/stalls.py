@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import proxies
 from compare import scratch
-from tools import LoadTools, attempt, awaited, stop_process
+from tools import LoadTools, attempt, awaited, check_words, stop_process
 
 __all__ = ["BURDENS", "Stall", "main"]
 
@@ -295,9 +295,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="also write all that was found there")
     options = parser.parse_args(argv)
     without = [word for word in options.without.split(",") if word]
-    for word in without:
-        if word not in BURDENS:
-            parser.error(f"{word!r} is not one of {', '.join(BURDENS)}")
+    check_words(parser, without, tuple(BURDENS))
     options.burdens = [each for each in BURDENS if each not in without]
     return options
 

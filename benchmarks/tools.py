@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 __all__ = [
-    "LoadTools", "ToolMissing", "attempt", "awaited", "cpu_seconds", "memory", "pinned", "stop_process",
+    "LoadTools", "ToolMissing", "attempt", "awaited", "check_words", "cpu_seconds", "memory", "pinned", "stop_process",
     "waited_seconds",
 ]  # fmt: skip
 
@@ -106,6 +107,13 @@ class LoadTools:
             command = [compiler, "-O2", *flags, "-o", str(program), str(source), *(libraries or [])]
             subprocess.run(command, check=True, capture_output=True, text=True)
         return program
+
+
+def check_words(parser: argparse.ArgumentParser, given: Sequence[str], known: Sequence[str]) -> None:
+    """End the program with a sentence if one of the words ``given`` is not known."""
+    for word in given:
+        if word not in known:
+            parser.error(f"{word!r} is not one of {', '.join(known)}")
 
 
 def attempt(name: str, work: Callable[[ExitStack], _T]) -> _T | None:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import proxies
 from compare import WORKLOADS, Measurement, describe, measure, scratch
 from plot import bars
-from tools import LoadTools, ToolMissing, attempt
+from tools import LoadTools, ToolMissing, attempt, check_words
 
 __all__ = ["main"]
 
@@ -112,10 +112,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--plot", metavar="FILE", help="also draw the rates there, as SVG")
     options = parser.parse_args(argv)
     options.targets, options.workloads = options.targets.split(","), options.workloads.split(",")
-    for given, known in ((options.targets, _ABLE), (options.workloads, tuple(WORKLOADS))):
-        for word in given:
-            if word not in known:
-                parser.error(f"{word!r} is not one of {', '.join(known)}")
+    check_words(parser, options.targets, _ABLE)
+    check_words(parser, options.workloads, tuple(WORKLOADS))
     try:
         options.numbers = [int(word) for word in options.numbers.split(",")]
         options.cpus = tuple(int(word) for word in options.cpus.split(","))

@@ -66,7 +66,6 @@ class Building:
         now.shared = Surroundings(
             router=now.router,
             upstream_for=partial(service.ways.upstream, now.roots),
-            upstreams=service.ways.known,
             deadlines=service.deadlines,
             seconds=service.deadlines.now,
             limits=limits,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -39,11 +39,11 @@ class Surroundings:
     """What all exchanges of a gateway share. Built by the service.
 
     ``error_reply``: makes the answer to an error of its status, the bound port's listener, the route, if there is
-    one, and a sentence of advice.  ``upstream_for``: the `Upstream` of a route and a backend; ``upstreams``: those that
-    are there, by backend.  ``soon``: calls a function when others have had their turn.  ``trusted``: whose
-    X-Forwarded-For is believed.  ``uploads``: room for request bodies, if they are waited for before a backend is
-    asked.  ``read_ahead``: room for responses, if they are read ahead of slow clients.  ``server``: what the Server
-    field of the gateway's own answers says, if anything.  ``stopping``: no keep-alive any more.
+    one, and a sentence of advice.  ``upstream_for``: the `Upstream` of a route and a backend.  ``soon``: calls a
+    function when others have had their turn.  ``trusted``: whose X-Forwarded-For is believed.  ``uploads``: room for
+    request bodies, if they are waited for before a backend is asked.  ``read_ahead``: room for responses, if they are
+    read ahead of slow clients.  ``server``: what the Server field of the gateway's own answers says, if anything.
+    ``stopping``: no keep-alive any more.
     """
 
     def __init__(
@@ -51,7 +51,6 @@ class Surroundings:
         *,
         router: IRouter,
         upstream_for: Callable[[Route, IBackend], Upstream],
-        upstreams: Mapping[IBackend, Upstream] | None = None,
         deadlines: Deadlines,
         seconds: Callable[[], float],
         limits: Limits,
@@ -71,7 +70,6 @@ class Surroundings:
         self.route_of = router.route_of if IHostRouter.providedBy(router) else _nowhere
         self.error_reply = error_reply
         self.upstream_for = upstream_for
-        self.upstreams: Mapping[IBackend, Upstream] = {} if upstreams is None else upstreams
         self.deadlines = deadlines
         self.seconds = seconds
         self.limits = limits

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHUNKED", "DROP", "UNTIL_CLOSE", "Answer", "Close", "Context", "Drop", "Fields", "NeedsAddress", "Outcome", "Peer",
-    "ProbeResult", "Reply", "RequestHead", "ResponseHead", "Route",
+    "ProbeResult", "Reply", "RequestHead", "ResponseHead", "Route", "blank_outcome",
 ]  # fmt: skip
 
 CHUNKED = -1
@@ -362,6 +363,10 @@ class Outcome:
     def __init__(self, **known: Any) -> None:
         if known:
             self.__dict__.update(known)
+
+
+blank_outcome: Callable[[], Outcome] = partial(object.__new__, Outcome)
+"""``Outcome()`` for where every request passes: without keywords to look at it takes half the time."""
 
 
 class _Unpacked:

@@ -18,7 +18,7 @@ from gateway.listener.slowness import SlowClient
 from gateway.listener.writing import ResponseWriter
 from gateway.relay.flow import CONNECTING, FEEDING
 from gateway.relay.sides import ClientSide
-from gateway.values import Outcome, Peer, RequestHead
+from gateway.values import Outcome, Peer, RequestHead, blank_outcome
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IPool
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["ClientConnection"]
 
 _NO_PINS: dict[Any, Any] = {}
-_blank = object.__new__
 
 
 @implementer(IClientStream)
@@ -94,7 +93,7 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         factory = self.factory
         self._request = request
         # One by one: a call with keywords costs three times as much.
-        self._outcome = outcome = _blank(Outcome)
+        self._outcome = outcome = blank_outcome()
         outcome.head = request
         outcome.peer = self.peer
         outcome.scheme = self.scheme

@@ -20,7 +20,7 @@ from gateway.errors import GatewayError
 from gateway.http.forwarding import date_now, request_stays, response_stays
 from gateway.http.heads import HeadLimits, parse_request
 from gateway.interfaces import IUpstreamListener
-from gateway.values import Fields, Outcome, ResponseHead, Route
+from gateway.values import Fields, Outcome, ResponseHead, Route, blank_outcome
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -45,7 +45,6 @@ def lane_for(client: ClientConnection, forwarded: ForwardedFields) -> Lane | Non
 
 
 _UNBOUNDED = HeadLimits(sys.maxsize, sys.maxsize, sys.maxsize)
-_blank = object.__new__
 
 
 def _head_of(raw: bytes) -> RequestHead:
@@ -105,7 +104,7 @@ class Lane(_Base):
         pool = where.pool
         if head is None and not pool.heedless:
             head = self.head()
-        outcome = _blank(Outcome)
+        outcome = blank_outcome()
         outcome.peer = client.peer
         try:
             lease = pool.lease(head, (), outcome)
@@ -113,7 +112,7 @@ class Lane(_Base):
             return self._open(head).not_leased(where, error)
         connection = None
         try:
-            ways = shared.upstreams.get(lease.backend) or shared.upstream_for(where, lease.backend)
+            ways = shared.upstream_for(where, lease.backend)
             if not ways.dedicated:
                 connection = ways.take(host, self.careful)
         except Exception:

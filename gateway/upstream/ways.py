@@ -20,24 +20,24 @@ __all__ = ["Ways"]
 
 
 class Ways:
-    """``seconds`` gives monotonic seconds; ``known`` is each `Upstream` that is there. Iterated, it gives them."""
+    """``seconds`` gives monotonic seconds. Iterated, it gives each `Upstream` that is there."""
 
     def __init__(self, road: IRoad, seconds: Callable[[], float]) -> None:
         self._road = road
         self._seconds = seconds
-        self.known: dict[IBackend, Upstream] = {}
+        self._upstreams: dict[IBackend, Upstream] = {}
 
     def __iter__(self) -> Iterator[Upstream]:
-        return iter(tuple(self.known.values()))
+        return iter(tuple(self._upstreams.values()))
 
     def upstream(self, roots: Roots, route: Route, backend: IBackend) -> Upstream:
         """That of ``backend``, which was leased for ``route``. ``roots``: those of the route's configuration."""
-        upstream = self.known.get(backend)
+        upstream = self._upstreams.get(backend)
         if upstream is None:
             tls = partial(_backend_tls, route.settings, backend.host, roots) if route.settings.secure else None
             upstream = Upstream(backend, route.settings, self._road, self._seconds, tls)
             if backend in route.pool.backends:
-                self.known[backend] = upstream
+                self._upstreams[backend] = upstream
             else:
                 upstream.close()  # it has left since it was leased: its connections are not kept
         return upstream
@@ -52,13 +52,13 @@ class Ways:
 
     def moved(self, host: str, port: int, addresses: frozenset[str]) -> None:
         """A member's name has other addresses: connections to those it had are used no more."""
-        for backend, upstream in self.known.items():
+        for backend, upstream in self._upstreams.items():
             if (backend.connect_host, backend.connect_port) == (host, port):
                 upstream.moved(addresses)
 
     def forget(self, backend: IBackend) -> None:
         """Keep no connections to ``backend``, which has left or wants them on other terms."""
-        upstream = self.known.pop(backend, None)
+        upstream = self._upstreams.pop(backend, None)
         if upstream is not None:
             upstream.close()
 

@@ -17,7 +17,7 @@ from twisted.internet.error import (
     TimeoutError,
 )
 
-from tests.transport.peers import Recorder, Serving
+from tests.transport.peers import Recorder, Serving, silent_port
 
 __all__ = ["ANY_END", "ConnectingConformance"]
 
@@ -82,7 +82,7 @@ class ConnectingConformance:
         await theirs.received(10)
 
     async def test_cancel(self) -> None:
-        hole = self.silent_port()
+        hole = silent_port(self)
         calling = Serving()
         connecting = self.road.client("127.0.0.1", hole, self.client_tls).connect(calling)
         connecting.cancel()
@@ -111,21 +111,8 @@ class ConnectingConformance:
         await self.turns(0.02)
         self.assertEqual([], [built for built in serving.built if built.reason is None])
 
-    def silent_port(self) -> int:
-        """A port whose backlog is full, so that a connection to it neither succeeds nor fails."""
-        listening = socket.socket()
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        self.addCleanup(listening.close)
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(listening.getsockname())
-            self.addCleanup(filler.close)
-        return int(listening.getsockname()[1])
-
     async def test_connect_times_out(self) -> None:
-        endpoint = self.road.client("127.0.0.1", self.silent_port(), self.client_tls, timeout=0.05)
+        endpoint = self.road.client("127.0.0.1", silent_port(self), self.client_tls, timeout=0.05)
         error = await self.assertFailure(endpoint.connect(Serving()), TimeoutError)
         self.assertIsInstance(error, ConnectError)
         self.assertIn("0.05 s", str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +20,25 @@ from tests.certificates import Issued, TestCA
 
 __all__ = [
     "CA", "LEAF", "HalfCloser", "Pieces", "Recorder", "SecureServing", "Serving", "Source", "client_tls", "server_tls",
+    "silent_port",
 ]  # fmt: skip
 
 CA = TestCA()
 LEAF = CA.issue(names=["localhost"], ips=["127.0.0.1"])
+
+
+def silent_port(test: Any) -> int:
+    """A port whose backlog is full until the end of ``test``: a connection to it neither succeeds nor fails."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(0)
+    test.addCleanup(listening.close)
+    for _ in range(4):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(listening.getsockname())
+        test.addCleanup(filler.close)
+    return int(listening.getsockname()[1])
 
 
 def server_tls(issued: Issued = LEAF, alpn: list[bytes] | None = None, **options: Any) -> CertificateOptions:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from gateway.transport import connect
 from gateway.transport.pump_road import PumpRoad
-from tests.transport.peers import Recorder, Serving
+from tests.transport.peers import Recorder, Serving, silent_port
 
 
 class AttemptTests(TestCase):
@@ -42,19 +42,6 @@ class AttemptTests(TestCase):
         sock = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(sock.close)
         return sock
-
-    def silent(self) -> int:
-        """A port whose backlog is full, so that a connection to it neither succeeds nor fails."""
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(0)
-        self.addCleanup(sock.close)
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(sock.getsockname())
-            self.addCleanup(filler.close)
-        return int(sock.getsockname()[1])
 
     def attempt(self, port: int, factory: Any = None) -> Deferred[Any]:
         return self.road.client("127.0.0.1", port).connect(factory or Serving())
@@ -124,7 +111,7 @@ class AttemptTests(TestCase):
     async def test_an_event_of_the_socket_that_had_the_number(self) -> None:
         """It waits among the events at hand when that socket is closed and another is asked for."""
         protocol, theirs = await self.served()
-        silent = self.silent()
+        silent = silent_port(self)
         connecting: list[Deferred[Any]] = []
         factory = Serving()
 
@@ -149,7 +136,7 @@ class AttemptTests(TestCase):
         asked: list[int] = []
         reached = connect.reached
         self.patch(connect, "reached", lambda sock: asked.append(reached(sock)) or asked[-1])
-        connecting = self.attempt(self.silent())
+        connecting = self.attempt(silent_port(self))
         (attempt,) = self.pump.riders()
         attempt.again()
         attempt.event(select.EPOLLOUT | select.EPOLLERR)
