@@ -18,7 +18,7 @@ _SOURCES = {
     "forwarding": ["forwarding"],
     "frames": ["frames"],
     "masking": ["masking"],
-    "pump": ["pump", "loop", "stream", "ending", "bridge", "sockets", "lane", "lane_heads", "lane_type", "tls"],
+    "pump": ["pump", "loop", "stream", "producer", "ending", "bridge", "sockets", "lane", "lane_heads", "lane_type", "tls"],
 }
 NATIVE = [
     Extension(

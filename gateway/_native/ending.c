@@ -33,12 +33,6 @@ made(PyObject *object)
     return NULL;
 }
 
-static int
-is_there(const PyObject *object)
-{
-    return object != NULL && object != Py_None;
-}
-
 /* Close, or close the write side, if that was asked for and everything is sent. */
 static int
 finish_if_flushed(Stream *self)

@@ -1,4 +1,4 @@
-/* The pump in C: `Loop` (loop.c), `Stream` (stream.c, ending.c), `Bridge` (bridge.c), `Lane` (lane.h) and functions for sockets
+/* The pump in C: `Loop` (loop.c), `Stream` (stream.c, producer.c, ending.c), `Bridge` (bridge.c), `Lane` (lane.h) and functions for sockets
    (sockets.c), one extension module (pump.c).
 
    Loop and Stream are twins of gateway/transport/loop.py and stream.py and do the same in the same order; what is rare
@@ -85,7 +85,7 @@ struct Bridge {
     _(again) _(bridge_ended) _(close) _(connectionLost) _(dataReceived) _(decide) _(doStop) _(ended) _(event) _(resume) _(send) _(stopProducing) \
     _(waiting) _(_call_failed) _(_close) _(_close_socket) _(_closed) _(_end_failed) _(_ended) _(_enqueue) _(_flush) \
     _(_half_close) _(_lose) _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read) _(_read_ended) \
-    _(_rider_failed) _(_say_goodbye) _(_send_now) _(_sock) _(_wake) _(_write_failed)
+    _(_register) _(_rider_failed) _(_say_goodbye) _(_send_now) _(_sock) _(_wake) _(_write_failed)
 #define DECLARE(name) PyObject *name;
 typedef struct {
     METHODS(DECLARE)
@@ -99,6 +99,12 @@ extern PyObject *socket_of; /* gateway.transport.sockets.socket_of */
 extern const FramesAPI *frames_api; /* NULL where that module is not there */
 
 /* All return -1 with an exception set if one was raised that the caller must handle. */
+
+static inline int
+is_there(const PyObject *object)
+{
+    return object != NULL && object != Py_None;
+}
 
 double monotonic(void);
 PyObject *caught(void);
@@ -155,6 +161,9 @@ PyObject *ending_say_goodbye(PyObject *object, PyObject *none);
 PyObject *ending_lose(PyObject *object, PyObject *reason);
 PyObject *ending_tell(PyObject *object, PyObject *none);
 PyObject *ending_close_socket(PyObject *object, PyObject *none);
+
+PyObject *producer_register(PyObject *object, PyObject *args, PyObject *named);
+PyObject *producer_unregister(PyObject *object, PyObject *none);
 
 extern PyMethodDef socket_functions[]; /* accept, begin, reached */
 extern PyObject *begin_in_python;      /* the twin of begin */

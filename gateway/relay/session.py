@@ -104,11 +104,11 @@ class WebSocketSession(Splice):
         """Every byte is looked at here, unless a subclass knows how to do without."""
 
     def _close_passed(self, way: Way) -> None:
-        """A close frame goes through: the answer may follow, then the connections are closed."""
+        """A close frame goes through: the answer may follow, on a bridge too, then the connections are closed."""
         self._first = way
         way.done = True
         self._blame(way.who)
-        self._closing()
+        self._await_end()
 
     def _violated(self, way: Way, back: Way, error: FrameError) -> None:
         """A frame broke RFC 6455 or a limit: nothing from it on is passed on."""
@@ -180,6 +180,10 @@ class WebSocketSession(Splice):
     def _settle(self) -> None:
         """Close both connections when nothing more is expected from either."""
         inbound, outbound = self._inbound, self._outbound
+        if inbound.done and outbound.done and inbound.told is not None and outbound.told is not None:
+            self._close_both()
+            return
+        self._unbridge()
         for way, back in ((inbound, outbound), (outbound, inbound)):
             source = way.source
             if source.held and (way.told is not None or way.broken or way.target.lost):

@@ -213,8 +213,11 @@ class Splice:
             outcome.error = error
 
     def _closing(self) -> None:
+        self._unbridge()
+        self._await_end()
+
+    def _await_end(self) -> None:
         if self._state == OPEN:
-            self._unbridge()
             self._state = CLOSING
             shared = self._shared
             shared.deadlines.set(self, shared.seconds() + CLOSING_SECONDS)
@@ -241,8 +244,7 @@ class Splice:
         """Both connections are gone: give back, record."""
         if self._state == GONE:
             return
-        if self._state == OPEN:
-            self._unbridge()
+        self._unbridge()
         self._state = GONE
         self.snapshot()
         outcome, shared, lease = self.outcome, self._shared, self._lease

@@ -135,14 +135,20 @@ class _Way:
 
     def read(self, data: bytes) -> None:
         """Read some bytes and pass on what is right of them."""
-        scanner = self.scanner
         try:
-            scanner.feed(data)
+            self.scanner.feed(data)
         except FrameError as error:
+            self.has_read(data, error)
+        else:
+            self.has_read(data)
+
+    def has_read(self, data: bytes, error: FrameError | None = None) -> None:
+        """Pass on what the scanner has read, up to where there was an ``error``."""
+        if error is not None:
             self.broken = self.done = True
             self.drop(len(data) - error.offset)
             data = data[: error.offset]
-        if scanner.closed:
+        if self.scanner.closed:
             self.done = True
         if data:
             self.pass_on(data)
@@ -175,7 +181,10 @@ class Watch(WebSocketSession):
         """See `gateway.transport.bridge`: as in `from_client` or `from_backend`."""
         inbound, outbound = self._inbound, self._outbound
         way, back = (inbound, outbound) if source is self._client.transport else (outbound, inbound)
-        if error is not None:
+        if self._state != OPEN:
+            way.has_read(data, error)
+            self._go_on_closing(way)
+        elif error is not None:
             self._failed(way, back, data, error)
         else:
             self._closed(way, data)
@@ -216,6 +225,9 @@ class Watch(WebSocketSession):
 
     def _pass_while_closing(self, way: _Way, data: bytes) -> None:
         way.feed(data)
+        self._go_on_closing(way)
+
+    def _go_on_closing(self, way: _Way) -> None:
         if way.dropped:
             self._drops(way)
         self._settle()

@@ -193,6 +193,24 @@ class Stream(Ending):
         if sent != len(data):
             self._enqueue(data, sent)
 
+    # IConsumer
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Let ``producer`` be paused while the queue is not empty, or pulled while it is (``streaming`` false). HOT"""
+        if streaming and self.connected and self._producer is None and self._queue is None:
+            self._producer = producer
+            self._streaming = True
+            self._producer_paused = False
+        else:
+            self._register(producer, bool(streaming))
+
+    def unregisterProducer(self) -> None:
+        """Forget the producer. HOT"""
+        self._producer = None
+        self._pulls = False
+        if self.disconnecting or self._closing_write:
+            self._finish_if_flushed()
+
     # The socket
 
     @property
@@ -215,6 +233,10 @@ class Stream(Ending):
 
     def dropped(self, reason: Failure) -> None:
         """The pump gives this connection up."""
+        raise NotImplementedError
+
+    def _register(self, producer: Any, streaming: bool) -> None:
+        """`registerProducer` of a pull producer, or where there is one, or a queue, or no connection any more."""
         raise NotImplementedError
 
     def _pull(self) -> None:

@@ -100,17 +100,16 @@ class TCPTransport(SocketFacts, Stream):
             self._direct = False
             self._finish_if_flushed()
 
-    # IConsumer, IPushProducer
+    # IConsumer (the rest is in `Stream`), IPushProducer
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Let ``producer`` be paused while the queue is not empty, or pulled while it is (``streaming`` false)."""
+    def _register(self, producer: Any, streaming: bool) -> None:
         if self._producer is not None:
             raise RuntimeError(f"cannot register {producer}: {self._producer} was never unregistered")
         if not self.connected:
             producer.stopProducing()
             return
         self._producer = producer
-        self._streaming = bool(streaming)
+        self._streaming = streaming
         self._producer_paused = False
         if not streaming:
             self._pulls = True
@@ -118,13 +117,6 @@ class TCPTransport(SocketFacts, Stream):
         elif self._queue:
             self._producer_paused = True
             producer.pauseProducing()
-
-    def unregisterProducer(self) -> None:
-        """Forget the producer."""
-        self._producer = None
-        self._pulls = False
-        if self.disconnecting or self._closing_write:
-            self._finish_if_flushed()
 
     def pauseProducing(self) -> None:
         """Stop calling ``dataReceived``, at once. HOT"""
