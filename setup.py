@@ -18,7 +18,9 @@ _SOURCES = {
     "forwarding": ["forwarding"],
     "frames": ["frames"],
     "masking": ["masking"],
-    "pump": ["pump", "loop", "stream", "producer", "ending", "bridge", "sockets", "lane", "lane_heads", "lane_type", "tls"],
+    "pump": [
+        "pump", "loop", "stream", "producer", "ending", "bridge", "sockets", "tls", "lane", "lane_heads", "lane_type",
+    ],
 }
 NATIVE = [
     Extension(

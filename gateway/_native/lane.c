@@ -1,12 +1,13 @@
 /* Plain exchanges of one client connection, in C but for what is decided.
 
    A plain exchange: a GET, HEAD, OPTIONS or DELETE without a body, or a POST or PATCH with one of known length, whose head is
-   regular and which is all of what was read, sent on an idle connection and answered there by a regular head and a body
-   of known length, all in one read. Python is asked once where it goes and told once how it ended. Whatever is not like
+   regular and which is all of what was read, sent on an idle connection and answered there by a regular head, in one read,
+   and a body of known length. Python is asked once where it goes and told once how it ended. Whatever is not like
    that, at whatever point, is handed over as it stands to the protocols, which go on as if there were no lane; they are
    the definition of all that is done here.
 
-   `armed`: the client's next bytes may be a plain request. `backend`: a request is on its way, and this is who answers. */
+   `armed`: the client's next bytes may be a plain request. `backend`: a request is on its way, and this is who answers.
+   `left`: a response has begun, and more of it is to come. */
 
 #include "lane.h"
 
@@ -205,6 +206,7 @@ ask(Lane *self, const char *data, Py_ssize_t size)
         self->received = size;
         self->sent = (Py_ssize_t)out.size + self->body.size;
         self->armed = 0;
+        self->left = 0;
         self->closing = (char)head.close;
         self->careful = body > 0;
         self->asks_head = strcmp(methods[method], "HEAD") == 0;
@@ -224,15 +226,17 @@ ask(Lane *self, const char *data, Py_ssize_t size)
 }
 
 static int
-tell_ended(Lane *self, int status, PyObject *kind, size_t sent, size_t answered)
+tell_ended(Lane *self)
 {
-    PyObject *given[] = {PyLong_FromLong(status), PyLong_FromSize_t(sent), PyLong_FromSize_t(answered)}, *result = NULL;
+    PyObject *given[] = {PyLong_FromLong(self->status), PyLong_FromLongLong(self->passed),
+                         PyLong_FromLongLong(self->answered)}, *result = NULL;
     if (given[0] != NULL && given[1] != NULL && given[2] != NULL)
-        result = PyObject_CallMethodObjArgs((PyObject *)self, names.ended, given[0], kind, given[1], given[2], NULL);
+        result = PyObject_CallMethodObjArgs((PyObject *)self, names.ended, given[0], self->kind, given[1], given[2], NULL);
     for (int i = 0; i < 3; i++)
         Py_XDECREF(given[i]);
     Py_XDECREF(result);
     Py_CLEAR(self->raw);
+    Py_CLEAR(self->kind);
     return result == NULL ? -1 : 1;
 }
 
@@ -246,10 +250,22 @@ is_plain_response(const Lane *self, const Head *head, int status, long long leng
         return length < 0 && !size;
     if (self->asks_head || status == 304)
         return !size;
-    return length == size;
+    return length >= size;
 }
 
-/* The backend has sent this: as `ask`. */
+/* So much of the response is about to be passed on; the backend has done its part with the last of it. */
+static int
+note_passed(Lane *self, long long size)
+{
+    self->passed += size;
+    if (self->left)
+        return tell((PyObject *)self, names.goes_on, NULL);
+    lane_detach(self);
+    self->armed = !self->closing;
+    return 0;
+}
+
+/* The backend has sent the beginning of a response, or all of it: as `ask`. */
 static int
 answer(Lane *self, const char *data, Py_ssize_t size)
 {
@@ -272,18 +288,36 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     PyObject *kind = text_of(type);
     if (kind == NULL)
         return -1;
-    int done = put_response(self, &head, status, reason, length, FIELD(&head, "date") != NULL);
-    if (done > 0) {
-        const size_t sent = out.size + (size_t)body.size;
-        lane_detach(self);
-        self->armed = !self->closing;
-        if (send_out(self->client, body, keep(self->client->loop, size)) < 0)
-            done = -1;
-        else
-            done = tell_ended(self, status, kind, sent, (size_t)size);
+    const int done = put_response(self, &head, status, reason, length, FIELD(&head, "date") != NULL);
+    if (done <= 0) {
+        Py_DECREF(kind);
+        return done;
     }
-    Py_DECREF(kind);
-    return done;
+    Py_XDECREF(self->kind);
+    self->kind = kind;
+    self->status = status;
+    self->left = length > body.size && !self->asks_head && status != 304 ? length - body.size : 0;
+    self->answered = size;
+    self->passed = 0;
+    const int whole = !self->left;
+    if (note_passed(self, (long long)out.size + body.size) < 0
+        || send_out(self->client, body, keep(self->client->loop, size)) < 0)
+        return -1;
+    return whole ? tell_ended(self) : 1;
+}
+
+/* More of its body. It is at the end of the arena, so that writing it need not move it. */
+static int
+go_on(Lane *self, const char *data, Py_ssize_t size)
+{
+    if (!self->client->direct || size > self->left)
+        return 0;
+    self->left -= size;
+    self->answered += size;
+    const int whole = !self->left;
+    if (note_passed(self, size) < 0 || stream_write(self->client, data, (size_t)size, NULL) < 0)
+        return -1;
+    return whole ? tell_ended(self) : 1;
 }
 
 /* What is not plain goes to the protocol, after those who know of the exchange have heard of it. */
@@ -313,7 +347,7 @@ lane_event(Stream *stream, int end)
     int done = 0;
     Py_INCREF((PyObject *)self);
     if (stream != self->client)
-        done = answer(self, data, count);
+        done = self->left ? go_on(self, data, count) : answer(self, data, count);
     else if (self->armed)
         done = ask(self, data, count);
     if (done == 0)

@@ -31,6 +31,10 @@ struct Lane {
     long long most_body;       /* of a request */
     Py_ssize_t received, sent; /* of the request: from the client, to the backend */
     Span body;                 /* of the request, while it is being sent */
+    PyObject *kind;            /* str: the response's Content-Type, once it has begun */
+    long long left;            /* of its body, after what has been passed on */
+    long long answered, passed; /* of the response: from the backend, to the client */
+    int status;
     unsigned long long number; /* of its trace id, which begins with: */
     char prefix[PREFIX];
     char armed, closing, careful, asks_head;

@@ -83,6 +83,7 @@ clear(PyObject *object)
     lane_detach(self);
     Py_CLEAR(self->known);
     Py_CLEAR(self->raw);
+    Py_CLEAR(self->kind);
     return 0;
 }
 
@@ -124,6 +125,11 @@ static PyMemberDef members[] = {
     {"careful", T_BOOL, offsetof(Lane, careful), READONLY, "The request has a body, so it cannot be sent again."},
     {"received", T_PYSSIZET, offsetof(Lane, received), READONLY, "Bytes of the request, as it came."},
     {"sent", T_PYSSIZET, offsetof(Lane, sent), READONLY, "Bytes of the request, as it went on."},
+    {"status", T_INT, offsetof(Lane, status), READONLY, "Of the response, once it has begun."},
+    {"content_type", T_OBJECT, offsetof(Lane, kind), READONLY, "The same."},
+    {"left", T_LONGLONG, offsetof(Lane, left), READONLY, "Bytes of its body that were to come when they were last seen here, or 0."},
+    {"answered", T_LONGLONG, offsetof(Lane, answered), READONLY, "Bytes of the response, as they came."},
+    {"passed", T_LONGLONG, offsetof(Lane, passed), READONLY, "Bytes of the response, as they went on."},
     {NULL, 0, 0, 0, NULL},
 };
 

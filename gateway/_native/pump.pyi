@@ -49,6 +49,11 @@ class Lane:
     flying: bool
     received: int
     sent: int
+    status: int
+    content_type: str
+    left: int
+    answered: int
+    passed: int
     trace_id: str
     raw: bytes
     def __init__(

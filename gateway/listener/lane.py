@@ -1,11 +1,11 @@
 """Plain exchanges, without most of the machinery, where there is native code for it.
 
-A request that is read at once on a kept connection, and answered at once on another, is most of the traffic of many
-gateways, and most of that is regular.  `Lane` has C read and write both heads (``gateway/_native/lane.c``) and asks
-Python twice: where the request goes (`Lane.decide`) and, when it is over, to count it (`Lane.ended`).  As soon as
-something is not plain, `Lane.resume` makes the exchange as it would stand without a lane, and everything goes on from
-there.  So an `Exchange` and its two connections remain the definition of what happens; a lane only does less on the
-way.
+A request that is read at once on a kept connection, and answered on another with a body of known length, is most of the
+traffic of many gateways, and most of that is regular.  `Lane` has C read and write both heads
+(``gateway/_native/lane.c``) and asks Python twice: where the request goes (`Lane.decide`) and, when it is over, to
+count it (`Lane.ended`); a long response tells that it goes on (`Lane.goes_on`).  As soon as something is not plain,
+`Lane.resume` makes the exchange as it would stand without a lane, and everything goes on from there.  So an `Exchange`
+and its two connections remain the definition of what happens; a lane only does less on the way.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Lane(_Base):
     For the backend's connection it stands for the exchange until something happens that concerns an exchange.
     """
 
-    __slots__ = ("_client", "_flight", "_shared", "_started")
+    __slots__ = ("_client", "_flight", "_responded", "_shared", "_started")
 
     _flight: tuple[Route, ILease, Outcome, UpstreamConnection]
     """The exchange that is in it. Nothing of it is kept afterwards: an idle client costs little."""
@@ -79,7 +79,7 @@ class Lane(_Base):
             most = sys.maxsize
         super().__init__(client.transport, known.encode("ascii"), shared.trace_prefix, factory.head_limits, most)
         self._client = client
-        self._started = 0.0
+        self._started = self._responded = 0.0
 
     # -- called from C
 
@@ -91,6 +91,7 @@ class Lane(_Base):
         client = self._client
         shared = self._shared
         self._started = now = shared.seconds()
+        self._responded = 0.0
         head = None
         where = shared.route_of(host, client.listener)
         if where is None:
@@ -127,6 +128,16 @@ class Lane(_Base):
             shared.deadlines.set(client, deadline)
         return connection.transport
 
+    def goes_on(self) -> None:
+        """A part of the response, and not the last, is about to be passed on. HOT"""
+        client, shared = self._client, self._shared
+        now = shared.seconds()
+        if not self._responded:
+            self._responded = now
+        client.deadline = deadline = now + self._flight[0].settings.request_timeout
+        if deadline < client.review:
+            shared.deadlines.set(client, deadline)
+
     def ended(self, status: int, content_type: str, sent: int, answered: int) -> None:
         """The response has been written: ``sent`` bytes to the client, of ``answered`` bytes from the backend. HOT"""
         client, shared = self._client, self._shared
@@ -143,7 +154,8 @@ class Lane(_Base):
         outcome.status = outcome.upstream_status = status
         outcome.content_type = content_type
         outcome.started = self._started
-        outcome.responded = outcome.ended = now = shared.seconds()
+        outcome.ended = now = shared.seconds()
+        outcome.responded = self._responded or now
         outcome.received_bytes = self.received
         outcome.sent_bytes = sent
         outcome.upstream_sent = self.sent
@@ -179,6 +191,9 @@ class Lane(_Base):
         """Let the exchange go on without a lane."""
         exchange, connection = self._resumed()
         exchange.sent(connection, self.sent)
+        if self.left:
+            connection.answering(self.left, self.answered)
+            exchange.answering(self.status, self.content_type, self._responded, self.passed)
         return exchange
 
     # -- inside

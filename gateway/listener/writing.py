@@ -55,6 +55,10 @@ class ResponseWriter(Part):
         if end:
             self._finished()
 
+    def has_sent(self, size: int) -> None:
+        """So much of the response was sent elsewhere."""
+        self._sent = size
+
     def send(self, data: bytes, end: bool, trailers: Fields = ()) -> None:
         """Send more of the body."""
         if self._chunked:

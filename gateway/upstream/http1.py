@@ -86,6 +86,13 @@ class UpstreamConnection(FlowProtocol):
         self.sent = sent
         self.dataReceived = self._read_head  # type: ignore[method-assign]
 
+    def answering(self, left: int, received: int) -> None:
+        """``received`` bytes of the response were read elsewhere; ``left`` of its body are to come."""
+        self.received = received
+        self._left = left
+        self._keep_alive = True
+        self.dataReceived = self._read_length  # type: ignore[method-assign]
+
     def note_tls(self, outcome: Outcome) -> None:
         """Tell the log what was agreed in the handshake; for connections whose ``key`` is a name."""
         outcome.upstream_tls_version = self.transport.tls_version

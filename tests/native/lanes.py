@@ -37,6 +37,9 @@ class SomeLane(_Base):
         self.told.append(self.head())
         return self.goes(host)
 
+    def goes_on(self) -> None:
+        self.told.append(("goes on", self.left))
+
     def ended(self, *given: Any) -> None:
         self.told.append(given)
         self.ends()

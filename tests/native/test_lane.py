@@ -51,6 +51,27 @@ class ExchangeTests(LaneCase):
         self.assertEqual(["resume"], self.lane.told[-1:])
         self.assertEqual([OK], self.backend.told)
 
+    def test_a_long_answer(self) -> None:
+        """It is passed on as it comes, and counted when it is over."""
+        long = OK.replace(b": 2", b": 300000")[:-2]
+        for _ in range(2):
+            del self.lane.told[:]
+            self.asks()
+            said = self.answers(long + b"ok")
+            self.assertEqual((True, 299998, 200), (self.lane.flying, self.lane.left, self.lane.status))
+            self.assertEqual(("text/plain", len(long) + 2), (self.lane.content_type, self.lane.answered))
+            self.assertEqual(len(said), self.lane.passed)
+            for size in (1, 150000, 149996):
+                said += self.answers(b"x" * size)
+            self.assertEqual((1, True), (self.lane.left, self.lane.flying))
+            said += self.answers(b"y")
+            self.assertEqual((0, False, True), (self.lane.left, self.lane.flying, self.lane.armed))
+            self.assertEqual(self.returned(long) + b"ok" + b"x" * 299997 + b"y", said)
+            self.assertEqual((200, "text/plain", len(said), len(long) + 300000), self.lane.told[-1])
+            self.assertEqual({("goes on", said[1]) for said in self.lane.told[1:-1]}, set(self.lane.told[1:-1]))
+            self.assertGreaterEqual(len(self.lane.told), 6)
+        self.assertEqual(([], []), (self.client.told, self.backend.told))
+
     def test_its_head(self) -> None:
         """It is made when it is asked for: while it is decided where it goes, and until the exchange is over."""
         made = []
@@ -130,13 +151,27 @@ class HandedOverTests(LaneCase):
         self.assertEqual([OK], self.backend.told)
 
     def test_from_the_backend(self) -> None:
-        for said in (OK[:9], OK + b"x", OK[:-1], b"HTTP/1.1 100 Go\r\n\r\n"):
+        for said in (OK[:9], OK + b"x", b"HTTP/1.1 100 Go\r\n\r\n"):
             self.lane.armed = True
             self.lane.told.clear()
             self.asks()
             self.assertEqual(b"", self.answers(said))
             self.assertEqual((["resume"], [said]), (self.lane.told[1:], self.backend.told))
             self.backend.told.clear()
+
+    def test_more_than_was_promised(self) -> None:
+        self.asks()
+        self.answers(OK[:-1])
+        self.assertEqual(b"", self.answers(b"kx"))
+        self.assertEqual((["resume"], [b"kx"]), (self.lane.told[-1:], self.backend.told))
+        self.assertEqual((1, len(OK) - 1), (self.lane.left, self.lane.answered))
+
+    def test_a_client_that_stops_taking_it(self) -> None:
+        self.asks()
+        self.answers(OK[:-1])
+        self.client._direct = False
+        self.assertEqual(b"", self.answers(b"k"))
+        self.assertEqual((["resume"], [b"k"]), (self.lane.told[-1:], self.backend.told))
 
     def test_a_client_that_does_not_take_it(self) -> None:
         self.asks()
@@ -268,5 +303,8 @@ class LifeTests(LaneCase):
         for _ in range(50):
             self.asks(POST)
             self.answers()
+            self.asks()
+            self.answers(OK[:-1])
+            self.answers(OK[-1:])
             self.lane.told.clear()
         self.assertEqual(before, counts())

@@ -62,8 +62,12 @@ class SameTests(LaneCase):
         self.assertEqual((dates.sub(b"", expected), b""), (dates.sub(b"", said), delivered), response)
         end = response.index(b"\r\n\r\n") + 4
         head = python["parse_response"](response[:end], method.decode())
-        self.assertEqual(head.body, len(response) - end, "not all of it, or more than that")
         self.assertTrue(head.keep_alive)
+        if self.lane.flying:
+            self.assertEqual(head.body, len(response) - end + self.lane.left)
+            self.lane.detach()
+            return
+        self.assertEqual(head.body, len(response) - end, "more than that")
         kind = head.index.get("content-type", "")
         self.assertEqual((head.status, kind, len(said), len(response)), self.lane.told[-1])
 
