@@ -3,7 +3,6 @@
 
 #include "pump.h"
 
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define PIECE (64 * 1024)
@@ -64,17 +63,30 @@ lose(Stream *self, PyObject *reason)
     return loop_remove(self->loop, self->fd) < 0 || loop_end(self->loop, self) < 0 ? -1 : 0;
 }
 
-/* Close the write side: is there something to wait for before the rest may be closed (see gateway/transport/linger.py)? */
+/* Whether the peer has said that it sends nothing more, and has sent nothing more. */
 static int
-is_unsettled(const Stream *self)
+keeps_its_word(const Stream *self)
 {
-    int waiting = 0;
-    if (shutdown(self->fd, SHUT_WR) < 0)
-        return 0;
-    const ssize_t count = recv(self->fd, free_space(self->loop), PIECE, MSG_DONTWAIT);
-    if (count >= 0)
-        return count > 0;
-    return (errno == EAGAIN || errno == EWOULDBLOCK) && ioctl(self->fd, TIOCOUTQ, &waiting) == 0 && waiting;
+    char byte;
+    return self->quiet && recv(self->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+/* Close the write side, and the rest when the peer has done so too (see gateway/transport/linger.py). */
+static PyObject *
+close_gently(Stream *self)
+{
+    PyObject *object = (PyObject *)self, *result = NULL;
+    ssize_t count = shutdown(self->fd, SHUT_WR);
+    if (!count)
+        count = recv(self->fd, free_space(self->loop), PIECE, MSG_DONTWAIT);
+    if (!count || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
+        return PyObject_CallMethodObjArgs(object, names._close, NULL);
+    PyObject *fd = self->sock == NULL ? PyLong_FromLong(self->fd) : PyObject_CallMethodObjArgs(self->sock, names.detach, NULL);
+    self->owned = 0;
+    if (fd != NULL)
+        result = PyObject_CallFunctionObjArgs(ending.linger, (PyObject *)self->loop, fd, count > 0 ? Py_True : Py_False, NULL);
+    Py_XDECREF(fd);
+    return result;
 }
 
 /* Tell the protocol, and who feeds it. */
@@ -183,16 +195,10 @@ ending_close_socket(PyObject *object, PyObject *none)
     Stream *self = made(object);
     if (self == NULL)
         return NULL;
-    int gently = self->disconnecting && !self->read_closed && !self->quiet && is_there(self->reason);
+    int gently = self->disconnecting && !self->read_closed && is_there(self->reason) && !keeps_its_word(self);
     if (gently)
         gently = PyObject_IsInstance(self->reason, (PyObject *)Py_TYPE(ending.done));
     if (gently < 0)
         return NULL;
-    if (!gently || !is_unsettled(self))
-        return PyObject_CallMethodObjArgs(object, names._close, NULL);
-    PyObject *sock = PyObject_GetAttr(object, names._sock), *result = NULL;
-    if (sock != NULL)
-        result = PyObject_CallFunctionObjArgs(ending.linger, (PyObject *)self->loop, sock, NULL);
-    Py_XDECREF(sock);
-    return result;
+    return gently ? close_gently(self) : PyObject_CallMethodObjArgs(object, names._close, NULL);
 }

@@ -5,7 +5,10 @@ from __future__ import annotations
 from gateway.errors import RequestTimeout, ShuttingDown
 from gateway.listener.parts import Part
 
-__all__ = ["Ending"]
+__all__ = ["AT_ONCE", "Ending"]
+
+AT_ONCE = 16 * 1024
+"""Bytes of a response that are as good as delivered when they are sent."""
 
 _LINGER_SECONDS = 5.0
 _MOST_LINGER_SECONDS = 30.0
@@ -19,9 +22,10 @@ class Ending(Part):
 
     _linger_until = 0.0
 
-    def shut(self, unread: bool = False) -> None:
+    def shut(self, unread: bool = False, last: bool = False) -> None:
         """Close after the last response. With bytes of the client still to come, only our half at first: a reset
-        caused by them could overtake the response (RFC 9112 §9.6)."""
+        caused by them could overtake the response (RFC 9112 §9.6). ``last``: the client has said that there are none,
+        and what was sent is not much."""
         self._closing = True
         self._ahead = b""
         shared = self._shared
@@ -29,6 +33,7 @@ class Ending(Part):
         self._linger_until = now + _MOST_LINGER_SECONDS
         shared.deadlines.set(self, now + (_LINGER_SECONDS if unread else shared.limits.send_timeout))
         if not unread or self.at_eof:
+            self.transport.quiet = last and not self.stuck and not self.factory.tls  # whose clients say goodbye
             self.transport.loseConnection()
             return
         self.dataReceived = self._linger  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from gateway.exchange import Exchange
 from gateway.interfaces import IClientStream
-from gateway.listener.ending import Ending
+from gateway.listener.ending import AT_ONCE, Ending
 from gateway.listener.forwarded import ForwardedFields
 from gateway.listener.lane import Lane, lane_for
 from gateway.listener.parts import NEVER, ignore
@@ -121,12 +121,14 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
     def _finished(self) -> None:
         """A response is complete: record it, then close or go on."""
         now = self._record()
-        unread = self._decoder is not None or self._request is None
+        request = self._request
+        unread = self._decoder is not None or request is None
         self._forget_exchange()
         if self.lost:
             return
         if self._close or unread:
-            self.shut(unread or bool(self._ahead))
+            last = request is not None and not request.keep_alive and self._sent <= AT_ONCE
+            self.shut(unread or bool(self._ahead), last)
             return
         self.dataReceived = self._read_head  # type: ignore[method-assign]
         shared, limits = self._shared, self._shared.limits

@@ -20,6 +20,7 @@ from gateway.errors import GatewayError
 from gateway.http.forwarding import date_now, request_stays, response_stays
 from gateway.http.heads import HeadLimits, parse_request
 from gateway.interfaces import IUpstreamListener
+from gateway.listener.ending import AT_ONCE
 from gateway.values import Fields, Outcome, ResponseHead, Route, blank_outcome
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class Lane(_Base):
         connection.upstream.keep(connection)
         lease.release(outcome)
         if self.closing:
-            client.shut()
+            client.shut(last=sent <= AT_ONCE)
         else:
             limits = shared.limits
             client.deadline = deadline = now + (limits.send_timeout if client.stuck else limits.keep_alive_timeout)

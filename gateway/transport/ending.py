@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from gateway.transport.linger import close_gently
+from gateway.transport.linger import close_gently, is_silent
 
 if TYPE_CHECKING:
     from collections import deque
@@ -134,7 +134,8 @@ class Ending:
 
     def _close_socket(self) -> None:
         """So that what was sent last arrives. Called once, before `_ended`."""
-        if self.disconnecting and not (self._read_closed or self.quiet) and isinstance(self._reason, ConnectionDone):
+        gently = self.disconnecting and not self._read_closed and isinstance(self._reason, ConnectionDone)
+        if gently and not (self.quiet and is_silent(self._sock)):
             close_gently(self._pump, self._sock)
         else:
             self._close()

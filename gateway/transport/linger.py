@@ -8,10 +8,8 @@ too, for a short while (RFC 9112 §9.6).
 
 from __future__ import annotations
 
-import fcntl
+import os
 import socket
-import struct
-import termios
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.transport.pump import Pump
 
-__all__ = ["LINGER", "close_gently", "linger"]
+__all__ = ["LINGER", "close_gently", "is_silent", "linger"]
 
 LINGER = 2.0
 """Seconds for which a closed connection's socket is kept at most."""
@@ -31,45 +29,51 @@ _LIMIT = 4 * 1024 * 1024
 
 
 def close_gently(pump: Pump, sock: socket.socket) -> None:
-    """Close ``sock``: at once where nothing can get lost by that, otherwise when the peer has closed or time is up."""
-    if _is_unsettled(sock):
-        linger(pump, sock)
-    else:
-        sock.close()
-
-
-def linger(pump: Pump, sock: socket.socket) -> None:
-    """Close ``sock``, whose write side is closed, when the peer has closed too or time is up; at once at a stop."""
-    if pump.stopped:
-        sock.close()
-    else:
-        pump.add(sock.fileno(), _Lingering(pump, sock))
-
-
-def _is_unsettled(sock: socket.socket) -> bool:
-    """Close the write side: is there something to wait for before the rest may be closed?"""
+    """Close ``sock``, which the pump has watched: when the peer has closed too, or time is up."""
     try:
         sock.shutdown(socket.SHUT_WR)
-        return bool(sock.recv(_PIECE))
+        unread = bool(sock.recv(_PIECE))
     except BlockingIOError:
-        return _unacknowledged(sock)
+        linger(pump, sock.detach(), False)
     except OSError:
-        return False
+        sock.close()
+    else:
+        if unread:
+            linger(pump, sock.detach(), True)
+        else:
+            sock.close()
 
 
-def _unacknowledged(sock: socket.socket) -> bool:
-    """Whether the kernel keeps something that the peer has not acknowledged (tcp(7), SIOCOUTQ)."""
-    return bool(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+def is_silent(sock: socket.socket) -> bool:
+    """Whether there is nothing to read."""
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
+
+
+def linger(pump: Pump, fd: int, unread: bool) -> None:
+    """Close ``fd``, whose write side is closed, when the peer has closed too or time is up; at once at a stop.
+
+    The pump has watched it.  ``unread``: there may be more to read; else all has been read.
+    """
+    if pump.stopped:
+        os.close(fd)
+    else:
+        lingering = _Lingering(pump, fd)
+        pump.hand_over(fd, lingering)
+        if unread:
+            pump.soon(lingering)
 
 
 class _Lingering:
-    """A closed connection's socket."""
+    """A closed connection's socket, of which only the number is left."""
 
-    __slots__ = ("_left", "_pump", "_sock", "deadline", "review", "waiting")
+    __slots__ = ("_fd", "_left", "_pump", "deadline", "review", "waiting")
 
-    def __init__(self, pump: Pump, sock: socket.socket) -> None:
+    def __init__(self, pump: Pump, fd: int) -> None:
         self._pump = pump
-        self._sock = sock
+        self._fd = fd
         self._left = _LIMIT
         self.waiting = False
         self.deadline = self.review = inf
@@ -77,10 +81,10 @@ class _Lingering:
 
     def event(self, events: int) -> None:
         """Something came."""
-        if self._sock.fileno() < 0:
+        if self._fd < 0:
             return
         try:
-            size = len(self._sock.recv(_PIECE))
+            size = len(os.read(self._fd, _PIECE))
         except BlockingIOError:
             return
         except OSError:
@@ -97,9 +101,10 @@ class _Lingering:
 
     def expired(self, now: float) -> None:
         """Time is up, or there is no reason to wait any longer."""
-        if self._sock.fileno() >= 0:
-            self._pump.remove(self._sock.fileno())
-            self._sock.close()
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._pump.remove(fd)
+            os.close(fd)
             self._pump.deadlines.forget(self)
 
     def dropped(self, reason: Failure) -> None:

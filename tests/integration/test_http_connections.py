@@ -123,6 +123,16 @@ class ConnectionTests(GatewayTestCase):
         self.assertEqual("close", response.get("Connection"))
         self.assertEqual(b"", await client.rest())
 
+    async def test_a_client_that_sends_more_than_its_last_request(self) -> None:
+        """It said that it would not, and has its response all the same."""
+        for size in (2, 300_000):
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+            gateway = await self.gateway(model_for(await self.backend(Answers(head + b"x" * size))))
+            for more in (b"\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 1000):
+                client = await self.client(gateway)
+                client.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + more)
+                self.assertEqual(size, len((await read_response(client)).body))
+
     async def test_half_closed_client(self) -> None:
         # "nc" and HTTP/1.0 scripts send FIN after the request and wait for the answer
         gateway = await self.gateway(model_for(await self.backend(Answers())))

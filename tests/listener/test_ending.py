@@ -169,6 +169,26 @@ class TimeLimitTests(DialogueCase):
 class EndTests(DialogueCase):
     """The gateway stops, or somebody goes."""
 
+    def test_who_is_waited_for_before_the_socket_is_closed(self) -> None:
+        """A client that has not said that it sends no more, that has much to take, or whose TLS says goodbye."""
+        last, old = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), GET.replace(b"1.1", b"1.0")
+        for request, size, tls, quiet in (
+            (last, 5, False, True), (old, 5, False, True), (GET, 5, False, False), (last, 5, True, False),
+            (last, 20000, False, False),
+        ):  # fmt: skip
+            gateway = self.gateway()
+            gateway.factory.tls = tls
+            client = gateway.client()
+            client.sends(request)
+            if request is GET:
+                gateway.shared.stopping = True
+            gateway.backend(0).gets("GET")
+            gateway.backend(0).sends(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+            client.gets("HTTP/1.1 200 OK", body=b"x" * size)
+            client.finds("closed")
+            self.assertIs(quiet, client.wire.quiet, (request, size, tls))
+            gateway.recorded("200 ok")
+
     def test_stop_closes_idle_clients_and_lets_the_others_finish(self) -> None:
         gateway = self.gateway()
         idle, busy, halfway = gateway.client(), gateway.client(), gateway.client()

@@ -144,19 +144,22 @@ class EndingTests(LoopCase):
         self.loop.turn(TURN)
         self.assertEqual(["unread"], self.told[:1])
 
-    def test_unread_bytes_make_it_linger(self) -> None:
-        """Unless the peer was read to its end, or has said its last, or the connection broke."""
-        for attribute in ("", "_read_closed", "quiet"):
+    def test_a_peer_that_may_send_more_makes_it_linger(self) -> None:
+        """Unless it was read to its end, or has kept its word that it sends no more."""
+        for unread, attribute, lingers in (
+            (b"", "", True), (b"more", "", True), (b"", "_read_closed", False), (b"more", "_read_closed", False),
+            (b"", "quiet", False), (b"more", "quiet", True),
+        ):  # fmt: skip
             stream, theirs = self.made()
             lingering: list[Any] = []
             self.loop.deadlines = _Deadlines(lingering)
-            theirs.send(b"unread")
+            theirs.send(unread)
             if attribute:
                 setattr(stream, attribute, True)
             stream._deaf = True
             stream.loseConnection()
             self.loop.turn(TURN)
-            self.assertEqual(not attribute, bool(lingering), attribute)
+            self.assertEqual(lingers, bool(lingering), (unread, attribute))
             for rider in lingering:
                 rider.expired(0.0)
 
