@@ -47,16 +47,16 @@ class Workload(NamedTuple):
 
 WORKLOADS = {
     "get-128": Workload("get", 128, 64),
-    "get-1m": Workload("get", 1 << 20, 8),
-    "post-64k": Workload("post", 65536, 16),
-    "connect": Workload("connect", 128, 32),
+    "get-1m": Workload("get", 1 << 20, 16),
+    "post-64k": Workload("post", 65536, 64),
+    "connect": Workload("connect", 128, 64),
     "echo-64": Workload("echo", 64, 64),
     "echo-64-deep": Workload("echo", 64, 64, depth=16),
     "echo-4k": Workload("echo", 4096, 64),
     "echo-1m": Workload("echo", 1 << 20, 8),
-    "open": Workload("open", 0, 32),
+    "open": Workload("open", 0, 64),
     "tls-get-128": Workload("get", 128, 64, tls=True),
-    "tls-connect": Workload("connect", 128, 16, tls=True),
+    "tls-connect": Workload("connect", 128, 64, tls=True),
     "tls-echo-64": Workload("echo", 64, 64, tls=True),
 }
 _IDLE = 5000

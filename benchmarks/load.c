@@ -2,9 +2,12 @@
  *
  *     load KIND PORT SIZE CONNECTIONS WARMUP SECONDS [DEPTH [RATE [tls]]]
  *
- * get      GET /bytes/SIZE                            connect  the same, each on a connection of its own
- * post     POST of SIZE bytes, which come back        open     WebSocket handshakes, each on a connection of its own
- * echo     WebSocket messages of SIZE bytes           idle     WebSockets that are opened and do nothing
+ * get      GET /bytes/SIZE
+ * connect  the same, each on a connection of its own, with "Connection: close"
+ * post     POST of SIZE bytes, which come back
+ * echo     WebSocket messages of SIZE bytes
+ * open     WebSocket handshakes, each on a connection of its own, which ends with a close frame that is answered
+ * idle     WebSockets that are opened and do nothing
  *
  * DEPTH messages are sent at once and awaited together.  With RATE requests begin that often per second (over all
  * connections, however late the answers are, and a latency counts from when its request was due); 0: each
@@ -171,6 +174,9 @@ static int finish_request(struct connection *c)
     return next_request(c);
 }
 
+/* A close frame with code 1000, masked with zeros, and what answers it. */
+static const unsigned char goodbye[] = {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8}, answered_goodbye[] = {0x88, 0x02, 0x03, 0xe8};
+
 /* Collects the head of a response and checks it; returns how many of the n bytes belong to it, or -1. */
 static ssize_t take_head(struct connection *c, const unsigned char *bytes, size_t n)
 {
@@ -182,12 +188,12 @@ static ssize_t take_head(struct connection *c, const unsigned char *bytes, size_
         c->answered += used;
         return used == n ? (ssize_t)n : -1;
     }
-    if (brief == 2) { /* a handshake: its answer is all */
+    if (brief == 2) {
         if (strncmp(c->head, "HTTP/1.1 101", 12) || !strstr(c->head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
             return -1;
         c->head_done = 1;
         c->answered = 0;
-        return n;
+        return put(c, goodbye, sizeof goodbye) == sizeof goodbye ? end + 4 - c->head - (ssize_t)before : -1;
     }
     char *length = strcasestr(c->head, "\r\ncontent-length:");
     if (strncmp(c->head, "HTTP/1.1 200", 12) || !length || strtoul(length + 17, NULL, 10) != size)
@@ -206,10 +212,8 @@ static int arrived(struct connection *c, const unsigned char *bytes, size_t n)
             return 0;
         bytes += used;
         n -= used;
-        if (!c->head_done)
+        if (!c->head_done || (brief == 2 && !n))
             return 1;
-        if (brief == 2)
-            return finish_request(c);
     }
     if (n > expected_length - c->answered || memcmp(bytes, expected + c->answered, n))
         return 0;
@@ -321,7 +325,8 @@ static void prepare(struct connection *c, int number)
         return;
     }
     if (!echo) {
-        c->request_length = asprintf(&text, "GET /bytes/%zu HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n", size);
+        c->request_length = asprintf(&text, "GET /bytes/%zu HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: load\r\nAccept: */*\r\n%s\r\n", size,
+            brief ? "Connection: close\r\n" : "");
         c->request = (unsigned char *)text;
         return;
     }
@@ -422,6 +427,8 @@ int main(int argc, char **argv)
     expected_length = echo ? frame_head(expected, size, 0) : 0;
     for (size_t i = 0; i < size; i++)
         expected[expected_length++] = 'a' + i % 26;
+    if (brief == 2)
+        memcpy(expected, answered_goodbye, expected_length = sizeof answered_goodbye);
     poller = epoll_create1(0);
     struct connection **all = calloc(connections, sizeof *all);
     for (int i = 0; i < connections; i++) {
