@@ -68,6 +68,7 @@ http {{
         proxy_buffers 16 16k;
         proxy_busy_buffers_size 64k;
         proxy_max_temp_file_size 0;
+        client_body_buffer_size 128k;
         proxy_read_timeout 3600s;
         location / {{
             proxy_pass http://measured;
