@@ -24,7 +24,7 @@
 #define ARENA (512 * 1024) /* bytes that wait for the end of the round, of all streams together */
 #define GATHERED (32 * 1024) /* of one stream */
 #define SMALL_READ (16 * 1024)
-#define LARGE_READ (192 * 1024) /* with more, what was read has left the cache before it is sent */
+#define LARGE_READ (96 * 1024) /* with more, what was read has left the cache before it is sent */
 
 typedef struct Stream Stream;
 typedef struct Bridge Bridge;
