@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import proxies
 from plot import bars
-from tools import LoadTools, ToolMissing, check_words, cpu_seconds, memory, stop_process
+from tools import LoadTools, ToolMissing, check_words, cpu_seconds, memory, output_file, stop_process
 
 __all__ = ["Measurement", "Workload", "main", "measure", "scratch"]
 
@@ -235,8 +235,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--transport", default="auto", help="passed to the gateway: auto, pump or twisted")
     parser.add_argument("--idle", type=int, default=_IDLE, metavar="N", help="idle WebSockets to weigh; 0: none")
     parser.add_argument("--no-latency", action="store_true", help="leave the runs at half load out")
-    parser.add_argument("--json", metavar="FILE", help="also write every measurement there")
-    parser.add_argument("--plot", metavar="FILE", help="also draw the ratios there, as SVG")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write every measurement there")
+    parser.add_argument("--plot", type=output_file, metavar="FILE", help="also draw the ratios there, as SVG")
     options = parser.parse_args(argv)
     options.targets = options.targets.split(",")
     options.workloads = [name for name in options.workloads.split(",") if name]
@@ -295,10 +295,10 @@ def main(argv: list[str] | None = None) -> int:
         heads, cells = " | ".join(weights), " | ".join(f"{bytes_ / 1024:.1f} KiB" for bytes_ in weights.values())
         print(f"\n| | {heads} |\n|---|{'---:|' * len(weights)}\n| one idle WebSocket of {options.idle:,} | {cells} |")
     if options.json:
-        Path(options.json).write_text(json.dumps([m._asdict() for m in measurements], indent=1) + "\n", "utf-8")
+        options.json.write_text(json.dumps([m._asdict() for m in measurements], indent=1) + "\n", "utf-8")
     if options.plot:
         rates = medians([m for m in measurements if m.workload in WORKLOADS], "per_core")
-        Path(options.plot).write_text(bars(rates, targets, "nginx"), "utf-8")
+        options.plot.write_text(bars(rates, targets, "nginx"), "utf-8")
     return 1 if any(m.errors for m in measurements) or not measurements else 0
 
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import proxies
 from compare import WORKLOADS, Measurement, describe, measure, scratch
-from tools import LoadTools, attempt, check_words, waited_seconds
+from tools import LoadTools, attempt, check_words, output_file, waited_seconds
 
 __all__ = ["FILTERS", "STOCK", "Finding", "configuration", "main", "start", "table"]
 
@@ -117,7 +117,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--proxy-cpu", type=int, default=0, help="core for gateway and relays")
     parser.add_argument("--load-cpu", type=int, default=1, help="core for backend and load generator")
     parser.add_argument("--transport", default="auto", help="passed to the gateway: auto, pump or twisted")
-    parser.add_argument("--json", metavar="FILE", help="also write every measurement there")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write every measurement there")
     options = parser.parse_args(argv)
     options.targets, options.workloads = options.targets.split(","), options.workloads.split(",")
     check_words(parser, options.targets, (*FILTERS, *STOCK))
@@ -148,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     print(table(found, options.targets))
     if options.json:
         listed = [{**each.measured._asdict(), "waited": each.waited} for each in found]
-        Path(options.json).write_text(json.dumps(listed, indent=1) + "\n", "utf-8")
+        options.json.write_text(json.dumps(listed, indent=1) + "\n", "utf-8")
     return 1 if any(each.measured.errors for each in found) else 0
 
 

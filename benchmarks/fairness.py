@@ -28,7 +28,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import proxies
 from compare import scratch
 from plot import levels
-from tools import LoadTools, ToolMissing, attempt, awaited, check_words, cpu_seconds, stop_process, waited_seconds
+from tools import (
+    LoadTools,
+    ToolMissing,
+    attempt,
+    awaited,
+    check_words,
+    cpu_seconds,
+    output_file,
+    stop_process,
+    waited_seconds,
+)
 
 __all__ = ["FLOODS", "QUIET", "Finding", "main"]
 
@@ -211,8 +221,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--proxy-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
     parser.add_argument("--transport", default="auto", help="passed to the gateway: auto, pump or twisted")
-    parser.add_argument("--json", metavar="FILE", help="also write every single run there")
-    parser.add_argument("--plot", metavar="FILE", help="also draw the p99 there, as SVG")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write every single run there")
+    parser.add_argument("--plot", type=output_file, metavar="FILE", help="also draw the p99 there, as SVG")
     options = parser.parse_args(argv)
     options.targets, options.floods = options.targets.split(","), options.floods.split(",")
     check_words(parser, options.targets, ("gateway", "pure", "nginx", "haproxy", "direct"))
@@ -254,9 +264,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     print(table(found, options))
     if options.json:
-        Path(options.json).write_text(json.dumps([each._asdict() for each in found], indent=1) + "\n", "utf-8")
+        options.json.write_text(json.dumps([each._asdict() for each in found], indent=1) + "\n", "utf-8")
     if options.plot:
-        Path(options.plot).write_text(draw(found, options), "utf-8")
+        options.plot.write_text(draw(found, options), "utf-8")
     return 1 if any(each.errors for each in found) or not found else 0
 
 

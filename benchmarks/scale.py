@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import proxies
 from compare import Workload, measure, scratch
 from plot import curves
-from tools import LoadTools, ToolMissing, memory
+from tools import LoadTools, ToolMissing, memory, output_directory, output_file
 
 __all__ = ["Point", "main"]
 
@@ -134,8 +134,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--proxy-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
     parser.add_argument("--transport", default="auto")
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--plot", metavar="DIRECTORY")
+    parser.add_argument("--json", type=output_file, metavar="FILE")
+    parser.add_argument("--plot", type=output_directory, metavar="DIRECTORY")
     options = parser.parse_args(argv)
     found = []
     with ExitStack() as stack:
@@ -148,9 +148,9 @@ def main(argv: list[str] | None = None) -> int:
             return 1
     print(table(found))
     if options.json:
-        Path(options.json).write_text(json.dumps([point._asdict() for point in found], indent=1) + "\n", "utf-8")
+        options.json.write_text(json.dumps([point._asdict() for point in found], indent=1) + "\n", "utf-8")
     if options.plot:
-        draw(found, Path(options.plot))
+        draw(found, options.plot)
     return 0
 
 

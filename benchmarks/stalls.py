@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import proxies
 from compare import scratch
-from tools import LoadTools, attempt, awaited, check_words, stop_process
+from tools import LoadTools, attempt, awaited, check_words, output_file, stop_process
 
 __all__ = ["BURDENS", "Stall", "main"]
 
@@ -292,7 +292,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--proxy-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
     parser.add_argument("--transport", default="auto", help="passed to the gateway: auto, pump or twisted")
-    parser.add_argument("--json", metavar="FILE", help="also write all that was found there")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write all that was found there")
     options = parser.parse_args(argv)
     without = [word for word in options.without.split(",") if word]
     check_words(parser, without, tuple(BURDENS))
@@ -313,7 +313,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{stall.seconds * 1000:.1f} ms: {stall.whose}; {stall.why}", file=sys.stderr)
     if options.json:
         found = {"roads": roads, "stalls": [stall._asdict() for stall in stalls], "steps": steps}
-        Path(options.json).write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     missing = roads["gateway"]["missing"]
     return 1 if missing or any(each.whose == "gateway" and each.seconds > _LIMITS[-1] for each in stalls) else 0
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 __all__ = [
-    "LoadTools", "ToolMissing", "attempt", "awaited", "check_words", "cpu_seconds", "memory", "pinned", "stop_process",
-    "waited_seconds",
+    "LoadTools", "ToolMissing", "attempt", "awaited", "check_words", "cpu_seconds", "memory", "output_directory",
+    "output_file", "pinned", "stop_process", "waited_seconds",
 ]  # fmt: skip
 
 _T = TypeVar("_T")
@@ -107,6 +107,22 @@ class LoadTools:
             command = [compiler, "-O2", *flags, "-o", str(program), str(source), *(libraries or [])]
             subprocess.run(command, check=True, capture_output=True, text=True)
         return program
+
+
+def output_file(text: str) -> Path:
+    """For argparse: a file to be written when all is measured, in a directory that is there."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} cannot be written; give a file in a directory that exists")
+    return path
+
+
+def output_directory(text: str) -> Path:
+    """The same for several files."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a directory")
+    return path
 
 
 def check_words(parser: argparse.ArgumentParser, given: Sequence[str], known: Sequence[str]) -> None:

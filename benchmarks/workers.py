@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import proxies
 from compare import WORKLOADS, Measurement, describe, measure, scratch
 from plot import bars
-from tools import LoadTools, ToolMissing, attempt, check_words
+from tools import LoadTools, ToolMissing, attempt, check_words, output_file
 
 __all__ = ["main"]
 
@@ -108,8 +108,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     usual = ",".join(map(str, sorted(os.sched_getaffinity(0))))
     parser.add_argument("--cpus", default=usual, help="cores for everything; default: %(default)s")
     parser.add_argument("--transport", default="auto", help="passed to the gateway: auto, pump or twisted")
-    parser.add_argument("--json", metavar="FILE", help="also write every measurement there")
-    parser.add_argument("--plot", metavar="FILE", help="also draw the rates there, as SVG")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write every measurement there")
+    parser.add_argument("--plot", type=output_file, metavar="FILE", help="also draw the rates there, as SVG")
     options = parser.parse_args(argv)
     options.targets, options.workloads = options.targets.split(","), options.workloads.split(",")
     check_words(parser, options.targets, _ABLE)
@@ -133,9 +133,9 @@ def main(argv: list[str] | None = None) -> int:
         listed = [
             {**each._asdict(), "workers": count} for (_, _, count), some in found.items() for each in some
         ]
-        Path(options.json).write_text(json.dumps(listed, indent=1) + "\n", "utf-8")
+        options.json.write_text(json.dumps(listed, indent=1) + "\n", "utf-8")
     if options.plot:
-        Path(options.plot).write_text(draw(found, options), "utf-8")
+        options.plot.write_text(draw(found, options), "utf-8")
     return 1 if not found or any(each.errors for some in found.values() for each in some) else 0
 
 
