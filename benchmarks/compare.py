@@ -119,8 +119,8 @@ def measure(
 def rounds(tools: LoadTools, targets: list[proxies.Running], options: argparse.Namespace) -> Iterator[Measurement]:
     """All measurements, proxies taking turns inside each round; each is first once before one is first again.
 
-    Whoever is first with messages of 1 MiB reaches less than those behind, perhaps because of what the kernel has kept of
-    the row before (``ip tcp_metrics``).
+    Whoever is first with messages of 1 MiB reaches less than those behind, perhaps because of what the kernel has kept
+    of the row before (``ip tcp_metrics``).
     """
     for number in range(options.rounds):
         first = number % len(targets)
