@@ -237,14 +237,3 @@ class Attempts(Uploading):
         if connection.key is not None:
             connection.note_tls(self.outcome)
         connection.expect(self, self._client, self._head.method, size)  # type: ignore[arg-type]  # an Exchange
-
-    def answering(self, status: int, content_type: str, responded: float, passed: int) -> None:
-        """The backend has begun to answer, and ``passed`` bytes of that went to the client."""
-        outcome, client, upstream = self.outcome, self._client, self._upstream
-        outcome.status = outcome.upstream_status = status
-        outcome.responded = responded
-        outcome.content_type = content_type
-        self.phase = STREAMING
-        assert upstream is not None
-        client.has_sent(passed)
-        client.fed_by(upstream, self._shared.read_ahead)

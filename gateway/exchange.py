@@ -189,6 +189,17 @@ class Exchange(Decisions):
         if not self._complete:
             self._allow(stuck)
 
+    def answering(self, status: int, content_type: str, responded: float, passed: int) -> None:
+        """The backend has begun to answer, and ``passed`` bytes of that went to the client."""
+        outcome, client, upstream = self.outcome, self._client, self._upstream
+        outcome.status = outcome.upstream_status = status
+        outcome.responded = responded
+        outcome.content_type = content_type
+        self.phase = STREAMING
+        assert upstream is not None
+        client.has_sent(passed)
+        client.fed_by(upstream, self._shared.read_ahead)
+
     def _switch(self, head: ResponseHead, data: bytes) -> None:
         """The backend agreed to another protocol: hand both connections over to a tunnel."""
         request, client, upstream = self._head, self._client, self._upstream

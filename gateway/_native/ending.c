@@ -81,10 +81,12 @@ close_gently(Stream *self)
         count = recv(self->fd, free_space(self->loop), PIECE, MSG_DONTWAIT);
     if (!count || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
         return PyObject_CallMethodObjArgs(object, names._close, NULL);
-    PyObject *fd = self->sock == NULL ? PyLong_FromLong(self->fd) : PyObject_CallMethodObjArgs(self->sock, names.detach, NULL);
+    PyObject *fd = self->sock == NULL ? PyLong_FromLong(self->fd)
+                                      : PyObject_CallMethodObjArgs(self->sock, names.detach, NULL);
+    PyObject *unread = count > 0 ? Py_True : Py_False;
     self->owned = 0;
     if (fd != NULL)
-        result = PyObject_CallFunctionObjArgs(ending.linger, (PyObject *)self->loop, fd, count > 0 ? Py_True : Py_False, NULL);
+        result = PyObject_CallFunctionObjArgs(ending.linger, (PyObject *)self->loop, fd, unread, NULL);
     Py_XDECREF(fd);
     return result;
 }

@@ -228,16 +228,10 @@ ask(Lane *self, const char *data, Py_ssize_t size)
 static int
 tell_ended(Lane *self)
 {
-    PyObject *given[] = {PyLong_FromLong(self->status), PyLong_FromLongLong(self->passed),
-                         PyLong_FromLongLong(self->answered)}, *result = NULL;
-    if (given[0] != NULL && given[1] != NULL && given[2] != NULL)
-        result = PyObject_CallMethodObjArgs((PyObject *)self, names.ended, given[0], self->kind, given[1], given[2], NULL);
-    for (int i = 0; i < 3; i++)
-        Py_XDECREF(given[i]);
-    Py_XDECREF(result);
+    const int failed = tell((PyObject *)self, names.ended, NULL);
     Py_CLEAR(self->raw);
     Py_CLEAR(self->kind);
-    return result == NULL ? -1 : 1;
+    return failed ? -1 : 1;
 }
 
 /* A length is -2 where none is told; of a response without a body it is that of another (RFC 9110 §8.6). */

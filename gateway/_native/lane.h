@@ -31,8 +31,8 @@ struct Lane {
     long long most_body;       /* of a request */
     Py_ssize_t received, sent; /* of the request: from the client, to the backend */
     Span body;                 /* of the request, while it is being sent */
-    PyObject *kind;            /* str: the response's Content-Type, once it has begun */
-    long long left;            /* of its body, after what has been passed on */
+    PyObject *kind;            /* str: the response's Content-Type, while it is passed on */
+    long long left;            /* of its body, after that */
     long long answered, passed; /* of the response: from the backend, to the client */
     int status;
     unsigned long long number; /* of its trace id, which begins with: */

@@ -127,7 +127,7 @@ static PyMemberDef members[] = {
     {"sent", T_PYSSIZET, offsetof(Lane, sent), READONLY, "Bytes of the request, as it went on."},
     {"status", T_INT, offsetof(Lane, status), READONLY, "Of the response, once it has begun."},
     {"content_type", T_OBJECT, offsetof(Lane, kind), READONLY, "The same."},
-    {"left", T_LONGLONG, offsetof(Lane, left), READONLY, "Bytes of its body that were to come when they were last seen here, or 0."},
+    {"left", T_LONGLONG, offsetof(Lane, left), READONLY, "Bytes of its body that have not been seen here."},
     {"answered", T_LONGLONG, offsetof(Lane, answered), READONLY, "Bytes of the response, as they came."},
     {"passed", T_LONGLONG, offsetof(Lane, passed), READONLY, "Bytes of the response, as they went on."},
     {NULL, 0, 0, 0, NULL},

@@ -5,9 +5,9 @@ from __future__ import annotations
 from gateway.errors import RequestTimeout, ShuttingDown
 from gateway.listener.parts import Part
 
-__all__ = ["AT_ONCE", "Ending"]
+__all__ = ["Ending"]
 
-AT_ONCE = 16 * 1024
+_AT_ONCE = 16 * 1024
 """Bytes of a response that are as good as delivered when they are sent."""
 
 _LINGER_SECONDS = 5.0
@@ -24,8 +24,7 @@ class Ending(Part):
 
     def shut(self, unread: bool = False, last: bool = False) -> None:
         """Close after the last response. With bytes of the client still to come, only our half at first: a reset
-        caused by them could overtake the response (RFC 9112 §9.6). ``last``: the client has said that there are none,
-        and what was sent is not much."""
+        caused by them could overtake the response (RFC 9112 §9.6). ``last``: the client has said that there are none."""
         self._closing = True
         self._ahead = b""
         shared = self._shared
@@ -33,7 +32,8 @@ class Ending(Part):
         self._linger_until = now + _MOST_LINGER_SECONDS
         shared.deadlines.set(self, now + (_LINGER_SECONDS if unread else shared.limits.send_timeout))
         if not unread or self.at_eof:
-            self.transport.quiet = last and not self.stuck and not self.factory.tls  # whose clients say goodbye
+            # A client with TLS says goodbye all the same, and one that breaks its word must not lose much by that.
+            self.transport.quiet = last and self._sent <= _AT_ONCE and not self.stuck and not self.factory.tls
             self.transport.loseConnection()
             return
         self.dataReceived = self._linger  # type: ignore[method-assign]

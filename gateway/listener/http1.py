@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from gateway.exchange import Exchange
 from gateway.interfaces import IClientStream
-from gateway.listener.ending import AT_ONCE, Ending
+from gateway.listener.ending import Ending
 from gateway.listener.forwarded import ForwardedFields
 from gateway.listener.lane import Lane, lane_for
 from gateway.listener.parts import NEVER, ignore
@@ -127,8 +127,7 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         if self.lost:
             return
         if self._close or unread:
-            last = request is not None and not request.keep_alive and self._sent <= AT_ONCE
-            self.shut(unread or bool(self._ahead), last)
+            self.shut(unread or bool(self._ahead), request is not None and not request.keep_alive)
             return
         self.dataReceived = self._read_head  # type: ignore[method-assign]
         shared, limits = self._shared, self._shared.limits

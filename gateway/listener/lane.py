@@ -20,7 +20,6 @@ from gateway.errors import GatewayError
 from gateway.http.forwarding import date_now, request_stays, response_stays
 from gateway.http.heads import HeadLimits, parse_request
 from gateway.interfaces import IUpstreamListener
-from gateway.listener.ending import AT_ONCE
 from gateway.values import Fields, Outcome, ResponseHead, Route, blank_outcome
 
 if TYPE_CHECKING:
@@ -139,8 +138,8 @@ class Lane(_Base):
         if deadline < client.review:
             shared.deadlines.set(client, deadline)
 
-    def ended(self, status: int, content_type: str, sent: int, answered: int) -> None:
-        """The response has been written: ``sent`` bytes to the client, of ``answered`` bytes from the backend. HOT"""
+    def ended(self) -> None:
+        """The response has been written. HOT"""
         client, shared = self._client, self._shared
         route, lease, outcome, connection = self._flight
         del self._flight
@@ -152,22 +151,23 @@ class Lane(_Base):
         outcome.route = route
         outcome.backend = lease.backend
         outcome.attempts = 1
-        outcome.status = outcome.upstream_status = status
-        outcome.content_type = content_type
+        outcome.status = outcome.upstream_status = self.status
+        outcome.content_type = self.content_type
         outcome.started = self._started
         outcome.ended = now = shared.seconds()
         outcome.responded = self._responded or now
         outcome.received_bytes = self.received
-        outcome.sent_bytes = sent
+        outcome.sent_bytes = self.passed
         outcome.upstream_sent = self.sent
-        outcome.upstream_received = answered
+        outcome.upstream_received = self.answered
         if connection.key is not None:
             connection.note_tls(outcome)
         connection.listener = None
         connection.upstream.keep(connection)
         lease.release(outcome)
         if self.closing:
-            client.shut(last=sent <= AT_ONCE)
+            client.has_sent(self.passed)
+            client.shut(last=True)
         else:
             limits = shared.limits
             client.deadline = deadline = now + (limits.send_timeout if client.stuck else limits.keep_alive_timeout)

@@ -143,9 +143,9 @@ class _CountingLane(Lane):
         self._shared.world.decided += 1  # type: ignore[attr-defined]
         return super().decide(host)
 
-    def ended(self, *given: Any) -> None:
+    def ended(self) -> None:
         self._shared.world.ended += 1  # type: ignore[attr-defined]
-        super().ended(*given)
+        super().ended()
 
 
 def _lane_for(client: Any, forwarded: Any) -> Lane | None:
