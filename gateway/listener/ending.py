@@ -24,7 +24,7 @@ class Ending(Part):
 
     def shut(self, unread: bool = False, last: bool = False) -> None:
         """Close after the last response. With bytes of the client still to come, only our half at first: a reset
-        caused by them could overtake the response (RFC 9112 §9.6). ``last``: the client has said that there are none."""
+        caused by them could overtake the response (RFC 9112 §9.6). ``last``: it has said that there are none."""
         self._closing = True
         self._ahead = b""
         shared = self._shared
