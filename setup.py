@@ -19,7 +19,8 @@ _SOURCES = {
     "frames": ["frames"],
     "masking": ["masking"],
     "pump": [
-        "pump", "loop", "stream", "producer", "ending", "bridge", "sockets", "tls", "lane", "lane_heads", "lane_type",
+        "pump", "loop", "stream", "splice", "producer", "ending", "bridge", "sockets", "tls", "lane", "lane_heads",
+        "lane_type",
     ],
 }
 NATIVE = [

@@ -300,6 +300,26 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     return whole ? tell_ended(self) : 1;
 }
 
+/* More of its body. Much of it need not be looked at. */
+static int
+move_on(Lane *self, Stream *backend)
+{
+    PyObject *rest;
+    const ssize_t count = stream_splice(backend, self->client, (size_t)self->left, &rest);
+    if (count <= 0)
+        return (int)count;
+    self->left -= count;
+    self->answered += count;
+    const int whole = !self->left;
+    int failed = note_passed(self, count);
+    if (rest != NULL) {
+        if (!failed)
+            failed = stream_write(self->client, PyBytes_AsString(rest), (size_t)PyBytes_Size(rest), rest);
+        Py_DECREF(rest);
+    }
+    return failed ? -1 : whole ? tell_ended(self) : 1;
+}
+
 /* More of its body. It is at the end of the arena, so that writing it need not move it. */
 static int
 go_on(Lane *self, const char *data, Py_ssize_t size)
@@ -329,27 +349,34 @@ hand_over(Lane *self, Stream *stream, const char *data, Py_ssize_t size)
     return failed;
 }
 
+/* This was read from a stream: 1, or -1 with an exception set. */
+static int
+has_said(Lane *self, Stream *stream, const char *data, Py_ssize_t size)
+{
+    int done = 0;
+    if (stream != self->client)
+        done = self->left ? go_on(self, data, size) : answer(self, data, size);
+    else if (self->armed)
+        done = ask(self, data, size);
+    if (done == 0)
+        done = hand_over(self, stream, data, size) < 0 ? -1 : 1;
+    return done;
+}
+
 /* Something happened at the client's stream or at the backend's. */
 int
 lane_event(Stream *stream, int end)
 {
-    const ssize_t count = stream_read(stream);
-    if (count <= 0)
-        return (int)count;
-    const char *data = free_space(stream->loop);
-    Lane *self = stream->lane; /* nothing that could end it has been called when there is something */
-    int done = 0;
+    Lane *self = stream->lane;
+    ssize_t count = 0;
     Py_INCREF((PyObject *)self);
-    if (stream != self->client)
-        done = self->left ? go_on(self, data, count) : answer(self, data, count);
-    else if (self->armed)
-        done = ask(self, data, count);
-    if (done == 0)
-        done = hand_over(self, stream, data, count);
+    int done = stream != self->client && self->left ? move_on(self, stream) : 0;
+    if (!done && (count = stream_read(stream)) > 0)
+        done = has_said(self, stream, free_space(stream->loop), count);
     Py_DECREF((PyObject *)self);
     if (done < 0)
         return stream_protocol_raised(stream);
-    return stream_has_read(stream, count, end);
+    return done ? stream_has_read(stream, count, end) : (int)count;
 }
 
 PyObject *

@@ -1,4 +1,4 @@
-/* The pump in C: `Loop` (loop.c), `Stream` (stream.c, producer.c, ending.c), `Bridge` (bridge.c), `Lane` (lane.h) and functions for sockets
+/* The pump in C: `Loop` (loop.c), `Stream` (stream.c, splice.c, producer.c, ending.c), `Bridge` (bridge.c), `Lane` (lane.h) and functions for sockets
    (sockets.c), one extension module (pump.c).
 
    Loop and Stream are twins of gateway/transport/loop.py and stream.py and do the same in the same order; what is rare
@@ -25,6 +25,8 @@
 #define GATHERED (32 * 1024) /* of one stream */
 #define SMALL_READ (16 * 1024)
 #define LARGE_READ (96 * 1024) /* with more, what was read has left the cache before it is sent */
+#define SPLICED (1024 * 1024) /* at once; a pipe that Linux lets everybody have holds so much */
+#define SPLICED_LEAST (64 * 1024) /* less is copied faster */
 
 typedef struct Stream Stream;
 typedef struct Bridge Bridge;
@@ -130,6 +132,9 @@ int stream_has_read(Stream *self, Py_ssize_t count, int end);
 int stream_send_gathered(Stream *self);
 int stream_send_last(Stream *self);
 int stream_write(Stream *self, const char *data, size_t size, PyObject *owner);
+/* Send what `source` has to `target` without reading it: how many bytes; 0 where it has to be read, as where it is more than
+   `most`. What `target` has not taken of it is `rest`, which must be written to it if it is not NULL. */
+ssize_t stream_splice(Stream *source, Stream *target, size_t most, PyObject **rest);
 int stream_lost(Stream *self, int number);
 int stream_protocol_raised(Stream *self);
 int stream_call_with(Stream *self, PyObject *method, const char *data, size_t size, PyObject *owner);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 from unittest import mock
 
@@ -157,12 +157,21 @@ class World(Dialogue):
 
     ``lanes``: whether clients have them.  ``decided``, ``ended``: requests that came to a lane, and those that stayed
     there to the end.  ``buffer``: bytes that the kernel takes of what the gateway sends on one connection, about.
+    ``unseen``: what is not looked at of outcomes.
     """
 
     def __init__(
-        self, test: SynchronousTestCase, lanes: bool, backends: int = 1, *, buffer: int | None = None, **options: Any
+        self,
+        test: SynchronousTestCase,
+        lanes: bool,
+        backends: int = 1,
+        *,
+        buffer: int | None = None,
+        unseen: Collection[str] = (),
+        **options: Any,
     ) -> None:
         self.lanes = lanes
+        self.unseen = unseen
         self.buffer = buffer
         self.decided = self.ended = 0
         super().__init__(test, backends, **options)
@@ -243,7 +252,7 @@ class World(Dialogue):
         return [
             [(end.takes(), end.ending) for end in self.people],
             [[(end.takes(), end.ending) for end in self.road.ends[host]] for host in sorted(self.road.ends)],
-            [_facts(outcome) for outcome in news],
+            [_facts(outcome, self.unseen) for outcome in news],
             [(each.active, each.leases, each.failures) for each in self.pool.backends],
             [(way._count, {key: len(idle) for key, idle in way._idle.items()}) for way in self.upstreams.values()],
             sorted((each.transport.getPeer().port, _deadline(each), each.held, each.stuck) for each in clients),
@@ -271,8 +280,8 @@ def _deadline(connection: Any) -> float:
     return float(connection.tunnel.deadline if isinstance(connection, ClientSide) else connection.deadline)
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
-    facts = {name: getattr(outcome, name) for name in _FACTS}
+def _facts(outcome: Outcome, unseen: Collection[str]) -> dict[str, Any]:
+    facts = {name: getattr(outcome, name) for name in _FACTS if name not in unseen}
     trace_id = facts.pop("trace_id")
     assert re.fullmatch("[0-9a-f]{32}", trace_id)
     error, route, backend = facts.pop("error"), facts.pop("route"), facts.pop("backend")

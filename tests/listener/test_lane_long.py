@@ -26,20 +26,31 @@ from tests.listener.lanes import World, agree, warmed
 
 LONG = b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 30000\r\n\r\n" + b"x" * 30000
 BEGINNING, MIDDLE, END = LONG[:9000], LONG[9000:20000], LONG[20000:]
+VERY_LONG = LONG.replace(b": 30000", b": 400000") + b"y" * 370000
+MOST = 150000
+"""Bytes that are said at once without blocking; more than is read at once."""
+SIZES = ("upstream_received", "sent_bytes")
+"""What has passed when something ends depends on how much is read at once."""
 LAST = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 SETTINGS = {"request_timeout": 7}
 
-EVENTS = st.one_of(
+SAID = st.one_of(
     st.sampled_from([asks(), answers(), asks(POST), asks(LAST), asks(AGAIN)]),
     st.sampled_from([answers(BEGINNING), answers(MIDDLE), answers(END), answers(LONG), answers(LONG, 5000)]),
     st.integers(1, 30000).map(lambda size: answers(b"y" * size)),
-    st.sampled_from(
-        [
-            client("half_closes"), client("closes"), backend("half_closes"), backend("closes"), passes(1), passes(6),
-            stops, is_cut, reads(False), reads(True), at_once(("b", END), ("c", AGAIN)),
-        ]
-    ),
+)
+MUCH = st.one_of(
+    st.sampled_from([answers(VERY_LONG[at : at + MOST]) for at in (len(BEGINNING), 159000, 309000)]),
+    st.integers(60000, MOST).map(lambda size: answers(b"y" * size)),
+)
+HAPPENINGS = st.sampled_from(
+    [
+        client("half_closes"), backend("half_closes"), backend("closes"), passes(1), passes(6), stops, is_cut,
+        at_once(("b", END), ("c", AGAIN)),
+    ]
 )  # fmt: skip
+READING = st.sampled_from([reads(False), reads(True), client("closes")])
+ROOMS = st.sampled_from([0, 15000])
 
 
 def reads_ahead(size: int, most: int = 1) -> Act:
@@ -107,6 +118,19 @@ class LongTests(LaneCase):
             for then in (taken, leaves, [passes(5.3)]):
                 self.same(reads_ahead(size), *begun, *then, ended=int(then is taken), buffer=5000, settings=SETTINGS)
 
+    def test_much(self) -> None:
+        """It is not even read by the gateway, if its client takes it."""
+        pieces = [answers(VERY_LONG[at : at + MOST]) for at in range(0, len(VERY_LONG), MOST)]
+        self.same(asks(), *pieces, asks(), answers(), ended=2)
+        self.same(asks(), *pieces[:-1], answers(VERY_LONG[2 * MOST :] + OK), asks(), answers(), ended=0, backends=1)
+        for then, ended in (([reads(True)], 1), ([client("closes")], 0), ([passes(5.3)], 0)):
+            for buffer in (None, 200000):
+                acts = [asks(), reads(False), *pieces[:2], *then, pieces[2], asks(), answers()]
+                self.same(*acts, ended=ended, settings=SETTINGS, buffer=buffer, unseen=SIZES)
+        for how in ("half_closes", "closes"):
+            for who in (client, backend):
+                self.same(asks(), *pieces[:2], who(how), pieces[2], asks(), answers(), ended=0)
+
     def test_the_answer_to_head(self) -> None:
         """It tells a length and has none; what comes is unasked for."""
         head = LONG[: LONG.index(b"\r\n\r\n") + 4]
@@ -127,8 +151,14 @@ class LongTests(LaneCase):
         world.over()
 
     @settings(max_examples=200, deadline=None, database=None)
-    @given(st.lists(EVENTS, max_size=8), st.sampled_from([None, 5000]), st.sampled_from([0, 15000]))
+    @given(st.lists(SAID | HAPPENINGS | READING, max_size=8), st.sampled_from([None, 5000]), ROOMS)
     def test_whatever_happens(self, acts: list[Act], buffer: int | None, room: int) -> None:
         ahead = [reads_ahead(room)] if room else []
         acts = [warmed, *ahead, asks(), answers(BEGINNING), *acts]
         agree(self, acts, limits=LIMITS, settings=SETTINGS, buffer=buffer)
+
+    @settings(max_examples=100, deadline=None, database=None)
+    @given(st.lists(MUCH | SAID | HAPPENINGS, max_size=8))
+    def test_whatever_happens_to_much(self, acts: list[Act]) -> None:
+        acts = [warmed, asks(), answers(VERY_LONG[: len(BEGINNING)]), *acts]
+        agree(self, acts, limits=LIMITS, settings=SETTINGS, unseen=SIZES)

@@ -1,0 +1,126 @@
+"""Much of a long response goes from one socket to the other without being copied; nobody sees a difference.
+
+What becomes of it where anything else happens: `tests.listener.test_lane_long`.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Callable
+
+from tests.native.lanes import OK, LaneCase
+from tests.transport.loops import TURN
+
+LARGE_READ = 96 * 1024
+HEAD = OK.replace(b": 2", b": 3000000")[:-2]
+BODY = random.Random(7).randbytes(3_000_000)
+JUNK = b"junk"
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a connection through the loopback interface."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        return ours, server.accept()[0]
+
+
+class SpliceTests(LaneCase):
+    """From the backend to the client, over TCP. ``said``: what the client has got."""
+
+    def setUp(self) -> None:
+        self.patch(socket, "socketpair", tcp_pair)
+        super().setUp()
+
+    def begin(self, behind: bytes = b"") -> None:
+        """A long response begins, with something behind it."""
+        self.asks()
+        self.said = self.answers(HEAD + BODY[:1])
+        self.rest = memoryview(BODY + behind)[1:]
+        del self.lane.told[:]
+
+    def go_on(self, until: Callable[[], object], step: int = 700_000, reads: bool = True) -> None:
+        """More of it comes, until something is the case."""
+        for _ in range(5000):
+            try:
+                self.rest = self.rest[self.server.send(self.rest[:step]) :]
+            except OSError:
+                pass  # the gateway reads slowly, or no more
+            self.loop.turn(TURN)
+            if reads:
+                self.said += self.take(self.person)
+            if until():
+                return
+        self.fail("that never was the case")
+
+    def moved(self) -> list[int]:
+        """How much was passed on at a time, but for the first time and the last."""
+        left = [told[1] for told in self.lane.told if told[0] == "goes on"]
+        return [before - after for before, after in zip(left, left[1:], strict=False)]
+
+    def arrived(self) -> bytes:
+        """What has been read of the body."""
+        return BODY[: len(BODY) - self.lane.left]
+
+    def test_all_of_it(self) -> None:
+        for _ in range(3):
+            self.begin()
+            self.go_on(lambda: not self.lane.flying)
+            self.assertEqual(BODY, self.said[-len(BODY) :])
+            self.assertGreater(max(self.moved()), LARGE_READ, "it was copied")
+            self.assertEqual((200, "text/plain", len(self.said), len(HEAD) + len(BODY)), self.lane.told[-1])
+            self.assertEqual((0, True), (self.lane.left, self.lane.armed))
+        self.assertEqual(([], []), (self.client.told, self.backend.told))
+
+    def test_what_is_behind_it(self) -> None:
+        """It belongs to nobody, and is seen before the connection could be used again."""
+        for step in (50_000, 700_000):
+            self.begin(JUNK)
+            self.go_on(lambda: b"".join(self.backend.told).endswith(JUNK), step)
+            self.assertEqual("resume", self.lane.told[-1])
+            self.assertEqual(BODY + JUNK, (self.said + b"".join(self.backend.told))[-len(BODY + JUNK) :])
+            self.backend.told.clear()
+            self.lane.armed = True
+
+    def test_a_client_that_does_not_read(self) -> None:
+        """What its kernel does not take is queued, and that is not much."""
+        self.client._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 500_000)
+        self.person.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
+        self.begin()
+        self.go_on(lambda: self.client.told, reads=False)
+        queued = [data for name, data in self.client.told if name == "enqueue"]
+        self.assertLessEqual(len(queued[0]), LARGE_READ)
+        self.assertEqual(self.lane.passed, len(self.said + self.take(self.person) + b"".join(queued)))
+
+    def test_a_client_that_has_left(self) -> None:
+        self.begin()
+        self.go_on(self.moved)
+        self.person.close()
+        self.go_on(lambda: self.client.told[1:], reads=False)
+        self.assertEqual("ended", self.client.told[0])
+        self.assertIsInstance(self.client.told[1], ConnectionError)
+
+    def test_the_end_of_the_backend(self) -> None:
+        """What came before it arrives, and then its protocol is told."""
+        self.begin()
+        self.go_on(self.moved)
+        self.server.close()
+        self.go_on(lambda: self.backend.told)
+        self.assertEqual(["ended"], self.backend.told)
+        self.assertEqual(self.arrived(), self.said[-len(self.arrived()) :])
+
+
+class QueuedTests(LaneCase):
+    """Between sockets whose kernel does not tell how much it takes, there may be more under way than that."""
+
+    def test_what_is_not_taken(self) -> None:
+        self.asks()
+        said, sent = self.answers(HEAD + BODY[:1]), 1
+        while not self.client.told:
+            sent += self.server.send(BODY[sent:])
+            self.loop.turn(TURN)
+        ((name, queued),) = self.client.told
+        self.assertEqual("enqueue", name)
+        said += self.take(self.person) + queued
+        self.assertEqual(BODY[:sent], said[-sent:])
+        self.assertEqual(len(said), self.lane.passed)
