@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "gateway" / "__init__.py").read_text("utf-8"), re.M)
@@ -38,6 +39,18 @@ NATIVE = [
     for name, sources in _SOURCES.items()
 ]
 
+
+
+class BuildInPlace(build_ext):
+    """Where a twin is not built, an editable install must not go on with the one that was built from older sources."""
+
+    def copy_extensions_to_source(self) -> None:
+        """See `build_ext`; called for editable installs."""
+        for extension in self.extensions:
+            (HERE / self.get_ext_filename(extension.name)).unlink(missing_ok=True)
+        super().copy_extensions_to_source()
+
+
 setup(
     name="gateway",
     version=VERSION[1],
@@ -64,6 +77,7 @@ setup(
     # puts our two files beside Twisted's own plugins.
     packages=find_packages(include=["gateway", "gateway.*"]) + ["twisted.plugins"],
     package_data={"": ["*.css", "*.html", "*.js", "*.pyi", "py.typed"]},
+    cmdclass={"build_ext": BuildInPlace},
     ext_modules=NATIVE if platform.python_implementation() == "CPython" else [],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
     zip_safe=False,

@@ -106,11 +106,13 @@ class InstallTests(unittest.TestCase):
         self.assertEqual(place.run("python", "-c", _NATIVE).stdout.strip(), str([expected] * 3))
 
     def test_native_code(self) -> None:
-        """Where there is a compiler, the C twins are built, also in place for an editable install."""
+        """Where there is a compiler, the C twins are built, also in place for an editable install; old ones go."""
         place = environment.make(self)
         for options in ([], ["--editable"]):
             place.install(*options)
             self.check_native(place, True)
+        place.install("--editable", CC="false", LDSHARED="false")
+        self.check_native(place, False)  # what was built before is of other sources, perhaps
 
     test_native_code.skip = _no_compiler()  # type: ignore[attr-defined]
 
