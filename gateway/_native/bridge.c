@@ -1,7 +1,8 @@
 /* One direction of a tunnel: what `source` reads is written to `target`, and where there is a scanner, its frame headers
-   are read. Python is called when there is something to decide, with what has not been passed on:
-   `owner.bridge_ended(source, data, error)` when the scanner refuses `data`, with None when there is a close frame in it.
-   The bridge is gone then, and what comes next goes to the protocol again. Everything else (the end, errors, a target that is stuck) is the streams' own business. */
+   are read; what needs no look is not even read, where there is much of it (splice.c). Python is called when there is something
+   to decide, with what has not been passed on: `owner.bridge_ended(source, data, error)` when the scanner refuses `data`, with
+   None when there is a close frame in it. The bridge is gone then, and what comes next goes to the protocol again. Everything
+   else (the end, errors, a target that is stuck) is the streams' own business. */
 
 #include "pump.h"
 
@@ -55,18 +56,38 @@ pass_on(Bridge *self, const char *data, ssize_t size)
     return stream_write(self->target, data, (size_t)size, NULL);
 }
 
+/* Pass on what need not be looked at: how much; -1 with an exception set. */
+static ssize_t
+move_on(Bridge *self)
+{
+    PyObject *rest;
+    const uint64_t most = self->scanner == NULL ? SIZE_MAX : frames_api->unread(self->scanner);
+    const ssize_t count = stream_splice(self->source, self->target, (size_t)most, &rest);
+    if (count <= 0)
+        return count;
+    self->count += (unsigned long long)count;
+    self->last = self->source->loop->now;
+    if (self->scanner != NULL && frames_api->feed(self->scanner, NULL, (uint64_t)count) < 0) {
+        Py_XDECREF(rest);
+        return -1;
+    }
+    return stream_write_rest(self->target, rest) < 0 ? -1 : count;
+}
+
 /* Read once, and pass it on. The caller holds the source. */
 int
 bridge_move(Bridge *self, int end)
 {
     Stream *source = self->source;
-    const ssize_t count = stream_read(source);
-    if (count <= 0)
-        return (int)count;
     Py_INCREF((PyObject *)self);
-    const int failed = pass_on(self, free_space(source->loop), count) < 0 && stream_protocol_raised(source) < 0;
+    ssize_t count = move_on(self);
+    int failed = count < 0;
+    if (!count && (count = stream_read(source)) > 0)
+        failed = pass_on(self, free_space(source->loop), count) < 0;
     Py_DECREF((PyObject *)self);
-    return failed ? -1 : stream_has_read(source, count, end);
+    if (failed)
+        return stream_protocol_raised(source) < 0 ? -1 : stream_has_read(source, 0, end);
+    return count > 0 ? stream_has_read(source, count, end) : (int)count;
 }
 
 /* -- what Python sees */

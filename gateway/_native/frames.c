@@ -489,7 +489,14 @@ closed_for_others(PyObject *scanner)
     return ((Scanner *)scanner)->closed;
 }
 
-static FramesAPI api = {NULL, feed_for_others, closed_for_others};
+static uint64_t
+unread_for_others(PyObject *scanner)
+{
+    const Scanner *self = (Scanner *)scanner;
+    return self->close == NULL ? self->left : 0;
+}
+
+static FramesAPI api = {NULL, feed_for_others, closed_for_others, unread_for_others};
 
 static int
 start(PyObject *module)

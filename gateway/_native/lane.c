@@ -311,13 +311,13 @@ move_on(Lane *self, Stream *backend)
     self->left -= count;
     self->answered += count;
     const int whole = !self->left;
-    int failed = note_passed(self, count);
-    if (rest != NULL) {
-        if (!failed)
-            failed = stream_write(self->client, PyBytes_AsString(rest), (size_t)PyBytes_Size(rest), rest);
-        Py_DECREF(rest);
+    if (note_passed(self, count) < 0) {
+        Py_XDECREF(rest);
+        return -1;
     }
-    return failed ? -1 : whole ? tell_ended(self) : 1;
+    if (stream_write_rest(self->client, rest) < 0)
+        return -1;
+    return whole ? tell_ended(self) : 1;
 }
 
 /* More of its body. It is at the end of the arena, so that writing it need not move it. */

@@ -133,8 +133,9 @@ int stream_send_gathered(Stream *self);
 int stream_send_last(Stream *self);
 int stream_write(Stream *self, const char *data, size_t size, PyObject *owner);
 /* Send what `source` has to `target` without reading it: how many bytes; 0 where it has to be read, as where it is more than
-   `most`. What `target` has not taken of it is `rest`, which must be written to it if it is not NULL. */
+   `most`. What `target` has not taken of it is `rest`, for stream_write_rest(); NULL is nothing. */
 ssize_t stream_splice(Stream *source, Stream *target, size_t most, PyObject **rest);
+int stream_write_rest(Stream *target, PyObject *rest);
 int stream_lost(Stream *self, int number);
 int stream_protocol_raised(Stream *self);
 int stream_call_with(Stream *self, PyObject *method, const char *data, size_t size, PyObject *owner);

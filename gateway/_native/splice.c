@@ -67,7 +67,8 @@ ssize_t
 stream_splice(Stream *source, Stream *target, size_t most, PyObject **rest)
 {
     *rest = NULL;
-    if (source->ssl != NULL || target->ssl != NULL || target->own_send || !target->direct || target->gathered)
+    if (most < SPLICED_LEAST || source->size < LARGE_READ || source->ssl != NULL || target->ssl != NULL || target->own_send
+        || !target->direct || target->gathered)
         return 0;
     const size_t waiting = waiting_at(source->fd);
     if (waiting < SPLICED_LEAST || waiting > most)
@@ -91,4 +92,14 @@ stream_splice(Stream *source, Stream *target, size_t most, PyObject **rest)
             return -1;
     }
     return count;
+}
+
+int
+stream_write_rest(Stream *target, PyObject *rest)
+{
+    if (rest == NULL)
+        return 0;
+    const int failed = stream_write(target, PyBytes_AsString(rest), (size_t)PyBytes_Size(rest), rest);
+    Py_DECREF(rest);
+    return failed;
 }

@@ -1,16 +1,22 @@
-"""Much of a long response goes from one socket to the other without being copied; nobody sees a difference.
+"""Much of a long response or message goes from one socket to the other without being copied; nobody sees a difference.
 
-What becomes of it where anything else happens: `tests.listener.test_lane_long`.
+What becomes of a response where anything else happens: `tests.listener.test_lane_long`.
 """
 
 from __future__ import annotations
 
 import random
 import socket
+import struct
 from collections.abc import Callable
+from typing import Any
 
+from gateway.websocket.frames import close_frame
+from tests.native.cases import SCANNER_STATE
 from tests.native.lanes import OK, LaneCase
+from tests.native.test_bridge import BridgeCase
 from tests.transport.loops import TURN
+from tests.twins import native, python
 
 LARGE_READ = 96 * 1024
 HEAD = OK.replace(b": 2", b": 3000000")[:-2]
@@ -110,12 +116,70 @@ class SpliceTests(LaneCase):
         self.assertEqual(self.arrived(), self.said[-len(self.arrived()) :])
 
 
+class TunnelTests(BridgeCase):
+    """From one end of a tunnel to the other."""
+
+    def setUp(self) -> None:
+        self.patch(socket, "socketpair", tcp_pair)
+        super().setUp()
+
+    def pass_all(self, data: bytes, step: int) -> bytes:
+        """What arrives of this; ``jumps``: how much at a time."""
+        said, rest = b"", memoryview(data)
+        self.jumps = []
+        for _ in range(5000):
+            try:
+                rest = rest[self.sender.send(rest[:step]) :]
+            except BlockingIOError:
+                pass
+            before = self.joined.count
+            self.loop.turn(0)
+            self.jumps.append(self.joined.count - before)
+            said += self.take(self.receiver)
+            if len(said) >= len(data) or self.reports:
+                return said
+        raise AssertionError(f"{len(said)} bytes of {len(data)}")
+
+    def begin(self, scanner: Any = None) -> None:
+        self.joined = self.join(scanner)
+
+    def test_bytes(self) -> None:
+        for step in (50_000, 700_000):
+            self.begin()
+            self.assertEqual(BODY, self.pass_all(BODY, step))
+            self.assertEqual(len(BODY), self.joined.count)
+            self.joined.stop()
+        self.assertGreater(max(self.jumps), LARGE_READ, "it was copied")
+        self.assertEqual(([], []), (self.source.told, self.target.told))
+
+    def test_messages(self) -> None:
+        """Only their heads are read; long ones, short ones behind them, and a close frame."""
+        for masked in (False, True):
+            mask = b"mask" if masked else b""
+            long = struct.pack(">BBQ", 0x82, 128 * masked + 127, len(BODY)) + mask + BODY
+            ping = struct.pack("BB", 0x89, 128 * masked) + mask
+            said = long + ping + long + close_frame(1000, mask=masked)
+            scanner = native["FrameScanner"](masked)
+            self.begin(scanner)
+            passed = self.pass_all(said, 700_000)
+            ((reported, error),) = self.reports
+            self.reports.clear()
+            self.assertEqual((said, None), (passed + reported, error))
+            twin = python["FrameScanner"](masked)
+            twin.feed(said)
+            for name in SCANNER_STATE:
+                self.assertEqual(getattr(twin, name), getattr(scanner, name), name)
+            self.assertGreater(max(self.jumps), LARGE_READ, "they were copied")
+        self.assertEqual(([], []), (self.source.told, self.target.told))
+
+
 class QueuedTests(LaneCase):
     """Between sockets whose kernel does not tell how much it takes, there may be more under way than that."""
 
     def test_what_is_not_taken(self) -> None:
-        self.asks()
-        said, sent = self.answers(HEAD + BODY[:1]), 1
+        for short in (OK.replace(b": 2", b": 20000")[:-2] + BODY[:20000], HEAD + BODY[:1]):
+            self.asks()
+            said, sent = self.answers(short), 1
         while not self.client.told:
             sent += self.server.send(BODY[sent:])
             self.loop.turn(TURN)
