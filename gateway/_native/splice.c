@@ -7,13 +7,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int pipe_ends[2] = {-1, -1}; /* one for all, as it never keeps anything */
+#define NOT_YET (-1)
+#define NEVER (-2)
 
+static int pipe_ends[2] = {NOT_YET, NOT_YET}; /* one for all, as it never keeps anything */
+
+static void
+close_pipe(int then)
+{
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    pipe_ends[0] = then;
+}
+
+/* A pipe of the usual 64 KiB, which is what there is where a user has too many, would cost more than it saves. */
 static int
 have_pipe(void)
 {
-    if (pipe_ends[0] < 0 && pipe2(pipe_ends, O_NONBLOCK | O_CLOEXEC) == 0)
-        fcntl(pipe_ends[1], F_SETPIPE_SZ, SPLICED); /* or it is smaller */
+    if (pipe_ends[0] == NOT_YET && pipe2(pipe_ends, O_NONBLOCK | O_CLOEXEC) == 0
+        && fcntl(pipe_ends[1], F_SETPIPE_SZ, SPLICED) < 0)
+        close_pipe(NEVER);
     return pipe_ends[0] >= 0;
 }
 
@@ -57,9 +70,7 @@ emptied(size_t size)
     Py_XDECREF(bytes);
     if (!PyErr_Occurred())
         PyErr_SetFromErrno(PyExc_OSError);
-    close(pipe_ends[0]);
-    close(pipe_ends[1]);
-    pipe_ends[0] = -1;
+    close_pipe(NOT_YET);
     return NULL;
 }
 
@@ -67,8 +78,8 @@ ssize_t
 stream_splice(Stream *source, Stream *target, size_t most, PyObject **rest)
 {
     *rest = NULL;
-    if (most < SPLICED_LEAST || source->size < LARGE_READ || source->ssl != NULL || target->ssl != NULL || target->own_send
-        || !target->direct || target->gathered)
+    if (most < SPLICED_LEAST || source->size < LARGE_READ /* it has not sent much so far */
+        || source->ssl != NULL || target->ssl != NULL || target->own_send || !target->direct || target->gathered)
         return 0;
     const size_t waiting = waiting_at(source->fd);
     if (waiting < SPLICED_LEAST || waiting > most)
