@@ -507,7 +507,8 @@ start(PyObject *module)
     PyObject *capsule = NULL;
     int failed = PyModule_AddObjectRef(module, "FrameScanner", type);
     if (!failed) {
-        api.type = (PyTypeObject *)type; /* lives as long as the process: other modules keep the pointer */
+        if (api.type == NULL)
+            api.type = (PyTypeObject *)type; /* lives as long as the process: other modules keep the pointer */
         capsule = PyCapsule_New(&api, FRAMES_API, NULL);
         failed = capsule == NULL ? -1 : PyModule_AddObjectRef(module, "api", capsule);
     }
