@@ -9,7 +9,6 @@ import random
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
 
 from gateway.websocket.frames import close_frame
 from tests.native.cases import SCANNER_STATE
@@ -140,12 +139,9 @@ class TunnelTests(BridgeCase):
                 return said
         raise AssertionError(f"{len(said)} bytes of {len(data)}")
 
-    def begin(self, scanner: Any = None) -> None:
-        self.joined = self.join(scanner)
-
     def test_bytes(self) -> None:
         for step in (50_000, 700_000):
-            self.begin()
+            self.joined = self.join()
             self.assertEqual(BODY, self.pass_all(BODY, step))
             self.assertEqual(len(BODY), self.joined.count)
             self.joined.stop()
@@ -160,7 +156,7 @@ class TunnelTests(BridgeCase):
             ping = struct.pack("BB", 0x89, 128 * masked) + mask
             said = long + ping + long + close_frame(1000, mask=masked)
             scanner = native["FrameScanner"](masked)
-            self.begin(scanner)
+            self.joined = self.join(scanner)
             passed = self.pass_all(said, 700_000)
             ((reported, error),) = self.reports
             self.reports.clear()
@@ -180,9 +176,11 @@ class QueuedTests(LaneCase):
         for short in (OK.replace(b": 2", b": 20000")[:-2] + BODY[:20000], HEAD + BODY[:1]):
             self.asks()
             said, sent = self.answers(short), 1
-        while not self.client.told:
+        for _ in range(100):
             sent += self.server.send(BODY[sent:])
             self.loop.turn(TURN)
+            if self.client.told:
+                break
         ((name, queued),) = self.client.told
         self.assertEqual("enqueue", name)
         said += self.take(self.person) + queued
