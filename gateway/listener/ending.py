@@ -7,8 +7,10 @@ from gateway.listener.parts import Part
 
 __all__ = ["Ending"]
 
-_AT_ONCE = 16 * 1024
-"""Bytes of a response that are as good as delivered when they are sent."""
+_AT_ONCE = 4 * 1024
+"""Bytes of a response that are as good as delivered when they are sent: they fit the first window of any client.
+
+What does not is still here when a client that breaks its word causes a reset, which destroys it."""
 
 _LINGER_SECONDS = 5.0
 _MOST_LINGER_SECONDS = 30.0

@@ -174,7 +174,7 @@ class EndTests(DialogueCase):
         last, old = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), GET.replace(b"1.1", b"1.0")
         for request, size, tls, quiet in (
             (last, 5, False, True), (old, 5, False, True), (GET, 5, False, False), (last, 5, True, False),
-            (last, 20000, False, False),
+            (last, 3500, False, True), (last, 5000, False, False), (last, 20000, False, False),
         ):  # fmt: skip
             gateway = self.gateway()
             gateway.factory.tls = tls
