@@ -40,7 +40,6 @@ NATIVE = [
 ]
 
 
-
 class BuildInPlace(build_ext):
     """Where a twin is not built, an editable install must not go on with the one that was built from older sources."""
 

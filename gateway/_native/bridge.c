@@ -61,17 +61,16 @@ static ssize_t
 move_on(Bridge *self)
 {
     PyObject *rest;
-    const uint64_t most = self->scanner == NULL ? SIZE_MAX : frames_api->unread(self->scanner);
+    const uint64_t most = self->scanner == NULL ? SIZE_MAX : frames_api->skippable(self->scanner);
     const ssize_t count = stream_splice(self->source, self->target, (size_t)most, &rest);
     if (count <= 0)
         return count;
     self->count += (unsigned long long)count;
     self->last = self->source->loop->now;
-    if (self->scanner != NULL && frames_api->feed(self->scanner, NULL, (uint64_t)count) < 0) {
-        Py_XDECREF(rest);
-        return -1;
-    }
-    return stream_write_rest(self->target, rest) < 0 ? -1 : count;
+    const int failed = (self->scanner != NULL && frames_api->feed(self->scanner, NULL, (uint64_t)count) < 0)
+                       || stream_write(self->target, PyBytes_AsString(rest), (size_t)PyBytes_Size(rest), rest) < 0;
+    Py_DECREF(rest);
+    return failed ? -1 : count;
 }
 
 /* Read once, and pass it on. The caller holds the source. */

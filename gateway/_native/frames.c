@@ -490,13 +490,13 @@ closed_for_others(PyObject *scanner)
 }
 
 static uint64_t
-unread_for_others(PyObject *scanner)
+skippable_for_others(PyObject *scanner)
 {
     const Scanner *self = (Scanner *)scanner;
     return self->close == NULL ? self->left : 0;
 }
 
-static FramesAPI api = {NULL, feed_for_others, closed_for_others, unread_for_others};
+static FramesAPI api = {NULL, feed_for_others, closed_for_others, skippable_for_others};
 
 static int
 start(PyObject *module)
@@ -507,8 +507,8 @@ start(PyObject *module)
     PyObject *capsule = NULL;
     int failed = PyModule_AddObjectRef(module, "FrameScanner", type);
     if (!failed) {
-        if (api.type == NULL)
-            api.type = (PyTypeObject *)type; /* lives as long as the process: other modules keep the pointer */
+        if (api.type == NULL) /* other modules keep the pointer: it is that of the first instance, which stays */
+            api.type = (PyTypeObject *)type;
         capsule = PyCapsule_New(&api, FRAMES_API, NULL);
         failed = capsule == NULL ? -1 : PyModule_AddObjectRef(module, "api", capsule);
     }

@@ -14,7 +14,7 @@ typedef struct {
     PyTypeObject *type; /* FrameScanner */
     int (*feed)(PyObject *scanner, const uint8_t *data, uint64_t size); /* -1 with a FrameError set */
     int (*closed)(PyObject *scanner);                                   /* a close frame has passed */
-    uint64_t (*unread)(PyObject *scanner); /* bytes to come that are only counted: feed() does not need `data` for them */
+    uint64_t (*skippable)(PyObject *scanner); /* bytes to come that are only counted: feed() needs no `data` for them */
 } FramesAPI;
 
 #endif

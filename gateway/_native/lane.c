@@ -300,7 +300,19 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     return whole ? tell_ended(self) : 1;
 }
 
-/* More of its body. Much of it need not be looked at. */
+/* So much more of its body has come; `data` is what is to be written of that. */
+static int
+take(Lane *self, Py_ssize_t count, const char *data, Py_ssize_t size, PyObject *owner)
+{
+    self->left -= count;
+    self->answered += count;
+    const int whole = !self->left;
+    if (note_passed(self, count) < 0 || stream_write(self->client, data, (size_t)size, owner) < 0)
+        return -1;
+    return whole ? tell_ended(self) : 1;
+}
+
+/* More of its body, where much of it is there, which need not be looked at. */
 static int
 move_on(Lane *self, Stream *backend)
 {
@@ -308,16 +320,9 @@ move_on(Lane *self, Stream *backend)
     const ssize_t count = stream_splice(backend, self->client, (size_t)self->left, &rest);
     if (count <= 0)
         return (int)count;
-    self->left -= count;
-    self->answered += count;
-    const int whole = !self->left;
-    if (note_passed(self, count) < 0) {
-        Py_XDECREF(rest);
-        return -1;
-    }
-    if (stream_write_rest(self->client, rest) < 0)
-        return -1;
-    return whole ? tell_ended(self) : 1;
+    const int done = take(self, count, PyBytes_AsString(rest), PyBytes_Size(rest), rest);
+    Py_DECREF(rest);
+    return done;
 }
 
 /* More of its body. It is at the end of the arena, so that writing it need not move it. */
@@ -326,12 +331,7 @@ go_on(Lane *self, const char *data, Py_ssize_t size)
 {
     if (!self->client->direct || size > self->left)
         return 0;
-    self->left -= size;
-    self->answered += size;
-    const int whole = !self->left;
-    if (note_passed(self, size) < 0 || stream_write(self->client, data, (size_t)size, NULL) < 0)
-        return -1;
-    return whole ? tell_ended(self) : 1;
+    return take(self, size, data, size, NULL);
 }
 
 /* What is not plain goes to the protocol, after those who know of the exchange have heard of it. */

@@ -1,5 +1,5 @@
-/* The pump in C: `Loop` (loop.c), `Stream` (stream.c, splice.c, producer.c, ending.c), `Bridge` (bridge.c), `Lane` (lane.h) and functions for sockets
-   (sockets.c), one extension module (pump.c).
+/* The pump in C: `Loop` (loop.c), `Stream` (stream.c, splice.c, producer.c, ending.c), `Bridge` (bridge.c), `Lane` (lane.h)
+   and functions for sockets (sockets.c), one extension module (pump.c).
 
    Loop and Stream are twins of gateway/transport/loop.py and stream.py and do the same in the same order; what is rare
    is a call of a method that a Python subclass has. A Bridge has no class in Python: it does what a tunnel's protocols
@@ -133,9 +133,8 @@ int stream_send_gathered(Stream *self);
 int stream_send_last(Stream *self);
 int stream_write(Stream *self, const char *data, size_t size, PyObject *owner);
 /* Send what `source` has to `target` without reading it: how many bytes; 0 where it has to be read, as where it is more than
-   `most`. What `target` has not taken of it is `rest`, for stream_write_rest(); NULL is nothing. */
+   `most`. Where there are some, `rest` is bytes that `target` has not taken of them and that must be written to it. */
 ssize_t stream_splice(Stream *source, Stream *target, size_t most, PyObject **rest);
-int stream_write_rest(Stream *target, PyObject *rest);
 int stream_lost(Stream *self, int number);
 int stream_protocol_raised(Stream *self);
 int stream_call_with(Stream *self, PyObject *method, const char *data, size_t size, PyObject *owner);

@@ -77,7 +77,6 @@ emptied(size_t size)
 ssize_t
 stream_splice(Stream *source, Stream *target, size_t most, PyObject **rest)
 {
-    *rest = NULL;
     if (most < SPLICED_LEAST || source->size < LARGE_READ /* it has not sent much so far */
         || source->ssl != NULL || target->ssl != NULL || target->own_send || !target->direct || target->gathered)
         return 0;
@@ -97,20 +96,6 @@ stream_splice(Stream *source, Stream *target, size_t most, PyObject **rest)
         if (sent > 0)
             left -= sent;
     }
-    if (left) {
-        *rest = emptied((size_t)left);
-        if (*rest == NULL)
-            return -1;
-    }
-    return count;
-}
-
-int
-stream_write_rest(Stream *target, PyObject *rest)
-{
-    if (rest == NULL)
-        return 0;
-    const int failed = stream_write(target, PyBytes_AsString(rest), (size_t)PyBytes_Size(rest), rest);
-    Py_DECREF(rest);
-    return failed;
+    *rest = left ? emptied((size_t)left) : PyBytes_FromStringAndSize(NULL, 0);
+    return *rest == NULL ? -1 : count;
 }
