@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway import _native
 from gateway.http import forwarding, heads
+from gateway.listener import plain
 from gateway.transport import bridge, loop, sockets, stream
 from gateway.websocket import frames
 
@@ -20,7 +21,7 @@ __all__ = ["SKIP", "native", "of_each", "python"]
 python = _native.twins
 """The Python twins by name; complete, for the modules that have some have been imported."""
 
-_ROOMS = (heads, forwarding, frames, loop, sockets, stream, bridge)
+_ROOMS = (heads, forwarding, frames, loop, sockets, stream, bridge, plain)
 _chosen = {name: getattr(room, name) for room in _ROOMS for name in python if hasattr(room, name)}
 native = {name: value for name, value in _chosen.items() if value is not python[name]}
 """The C twins by name; empty where they are absent."""

@@ -563,6 +563,7 @@ static PyMemberDef members[] = {
     {"_pump", T_OBJECT_EX, offsetof(Stream, loop), READONLY, NULL},
     {"_fd", T_INT, offsetof(Stream, fd), READONLY, NULL},
     {"protocol", T_OBJECT_EX, offsetof(Stream, protocol), 0, NULL},
+    {"lane", T_NONE, 0, READONLY, "None: what Python reads is for the protocol, for lanes are C's."},
     {"queued", T_PYSSIZET, offsetof(Stream, queued), 0, NULL},
     {"unsent", T_PYSSIZET, offsetof(Stream, unsent), 0, NULL},
     {"connected", T_BOOL, offsetof(Stream, connected), 0, NULL},

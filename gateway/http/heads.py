@@ -30,14 +30,17 @@ from gateway.http.head_buffer import HeadBuffer
 from gateway.http.limits import DEFAULT, HeadLimits
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, RequestHead, ResponseHead
 
-__all__ = ["DEFAULT", "HeadBuffer", "HeadLimits", "index_of", "parse_request", "parse_response"]
+__all__ = ["DEFAULT", "FIELD_LINE", "HeadBuffer", "HeadLimits", "index_of", "parse_request", "parse_response"]
 
-# One field line. Anchored to the start of a line, so that as many matches as lines means that every line matched;
-# possessive, so that a line that does not match costs its length once and no more.
-_FIELD_LINE: Final = r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)"
-_field_lines = re.compile(_FIELD_LINE + r"(?<![ \t])\r\n", re.MULTILINE).findall
+FIELD_LINE: Final = r"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)"
+"""One field line, without its end: name and value, which may have white space behind it.
+
+Possessive, so that a line that does not match costs its length once and no more."""
+
+# Anchored to the start of a line, so that as many matches as lines means that every line matched.
+_field_lines = re.compile(f"^{FIELD_LINE}(?<![ \\t])\r\n", re.MULTILINE).findall
 # The same where a value may have white space after it, which has to be taken off.
-_padded_field_lines = re.compile(_FIELD_LINE + r"\r\n", re.MULTILINE).findall
+_padded_field_lines = re.compile(f"^{FIELD_LINE}\r\n", re.MULTILINE).findall
 _UPGRADE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")
 _CODING = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _REASON = re.compile(r"[\t\x20-\x7e\x80-\xff]*")

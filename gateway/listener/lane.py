@@ -1,9 +1,9 @@
-"""Plain exchanges, without most of the machinery, where there is native code for it.
+"""Plain exchanges, without most of the machinery.
 
-A request that is read at once on a kept connection, and answered on another with a body of known length, is most of the
-traffic of many gateways, and most of that is regular.  `Lane` has C read and write both heads
-(``gateway/_native/lane.c``) and asks Python twice: where the request goes (`Lane.decide`) and, when it is over, to
-count it (`Lane.ended`); a long response tells that it goes on (`Lane.goes_on`).  As soon as something is not plain,
+A request that is read at once on a kept connection, and answered on another with a body of known length, is most of
+the traffic of many gateways, and most of that is regular.  The base of `Lane` (`gateway.listener.plain`, or its C twin)
+reads and writes both heads, and asks twice: where the request goes (`Lane.decide`) and, when it is over, to count it
+(`Lane.ended`); a long response tells that it goes on (`Lane.goes_on`).  As soon as something is not plain,
 `Lane.resume` makes the exchange as it would stand without a lane, and everything goes on from there.  So an `Exchange`
 and its two connections remain the definition of what happens; a lane only does less on the way.
 """
@@ -11,15 +11,16 @@ and its two connections remain the definition of what happens; a lane only does 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from zope.interface import implementer
 
 from gateway import _native
 from gateway.errors import GatewayError
-from gateway.http.forwarding import date_now, request_stays, response_stays
 from gateway.http.heads import HeadLimits, parse_request
 from gateway.interfaces import IUpstreamListener
+from gateway.listener import plain
+from gateway.transport.stream import Stream
 from gateway.values import Fields, Outcome, ResponseHead, Route, blank_outcome
 
 if TYPE_CHECKING:
@@ -39,9 +40,13 @@ def lane_for(client: ClientConnection, forwarded: ForwardedFields) -> Lane | Non
 
     What a trusted proxy says of a request is not plain, nor is what a subclass may do with one.
     """
-    if _native.pump is None or _native.heads is None or not isinstance(client.transport, _native.pump.Stream):
+    if not _THERE or forwarded.trusted or not isinstance(client.transport, Stream):
         return None
-    return None if forwarded.trusted else Lane(client, forwarded.known)
+    return Lane(client, forwarded.known)
+
+
+_THERE: Final = _native.pump is None or _native.heads is not None
+"""That of C needs the other extension."""
 
 
 _UNBOUNDED = HeadLimits(sys.maxsize, sys.maxsize, sys.maxsize)
@@ -51,16 +56,8 @@ def _head_of(raw: bytes) -> RequestHead:
     return parse_request(raw, _UNBOUNDED)  # it was within the limits when it was read
 
 
-_Base: Any = object if _native.pump is None else _native.pump.Lane
-
-if _native.pump is not None:
-    _native.pump.bind("request_stays", request_stays)
-    _native.pump.bind("response_stays", response_stays)
-    _native.pump.bind("date_now", date_now)
-
-
 @implementer(IUpstreamListener)
-class Lane(_Base):
+class Lane(plain.Lane):
     """The lane of one client connection, and the exchange that is in it.
 
     For the backend's connection it stands for the exchange until something happens that concerns an exchange.
@@ -81,7 +78,7 @@ class Lane(_Base):
         self._client = client
         self._started = self._responded = 0.0
 
-    # -- called from C
+    # -- called by its base
 
     def decide(self, host: str) -> Any:
         """The transport of the backend that gets this request; ``None`` if it is an `Exchange` now. HOT
@@ -183,7 +180,7 @@ class Lane(_Base):
         return self._shared is shared
 
     def send(self) -> None:
-        """The transport that `decide` has named cannot be used from C."""
+        """The transport that `decide` has named cannot be used by the lane."""
         body = self.body()
         exchange, connection = self._resumed()
         exchange.send(connection, body)

@@ -134,8 +134,10 @@ class TLSTransport(TCPTransport):
         else:
             self._pump.soon(self)
         if pieces:
+            read = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             try:
-                self.protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                if self.lane is None or not self.lane.hears(self, read):
+                    self.protocol.dataReceived(read)
             except Exception as error:
                 self._protocol_raised(error)
                 return

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IProtocol, IProtocolFactory
 
+    from gateway.listener.plain import Lane
     from gateway.transport.pump import Pump
     from gateway.transport.sockets import Handle
 
@@ -34,7 +35,7 @@ END = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 IN = select.EPOLLIN | END
 
 _SMALL_READ = 16 * 1024
-_MEDIUM_READ = 64 * 1024
+_MEDIUM_READ = 96 * 1024
 _LARGE_READ = 256 * 1024
 """A buffer above malloc's mmap threshold (128 KiB) costs 12 µs when it is not filled, so it is for bulk only."""
 
@@ -54,6 +55,7 @@ class Stream(Ending):
     ``unsent``: bytes that were written and that the kernel will never get, for the connection was lost.
     ``connected``: false from the moment the connection is known to be lost, which is before ``connectionLost``.
     ``quiet``: the peer has said that it sends nothing more, so that closing need not wait for its end.
+    ``lane``: hears first what is read here, see `gateway.listener.plain`; ``None`` for most.
     ``peer_left``: whether the peer has closed the connection already, though nobody was told yet; it asks the kernel.
 
     ``sock`` is a `gateway.transport.sockets.Handle`, ``peer`` the address of the other end.
@@ -63,7 +65,7 @@ class Stream(Ending):
 
     __slots__ = (
         "_end_seen", "_gathered", "_local", "_peer", "_producer_paused", "_recv", "_send", "_size", "_write_error",
-        "waiting",
+        "lane", "waiting",
     )  # fmt: skip
 
     def __init__(self, pump: Pump, sock: Handle, peer: Any = None) -> None:
@@ -79,6 +81,7 @@ class Stream(Ending):
         self.connected = self._direct = True
         self.waiting = self._deaf = self._end_seen = self._pulls = False
         self.protocol: IProtocol = None  # type: ignore[assignment]
+        self.lane: Lane | None = None
         # What only the subclass uses.
         self._peer = peer
         self._local: Any = None
@@ -113,13 +116,13 @@ class Stream(Ending):
             self._read_ended()
             return
         try:
-            self.protocol.dataReceived(data)
+            if self.lane is None or not self.lane.hears(self, data):
+                self.protocol.dataReceived(data)
         except Exception as error:
             self._protocol_raised(error)
             return
         if len(data) == size:
-            if size < _LARGE_READ:
-                self._size = size * 4
+            self._size = _MEDIUM_READ if size < _MEDIUM_READ else _LARGE_READ
             self._pump.soon(self)
         elif size == _LARGE_READ:
             self._size = _MEDIUM_READ

@@ -308,7 +308,7 @@ class TCPTransport(SocketFacts, Stream):
         self.unsent += self.queued
         self.queued = 0
         self._direct = False
-        self._write_error = error
+        self._write_error = error.with_traceback(None)  # which would keep whoever has called this, and this
         if self.disconnecting:
             self._lose(lost(error))
         elif self._deaf:

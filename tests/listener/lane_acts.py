@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway import _native
 from tests.dialogue import GET, OK, POST
 from tests.listener.lanes import World, agree, warmed
 
@@ -79,9 +78,6 @@ def is_cut(world: World) -> None:
 
 class LaneCase(SynchronousTestCase):
     """Conversations that are held with lanes and without."""
-
-    if _native.pump is None or _native.heads is None:
-        skip = "there are no lanes without the native code"
 
     def same(self, *acts: Act, ended: int, **options: Any) -> World:
         """After `warmed` and these acts all looks alike; so many exchanges were in the lane to their end."""

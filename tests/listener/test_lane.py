@@ -1,4 +1,4 @@
-"""Lanes: with one and without one, everybody sees the same. C alone: `tests.native.test_lane`."""
+"""Lanes: with one and without one, everybody sees the same. Its base alone: `tests.listener.test_plain`."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway import _native, values
 from gateway.http import forwarding, heads
+from gateway.listener import plain
 from gateway.transport import bridge, loop, sockets, stream
 from gateway.websocket import frames
 from tests.native.cases import fresh
@@ -65,6 +66,7 @@ class ChoiceTests(SynchronousTestCase):
             "Loop": loop.Loop,
             "Stream": stream.Stream,
             "bridge": bridge.bridge,
+            "Lane": plain.Lane,
             "accept": sockets.accept,
             "begin": sockets.begin,
             "reached": sockets.reached,

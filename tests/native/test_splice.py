@@ -11,9 +11,10 @@ import struct
 from collections.abc import Callable
 
 from gateway.websocket.frames import close_frame
+from tests.listener.plain import OK
 from tests.native.cases import SCANNER_STATE
-from tests.native.lanes import OK, LaneCase
 from tests.native.test_bridge import BridgeCase
+from tests.native.test_lane import NativeLaneCase
 from tests.transport.loops import TURN
 from tests.twins import native, python
 
@@ -30,7 +31,7 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
         return ours, server.accept()[0]
 
 
-class SpliceTests(LaneCase):
+class SpliceTests(NativeLaneCase):
     """From the backend to the client, over TCP. ``said``: what the client has got."""
 
     def setUp(self) -> None:
@@ -169,7 +170,7 @@ class TunnelTests(BridgeCase):
         self.assertEqual(([], []), (self.source.told, self.target.told))
 
 
-class QueuedTests(LaneCase):
+class QueuedTests(NativeLaneCase):
     """Between sockets whose kernel does not tell how much it takes, there may be more under way than that."""
 
     def test_what_is_not_taken(self) -> None:

