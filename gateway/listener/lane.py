@@ -65,7 +65,7 @@ class Lane(plain.Lane):
 
     __slots__ = ("_client", "_flight", "_responded", "_shared", "_started")
 
-    _flight: tuple[Route, ILease, Outcome, UpstreamConnection]
+    _flight: tuple[Route, ILease, UpstreamConnection]
     """The exchange that is in it. Nothing of it is kept afterwards: an idle client costs little."""
 
     def __init__(self, client: ClientConnection, known: str) -> None:
@@ -100,10 +100,11 @@ class Lane(plain.Lane):
         if where.__class__ is not Route or not where.verbatim or where.middleware or client.pins or shared.stopping:
             return self._open(head).proceed(where, None, self.body())
         pool = where.pool
-        if head is None and not pool.heedless:
-            head = self.head()
-        outcome = blank_outcome()
-        outcome.peer = client.peer
+        outcome = None
+        if not pool.heedless:
+            head = head or self.head()
+            outcome = blank_outcome()
+            outcome.peer = client.peer
         try:
             lease = pool.lease(head, (), outcome)
         except GatewayError as error:
@@ -118,7 +119,7 @@ class Lane(plain.Lane):
             raise
         if connection is None:
             return self._open(head).proceed(where, lease, self.body())
-        self._flight = where, lease, outcome, connection
+        self._flight = where, lease, connection
         connection.listener = self
         client.deadline = deadline = now + where.settings.request_timeout
         if deadline < client.review:
@@ -138,8 +139,32 @@ class Lane(plain.Lane):
     def ended(self) -> None:
         """The response has been written. HOT"""
         client, shared = self._client, self._shared
-        route, lease, outcome, connection = self._flight
+        route, lease, connection = self._flight
         del self._flight
+        now = shared.seconds()
+        connection.listener = None
+        if shared.tallies and lease.release_quietly():
+            connection.upstream.keep(connection, now)
+            shared.tally(route, lease.backend, self.status, self.received, self.passed, now - self._started)
+        else:
+            outcome = self._outcome(route, lease, connection, now)
+            connection.upstream.keep(connection, now)
+            lease.release(outcome)
+            shared.ended(outcome)
+        if self.closing:
+            client.has_sent(self.passed)
+            client.shut(last=True)
+        else:
+            limits = shared.limits
+            client.deadline = deadline = now + (limits.send_timeout if client.stuck else limits.keep_alive_timeout)
+            if deadline < client.review:
+                shared.deadlines.set(client, deadline)
+
+    def _outcome(self, route: Route, lease: ILease, connection: UpstreamConnection, now: float) -> Outcome:
+        """What is known of the exchange that has ended. HOT"""
+        client = self._client
+        outcome = blank_outcome()
+        outcome.peer = client.peer
         outcome.packed = _head_of, self.raw
         outcome.scheme = client.scheme
         outcome.local_port = client.factory.port
@@ -151,7 +176,7 @@ class Lane(plain.Lane):
         outcome.status = outcome.upstream_status = self.status
         outcome.content_type = self.content_type
         outcome.started = self._started
-        outcome.ended = now = shared.seconds()
+        outcome.ended = now
         outcome.responded = self._responded or now
         outcome.received_bytes = self.received
         outcome.sent_bytes = self.passed
@@ -159,21 +184,10 @@ class Lane(plain.Lane):
         outcome.upstream_received = self.answered
         if connection.key is not None:
             connection.note_tls(outcome)
-        connection.listener = None
-        connection.upstream.keep(connection)
-        lease.release(outcome)
-        if self.closing:
-            client.has_sent(self.passed)
-            client.shut(last=True)
-        else:
-            limits = shared.limits
-            client.deadline = deadline = now + (limits.send_timeout if client.stuck else limits.keep_alive_timeout)
-            if deadline < client.review:
-                shared.deadlines.set(client, deadline)
         if client.factory.tls:
             outcome.client_certificate = client.certificate
             client.note_tls(outcome)
-        shared.ended(outcome)
+        return outcome
 
     def serves(self, shared: Surroundings) -> bool:
         """Whether it was made for these."""
@@ -201,7 +215,7 @@ class Lane(plain.Lane):
         return exchange
 
     def _resumed(self) -> tuple[Exchange, UpstreamConnection]:
-        route, lease, _, connection = self._flight
+        route, lease, connection = self._flight
         del self._flight
         exchange = self._open()
         self.detach()

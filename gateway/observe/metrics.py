@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from gateway.interfaces import IOutcomeObserver
+from gateway.interfaces import ITally
 
 if TYPE_CHECKING:
     from gateway.containment import Containment
-    from gateway.interfaces import IPool
+    from gateway.interfaces import IBackend, IPool
     from gateway.observe.sessions import Sessions
     from gateway.observe.troubles import Troubles
-    from gateway.values import Outcome
+    from gateway.values import Outcome, Route
 
 __all__ = ["BUCKETS", "CONTENT_TYPE", "Metrics"]
 
@@ -56,8 +56,20 @@ class _Series:
         self.messages_in = 0
         self.messages_out = 0
 
+    def count(self, status: int, received: int, sent: int, seconds: float | None) -> None:  # HOT
+        """One more. ``seconds``: ``None`` for what does not belong into a histogram of latencies."""
+        try:
+            self.statuses[status // 100] += 1
+        except IndexError:
+            self.statuses[0] += 1
+        self.received += received
+        self.sent += sent
+        if seconds is not None:
+            self.seconds += seconds
+            self.buckets[0 if seconds <= _SHORTEST else bisect_left(BUCKETS, seconds)] += 1
 
-@implementer(IOutcomeObserver)
+
+@implementer(ITally)
 class Metrics:
     """Counts outcomes and writes the exposition.
 
@@ -92,24 +104,22 @@ class Metrics:
             key = (outcome.listener, "", "", "")
         else:
             key = (route.listener, route.rule, route.pool.name, "" if backend is None else backend.name)
-        series = self._series.get(key)
-        if series is None:
-            series = self._new(key)
-        try:
-            series.statuses[outcome.status // 100] += 1
-        except IndexError:
-            series.statuses[0] += 1
-        series.received += outcome.received_bytes
-        series.sent += outcome.sent_bytes
+        seconds = None
+        if outcome.ended is not None and outcome.status != 101 and not outcome.layer4 and not outcome.websocket:
+            # Sessions and other tunnels are not in the histogram: hours of an open socket say nothing about latency.
+            seconds = outcome.ended - outcome.started
+        series = self._series.get(key) or self._new(key)
+        series.count(outcome.status, outcome.received_bytes, outcome.sent_bytes, seconds)
         if outcome.cause != "ok":
             self._failed(outcome.cause)
         if outcome.websocket:
             self._session_ended(series, outcome)
-        elif outcome.ended is not None and outcome.status != 101 and not outcome.layer4:
-            # Sessions and other tunnels are not in the histogram: hours of an open socket say nothing about latency.
-            seconds = outcome.ended - outcome.started
-            series.seconds += seconds
-            series.buckets[0 if seconds <= _SHORTEST else bisect_left(BUCKETS, seconds)] += 1
+
+    def tally(self, route: Route, backend: IBackend, status: int, received: int, sent: int, seconds: float) -> None:
+        """See `ITally`. HOT"""
+        key = (route.listener, route.rule, route.pool.name, backend.name)
+        series = self._series.get(key) or self._new(key)
+        series.count(status, received, sent, seconds)
 
     def _new(self, key: tuple[str, str, str, str]) -> _Series:
         if len(self._series) >= _SERIES:

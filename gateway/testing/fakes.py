@@ -178,6 +178,10 @@ class FakeLease:
             raise AssertionError(f"the lease of {self.backend.name} was released twice")
         self.outcome = outcome
 
+    def release_quietly(self) -> bool:
+        """See `ILease.release_quietly`: it wants its outcome."""
+        return False
+
 
 @implementer(IPool)
 class FakePool:

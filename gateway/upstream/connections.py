@@ -133,8 +133,8 @@ class Upstream:
         host, port = self._backend.connect_host, self._backend.connect_port
         return _Factory(self, key), self._road.client(host, port, tls, self._settings.connect_timeout)
 
-    def keep(self, connection: UpstreamConnection) -> None:
-        """Take back a connection whose exchange is over and which may carry another."""
+    def keep(self, connection: UpstreamConnection, now: float | None = None) -> None:
+        """Take back a connection whose exchange is over and which may carry another. ``now``: monotonic seconds."""
         if self._count >= MOST_IDLE or self._closed or (self._addresses and not self._leads_there(connection)):
             connection.transport.loseConnection()
             return
@@ -143,7 +143,7 @@ class Upstream:
         idle = self._idle.get(key)
         if idle is None:
             idle = self._idle[key] = []
-        connection.idle_since = self._seconds()
+        connection.idle_since = self._seconds() if now is None else now
         idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from gateway.containment import Accounts, Terms
-from gateway.interfaces import IOutcomeObserver
+from gateway.interfaces import ITally
 from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import Sessions
 from gateway.observe.troubles import Troubles
@@ -44,7 +44,16 @@ class MetricsTests(SynchronousTestCase):
         return found
 
     def test_interface(self) -> None:
-        self.assertTrue(verifyObject(IOutcomeObserver, self.metrics))
+        self.assertTrue(verifyObject(ITally, self.metrics))
+
+    def test_tally(self) -> None:
+        """Counts what an outcome with these numbers would count."""
+        other = Metrics(lambda: self.pools, self.sessions)  # type: ignore[arg-type, return-value]
+        for status, seconds in ((200, 0.0004), (404, 0.003), (503, 60.0), (999, 0.0)):
+            made = outcome(status=status, started=5.0, ended=5.0 + seconds)
+            self.metrics.ended(made)
+            other.tally(made.route, made.backend, status, made.received_bytes, made.sent_bytes, made.ended - 5.0)
+            self.assertEqual(self.metrics.exposition(), other.exposition())
 
     def test_ends_with_a_line_break(self) -> None:
         self.assertTrue(self.metrics.exposition().endswith("\n"))

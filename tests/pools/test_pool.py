@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from gateway.errors import BackendClosed, ClientGone, NoHealthyBackend, PluginFa
 from gateway.interfaces import ILease, IPeerSelector, IPool
 from gateway.pools.backend import Backend, Loads
 from gateway.pools.least_connections import LeastConnections
+from gateway.pools.least_latency import LeastLatency
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
 from gateway.testing import request_head
@@ -64,6 +66,25 @@ class LeaseTests(SynchronousTestCase):
         one.release(Outcome())
         two.release(Outcome())
         self.assertEqual((pool.backends[0].active, pool.backends[0].leases), (0, 2))
+
+    def test_released_quietly(self) -> None:
+        """Counted down as ever; refused where somebody wants the outcome."""
+        pool = make(1)
+        backend = pool.backends[0]
+        lease, other = pool.lease(HEAD), pool.lease(HEAD)
+        self.assertIs(True, lease.release_quietly())
+        self.assertEqual((1, 2), (backend.active, backend.leases))
+        self.assertIs(False, lease.release_quietly())
+        backend.witness = Mock()
+        self.assertIs(False, other.release_quietly())
+        self.assertEqual(1, backend.active)
+        outcome = Outcome()
+        other.release(outcome)
+        backend.witness.ended.assert_called_once_with(outcome)
+        self.assertEqual(0, backend.active)
+        timed = make(1, LeastLatency(float)).lease(HEAD)
+        self.assertIs(False, timed.release_quietly())
+        timed.release(outcome)
 
     def test_released_twice(self) -> None:
         """The second time changes nothing and is reported."""
