@@ -8,7 +8,7 @@ import socket
 import ssl
 from typing import Any
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
 from gateway.config import model
@@ -111,6 +111,28 @@ class WorkersResumptionTests(WorkersCase):
         else:
             self.assertEqual(0, await self.passed_on(gateway))
             self.assertEqual({False, True}, set(visitors[0].reused))
+
+    async def test_reloads_under_load(self) -> None:
+        """Tickets come to ports that have others by now, on either side of a channel: nobody is refused."""
+        backend = await self.backend(Answers())
+        configurations = [secured(backend, CA.issue([name])) for name in ("a.example", "b.example")]
+        gateway = await self.reloading(configurations[0])
+        visitors = [Visitor(VERSIONS[number % 2]) for number in range(6)]
+        going = [True]
+
+        async def visit(visitor: Visitor) -> None:
+            while going:
+                self.assertTrue((await visitor.visit(gateway)).startswith(b"HTTP/1.1 200 "))
+
+        visits = gatherResults([Deferred.fromCoroutine(visit(visitor)) for visitor in visitors], consumeErrors=True)
+        for number in range(8):
+            before = sum(len(visitor.reused) for visitor in visitors)
+            await self.reload(gateway, configurations[1 - number % 2])
+            await gateway.until(lambda before=before: sum(len(each.reused) for each in visitors) > before + 20, "more")  # type: ignore[misc]
+        going.clear()
+        await visits
+        if self.transport == "pump":
+            self.assertGreater(await self.passed_on(gateway), 0)
 
     async def test_plain_tls(self) -> None:
         """The same for listeners of layer 4."""
