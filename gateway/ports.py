@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.routing.bindings import Binding
     from gateway.surroundings import Surroundings
 
-__all__ = ["LAST_WORDS", "Change", "Ports"]
+__all__ = ["LAST_WORDS", "Change", "Place", "Ports"]
 
 LAST_WORDS = 1.0
 """Seconds in which clients may take the 503 that they get at the end of the time to stop."""
@@ -32,6 +32,7 @@ LAST_WORDS = 1.0
 _GONE = SessionEnded(1001, "the port is not served any more", "shutdown")
 
 Place = tuple[str, int, str]
+"""What a port is known by as long as it is bound, in every process: address, number, and listener if that is 0."""
 
 
 class _Held:
@@ -94,6 +95,10 @@ class Ports:
     def bound(self) -> dict[str, Any]:
         """The ports that are served, by their first listener."""
         return {held.group.listener: held.port for held in self._held.values()}
+
+    def secured(self) -> dict[Place, tuple[ServerTLS, Any]]:
+        """TLS and port of those that are served with TLS."""
+        return {place: (held.tls, held.port) for place, held in self._held.items() if held.tls is not None}
 
     def renew(self, material: Material) -> None:
         """Show the certificates and terms of ``material``, which is of the configuration that is served."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from OpenSSL import SSL
 
-__all__ = ["Handshake", "client_connection", "client_context", "server_connection"]
+from tests.certificates import Issued
+
+__all__ = ["Handshake", "client_connection", "client_context", "returning", "server_connection", "server_context"]
 
 
 def client_context(
@@ -35,6 +37,29 @@ def server_connection(context: SSL.Context) -> SSL.Connection:
     """The server's side of a handshake."""
     connection = SSL.Connection(context, None)
     connection.set_accept_state()
+    return connection
+
+
+def server_context(issued: Issued) -> SSL.Context:
+    """A server that gives tickets and remembers nothing."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.use_certificate(issued.cert)
+    context.use_privatekey(issued.key)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_session_id(b"test")
+    return context
+
+
+def returning(server: SSL.Context, highest: int, server_name: str | None = None) -> SSL.Connection:
+    """A client that has been at ``server`` before, and comes with what it got there."""
+    context = client_context(highest=highest)
+    first = Handshake(client_connection(context, server_name), server_connection(server))
+    session = first.client.get_session()
+    if session is None:
+        raise AssertionError(f"no session: {first.client_error} {first.server_error}")
+    first.client.shutdown()  # else OpenSSL would not let it be resumed
+    connection = client_connection(context, server_name)
+    connection.set_session(session)
     return connection
 
 

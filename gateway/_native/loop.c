@@ -408,6 +408,22 @@ remove_rider(PyObject *object, PyObject *number)
 }
 
 static PyObject *
+release_rider(PyObject *object, PyObject *number)
+{
+    Loop *self = (Loop *)object;
+    const long fd = PyLong_AsLong(number);
+    if (fd == -1 && PyErr_Occurred())
+        return NULL;
+    if (fd < 0 || fd >= self->seat_count || self->seats[fd].rider == NULL)
+        Py_RETURN_NONE;
+    if (epoll_ctl(self->epoll, EPOLL_CTL_DEL, (int)fd, NULL) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    if (loop_remove(self, (int)fd) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 ask_soon(PyObject *object, PyObject *rider)
 {
     if (soon((Loop *)object, rider) < 0)
@@ -538,6 +554,7 @@ static PyMethodDef methods[] = {
     {"add", add, METH_VARARGS, "add(fd, rider, events=...)\n\nWatch a non-blocking socket."},
     {"hand_over", hand_over, METH_VARARGS, "hand_over(fd, rider)\n\nGive the events of a watched socket to another."},
     {"remove", remove_rider, METH_O, "remove(fd)\n\nForget a socket. Idempotent."},
+    {"release", release_rider, METH_O, "release(fd)\n\nForget a socket that another process goes on with."},
     {"soon", ask_soon, METH_O, "soon(rider)\n\nCall rider.again() in this turn or in the next."},
     {"later", put_off, METH_O, "later(call)\n\nDo call() when the events at hand have been served."},
     {"at_end", put_last, METH_O, "at_end(call)\n\nDo call() when the events at hand are served and all is sent."},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from socket import socket
 from typing import NamedTuple
 
 from OpenSSL import SSL
@@ -20,6 +21,7 @@ from gateway.config import model
 from gateway.listener.certificates import ServerCertificate
 from gateway.listener.terms import Terms
 from gateway.transport.hello import Hello
+from gateway.transport.ticket_names import ticket_name
 
 __all__ = ["ALPN", "ServerTLS", "usable"]
 
@@ -52,8 +54,10 @@ class ServerTLS:
     name, where they are not the usual ones.  The certificate for a server name is that of the listener whose host names
     match it, exact ones first; else any that is valid for the name; else the first listener's first, as for clients
     that send no name.  Raises ``ValueError`` if no listener names a certificate or OpenSSL refuses one.
-    ``wants_offers``: the suites that clients offer are to be known.
+    ``wants_offers``: the suites that clients offer are to be known.  ``elsewhere``: see `server_welcome`.
     """
+
+    elsewhere: Callable[[Hello, socket], bool] | None = None
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class ServerTLS:
         self.wants_offers = wants_offers
         self._table: _Table
         self._base: SSL.Context
+        self._named: tuple[SSL.Context, bytes] | None = None
         self.replace(listeners, certificates, terms)
 
     def become(self, other: ServerTLS) -> None:
@@ -134,6 +139,17 @@ class ServerTLS:
     def getContext(self) -> SSL.Context:
         """The context for a new connection."""
         return self._base
+
+    def ticket_name(self) -> bytes:
+        """What tickets of the context for new connections begin with, see `gateway.transport.ticket_names`.
+
+        Empty if it gives none.  Takes a millisecond for each context.
+        """
+        named = self._named
+        if named is None or named[0] is not self._base:
+            terms = self._table.default.terms
+            self._named = named = self._base, ticket_name(self._base, terms.minimum, terms.maximum)
+        return named[1]
 
     def certificate_for(self, name: str | None) -> ServerCertificate | None:
         """The certificate that a client gets which sends this server name (``None``: sends none); ``None`` for none."""

@@ -1,8 +1,8 @@
-"""What a TLS client says first: server name and cipher suites of its ClientHello (RFC 8446 §4.1.2, RFC 6066 §3).
+"""What a TLS client says first: server name, cipher suites and ticket of its ClientHello (RFC 8446 §4.1.2).
 
-OpenSSL knows them too, but says the name when the version has been agreed on, and has no function for the suites that
-Python can call.  So whoever carries the bytes looks at those it passes on, where somebody wants to know.  Nothing is
-judged here: that is left to OpenSSL.
+OpenSSL knows them too, but says the name when the version has been agreed on, and has no function for the suites and
+the ticket that Python can call.  So whoever carries the bytes looks at those it passes on, where somebody wants to
+know.  Nothing is judged here: that is left to OpenSSL.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from OpenSSL import SSL
 
 from gateway.transport.openssl import cipher_name
 
-__all__ = ["MOST_HELLO", "MOST_LOOKS", "Ear", "Hello", "read_hello", "suite_names"]
+__all__ = ["MOST_HELLO", "MOST_LOOKS", "TICKET_NAME", "Ear", "Hello", "read_hello", "suite_names"]
 
 MOST_HELLO: Final = 16384
 """Bytes of a hello that are looked at."""
@@ -22,18 +22,27 @@ MOST_HELLO: Final = 16384
 MOST_LOOKS: Final = 64
 """How often that is done: a hello comes in one segment, or a few."""
 
+TICKET_NAME: Final = 16
+"""Bytes at the beginning of a ticket that say which key it was made with (RFC 5077 §4)."""
+
 _MOST_SUITES = 1400
 _MOST_RECORD = 16384
 _MOST_SESSION_ID = 32
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
 
+_SERVER_NAME = b"\0\0"  # RFC 6066 §3
+_SESSION_TICKET = b"\0\x23"  # RFC 5077 §3.2
+_PRE_SHARED_KEY = b"\0\x29"  # RFC 8446 §4.2.11
+
 
 class Hello(NamedTuple):
-    """``suites``: what is offered, in the client's order, two bytes each, at most 700; ``name``: the server's."""
+    """``suites``: what is offered, in the client's order, two bytes each, at most 700; ``name``: the server's;
+    ``ticket``: the key name that the ticket of the session to be resumed begins with, if there is one."""
 
     suites: bytes = b""
     name: bytes = b""
+    ticket: bytes = b""
 
 
 class Ear:
@@ -100,14 +109,18 @@ def _hello(body: _Reader) -> Hello:
     if len(session) > _MOST_SESSION_ID or len(suites) % 2:
         raise _Broken
     extensions = _Reader(body.vector(2) if body.rest else b"")
-    name = b""
+    name = ticket = b""
     while extensions.rest:
         kind, content = extensions.take(2), extensions.vector(2)
-        if kind == b"\0\0":
+        if kind == _SERVER_NAME:
             names = _Reader(_Reader(content).vector(2))
             if names.take(1) == b"\0":
                 name = names.vector(2)
-    return Hello(suites[:_MOST_SUITES], name)
+        elif kind == _SESSION_TICKET:
+            ticket = content
+        elif kind == _PRE_SHARED_KEY:  # the last of all; servers that take it do not look at the other
+            ticket = _Reader(_Reader(content).vector(2)).vector(2)
+    return Hello(suites[:_MOST_SUITES], name, ticket[:TICKET_NAME] if len(ticket) >= TICKET_NAME else b"")
 
 
 def _message(data: bytes) -> tuple[bytes, bool]:

@@ -89,6 +89,13 @@ class Loop:
             if not self._riders and not self.turning:
                 self._close()
 
+    def release(self, fd: int) -> None:
+        """Forget a socket that another process goes on with: closing it here would not end the watching (epoll(7))."""
+        if fd in self._riders:
+            assert self._epoll is not None
+            self._epoll.unregister(fd)
+            self.remove(fd)
+
     def soon(self, rider: Rider) -> None:
         """Call ``rider.again()`` in this turn or, if that has lasted too long, in the next. HOT"""
         if not rider.waiting:

@@ -37,8 +37,11 @@ _PAUSE = 1.0
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-Welcome = Callable[["Port", Handle, "IPv4Address | IPv6Address"], None]
-"""What is done with an accepted, non-blocking socket: `Port.connect`, or a TLS handshake before it."""
+Welcome = Callable[["Port", Handle, "IPv4Address | IPv6Address", bool], None]
+"""What is done with an accepted, non-blocking socket: `Port.connect`, or a TLS handshake before it.
+
+The last argument: whether another process has accepted it.
+"""
 
 
 @implementer(IListeningPort)
@@ -129,7 +132,17 @@ class Port:
 
     # Accepting
 
-    def connect(self, sock: Handle, peer: IPv4Address | IPv6Address) -> None:
+    def adopt(self, sock: socket.socket) -> None:
+        """Go on with a connection that another process has accepted at the same port, and read nothing of."""
+        sock.setblocking(False)
+        try:
+            peer = address(sock.getpeername())
+        except OSError:
+            sock.close()  # the client has left
+            return
+        self._welcome(self, sock, peer, True)
+
+    def connect(self, sock: Handle, peer: IPv4Address | IPv6Address, adopted: bool = False) -> None:
         """Give an accepted socket its protocol, if the factory wants it."""
         transport = TCPTransport(self._pump, sock, peer)
         self._pump.add(transport._fd, transport)
@@ -165,7 +178,7 @@ class Port:
             if found is None:
                 return
             self._complained = False
-            self._welcome(self, found[0], address(found[1]))
+            self._welcome(self, found[0], address(found[1]), False)
         self._pump.soon(self)
 
     def _exhausted(self, error: OSError) -> None:

@@ -287,18 +287,21 @@ class Handshake:
 class _Greeting(Handshake):
     """The handshake of an accepted connection; ``plain()`` is called, once, if its first byte is not that of one.
 
-    ``listen(tls)`` lets ``tls.meet`` see the client's hello, if that wants to; what comes of it is ``offered``.
+    ``listen(tls, adopted)`` lets ``tls.meet`` see the client's hello; what comes of it is ``offered``.  Before that
+    ``tls.elsewhere`` sees it, unless the connection was ``adopted``: ``moved()`` is called if another process takes it.
     """
 
     plain: Callable[[], None] | None = None
+    moved: Callable[[], None] | None = None
     offered = b""
     _tls: Any = None
+    _adopted = False
     _ear: Ear | None = None
     _ended = False
 
-    def listen(self, tls: Any) -> None:
+    def listen(self, tls: Any, adopted: bool) -> None:
         """Wait for the whole hello before OpenSSL begins, which takes away what it reads."""
-        self._tls, self._ear = tls, Ear()
+        self._tls, self._adopted, self._ear = tls, adopted, Ear()
 
     def event(self, events: int) -> None:
         """Something came, perhaps with the end: there will be no other edge for that."""
@@ -329,18 +332,30 @@ class _Greeting(Handshake):
                         return
                     hello = Hello()  # OpenSSL will find the end behind this part of one
                 self._ear = None
+                if self._is_taken(hello):
+                    return
                 self.offered = self._tls.meet(self._connection, hello)
         super().again()
+
+    def _is_taken(self, hello: Hello) -> bool:
+        """Whether another process goes on with the connection. Once is enough: it is not passed on again."""
+        elsewhere = None if self._adopted else getattr(self._tls, "elsewhere", None)
+        if self.moved is None or elsewhere is None or not elsewhere(hello, self._sock):
+            return False
+        self.cancel()
+        self.moved()
+        return True
 
 
 def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAKE_TIMEOUT) -> Welcome:
     """What a TLS port does with an accepted socket. ``tls.getContext()`` is asked for each connection.
 
     So is ``tls.listens``, where it has that: whether ``tls.meet(connection, hello)`` is called with the client's
-    `Hello` before the handshake. It returns the suites that are to be remembered.
+    `Hello` before the handshake. It returns the suites that are to be remembered.  And ``tls.elsewhere``: ``None``, or
+    called before that with the hello and the socket; true where another process has taken the connection.
     """
 
-    def welcome(port: Port, handle: Handle, peer: IPv4Address | IPv6Address) -> None:
+    def welcome(port: Port, handle: Handle, peer: IPv4Address | IPv6Address, adopted: bool) -> None:
         sock = socket_of(handle)
         hooks = ISecureFactory(port.factory, None)
 
@@ -361,6 +376,11 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
             port.join(transport, hooks.plain)
             pump.soon(transport)
 
+        def moved() -> None:
+            timer.cancel()
+            pump.release(sock.fileno())
+            sock.close()
+
         def failed(error: Exception) -> None:
             if timer.active():
                 timer.cancel()
@@ -379,8 +399,9 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
         greeting = _Greeting(pump, sock, connection, done, failed, port.factory)
         if hooks is not None and hooks.plain is not None:
             greeting.plain = plain
-        if getattr(tls, "listens", False):
-            greeting.listen(tls)
+        greeting.moved = moved
+        if getattr(tls, "listens", False) or (not adopted and getattr(tls, "elsewhere", None) is not None):
+            greeting.listen(tls, adopted)
         timer = reactor.callLater(timeout, lambda: greeting.fail(late()))
         pump.add(sock.fileno(), greeting)
 

@@ -15,7 +15,7 @@ from zope.interface import provider
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError
 from gateway.process import settle
-from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message
+from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message, receive_sockets
 from gateway.workers.worker import WorkerService
 
 __all__ = ["main"]
@@ -45,12 +45,16 @@ class _Child:
 
     def _build(self, message: Message) -> None:
         listeners = message["listeners"]
+        channel = socket.socket(fileno=HANDOVER)
         try:
+            descriptors = receive_sockets(channel, message["channels"])
             self._service = WorkerService(
                 Gateway.model_validate_json(message["model"]),
                 sockets={listener: SOCKETS + number for number, listener in enumerate(listeners)},
                 link=self.link,
-                channel=socket.socket(fileno=HANDOVER),
+                channel=channel,
+                number=message["number"],
+                channels=[socket.socket(fileno=descriptor) for descriptor in descriptors],
                 reactor=self._reactor,
                 transport=message["transport"],
                 access_log=message["accessLog"],

@@ -18,6 +18,7 @@ from gateway.transport.sockets import address, listening_socket
 from gateway.workers.crew import Crew, Worker
 from gateway.workers.link import Message, send_sockets
 from gateway.workers.merge import counters_of, merged
+from gateway.workers.tickets import Tickets
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, Member
@@ -56,6 +57,7 @@ class ParentService(GatewayService):
         self._leases: dict[int, dict[tuple[str, str], int]] = {}
         self._connections: dict[int, int] = {}
         self.crew: Crew | None = None
+        self._tickets = Tickets(0)
         super().__init__(model, access_log="off", **others)
 
     def follow_pool(self, pool: Any) -> None:
@@ -70,6 +72,8 @@ class ParentService(GatewayService):
         """Probe, and begin the workers."""
         super().startService()
         sockets = [self._sockets_of(number) for number in range(1, self._count + 1)]
+        # Twisted's transports have read the hello by the time that it can be looked at.
+        self._tickets = Tickets(self._count if self.road.name == "pump" else 0)
         self.crew = Crew(self.reactor, sockets, self._began, self._left, self._received)
         self.crew.start()
 
@@ -78,6 +82,7 @@ class ParentService(GatewayService):
         if not self.running or self.crew is None:
             return super().stopService()
         gone = self.crew.stop(self.model.limits.shutdown_timeout)
+        self._tickets.close()
         return DeferredList([super().stopService(), gone]).addCallback(lambda _: None)
 
     def hurry(self) -> None:
@@ -150,9 +155,17 @@ class ParentService(GatewayService):
 
     def _began(self, worker: Worker) -> None:
         self._note(worker)
+        assert worker.handover is not None
+        channels = self._tickets.ends(worker.number)
+        try:
+            send_sockets(worker.handover, channels)
+        except OSError:
+            channels = []  # it serves all the same, and nothing is passed on to it or by it
         worker.link.send(
             "config",
             model=self.model.model_dump_json(),
+            number=worker.number,
+            channels=len(channels),
             listeners=list(worker.sockets),
             transport=self._transport,
             # The workers of a daemon have no standard output either: `gateway.observe.sinks.OutputSink`.
@@ -190,6 +203,12 @@ class ParentService(GatewayService):
                 connections = self.connections_elsewhere - self._connections.get(worker.number, 0)
                 worker.link.send("loads", elsewhere=elsewhere, connections=connections)
 
+    def _tell_tickets(self) -> None:
+        """Tell each worker what the tickets of the others begin with."""
+        for worker in self.crew.workers if self.crew is not None else ():
+            if worker.informed:
+                worker.link.send("tickets", others=self._tickets.others(worker.number))
+
     # -- what they say
 
     def _received(self, worker: Worker, message: Message) -> None:
@@ -199,6 +218,7 @@ class ParentService(GatewayService):
             found = [(name, _dumped(members)) for name, members in self._found.items()]
             worker.link.send("start", members=found, backends=self._standings())
             self._share_loads({key for counts in self._leases.values() for key in counts})
+            self._tell_tickets()
             if worker.version != self._version:
                 self._tell_to_reload(worker, self.model.model_dump_json())
         elif kind == "reloaded":
@@ -211,6 +231,9 @@ class ParentService(GatewayService):
             self._leases.setdefault(worker.number, {}).update(held)
             self._connections[worker.number] = message["connections"]
             self._share_loads(held)
+        elif kind == "tickets":
+            self._tickets.learn(worker.number, message["names"])
+            self._tell_tickets()
         elif kind == "fault":
             pool, settings, backend = message["member"]
             self._accused((pool, settings), backend, message["why"])
@@ -221,7 +244,7 @@ class ParentService(GatewayService):
                 self._answered(waiting, worker.number)
 
     def _left(self, worker: Worker) -> None:
-        """Its leases are gone; what it had counted, as far as it was asked, is kept."""
+        """Its leases and tickets are gone; what it had counted, as far as it was asked, is kept."""
         self.reloading_workers.discard(worker.number)
         self._connections.pop(worker.number, None)
         self._share_loads(self._leases.pop(worker.number, {}))
@@ -230,6 +253,9 @@ class ParentService(GatewayService):
             self._retired = merged(self._retired, [counters_of(last["metrics"])])
         for waiting in tuple(self._waiting.values()):
             self._answered(waiting, worker.number)
+        others = self.crew.workers if self.crew is not None else ()
+        self._tickets.leave(worker.number, [each.number for each in others if each.ready and each is not worker])
+        self._tell_tickets()
 
     def _accused(self, pair: tuple[str, str], name: str, why: str) -> None:
         """A worker finds a member at fault: judge, and so tell all."""

@@ -13,6 +13,7 @@ from twisted.internet.task import LoopingCall
 from gateway.config.model import Gateway, Member
 from gateway.service import GatewayService
 from gateway.workers.link import receive_sockets
+from gateway.workers.steering import Steering
 
 if TYPE_CHECKING:
     from gateway.generation import Generation
@@ -33,12 +34,13 @@ class WorkerService(GatewayService):
     """One worker.
 
     ``sockets``: descriptors of listening sockets by listener name; ``link``: towards the parent, ``channel``: where
-    further sockets come from.
+    further sockets come from.  ``number`` and ``channels``: see `Steering`.
     """
 
     def __init__(
-        self, model: Gateway, *, sockets: Mapping[str, int], link: Link, channel: socket.socket, **others: Any
-    ) -> None:
+        self, model: Gateway, *, sockets: Mapping[str, int], link: Link, channel: socket.socket, number: int = 1,
+        channels: Sequence[socket.socket] = (), **others: Any,
+    ) -> None:  # fmt: skip
         self._sockets = dict(sockets)
         self._link = link
         self._channel = channel
@@ -50,6 +52,7 @@ class WorkerService(GatewayService):
         super().__init__(model, **others)
         self._telling = LoopingCall(self._tell_loads)
         self._telling.clock = self.reactor
+        self._steering = Steering(number, channels, self._ports, self.reactor)
 
     def server_endpoint(self, listener: str, address: str, port: int, tls: ServerTLS | None, before: Any = None) -> Any:
         """Listen with the socket that the parent has bound."""
@@ -78,13 +81,20 @@ class WorkerService(GatewayService):
         """Serve, and say so."""
         super().startService()
         self._telling.start(LOADS_SECONDS, now=False)
+        self._steering.start()
+        self._tell_tickets()
         self._link.send("ready")
 
     def stopService(self) -> Deferred[None]:
         """See `GatewayService.stopService`."""
         if self._telling.running:
             self._telling.stop()
+        self._steering.stop()
         return super().stopService()
+
+    def exposition(self) -> str:
+        """See `GatewayService.exposition`."""
+        return super().exposition() + self._steering.exposition()
 
     # -- what the parent says
 
@@ -175,6 +185,7 @@ class WorkerService(GatewayService):
             self._found = found
             raise
         self._health(coming)
+        self._tell_tickets()
 
     def _reloaded(self, message: Message, problems: Sequence[str]) -> None:
         self._coming = None
@@ -189,7 +200,21 @@ class WorkerService(GatewayService):
     def _reopen(self, message: Message) -> None:
         self.reopen_logs()
 
+    def _tickets(self, message: Message) -> None:
+        self._steering.hear(message)
+
     # -- what it says
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._tell_tickets()
+
+    def _tell_tickets(self) -> None:
+        """Say what its tickets begin with, and look at those that come: the ports or their contexts have changed."""
+        names = self._steering.names()
+        if names is not None:
+            self._steering.look()
+            self._link.send("tickets", names=names)
 
     def _tell_loads(self) -> None:
         held = {key: load.active - load.elsewhere for key, load in self.loads}
@@ -206,6 +231,7 @@ _HANDLERS = {
     "loads": WorkerService._loads,
     "ask": WorkerService._ask,
     "reload": WorkerService._reload,
+    "tickets": WorkerService._tickets,
     "reopen": WorkerService._reopen,
 }
 _ABOUT_POOLS = frozenset({"members", "health", "loads"})

@@ -52,6 +52,31 @@ class WorkersCase(GatewayTestCase):
         await running.until(lambda: all(worker.ready for worker in crew.workers), "both workers to serve", 30)
         return running
 
+    async def reloading(self, first: model.Gateway) -> Running:
+        """The same; `reload` gives it another configuration."""
+        self.wanted = first
+        return await self.workers(first, source=lambda: (self.wanted, ()))
+
+    async def reload(self, gateway: Running, wanted: model.Gateway) -> None:
+        """Reload, and wait until the workers have done so too: each says it on its pipe."""
+        parent: Any = gateway.service
+        self.wanted = wanted
+        await parent.reload()
+        await gateway.until(lambda: not parent.reloading_workers, "the workers to reload")
+
+    async def killed(self, gateway: Running, index: int) -> None:
+        """Kill a worker, and wait until the parent has noticed."""
+        crew: Any = gateway.service.crew
+        worker = crew.workers[index]
+        gone = worker.pid
+        os.kill(gone, signal.SIGKILL)
+        await gateway.until(lambda: worker.pid != gone, "the worker to end")
+
+    async def replaced(self, gateway: Running, index: int) -> None:
+        """Wait until a worker that has been killed has a successor that serves."""
+        crew: Any = gateway.service.crew
+        await gateway.until(lambda: crew.workers[index].pid != 0 and crew.workers[index].ready, "a new worker", 30)
+
     async def admin(self, gateway: Running, path: str) -> bytes:
         """A page of the admin site."""
         gateway.ports["admin"] = gateway.service.admin_port or 0

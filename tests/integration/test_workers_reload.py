@@ -10,7 +10,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from gateway.config import model
 from tests.integration.harness import Running, both_roads, model_for
 from tests.integration.messages import read_response
 from tests.integration.test_reload import Saying
@@ -23,17 +22,6 @@ _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 class WorkersReloadTests(WorkersCase):
     """Real processes, real sockets."""
-
-    async def reloading(self, first: model.Gateway) -> Running:
-        self.wanted = first
-        return await self.workers(first, source=lambda: (self.wanted, ()))
-
-    async def reload(self, gateway: Running, wanted: model.Gateway) -> None:
-        """Reload, and wait until the workers have done so too: each says it on its pipe."""
-        parent: Any = gateway.service
-        self.wanted = wanted
-        await parent.reload()
-        await gateway.until(lambda: not parent.reloading_workers, "the workers to reload")
 
     async def said(self, client: Wire) -> bytes:
         client.write(_GET)

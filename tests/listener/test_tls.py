@@ -10,13 +10,14 @@ from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+import gateway.listener.tls
 from gateway.config import model
 from gateway.listener.certificates import ServerCertificate, load
-from gateway.listener.terms import CIPHERS
+from gateway.listener.terms import CIPHERS, Authorities, Terms
 from gateway.listener.tls import ServerTLS, usable
-from gateway.transport.hello import Hello
+from gateway.transport.hello import Hello, read_hello
 from tests.certificates import TestCA
-from tests.handshakes import Handshake, client_connection, client_context, server_connection
+from tests.handshakes import Handshake, client_connection, client_context, returning, server_connection
 
 CA = TestCA()
 
@@ -233,6 +234,70 @@ class NegotiationTests(SynchronousTestCase):
         shown = client.get_peer_certificate(as_cryptography=True)
         assert shown is not None
         self.assertEqual("CN=b.example", shown.subject.rfc4514_string())
+
+
+class TicketNameTests(SynchronousTestCase):
+    """What tickets of a port begin with."""
+
+    one, two = certificate("one", "one.example"), certificate("two", "two.example")
+    rsa = load(CA.issue(names=["r.example"], key=rsa.generate_private_key(65537, 2048)).certificate("rsa"))
+    all = {"one": one, "two": two, "rsa": rsa}
+
+    def shown(self, tls: ServerTLS, server_name: str, version: int) -> bytes:
+        """What a client says that comes back."""
+        client = returning(tls.getContext(), version, server_name)
+        self.assertRaises(SSL.WantReadError, client.do_handshake)
+        return (read_hello(client.bio_read(1 << 16)) or Hello()).ticket
+
+    def test_of_all_certificates(self) -> None:
+        """One for the port, whichever certificate a client was shown; for each kind of key and all versions."""
+        for first in ("one", "rsa"):
+            tls = ServerTLS([listener(first, hosts=("a.example",)), listener("two", hosts=("b.example",))], self.all)
+            name = tls.ticket_name()
+            self.assertEqual(16, len(name))
+            for version in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+                self.assertEqual([name, name], [self.shown(tls, host, version) for host in ("a.example", "b.example")])
+
+    def test_terms(self) -> None:
+        """Whatever versions and suites the listener of clients without a name takes; also where others take more."""
+        old = "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"
+        for terms in (
+            Terms(minimum=SSL.TLS1_3_VERSION), Terms(maximum=SSL.TLS1_2_VERSION, ciphers="ECDHE-ECDSA-AES128-SHA256"),
+            Terms(suites13="TLS_AES_128_GCM_SHA256"), Terms(SSL.TLS1_VERSION, SSL.TLS1_2_VERSION, old),
+        ):  # fmt: skip
+            listeners = [listener("one", name="first"), listener("two", hosts=("b.example",), name="second")]
+            self.assertEqual(16, len(ServerTLS(listeners, self.all, {"first": terms}).ticket_name()), terms)
+
+    def test_client_certificates(self) -> None:
+        """Nobody resumes a session at such a port."""
+        asking = Terms(authorities=Authorities("profile", [CA.cert], True))
+        self.assertEqual(b"", ServerTLS([listener("one")], self.all, {"https": asking}).ticket_name())
+
+    def test_asked_of_some(self) -> None:
+        """A neighbour's asking changes nothing for the others."""
+        asking = Terms(authorities=Authorities("profile", [CA.cert], True))
+        listeners = [listener("one", name="first"), listener("two", hosts=("b.example",), name="second")]
+        tls = ServerTLS(listeners, self.all, {"second": asking})
+        self.assertEqual(tls.ticket_name(), self.shown(tls, "a.example", SSL.TLS1_3_VERSION))
+
+    def test_no_certificate(self) -> None:
+        self.assertEqual(b"", ServerTLS([listener("none")], {}).ticket_name())
+
+    def test_changes(self) -> None:
+        """It changes with the context, and only then."""
+        tls = ServerTLS([listener("one")], self.all)
+        name = tls.ticket_name()
+        tls.become(ServerTLS([listener("one")], self.all))
+        self.assertEqual(name, tls.ticket_name())
+        names = {name}
+        tls.become(ServerTLS([listener("two")], self.all))
+        names.add(tls.ticket_name())
+        tls.replace([listener("one")], self.all)
+        names.add(tls.ticket_name())
+        self.assertEqual({16}, {len(each) for each in names})
+        self.assertEqual(3, len(names))
+        self.patch(gateway.listener.tls, "ticket_name", None)
+        self.assertIn(tls.ticket_name(), names, "it is remembered")
 
 
 class UsableTests(SynchronousTestCase):

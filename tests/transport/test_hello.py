@@ -10,8 +10,10 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.transport.hello import MOST_HELLO, MOST_LOOKS, Ear, Hello, read_hello, suite_names
-from tests.handshakes import client_connection, client_context
+from tests.certificates import TestCA
+from tests.handshakes import client_connection, client_context, returning, server_context
 
+LEAF = TestCA().issue(names=["a.example"])
 SUITES = bytes.fromhex("13011302c02b00ff")
 NOTHING = Hello()
 KNOWN = Hello(SUITES, b"a.example")
@@ -38,6 +40,12 @@ def message(
     return bytes([kind]) + len(body).to_bytes(3) + body
 
 
+def pre_shared_key(*identities: bytes) -> bytes:
+    """The extension of that name (RFC 8446 §4.2.11), without binders: nobody looks at them."""
+    listed = b"".join([len(each).to_bytes(2) + each + b"\0\0\0\0" for each in identities])
+    return extension(41, len(listed).to_bytes(2) + listed)
+
+
 def records(payload: bytes, size: int = 16384, kind: int = 22) -> bytes:
     """``payload`` in records of ``size`` bytes at most."""
     pieces = [payload[at : at + size] for at in range(0, len(payload), size)]
@@ -60,6 +68,38 @@ class HelloTests(SynchronousTestCase):
                 found = read_hello(client.bio_read(16384)) or NOTHING
                 names = suite_names(found.suites).removesuffix(":TLS_EMPTY_RENEGOTIATION_INFO_SCSV")
                 self.assertEqual((expected, (name or "").encode()), (names, found.name))
+
+    def test_tickets_of_openssl(self) -> None:
+        """A client that comes back says the name in its ticket: the same each time, and another one elsewhere."""
+        one, other = server_context(LEAF), server_context(LEAF)
+        for highest in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            names = []
+            for server in (one, one, other):
+                client = returning(server, highest, "a.example")
+                self.assertRaises(SSL.WantReadError, client.do_handshake)
+                hello = client.bio_read(16384)
+                found = read_hello(hello) or NOTHING
+                self.assertIn(found.ticket, hello)
+                self.assertEqual((16, b"a.example"), (len(found.ticket), found.name))
+                names.append(found.ticket)
+            self.assertEqual(names[0], names[1])
+            self.assertNotEqual(names[0], names[2])
+
+    def test_tickets(self) -> None:
+        """The beginning of one; a client that knows TLS 1.3 may say two, and the newer one counts."""
+        old, new = b"o" * 100, b"n" * 100
+        for what, extensions, expected in (
+            ("none yet", extension(35, b""), b""),
+            ("TLS 1.2", extension(35, old), b"o" * 16),
+            ("TLS 1.3", pre_shared_key(new), b"n" * 16),
+            ("the first of several", pre_shared_key(new, old), b"n" * 16),
+            ("both", extension(35, old) + pre_shared_key(new), b"n" * 16),
+            ("a name and nothing else", extension(35, b"o" * 16), b"o" * 16),
+            ("too short for a name", extension(35, b"o" * 15), b""),
+            ("a key that both know", pre_shared_key(b"me"), b""),
+        ):
+            hello = records(message(extensions=server_name(b"a.example") + extensions))
+            self.assertEqual(Hello(SUITES, b"a.example", expected), read_hello(hello), what)
 
     def test_in_pieces(self) -> None:
         """Nothing is said before all is here, and nothing else afterwards; the records do not matter."""
@@ -93,7 +133,7 @@ class HelloTests(SynchronousTestCase):
     def test_lying_lengths(self) -> None:
         """They are not waited for; OpenSSL will say what is wrong."""
         hello = message()
-        name = server_name(b"a.example")
+        name, key = server_name(b"a.example"), pre_shared_key(b"k" * 40)
         for what, data in (
             ("half a suite", message(SUITES + b"\1")),
             ("a list longer than its message", hello[:71] + b"\xff\xfe" + hello[73:]),
@@ -106,6 +146,10 @@ class HelloTests(SynchronousTestCase):
             ("an extension longer than all", message(extensions=name[:3] + b"\xff" + name[4:])),
             ("a list of names longer than its extension", message(extensions=name[:5] + b"\xff" + name[6:])),
             ("a name longer than the list", message(extensions=name[:8] + b"\xff" + name[9:])),
+            ("a list of keys longer than its extension", message(extensions=key[:5] + b"\xff" + key[6:])),
+            ("a key longer than the list", message(extensions=key[:7] + b"\xff" + key[8:])),
+            ("a list of keys without a list", message(extensions=extension(41, b"\0"))),
+            ("a list of no keys", message(extensions=extension(41, b"\0\0"))),
         ):
             if what.startswith("extensions"):
                 data = b"\1" + (len(data) - 4).to_bytes(3) + data[4:-3] + b"\xff\xff\0"
@@ -132,16 +176,21 @@ class HelloTests(SynchronousTestCase):
 
     @given(st.integers(0, 1000), st.binary(min_size=1, max_size=4))
     def test_never_fails_on_changed_ones(self, at: int, change: bytes) -> None:
-        hello = records(message(extensions=server_name(b"a.example") + extension(43, b"\2\3\4")))
+        extensions = server_name(b"a.example") + extension(35, b"t" * 20) + pre_shared_key(b"k" * 20)
+        hello = records(message(extensions=extensions))
         at %= len(hello)
-        read_hello(hello[:at] + change + hello[at + len(change) :])
+        found = read_hello(hello[:at] + change + hello[at + len(change) :])
+        self.assertIn(0 if found is None else len(found.ticket), (0, 16))
 
     @given(
-        st.binary(min_size=1, max_size=300).map(lambda drawn: drawn * 2), st.binary(max_size=260), st.integers(10, 400)
-    )
-    def test_what_is_said(self, suites: bytes, name: bytes, size: int) -> None:
-        hello = records(message(suites, extensions=extension(51, b"k" * 100) + server_name(name)), size)
-        self.assertEqual(Hello(suites, name), read_hello(hello))
+        st.binary(min_size=1, max_size=300).map(lambda drawn: drawn * 2), st.binary(max_size=260),
+        st.binary(max_size=60), st.booleans(), st.integers(10, 400),
+    )  # fmt: skip
+    def test_what_is_said(self, suites: bytes, name: bytes, ticket: bytes, new: bool, size: int) -> None:
+        extensions = extension(51, b"k" * 100) + server_name(name)
+        extensions += pre_shared_key(ticket) if new else extension(35, ticket)
+        hello = records(message(suites, extensions=extensions), size)
+        self.assertEqual(Hello(suites, name, ticket[:16] if len(ticket) > 15 else b""), read_hello(hello))
 
 
 class EarTests(SynchronousTestCase):

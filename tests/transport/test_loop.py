@@ -46,6 +46,32 @@ class LoopTests(Chosen):
         self.assertEqual(["opened", "closed"], self.loop.told)
         self.assertFalse(self.loop.turning)
 
+    def test_released(self) -> None:
+        """Who goes on with the socket does so alone, though it was closed here: nothing is reported, to nobody."""
+        (ours, theirs), other = socket.socketpair(), Rider()
+        self._socks += [ours, theirs]
+        rider = Rider()
+        self.loop.add(ours.fileno(), other)
+        self.loop.release(ours.fileno())
+        self.loop.release(ours.fileno())
+        self.loop.release(1 << 20)
+        self.assertEqual([], self.loop.riders())
+        beside, _ = self.stream()  # or the whole set would be closed
+        self.loop.add(ours.fileno(), rider)
+        kept, number = ours.dup(), ours.fileno()
+        self._socks.append(kept)
+        self.loop.release(number)
+        ours.close()
+        unrelated, far = socket.socketpair()
+        self._socks += [unrelated, far]
+        self.assertEqual(number, unrelated.fileno(), "the number is another's now")
+        self.loop.add(number, other, select.EPOLLIN)
+        self.loop.turn(TURN)
+        theirs.close()
+        self.loop.turn(TURN)
+        self.assertEqual(([], []), (rider.told, other.told))
+        self.assertCountEqual([beside, other], self.loop.riders())
+
     def test_riders_that_are_no_streams(self) -> None:
         ours, theirs = socket.socketpair()
         self._socks += [ours, theirs]

@@ -13,7 +13,9 @@ from gateway.pools.lease import Lease
 from gateway.testing import request_head
 from gateway.values import Outcome
 from gateway.workers.link import Message
+from gateway.workers.tickets import Tickets
 from gateway.workers.worker import WorkerService
+from tests.certificates import TestCA
 
 _MODEL = Gateway.model_validate(
     {
@@ -142,3 +144,54 @@ class WorkerTests(TestCase):
         answer = self.link.said[-1]
         self.assertEqual(("answer", 3, 0, []), (answer["kind"], answer["number"], answer["count"], answer["sessions"]))
         self.assertIn("gateway_requests_total", answer["metrics"])
+
+
+class TicketsTests(TestCase):
+    """A worker with a TLS port says what its tickets begin with."""
+
+    def setUp(self) -> None:
+        self.link: Any = _Link()
+        self.tickets = Tickets(2)
+        self.addCleanup(self.tickets.close)
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            sock.listen()
+            number = sock.detach()
+        none: Any = None
+        web = {"name": "web", "address": "127.0.0.1", "port": 0, "protocol": "Https", "certificates": ["c"]}
+        certificate = TestCA().issue(["a.example"]).certificate("c")
+        self.worker = WorkerService(
+            _MODEL.model_copy(
+                update={"listeners": Gateway.model_validate({"listeners": [web]}).listeners,
+                        "certificates": (certificate,)}
+            ),
+            sockets={"web": number}, link=self.link, channel=none, number=1,
+            channels=[end.dup() for end in self.tickets.ends(1)], reactor=reactor, access_log="off", transport="pump",
+        )  # fmt: skip
+
+    def names(self) -> list[str]:
+        """The last that it said."""
+        found: list[str] = [message["names"] for message in self.link.said if message["kind"] == "tickets"][-1]
+        return found
+
+    async def test_names(self) -> None:
+        """Before it says that it serves, and whenever other certificates are shown."""
+        self.worker.startService()
+        self.addCleanup(self.worker.stopService)
+        self.assertEqual(["tickets", "ready"], [message["kind"] for message in self.link.said])
+        (first,) = self.names()
+        self.worker._renew()
+        (second,) = self.names()
+        self.assertEqual((32, 32), (len(first), len(second)))
+        self.assertNotEqual(first, second)
+
+    async def test_others(self) -> None:
+        """It looks at the hellos of clients when it knows names of others, until it stops."""
+        self.worker.startService()
+        ((tls, _),) = self.worker._ports.secured().values()
+        self.assertIsNone(tls.elsewhere)
+        self.worker.told({"kind": "tickets", "others": [("00" * 16, 2)]})
+        self.assertIsNotNone(tls.elsewhere)
+        await self.worker.stopService()
+        self.assertIsNone(tls.elsewhere)
+        self.assertIn("gateway_tls_passed_on_total{} 0", self.worker.exposition())

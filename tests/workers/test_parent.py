@@ -1,0 +1,80 @@
+"""`gateway.workers.parent`: what it makes of what workers say, without processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase
+
+from gateway.config.model import Gateway
+from gateway.workers.link import Message
+from gateway.workers.parent import ParentService
+from gateway.workers.tickets import Tickets
+
+_MODEL = Gateway.model_validate({"listeners": [{"name": "web", "address": "127.0.0.1", "port": 0}]})
+
+
+class _Worker:
+    """What the parent knows of one; it is its own link."""
+
+    version = 0
+
+    def __init__(self, number: int, informed: bool = True) -> None:
+        self.number = number
+        self.informed = self.ready = informed
+        self.said: list[Message] = []
+        self.link = self
+
+    def send(self, kind: str, **others: Any) -> None:
+        self.said.append({"kind": kind, **others})
+
+    def heard(self) -> list[Any]:
+        """The last that it was told of tickets."""
+        found: list[Any] = [message["others"] for message in self.said if message["kind"] == "tickets"][-1]
+        return found
+
+
+class _Crew:
+    def __init__(self, *workers: _Worker) -> None:
+        self.workers = list(workers)
+
+
+class TicketsTests(SynchronousTestCase):
+    """Workers that say what their tickets begin with."""
+
+    def setUp(self) -> None:
+        self.parent: Any = ParentService(_MODEL, workers=3, reactor=reactor)
+        self.addCleanup(self.parent.road.stop)
+        self.parent._tickets = Tickets(3)
+        self.addCleanup(self.parent._tickets.close)
+        self.one, self.two, self.three = _Worker(1), _Worker(2), _Worker(3, informed=False)
+        self.parent.crew = _Crew(self.one, self.two, self.three)
+
+    def says(self, worker: _Worker, *names: str) -> None:
+        self.parent._received(worker, {"kind": "tickets", "names": list(names)})
+
+    def test_told(self) -> None:
+        """The others are told, and who comes later; who is not informed yet would not know what to do with it."""
+        self.says(self.one, "a")
+        self.says(self.two, "b", "c")
+        self.assertEqual([("b", 2), ("c", 2)], self.one.heard())
+        self.assertEqual([("a", 1)], self.two.heard())
+        self.assertEqual([], self.three.said)
+        self.three.informed = True
+        self.parent._received(self.three, {"kind": "built"})
+        self.assertEqual("start", self.three.said[0]["kind"], "it is told first how things stand")
+        self.assertEqual([("a", 1), ("b", 2), ("c", 2)], self.three.heard())
+
+    def test_a_worker_leaves(self) -> None:
+        """Nobody sends anything to it from then on, nor to its successor before that has said something."""
+        self.says(self.one, "a")
+        self.says(self.two, "b")
+        self.one.informed = self.one.ready = False
+        self.parent._left(self.one)
+        self.assertEqual([], self.two.heard())
+        successor = self.parent.crew.workers[0] = _Worker(1)
+        self.parent._received(successor, {"kind": "built"})
+        self.assertEqual([[("b", 2)], []], [successor.heard(), self.two.heard()])
+        self.says(successor, "d")
+        self.assertEqual([("d", 1)], self.two.heard())
