@@ -90,6 +90,7 @@ class WorkerService(GatewayService):
         if self._telling.running:
             self._telling.stop()
         self._steering.stop()
+        self._link.send("tickets", names=[])  # who comes back now goes to the others
         return super().stopService()
 
     def exposition(self) -> str:

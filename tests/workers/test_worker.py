@@ -194,4 +194,5 @@ class TicketsTests(TestCase):
         self.assertIsNotNone(tls.elsewhere)
         await self.worker.stopService()
         self.assertIsNone(tls.elsewhere)
+        self.assertEqual([], self.names())
         self.assertIn("gateway_tls_passed_on_total{} 0", self.worker.exposition())
