@@ -52,11 +52,16 @@ def some_lane(base: Any) -> Any:
 
 
 class LaneCase(LoopCase):
-    """A client with a lane, and a backend."""
+    """A client with a lane, and a backend. ``implementation``: see `tests.twins.of_each`."""
+
+    implementation: dict[str, Any]
+
+    def kinds(self) -> tuple[Any, Any]:
+        return self.implementation["Loop"], self.implementation["Stream"]
 
     def kind(self) -> Any:
-        """The class to test: `Lane`."""
-        raise NotImplementedError
+        """The class to test."""
+        return self.implementation["Lane"]
 
     def setUp(self) -> None:
         super().setUp()

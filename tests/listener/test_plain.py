@@ -6,28 +6,14 @@ What lanes mean to a gateway: `tests.listener.test_lane`.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from gateway.http.limits import DEFAULT
-from gateway.listener.plain import Lane
-from gateway.transport.loop import Loop
-from gateway.transport.stream import Stream
 from tests.listener.plain import GET, MOST, OK, POST, PREFIX, LaneCase
 from tests.transport.loops import TURN
 from tests.twins import of_each, python
 
 
-class Chosen(LaneCase):
-    """What is there, and what is replaced by `of_each`."""
-
-    def kinds(self) -> tuple[Any, Any]:
-        return Loop, Stream
-
-    def kind(self) -> Any:
-        return Lane
-
-
-class ExchangeTests(Chosen):
+class ExchangeTests(LaneCase):
     """Plain ones."""
 
     def test_plain(self) -> None:
@@ -142,7 +128,7 @@ class ExchangeTests(Chosen):
             self.assertEqual(passes, sent != b"")
 
 
-class HandedOverTests(Chosen):
+class HandedOverTests(LaneCase):
     """Whatever is not plain goes to the protocols."""
 
     def test_before_it_began(self) -> None:

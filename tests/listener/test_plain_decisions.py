@@ -5,25 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.http.limits import DEFAULT
-from gateway.listener.plain import Lane
-from gateway.transport.loop import Loop
-from gateway.transport.stream import Stream
 from tests.listener.plain import GET, MOST, OK, POST, PREFIX, LaneCase
 from tests.transport.loops import TURN
 from tests.twins import of_each
 
 
-class Chosen(LaneCase):
-    """What is there, and what is replaced by `of_each`."""
-
-    def kinds(self) -> tuple[Any, Any]:
-        return Loop, Stream
-
-    def kind(self) -> Any:
-        return Lane
-
-
-class DecisionTests(Chosen):
+class DecisionTests(LaneCase):
     """What `decide` may return or do."""
 
     def decided(self, found: Any, *told: Any) -> None:
@@ -168,7 +155,7 @@ class DecisionTests(Chosen):
             self.answers()
 
 
-class RoundTests(Chosen):
+class RoundTests(LaneCase):
     """Many in one round: more than the pump puts together."""
 
     def crowd(self, count: int) -> list[tuple[Any, Any, Any, Any]]:

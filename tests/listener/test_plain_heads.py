@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BackendError, RequestError
-from gateway.listener.plain import Lane
-from gateway.transport.loop import Loop
-from gateway.transport.stream import Stream
 from tests.listener.plain import GET, OK, POST, LaneCase
 from tests.native.cases import EDITS, REQUEST_SEEDS, RESPONSE_SEEDS, Edit, edited
 from tests.twins import of_each, python
@@ -20,17 +16,7 @@ _twice = [HealthCheck.differing_executors]  # each implementation has a class of
 few = settings(max_examples=300, deadline=None, database=None, suppress_health_check=_twice)
 
 
-class Chosen(LaneCase):
-    """What is there, and what is replaced by `of_each`."""
-
-    def kinds(self) -> tuple[Any, Any]:
-        return Loop, Stream
-
-    def kind(self) -> Any:
-        return Lane
-
-
-class SameTests(Chosen):
+class SameTests(LaneCase):
     """What is passed on is what Python passes on; whatever is not is handed over as it came."""
 
     @few

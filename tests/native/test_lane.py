@@ -5,23 +5,21 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
-from typing import Any
 
 from gateway import _native
 from gateway.http.limits import DEFAULT
 from gateway.transport.bridge import bridge
 from tests.listener.plain import GET, MOST, OK, POST, PREFIX, LaneCase
 from tests.native.cases import fresh
-from tests.native.test_bridge import NativeCase
 from tests.transport.loops import TURN
-from tests.twins import native
+from tests.twins import SKIP, native
 
 
-class NativeLaneCase(NativeCase, LaneCase):
+class NativeLaneCase(LaneCase):
     """C."""
 
-    def kind(self) -> Any:
-        return native["Lane"]
+    skip = SKIP
+    implementation = native
 
 
 class LifeTests(NativeLaneCase):

@@ -85,24 +85,23 @@ class ChannelsTests(SynchronousTestCase):
         self.assertRaises(BlockingIOError, receive, self.ends[0][0])
         self.assertEqual([b"1", b"2"], [self.taken(3), self.taken(3)])
 
-    def test_what_waits_goes_where_there_is_room(self) -> None:
+    def fills_up(self) -> None:
+        """One waits for worker 1, and there is no room behind those that wait for worker 2."""
         near, far = socket.socketpair()
         self.sent(3, 1)
         while pass_on(self.ends[0][1], PLACE, near):
             pass
         near.close()
         far.close()
+
+    def test_what_waits_goes_where_there_is_room(self) -> None:
+        self.fills_up()
         self.tickets.leave(1, [2, 3])
         self.assertEqual(b"1", self.taken(3))
 
     def test_what_waits_is_cut(self) -> None:
         """Where nobody has room: the client knows then."""
-        near, far = socket.socketpair()
-        self.sent(3, 1)
-        while pass_on(self.ends[0][1], PLACE, near):
-            pass
-        near.close()
-        far.close()
+        self.fills_up()
         self.tickets.leave(1, [2])
         self.assertRaises(ConnectionResetError, self.far[0].recv, 1)
 
