@@ -107,7 +107,7 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         self._sent = 0
         self._taken = -NEVER
         shared = self._shared
-        self._close = not request.keep_alive or shared.stopping
+        self._close = self._close or not request.keep_alive or shared.stopping
         added = self._forwarded.lines(request, trace_id)
         self._exchange = exchange = Exchange(shared, self, request, outcome, added)
         self.dataReceived = self._read_ahead  # type: ignore[method-assign]
@@ -213,6 +213,16 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         self._forwarded = ForwardedFields(peer, self.scheme, factory.port, factory.trusted.trusts(peer.host))
         self._shared = shared = factory.shared
         return shared
+
+    def _has_asked(self) -> bool:
+        """Whether there was a request, or the beginning of one."""
+        return self._received > 0 or (self._lane is not None and self._lane.received > 0)
+
+    def _ask_no_more(self) -> None:
+        """The next request is the last."""
+        self._close = True
+        if self._lane is not None:
+            self._lane.armed = False
 
     def uses(self, shared: Surroundings) -> bool:
         """Whether what goes on here began with these surroundings; a connection that is idle uses none."""

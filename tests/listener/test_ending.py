@@ -192,6 +192,7 @@ class EndTests(DialogueCase):
     def test_stop_closes_idle_clients_and_lets_the_others_finish(self) -> None:
         gateway = self.gateway()
         idle, busy, halfway = gateway.client(), gateway.client(), gateway.client()
+        gateway.advance(1)
         busy.sends(GET)
         halfway.sends(GET[:10])
         gateway.shared.stopping = True
@@ -208,6 +209,40 @@ class EndTests(DialogueCase):
         halfway.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
         halfway.finds("closed")
         gateway.recorded("200 ok", "200 ok")
+
+    def test_stop_lets_those_ask_who_have_only_just_come(self) -> None:
+        """Once, and for half a second; also where the gateway goes on and only the port is left."""
+        for stopping in (True, False):
+            gateway = self.gateway()
+            silent = gateway.client()
+            gateway.advance(0.3)
+            asks = gateway.client()
+            gateway.shared.stopping = stopping
+            for client in (silent, asks):
+                gateway.run(client.wire.protocol.stop)
+                client.finds("open")
+            gateway.advance(0.1)
+            silent.finds("open")
+            gateway.advance(0.3)
+            silent.finds("closed")
+            asks.sends(GET)
+            gateway.backend(0).gets("GET")
+            gateway.backend(0).sends(OK)
+            asks.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
+            asks.finds("closed")
+            gateway.recorded("200 ok")
+
+    def test_stop_closes_who_has_asked_before(self) -> None:
+        gateway = self.gateway()
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.shared.stopping = True
+        gateway.run(client.wire.protocol.stop)
+        client.finds("closed")
+        gateway.recorded("200 ok")
 
     def test_stop_leaves_a_session_to_the_sessions(self) -> None:
         gateway = self.gateway()

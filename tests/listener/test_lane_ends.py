@@ -9,8 +9,8 @@ from gateway.listener.http1 import ClientConnection
 from gateway.listener.lane import Lane
 from gateway.values import RequestHead
 from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, frame
-from tests.listener.lane_acts import AGAIN, Act, LaneCase, answers, asks, backend, client, passes
-from tests.listener.lanes import World, warmed
+from tests.listener.lane_acts import AGAIN, LIMITS, Act, LaneCase, answers, asks, backend, client, passes, stops
+from tests.listener.lanes import World, agree, warmed
 
 
 class EndTests(LaneCase):
@@ -28,6 +28,12 @@ class EndTests(LaneCase):
             act(world)
         self.assertEqual([], _left(world, Lane))
         world.over()
+
+    def test_the_gateway_stops_before_the_first_request(self) -> None:
+        """That is still answered, by an exchange, and the last."""
+        world = agree(self, [World.connects, stops, asks(), answers(), asks()], used=False, limits=LIMITS)
+        self.assertEqual((0, "eof"), (world.decided, world.people[0].ending))
+        self.assertIn(b"Connection: close", world.people[0].raw())
 
     def test_an_idle_client_keeps_nothing_of_its_request(self) -> None:
         """There may be very many of them."""
