@@ -13,6 +13,8 @@ _AT_ONCE = 4 * 1024
 What does not is still here when a client that breaks its word causes a reset, which destroys it."""
 
 _FIRST_WORDS = 0.5
+"""Seconds in which who has just connected is about to ask."""
+
 _LINGER_SECONDS = 5.0
 _MOST_LINGER_SECONDS = 30.0
 

@@ -143,12 +143,12 @@ class Lane(plain.Lane):
         del self._flight
         now = shared.seconds()
         connection.listener = None
-        if shared.tallies and lease.release_quietly():
-            connection.upstream.keep(connection, now)
+        quiet = shared.tallies and lease.release_quietly()
+        outcome = None if quiet else self._outcome(route, lease, connection, now)
+        connection.upstream.keep(connection, now)
+        if outcome is None:
             shared.tally(route, lease.backend, self.status, self.received, self.passed, now - self._started)
         else:
-            outcome = self._outcome(route, lease, connection, now)
-            connection.upstream.keep(connection, now)
             lease.release(outcome)
             shared.ended(outcome)
         if self.closing:

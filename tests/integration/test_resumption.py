@@ -157,13 +157,18 @@ class WorkersResumptionTests(WorkersCase):
             await visitor.visit(gateway)
             await self.comes_back(gateway, visitor)
 
-    async def test_a_worker_dies(self) -> None:
-        """Its tickets are worth nothing any more: who has one is served by whoever is there, and gets another."""
+    async def visited(self) -> tuple[Any, list[Visitor]]:
+        """A gateway, and clients that have been there once."""
         gateway = await self.workers(secured(await self.backend(Answers()), CA.issue(["a.example"])))
         await self.known(gateway)
         visitors = [Visitor(VERSIONS[number % 2]) for number in range(8)]
         for visitor in visitors:
             await visitor.visit(gateway)
+        return gateway, visitors
+
+    async def test_a_worker_dies(self) -> None:
+        """Its tickets are worth nothing any more: who has one is served by whoever is there, and gets another."""
+        gateway, visitors = await self.visited()
         await self.killed(gateway, 0)
         answers = await gatherResults([visitor.visit(gateway) for visitor in visitors])
         self.assertEqual({b"HTTP/1.1 200 "}, {answer[:13] for answer in answers})
@@ -174,11 +179,7 @@ class WorkersResumptionTests(WorkersCase):
 
     async def test_what_waits_for_a_worker_that_dies(self) -> None:
         """It is served all the same."""
-        gateway = await self.workers(secured(await self.backend(Answers()), CA.issue(["a.example"])))
-        await self.known(gateway)
-        visitors = [Visitor(VERSIONS[number % 2]) for number in range(8)]
-        for visitor in visitors:
-            await visitor.visit(gateway)
+        gateway, visitors = await self.visited()
         crew: Any = gateway.service.crew
         os.kill(crew.workers[0].pid, signal.SIGSTOP)
         visits = [visitor.visit(gateway) for visitor in visitors]
