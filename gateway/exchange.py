@@ -229,6 +229,8 @@ class Exchange(Decisions):
             context = passage.context
             ending = SessionEnded(context.end_code, context.end_reason or "the session's time is over", "expired")
             tunnel.end_at(context.ends_at, ending)
+        if client.goodbye is not None:
+            tunnel.end_at(outcome.responded, client.goodbye)
         client.respond(head, b"", False)
         tunnel.open(data)
 

@@ -380,6 +380,12 @@ class IRoad(Interface):
         fires when the connection may be used, after TLS.
         """
 
+    def settled():
+        """Return a Deferred that fires when no server's TLS handshake is in progress, after a second in any case.
+
+        Called when no server listens any more.
+        """
+
     def stop():
         """Release what the road holds and cut what is still on it: handshakes, connections that linger. Called last."""
 
@@ -408,6 +414,7 @@ class IClientStream(Interface):
     held = Attribute("Not zero while reading is held (``int``, reasons as in `gateway.relay.flow`).")
     lost = Attribute("The connection is gone (``bool``).")
     at_eof = Attribute("The client sends no more (``bool``).")
+    goodbye = Attribute("What ends a session that opens on this connection; ``None`` unless the connection is to end.")
 
     def respond(head, data, end):
         """Send a final or informational (1xx, 101) response head with the first body bytes.

@@ -156,8 +156,7 @@ class Ports:
             maybeDeferred(held.port.stopListening)
             tunnels = {id(side.tunnel) for side in held.factory.connections if isinstance(side, ClientSide)}
             self._sessions.end_all(_GONE, limit=limit, where=partial(_is_one_of, tunnels))
-            for connection in tuple(held.factory.connections):
-                connection.stop()
+            _say(held.factory, _GONE)
             self._leaving[held] = self._clock.callLater(limit, self._cut, held)
             self.settle()
 
@@ -186,6 +185,11 @@ class Ports:
         """Accept no more."""
         return [maybeDeferred(held.port.stopListening) for held in self._held.values()]
 
+    def say(self, goodbye: SessionEnded) -> None:
+        """Tell all clients that were let in, and those whose TLS handshake is in progress when they are."""
+        for factory in self.factories:
+            _say(factory, goodbye)
+
     def stop(self) -> None:
         """Nothing is served any more: let go of what is left."""
         for timer in self._leaving.values():
@@ -207,6 +211,12 @@ class Ports:
 
 def _place(group: Binding) -> Place:
     return group.address, group.port, "" if group.port else group.listener
+
+
+def _say(factory: ListenerFactory | StreamFactory, goodbye: SessionEnded) -> None:
+    factory.goodbye = goodbye
+    for connection in tuple(factory.connections):
+        connection.stop(goodbye)
 
 
 def _is_one_of(tunnels: set[int], session: ISession) -> bool:

@@ -183,7 +183,7 @@ class GatewayService(ShowsGeneration, Service):
     def _admits(self) -> bool:
         now = self.now
         most = now.model.limits.max_connections
-        return not now.shared.stopping and (most is None or self._ports.count() + self.connections_elsewhere < most)
+        return not self._stopping.too_late and (most is None or self._ports.count() + self.connections_elsewhere < most)
 
     # -- parts that may be overridden
 
@@ -351,7 +351,7 @@ class GatewayService(ShowsGeneration, Service):
         self.monitor.stop()
         self.changes.stop()
         self.error_pages.stop()
-        ended += self._stopping.begin(limit)
+        ended += self._stopping.begin(limit, self.road.settled())
         return DeferredList(ended).addCallback(self._stopped)
 
     def hurry(self) -> None:

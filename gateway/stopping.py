@@ -23,7 +23,10 @@ _GOING = SessionEnded(1001, "the gateway is shutting down", "shutdown")
 
 
 class Stopping:
-    """The end of those whom ``ports`` have let in. ``clock`` is an ``IReactorTime``."""
+    """The end of those whom ``ports`` have let in. ``clock`` is an ``IReactorTime``.
+
+    ``too_late``: the time to stop is over, and nobody is let in any more.
+    """
 
     def __init__(self, ports: Ports, sessions: Sessions, clock: Any) -> None:
         self._ports = ports
@@ -31,13 +34,16 @@ class Stopping:
         self._clock = clock
         self._emptied: list[Deferred[None]] = []
         self._cutting: Any = None
+        self.too_late = False
 
-    def begin(self, limit: float) -> list[Deferred[Any]]:
-        """Tell everybody. These fire when sessions and connections are over; after ``limit`` seconds all are cut."""
+    def begin(self, limit: float, settled: Deferred[None]) -> list[Deferred[Any]]:
+        """Tell everybody. These fire when sessions and connections are over; after ``limit`` seconds all are cut.
+
+        ``settled`` fires when those are connections whose TLS handshakes were in progress.
+        """
         sessions = self._sessions.end_all(_GOING, where=_can_be_told)
-        for connection in self._ports.connections():
-            connection.stop()
-        empty = self._when_empty()
+        self._ports.say(_GOING)
+        empty = settled.addCallback(lambda _: self._when_empty())
         self._cutting = self._clock.callLater(limit, self._cut)
         return [sessions, empty]
 
@@ -66,6 +72,7 @@ class Stopping:
         return emptied
 
     def _cut(self) -> None:
+        self.too_late = True
         left = list(self._ports.connections())
         _log.warn(
             "{connections} connections and {sessions} sessions did not end in time and are cut",

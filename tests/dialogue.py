@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
 from gateway.config import model
+from gateway.errors import SessionEnded
 from gateway.interfaces import IBackend
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.forwarded import TrustedProxies
@@ -35,7 +36,10 @@ from gateway.upstream.connections import Upstream
 from gateway.values import Outcome, Route
 from gateway.websocket.filtering import NamedFilter
 
-__all__ = ["GET", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Peer", "frame"]
+__all__ = ["GET", "GOODBYE", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Peer", "frame"]
+
+GOODBYE = SessionEnded(1001, "the gateway is shutting down", "shutdown")
+"""What connections are told when it stops."""
 
 
 class Dialogue(dialogue.Dialogue):

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from gateway.errors import SessionEnded
 from gateway.relay import upload
 from gateway.relay.upload import Disk
-from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer, frame
+from tests.dialogue import GET, GOODBYE, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer, frame
 from tests.relay.test_upload import Files, Full
 
 _SMALL = {"head_timeout": 5, "body_timeout": 5, "send_timeout": 5, "keep_alive_timeout": 10, "max_body_bytes": 5000}
@@ -88,7 +88,7 @@ class ChaosTests(DialogueCase):
             (2.0, lambda: gateway.advance(chance.choice((0.1, 1, 3, 6)))),
             (0.5, lambda: self.manner(chance, gateway)),
             (0.1, lambda: gateway.run(gateway.sessions.end_all, SessionEnded(1001, "away", "shutdown"))),
-            (0.1, lambda: gateway.run(chance.choice(peers).wire.protocol.stop)),
+            (0.1, lambda: gateway.run(chance.choice(peers).wire.protocol.stop, GOODBYE)),
             (0.1, lambda: gateway.run(chance.choice(peers).wire.protocol.cut)),
         ]
         chance.choices([act for _, act in acts], [weight for weight, _ in acts])[0]()

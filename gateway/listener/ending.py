@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.errors import RequestTimeout, ShuttingDown
+from gateway.errors import RequestTimeout, SessionEnded, ShuttingDown
 from gateway.listener.parts import Part
 
 __all__ = ["Ending"]
@@ -25,6 +25,7 @@ class Ending(Part):
     Each way comes to ``connectionLost``, which gives back what there is.
     """
 
+    goodbye: SessionEnded | None = None
     _linger_until = 0.0
 
     def shut(self, unread: bool = False, last: bool = False) -> None:
@@ -76,11 +77,12 @@ class Ending(Part):
             shared.deadlines.set(self, now + _LINGER_SECONDS)
             self.transport.loseConnection()
 
-    def stop(self) -> None:
-        """The gateway stops: close if idle, else after the response in progress.
+    def stop(self, goodbye: SessionEnded) -> None:
+        """The gateway stops: close if idle, else after the response in progress, or with a session that it opens.
 
         Who has only just come, and not asked yet, is about to: it has half a second from its beginning for that.
         """
+        self.goodbye = goodbye
         begun = self._current() is not None or (self._head and self._head.started)
         if begun or self._closing:
             self._close = True

@@ -17,6 +17,7 @@ from gateway.listener.refusals import MOST_REFUSED, PlainFactory, RefusedConnect
 from gateway.observe.troubles import Troubles
 
 if TYPE_CHECKING:
+    from gateway.errors import SessionEnded
     from gateway.listener.forwarded import TrustedProxies
     from gateway.relay.flow import FlowProtocol
     from gateway.relay.sides import ClientSide
@@ -32,10 +33,12 @@ class ListenerFactory(Factory):
     ``listener`` is the name of the first listener on the port, ``port`` the port clients see.  ``admits`` is asked
     before each connection; where it says no the client gets a 503.  ``connections`` are those that were let in,
     ``refused`` those that were not and are still there.  ``plain`` makes the protocols of clients that forget the TLS.
-    ``troubles`` counts those that never make a request.
+    ``troubles`` counts those that never make a request.  ``goodbye``: nobody listens any more, and what connections are
+    told whose TLS handshake was in progress then.
     """
 
     noisy = False
+    goodbye: SessionEnded | None = None
     protocol = ClientConnection  # type: ignore[assignment]
 
     def __init__(

@@ -61,6 +61,8 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         shared.deadlines.set(self, shared.seconds() + shared.limits.keep_alive_timeout)
         if self.__class__ is ClientConnection:
             self._lane = lane_for(self, self._forwarded)
+        if factory.goodbye is not None:
+            self.stop(factory.goodbye)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self.lost = True

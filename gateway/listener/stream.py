@@ -26,7 +26,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.attempts import MOST_ATTEMPTS
-from gateway.errors import BackendClosed, BackendError, ClientGone, GatewayError, PluginFailed, ShuttingDown
+from gateway.errors import (
+    BackendClosed,
+    BackendError,
+    ClientGone,
+    GatewayError,
+    PluginFailed,
+    SessionEnded,
+    ShuttingDown,
+)  # fmt: skip
 from gateway.interfaces import ISecureFactory
 from gateway.listener.client_certificates import CertificateGate
 from gateway.listener.handshakes import finding
@@ -60,7 +68,7 @@ class StreamFactory(Factory):
     """
 
     noisy = False
-    plain = None
+    plain = goodbye = None
 
     def __init__(
         self,
@@ -261,7 +269,7 @@ class StreamConnection(FlowProtocol):
         """Whether it is these surroundings that it was made with."""
         return self._shared is shared
 
-    def stop(self) -> None:
+    def stop(self, goodbye: SessionEnded) -> None:
         """The gateway stops: what is passed on may go on until `cut`."""
 
     def cut(self) -> None:

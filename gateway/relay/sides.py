@@ -14,6 +14,7 @@ from gateway.relay.flow import FEEDING, Flow
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from gateway.errors import SessionEnded
     from gateway.relay.flow import FlowProtocol
     from gateway.relay.splice import Splice
     from gateway.surroundings import Surroundings
@@ -96,7 +97,7 @@ class ClientSide(Side):
     def outdated(self) -> None:
         """There is another configuration: the tunnel goes on with the one that it began with."""
 
-    def stop(self) -> None:
+    def stop(self, goodbye: SessionEnded) -> None:
         """The gateway stops: the tunnel may go on until `cut`."""
 
     def cut(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -285,6 +285,10 @@ class FakeRoad:
     def server(self, host: str, port: int, tls: Any = None, backlog: int = 1024, sock: Any = None) -> Any:
         """Strategies do not listen."""
         raise NotImplementedError("FakeRoad has no ports")
+
+    def settled(self) -> Deferred[None]:
+        """Nobody shakes hands."""
+        return succeed(None)
 
     def stop(self) -> None:
         """Nothing to release."""

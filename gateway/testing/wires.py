@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import (
     ConnectionAborted,
     ConnectionDone,
@@ -340,6 +340,10 @@ class FakeRoad:
     def client(self, host: str, port: int, tls: Any = None, timeout: float = 5.0) -> Any:
         """An endpoint; only its ``connect`` is used."""
         return _Endpoint(self._clock, self._turn, self.place(host, port), (host, port), tls, timeout)
+
+    def settled(self) -> Deferred[None]:
+        """Nobody shakes hands."""
+        return succeed(None)
 
     def stop(self) -> None:
         """Nothing to release."""

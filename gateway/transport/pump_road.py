@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from gateway.interfaces import IRoad
 from gateway.transport.connect import Attempt, literal
+from gateway.transport.greetings import Greetings
 from gateway.transport.names import Names, Reactor
 from gateway.transport.ports import Port
 from gateway.transport.pump import Pump
@@ -36,16 +37,21 @@ class PumpRoad:
         self.pump = Pump(reactor)
         self.names = names or Names(lambda: reactor.nameResolver, reactor)
         self._clients = Reactor(reactor, self.names)
+        self._greetings = Greetings(reactor)
 
     def server(
         self, host: str, port: int, tls: Any = None, backlog: int = 1024, sock: socket | None = None
     ) -> IStreamServerEndpoint:
         """See `IRoad`."""
-        return _ServerEndpoint(self.pump, self._reactor, host, port, tls, backlog, sock)
+        return _ServerEndpoint(self.pump, self._reactor, host, port, tls, backlog, sock, self._greetings)
 
     def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
         """See `IRoad`."""
         return _ClientEndpoint(self.pump, self._clients, host, port, tls, timeout)
+
+    def settled(self) -> Deferred[None]:
+        """See `IRoad`."""
+        return self._greetings.settled()
 
     def stop(self) -> None:
         """Close the sockets of ended connections that linger; the epoll goes with its last socket."""
@@ -56,8 +62,9 @@ class PumpRoad:
 @implementer(IStreamServerEndpoint)
 class _ServerEndpoint:
     def __init__(
-        self, pump: Pump, reactor: Any, host: str, port: int, tls: Any, backlog: int, sock: socket | None
-    ) -> None:
+        self, pump: Pump, reactor: Any, host: str, port: int, tls: Any, backlog: int, sock: socket | None,
+        greetings: Greetings,
+    ) -> None:  # fmt: skip
         self._pump = pump
         self._reactor = reactor
         self._host = host
@@ -65,12 +72,13 @@ class _ServerEndpoint:
         self._tls = tls
         self._backlog = backlog
         self._sock = sock
+        self._greetings = greetings
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Bind and listen; fails with ``CannotListenError``."""
         welcome = None
         if self._tls is not None:
-            welcome = server_welcome(self._tls, self._pump, self._reactor)
+            welcome = server_welcome(self._tls, self._pump, self._reactor, self._greetings)
         place = self._host, self._port
         port = Port(self._pump, self._reactor, *place, protocolFactory, self._backlog, welcome, self._sock)
         try:

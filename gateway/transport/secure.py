@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from gateway.interfaces import ISecureFactory
+from gateway.transport.greetings import Greetings
 from gateway.transport.hello import MOST_HELLO, Ear, Hello, suite_names
 from gateway.transport.openssl import attach, detach
 from gateway.transport.sockets import lost, socket_of
@@ -347,7 +348,9 @@ class _Greeting(Handshake):
         return True
 
 
-def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAKE_TIMEOUT) -> Welcome:
+def server_welcome(
+    tls: Any, pump: Pump, reactor: Any, greetings: Greetings, timeout: float = HANDSHAKE_TIMEOUT
+) -> Welcome:
     """What a TLS port does with an accepted socket. ``tls.getContext()`` is asked for each connection.
 
     So is ``tls.listens``, where it has that: whether ``tls.meet(connection, hello)`` is called with the client's
@@ -359,8 +362,13 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
         sock = socket_of(handle)
         hooks = ISecureFactory(port.factory, None)
 
+        def over() -> None:
+            if timer.active():
+                timer.cancel()
+            greetings.discard(greeting)
+
         def done(connection: SSL.Connection) -> None:
-            timer.cancel()
+            over()
             transport = TLSTransport(pump, sock, peer, connection)
             if greeting.offered:
                 transport.offered = greeting.offered
@@ -370,20 +378,19 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
             pump.soon(transport)
 
         def plain() -> None:
-            timer.cancel()
+            over()
             transport = TCPTransport(pump, sock, peer)
             pump.hand_over(sock.fileno(), transport)
             port.join(transport, hooks.plain)
             pump.soon(transport)
 
         def moved() -> None:
-            timer.cancel()
+            over()
             pump.release(sock.fileno())
             sock.close()
 
         def failed(error: Exception) -> None:
-            if timer.active():
-                timer.cancel()
+            over()
             if hooks is not None and not pump.stopped:
                 hooks.handshake_failed(peer, error)
             pump.remove(sock.fileno())
@@ -403,6 +410,7 @@ def server_welcome(tls: Any, pump: Pump, reactor: Any, timeout: float = HANDSHAK
         if getattr(tls, "listens", False) or (not adopted and getattr(tls, "elsewhere", None) is not None):
             greeting.listen(tls, adopted)
         timer = reactor.callLater(timeout, lambda: greeting.fail(late()))
+        greetings.add(greeting)
         pump.add(sock.fileno(), greeting)
 
     return welcome

@@ -10,6 +10,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from gateway.interfaces import ISecureFactory
+from gateway.transport.greetings import Greetings
 from gateway.transport.hello import MOST_HELLO, Ear
 from gateway.transport.tls import HANDSHAKE_TIMEOUT, begins_tls, late
 from gateway.transport.twisted_transport import Guest, SecureGuest
@@ -20,14 +21,14 @@ __all__ = ["Greeting", "GreetingFactory"]
 class Greeting:
     """One accepted connection until it has its protocol.
 
-    ``build(factory, address)`` makes a protocol; ``factory`` is that of the road's user.  ``everybody`` are the
-    greetings in progress.  ``offered``: what came of the client's hello, where somebody wants to see it.
+    ``build(factory, address)`` makes a protocol; ``factory`` is that of the road's user.  ``everybody`` are those
+    in progress.  ``offered``: what came of the client's hello, where somebody wants to see it.
     """
 
     offered = b""
 
     def __init__(
-        self, reactor: Any, factory: Any, build: Callable[[Any, Any], Any], everybody: set[Greeting]
+        self, reactor: Any, factory: Any, build: Callable[[Any, Any], Any], everybody: Greetings
     ) -> None:
         self._reactor = reactor
         self._factory = factory
@@ -70,19 +71,18 @@ class Greeting:
         return self._build(self._factory, address)
 
     def _gone(self, reason: Failure) -> None:
-        if self not in self._everybody:
+        if not self._settled():
             return  # it was the factory that did not want it
-        self._settled()
         if self._hooks is not None:
             error = reason.value
             if self._late and isinstance(error, ConnectionAborted):
                 error = late()
             self._hooks.handshake_failed(self.guest.transport.getPeer(), error)
 
-    def _settled(self) -> None:
-        self._everybody.discard(self)
+    def _settled(self) -> bool:
         if self._timer.active():
             self._timer.cancel()
+        return self._everybody.discard(self)
 
     def _timed_out(self) -> None:
         self._late = True

@@ -36,6 +36,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.interfaces import IRoad
+from gateway.transport.greetings import Greetings
 from gateway.transport.names import Names, Reactor
 from gateway.transport.tls import ClientTLS, client_connection, failed, verify
 from gateway.transport.twisted_greeting import Greeting, GreetingFactory
@@ -57,7 +58,7 @@ class TwistedRoad:
 
     def __init__(self, reactor: Any, names: Names | None = None) -> None:
         self._reactor = reactor
-        self._greeting: set[Greeting] = set()
+        self._greetings = Greetings(reactor)
         self.names = names or Names(lambda: reactor.nameResolver, reactor)
         self._clients = Reactor(reactor, self.names)
 
@@ -65,16 +66,20 @@ class TwistedRoad:
         self, host: str, port: int, tls: Any = None, backlog: int = 1024, sock: socket | None = None
     ) -> IStreamServerEndpoint:
         """See `IRoad`."""
-        return _ServerEndpoint(self._reactor, host, port, tls, backlog, self._greeting, sock)
+        return _ServerEndpoint(self._reactor, host, port, tls, backlog, self._greetings, sock)
 
     def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
         """See `IRoad`."""
         return _ClientEndpoint(self._clients, host, port, tls, timeout)
 
+    def settled(self) -> Deferred[None]:
+        """See `IRoad`."""
+        return self._greetings.settled()
+
     def stop(self) -> None:
         """End the handshakes of servers that are still in progress."""
         self.names.stop()
-        for greeting in tuple(self._greeting):
+        for greeting in self._greetings:
             greeting.give_up()
 
 
@@ -108,14 +113,14 @@ class _GuestFactory(Factory):
 @implementer(IStreamServerEndpoint)
 class _ServerEndpoint:
     def __init__(
-        self, reactor: Any, host: str, port: int, tls: Any, backlog: int, greeting: set[Greeting], sock: socket | None
+        self, reactor: Any, host: str, port: int, tls: Any, backlog: int, greetings: Greetings, sock: socket | None
     ) -> None:
         self._reactor = reactor
         self._host = host
         self._port = port
         self._tls = tls
         self._backlog = backlog
-        self._greeting = greeting
+        self._greetings = greetings
         self._sock = sock
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -147,7 +152,7 @@ class _ServerEndpoint:
 
     def _guest(self, factory: IProtocolFactory) -> Guest:
         if self._tls is not None:
-            return Greeting(self._reactor, factory, _build, self._greeting).guest
+            return Greeting(self._reactor, factory, _build, self._greetings).guest
         return Guest(self._reactor, False, lambda address, _: _build(factory, address), _drop, _drop, lambda: None)
 
 

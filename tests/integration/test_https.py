@@ -221,6 +221,18 @@ class ListenerTests(GatewayTestCase):
         await gateway.until(lambda: handshakes.get(("one", "closed_by_client")) == 1, "the one that just closed")
         self.assertIn('gateway_tls_handshake_failures_total{listener="one",reason=', gateway.service.exposition())
 
+    async def test_who_shakes_hands_when_the_gateway_stops(self) -> None:
+        """Is waited for, and may ask."""
+        gateway = await self.gateway(https_listener(await self.backend(Answers())))
+        client = await self.client(gateway, "one")
+        await gateway.until(lambda: any(gateway.service.road._greetings), "the accept")
+        stopped = gateway.service.stopService()
+        client.transport.startTLS(Client())
+        client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        response = await read_response(client)
+        self.assertEqual((200, "close"), (response.status, response.get("Connection")))
+        await stopped
+
     async def test_stop_with_handshakes_in_progress(self) -> None:
         gateway = await self.gateway(https_listener(await self.backend(Answers())))
         client = await self.client(gateway, "one")

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.dialogue import GET, OK, POST
+from tests.dialogue import GET, GOODBYE, OK, POST
 from tests.listener.lanes import World, agree, warmed
 
 __all__ = [
@@ -67,7 +67,7 @@ def healthy(whether: bool) -> Act:
 def stops(world: World) -> None:
     world.shared.stopping = True
     for connection in list(world.factory.connections):
-        connection.stop()
+        connection.stop(GOODBYE)
 
 
 def is_cut(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.errors import ShuttingDown
 from gateway.values import Reply
-from tests.dialogue import GET, HANDSHAKE, OK, POST, Dialogue, DialogueCase, Peer
+from tests.dialogue import GET, GOODBYE, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer
 
 MOVED = b"GET /moved/a HTTP/1.1\r\nHost: example.com\r\n\r\n"
 
@@ -197,7 +197,7 @@ class EndTests(DialogueCase):
         halfway.sends(GET[:10])
         gateway.shared.stopping = True
         for client in (idle, busy, halfway):
-            gateway.run(client.wire.protocol.stop)
+            gateway.run(client.wire.protocol.stop, GOODBYE)
         idle.finds("closed")
         gateway.backend(0).gets("GET")
         gateway.backend(0).sends(OK)
@@ -219,7 +219,7 @@ class EndTests(DialogueCase):
             asks = gateway.client()
             gateway.shared.stopping = stopping
             for client in (silent, asks):
-                gateway.run(client.wire.protocol.stop)
+                gateway.run(client.wire.protocol.stop, GOODBYE)
                 client.finds("open")
             gateway.advance(0.1)
             silent.finds("open")
@@ -240,14 +240,49 @@ class EndTests(DialogueCase):
         gateway.backend(0).sends(OK)
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         gateway.shared.stopping = True
-        gateway.run(client.wire.protocol.stop)
+        gateway.run(client.wire.protocol.stop, GOODBYE)
         client.finds("closed")
+        gateway.recorded("200 ok")
+
+    def test_stop_ends_a_session_that_opens_later(self) -> None:
+        """Whether the handshake was in progress or is what a client asks that has only just come."""
+        for asks_first in (True, False):
+            gateway = self.gateway()
+            client = gateway.client()
+            if asks_first:
+                client.sends(HANDSHAKE)
+            gateway.run(client.wire.protocol.stop, GOODBYE)
+            if not asks_first:
+                client.sends(HANDSHAKE)
+            gateway.backend(0).gets("GET /chat HTTP/1.1", "Upgrade: websocket")
+            gateway.backend(0).sends(SWITCHING)
+            client.gets("HTTP/1.1 101 Switching Protocols")
+            gateway.advance(0.3)
+            client.gets_close(1001, "the gateway is shutting down")
+            gateway.backend(0).gets_close(1001)
+            for peer in (client, gateway.backend(0)):
+                peer.closes()
+            gateway.recorded("101 shutdown")
+
+    def test_who_comes_from_a_handshake_when_nobody_listens_any_more(self) -> None:
+        """May ask once, and for half a second."""
+        gateway = self.gateway()
+        gateway.factory.goodbye = GOODBYE
+        asks, silent = gateway.client(), gateway.client()
+        asks.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).sends(OK)
+        asks.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
+        asks.finds("closed")
+        silent.finds("open")
+        gateway.advance(0.8)
+        silent.finds("closed")
         gateway.recorded("200 ok")
 
     def test_stop_leaves_a_session_to_the_sessions(self) -> None:
         gateway = self.gateway()
         client, backend = gateway.opens_websocket()
-        gateway.run(client.wire.protocol.stop)
+        gateway.run(client.wire.protocol.stop, GOODBYE)
         client.finds("open")
         client.closes()
         backend.gets_close(1001)

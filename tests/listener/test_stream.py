@@ -21,6 +21,7 @@ from gateway.testing.wires import FakeRoad, Turn, Wire
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.stream import connect_stream
 from gateway.values import Reply
+from tests.dialogue import GOODBYE
 
 
 class StreamTests(SynchronousTestCase):
@@ -183,7 +184,7 @@ class StreamTests(SynchronousTestCase):
         for session in self.sessions:
             session.cut()
         for connection in tuple(self.factory.connections):
-            connection.stop()
+            connection.stop(GOODBYE)
             connection.cut()
         self.turn.run()
         statuses = sorted(each.status for each in self.recorder.outcomes)

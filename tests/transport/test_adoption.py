@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
+from gateway.transport.greetings import Greetings
 from gateway.transport.hello import Hello
 from gateway.transport.ports import Port
 from gateway.transport.pump_road import PumpRoad
@@ -57,7 +58,7 @@ class AdoptionTests(TestCase):
         self.accepting, self.adopting = self.listen(self.one, self.here), self.listen(self.two, self.there)
 
     def listen(self, tls: Any, serving: SecureServing) -> Port:
-        welcome = server_welcome(tls, self.road.pump, self.clock, timeout=10.0)
+        welcome = server_welcome(tls, self.road.pump, self.clock, Greetings(self.clock), timeout=10.0)
         port = Port(self.road.pump, self.reactor, "127.0.0.1", 0, serving, 5, welcome)
         port.startListening()
         self.addCleanup(port.stopListening)

@@ -251,13 +251,14 @@ class PumpTLSTests(OnPump, TLSConformance, TestCase):
     async def test_handshake_deadline(self) -> None:
         from twisted.internet.task import Clock
 
+        from gateway.transport.greetings import Greetings
         from gateway.transport.ports import Port
         from gateway.transport.secure import server_welcome
 
         clock = Clock()
         port = Port(
             self.road.pump, self.reactor, "127.0.0.1", 0, Serving(), 5,
-            server_welcome(self.server_tls, self.road.pump, clock, timeout=10.0),
+            server_welcome(self.server_tls, self.road.pump, clock, Greetings(clock), timeout=10.0),
         )  # fmt: skip
         port.startListening()
         self.addCleanup(port.stopListening)
