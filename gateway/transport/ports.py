@@ -82,6 +82,7 @@ class Port:
     def startListening(self) -> None:
         """Bind and listen; raises ``CannotListenError`` with the reason of the operating system."""
         sock = self._given or listening_socket(self._host, self._number, self._backlog)
+        sock.setblocking(False)
         self._sock = sock
         self._address = address(sock.getsockname())
         self._spare = _spare()
@@ -89,21 +90,13 @@ class Port:
         self._pump.add(sock.fileno(), self, select.EPOLLIN)
 
     def stopListening(self) -> Deferred[None]:
-        """Close the port; its connections stay. The Deferred fires when the factory has been told."""
-        if self._sock is None:
-            return succeed(None)
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
-        self._pump.remove(self._sock.fileno())
-        self._sock.close()
-        self._sock = None
-        if self._spare >= 0:
-            os.close(self._spare)
-            self._spare = -1
-        self._stopped = Deferred()
-        self._pump.later(self._tell_stopped)
-        return self._stopped
+        """Close the port; its connections stay. The Deferred fires when the factory has been told.
+
+        Who has connected already is accepted first: closing the socket would reset those in the backlog.
+        """
+        if self._sock is not None and self._pause is None:
+            self._accept(self._backlog)
+        return self._close()
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """Where it listens, with the port number the kernel chose for 0."""
@@ -128,7 +121,7 @@ class Port:
 
     def dropped(self, reason: Failure) -> None:
         """The reactor stops."""
-        self.stopListening()
+        self._close()
 
     # Accepting
 
@@ -163,8 +156,8 @@ class Port:
         if protocol is None:
             transport.loseConnection()
 
-    def _accept(self) -> None:
-        for _ in range(_ACCEPTS):
+    def _accept(self, most: int = _ACCEPTS) -> None:
+        for _ in range(most):
             listening = self._sock
             if listening is None:
                 return
@@ -204,6 +197,22 @@ class Port:
         if self._spare < 0:
             self._spare = _spare()
         self._pump.soon(self)
+
+    def _close(self) -> Deferred[None]:
+        if self._sock is None:
+            return succeed(None)
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        self._pump.remove(self._sock.fileno())
+        self._sock.close()
+        self._sock = None
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+        self._stopped = Deferred()
+        self._pump.later(self._tell_stopped)
+        return self._stopped
 
     def _tell_stopped(self) -> None:
         stopped, self._stopped = self._stopped, None

@@ -298,6 +298,24 @@ class PortTests(PumpCase):
         for protocol in protocols:
             await protocol.lost
 
+    async def test_who_is_in_the_backlog_when_the_port_stops(self) -> None:
+        """Has connected, and may have asked."""
+        serving = Serving()
+        port = await self.road.server("127.0.0.1", 0).listen(serving)
+        where = ("127.0.0.1", port.getHost().port)
+        clients = [socket.create_connection(where) for _ in range(70)]
+        for client in clients:
+            self.addCleanup(client.close)
+        clients[-1].sendall(b"hello")
+        stopped = port.stopListening()
+        self.assertEqual(70, len(serving.built))
+        await stopped
+        self.assertEqual(b"hello", await serving.built[-1].received(5))
+        for protocol in serving.built:
+            protocol.transport.abortConnection()
+        for protocol in serving.built:
+            await protocol.lost
+
     async def test_port_can_be_bound_again(self) -> None:
         """SO_REUSEADDR: a restart finds its port although old connections linger."""
         serving = Serving()
