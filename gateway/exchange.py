@@ -255,7 +255,11 @@ class Exchange(Decisions):
             self.outcome.status = error.status
         self._end(error)
         if begun:
-            client.abort()
+            # Who does not read, or breaks its word, is cut; who waits for more gets all there is.
+            if error.status < 500:
+                client.abort()
+            else:
+                client.break_off()
             return
         reply = self.error_page(error.status, error.advice)
         if isinstance(error, UpgradeRefused) and error.status == 426:
@@ -295,7 +299,7 @@ class Exchange(Decisions):
             return
         outcome.error, outcome.cause = error, error.cause
         if begun:
-            client.abort()
+            client.break_off()
         else:
             outcome.status = error.status
             client.reply(self.error_page(error.status))

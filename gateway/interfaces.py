@@ -430,7 +430,10 @@ class IClientStream(Interface):
         """Answer with a `gateway.values.Reply` made here, instead of `respond`."""
 
     def abort():
-        """Cut the connection: a response that has begun cannot be completed."""
+        """Cut the connection, with what it has not taken of a response that has begun."""
+
+    def break_off():
+        """End the connection: a response that has begun cannot be completed, and the client shall have what there is."""
 
     def hold(reason):
         """Stop reading from the client until `let` is called with the same reason."""

@@ -498,7 +498,7 @@ class WayOutTests(PassageCase):
         gateway.backend(0).sends(OK[:-2])
         gateway.backend(0).sends(OK[-2:])
         client.gets("HTTP/1.1 200 OK")
-        client.finds("reset")
+        client.finds("closed")
         gateway.recorded("200 plugin_failed")
         self.assertEqual(1, len(self.log.flush()))
 

@@ -430,7 +430,7 @@ class Limits(_Model):
     max_message_bytes: int | None = Field(default=None, ge=1, description="WebSocket message, close 1009 above it; default: no limit, and 16 MiB where messages pass through filters.")
     head_timeout: float = Field(default=60, gt=0, description="Seconds from the first byte to a complete head (408).")
     body_timeout: float = Field(default=60, gt=0, description="Seconds without a byte of the request body (408).")
-    send_timeout: float = Field(default=60, gt=0, description="Seconds in which a client takes nothing of its response.")
+    send_timeout: float = Field(default=60, gt=0, description="Seconds in which a client takes nothing of what is sent to it.")
     middleware_timeout: float | None = Field(default=None, gt=0, description="Seconds that middleware or a router may wait for somebody (500); default: `requestTimeout`, and 30 for routers.")
     keep_alive_timeout: float = Field(default=75, gt=0, description="Seconds an idle client connection is kept.")
     shutdown_timeout: float = Field(default=30, ge=0, description="Seconds that exchanges get to finish at SIGTERM.")

@@ -24,6 +24,7 @@ class ResponseWriter(Part):
     """
 
     _chunked = False
+    _until_close = False
 
     def respond(self, head: ResponseHead, data: bytes, end: bool) -> None:
         """Send a response head with the first body bytes, or an informational one."""
@@ -38,7 +39,7 @@ class ResponseWriter(Part):
             body = CHUNKED if request.version == "1.1" else UNTIL_CLOSE
             self._chunked = body == CHUNKED
             if body == UNTIL_CLOSE:
-                self._close = True
+                self._close = self._until_close = True
             elif data:
                 data = chunk(data)
             if end and self._chunked:
@@ -97,12 +98,23 @@ class ResponseWriter(Part):
         return self._shared.error_reply(failed.status, self.listener, None)
 
     def abort(self) -> None:
-        """Cut the connection: a response that has begun cannot be completed."""
+        """Cut the connection."""
         self._closing = True
         if not self.lost:
             self.transport.abortConnection()
         self._record(cut=True)
         self._forget_exchange()
+
+    def break_off(self) -> None:
+        """End the connection behind what there is of the response, if its length or chunks show that some is missing
+        (RFC 9112 §8).  What ends with the connection would seem complete, unless that is cut."""
+        if self.lost or self._until_close:
+            self.abort()
+            return
+        self._record()
+        unread = self._decoder is not None or bool(self._ahead)
+        self._forget_exchange()
+        self.shut(unread)
 
     def _write(self, data: bytes) -> None:
         self._sent += len(data)

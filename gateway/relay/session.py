@@ -7,9 +7,11 @@ What the gateway ends, it ends with a close frame between two other frames (RFC 
       │──── a side broke the protocol or a limit: both get a close frame ────┤
       └──── the gateway ends the session: both get a close frame ────────────┴─> CLOSING
     CLOSING ── both ways are done: closed, broken or at their end ──> CLOSED, both connections are ──> GONE
-      └─────── `CLOSING_SECONDS` are over: who owes a close frame is cut ──> the other one closed ──> GONE
+      └─────── `CLOSING_SECONDS` are over: nobody waits any more for who owes a close frame ────> CLOSED
+    CLOSED ── a side does not take what is left for it: it is cut ──> GONE
 
 Who has sent a close frame gets one, also if the other side never answers: then the gateway does, with the same code.
+Who takes what was sent slowly gets all of it, as long as it takes something within ``limits.sendTimeout``.
 
 A client that broke a rule gets its close frame behind what the backend still answers to the messages before that, in
 place of the backend's close frame: as from a server that reads one message after another.
@@ -221,8 +223,6 @@ class WebSocketSession(Splice):
         if not self._outbound.speak_up():
             for way in late:
                 way.done = True
-                if way.source.undelivered and not way.source.lost:
-                    way.source.transport.abortConnection()
         self._settle()
 
     def snapshot(self) -> None:

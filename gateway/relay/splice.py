@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CLOSED", "CLOSING", "CLOSING_SECONDS", "GONE", "OPEN", "Splice"]
 
 CLOSING_SECONDS = 5.0
-"""How long a peer may take to answer a close frame, and to take what is queued for it."""
+"""How long a peer may take to answer a close frame, and how often it is looked at whether it takes what is queued."""
 
 OPEN, CLOSING, CLOSED, GONE = range(4)
 """`CLOSING`: something is still expected from one of the sides.  `CLOSED`: from none, and both are being closed."""
@@ -48,6 +48,7 @@ class Splice:
     _client_ended = _backend_ended = False
     _added_in = _added_out = 0  # bytes that went on towards the backend, the client, less those that came
     _ends_with: SessionEnded | None = None
+    _left: tuple[int, float] | None = None  # what had yet to be taken, and since when it was so much
     _inward: Bridge | None = None
     _outward: Bridge | None = None
 
@@ -148,10 +149,26 @@ class Splice:
                 self._shared.deadlines.set(self, due)
             elif self._ends_with is not None and self._ends_at <= now:
                 self.end(self._ends_with)
+            elif self._is_taken(now):
+                self._shared.deadlines.set(self, min(now + CLOSING_SECONDS, self._ends_at))
             else:
                 self.end(SessionEnded(1001, f"idle for {self._idle:g} s", "idle_timeout"))
+        elif self._is_taken(now):
+            self._shared.deadlines.set(self, now + CLOSING_SECONDS)
         else:
             self.cut()
+
+    def _is_taken(self, now: float) -> bool:
+        """Whether somebody has yet to take what was sent, and has taken some of it within ``limits.sendTimeout``.
+
+        The kernel's buffer takes more only when a third of it is free, which may be a megabyte.
+        """
+        left = sum([leg.undelivered for leg in (self._client, self._upstream) if not leg.lost])
+        if self._left is None:
+            self._left = left, self._last if self._state == OPEN else now
+        elif left != self._left[0]:
+            self._left = left, now
+        return left > 0 and now < self._left[1] + self._shared.limits.send_timeout
 
     def end_at(self, when: float, error: SessionEnded) -> None:
         """See `ISession`."""

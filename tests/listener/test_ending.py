@@ -66,7 +66,7 @@ class TimeLimitTests(DialogueCase):
         gateway.advance(29.5)
         client.finds("open")
         gateway.advance(0.7)
-        client.finds("reset")
+        client.finds("closed")
         backend.finds("reset")
         gateway.recorded("200 backend_timeout")
 
@@ -302,8 +302,8 @@ class EndTests(DialogueCase):
             gateway.run(client.wire.protocol.cut)
         waits.gets_page(503)
         waits.finds("closed")
-        for client in (reads, idle):
-            client.finds("reset")
+        reads.finds("closed")
+        idle.finds("reset")
         gateway.backend(0).finds("reset")
         gateway.backend(1).finds("reset")
         self.assertIsInstance(gateway.recorded("503 shutting_down", "200 shutting_down").error, ShuttingDown)

@@ -109,18 +109,36 @@ class SpliceTests(DialogueCase):
         backend.finds("reset")
         self.ended(gateway, "ok", "client")
 
-    def test_who_takes_nothing_is_ended_by_the_idle_limit(self) -> None:
-        gateway, client, backend = self.opens(settings={"request_timeout": 30})
+    def test_who_takes_nothing_is_ended(self) -> None:
+        gateway, client, backend = self.opens(settings={"request_timeout": 30}, limits={"send_timeout": 60})
         client.stalls()
         backend.sends(b"last words")
         backend.half_closes()
         client.half_closes()
+        gateway.advance(59.9)
+        client.finds("open")
+        gateway.advance(5.3)
+        client.finds("reset")
+        backend.finds("reset")
+        self.ended(gateway, "ok", "client")
+
+    def test_who_takes_it_slowly_is_not_idle(self) -> None:
+        gateway, client, backend = self.opens(settings={"request_timeout": 30}, limits={"send_timeout": 60})
+        client.stalls()
+        backend.sends(b"a" * 1000)
+        for _ in range(20):
+            gateway.advance(50)
+            client.finds("open")
+            client.takes(1)
+        client.takes()
+        client.gets(b"a" * 1000)
+        backend.sends(b"b")
+        client.gets(b"b")
         gateway.advance(29.9)
         client.finds("open")
         gateway.advance(0.3)
         client.finds("reset")
-        backend.finds("reset")
-        self.ended(gateway, "ok", "client")
+        self.ended(gateway, "idle_timeout", "gateway")
 
     def test_the_gateway_may_end_it(self) -> None:
         gateway, client, backend = self.opens()

@@ -193,10 +193,32 @@ class ClosingTests(_SessionCase):
         client.stalls()
         gateway.advance(5.2)
         backend.finds("closed")
-        client.finds("open")
-        gateway.advance(5.2)
+        for _ in range(3):
+            client.takes(1)
+            gateway.advance(55)
+            client.finds("open")
+        client.gets(b"\x88\x02\x03")
+        gateway.advance(10.2)
         client.finds("reset")
         self.ended(gateway, "ok", "client", 1000)
+
+    def test_who_takes_it_slowly_gets_it(self) -> None:
+        """The backend has its answer in time, and the client all that there was."""
+        gateway, client, backend = self.opens()
+        said = frame(2, b"a" * 100) + BYE_OUT
+        client.stalls()
+        backend.sends(said)
+        gateway.advance(5.2)
+        backend.gets_close(1000, "")
+        backend.finds("closed")
+        for _ in range(len(said)):
+            gateway.advance(20)
+            client.finds("open")
+            client.takes(1)
+        client.takes()
+        client.gets(said)
+        client.finds("closed")
+        self.ended(gateway, "ok", "backend", 1000)
 
     def test_what_follows_a_close_frame_is_dropped(self) -> None:
         """RFC 6455 §5.5.1: no data after a close frame, whether it comes in one piece or later."""
@@ -286,7 +308,9 @@ class ClosingTests(_SessionCase):
         client.sends(BYE_IN)
         backend.gets(BYE_IN)
         client.finds("open")
-        gateway.advance(5.2)
+        gateway.advance(59.9)
+        client.finds("open")
+        gateway.advance(10.3)
         client.finds("reset")
         self.ended(gateway, "ok", "backend", 1000)
 
