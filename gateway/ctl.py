@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from gateway.asking import ask_to_reload
-from gateway.catalogue import broken_drop_ins, catalogue, catalogue_document, catalogue_text
+from gateway.catalogue import catalogue, catalogue_document, catalogue_text
 from gateway.config import load
 from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
@@ -101,7 +101,8 @@ def _explain(
 
 
 def _plugins(form: str, out: TextIO) -> int:
-    found, broken = catalogue(Factories()), list(broken_drop_ins())
+    factories = Factories()
+    found, broken = catalogue(factories), factories.left_out()
     if form == "json":
         json.dump(catalogue_document(found, broken), out, indent=2, ensure_ascii=False)
         out.write("\n")

@@ -28,7 +28,7 @@ from gateway.assembly import (
     make_probe,
     rule_routers,
 )
-from gateway.blame import brief, sentence, wrong
+from gateway.blame import brief, sentence, text_of, wrong
 from gateway.containment import Accounts, Containment
 from gateway.errors import ConfigurationError
 from gateway.factories import OUR_SOURCE, Factories, Found
@@ -271,6 +271,6 @@ def _built(found: Found, options: BaseModel | None, services: Services, blame: s
     except ConfigurationError:
         raise  # of something that it has asked for
     except ValueError as error:
-        raise wrong(at, f"{blame}: {error}") from error
-    except Exception as error:
+        raise wrong(at, f"{blame}: {text_of(error) or brief(error)}") from error
+    except BaseException as error:  # also one that wants to end the process
         raise wrong(path, f"{blame}: build() failed: {brief(error)}") from error

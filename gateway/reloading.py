@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from gateway.blame import brief
 from gateway.config.difference import difference
 from gateway.errors import ConfigurationError, ReloadFailed
 from gateway.generation import Material
@@ -115,7 +116,7 @@ class Reloading:
             read = deferToThreadPool(reactor, reactor.getThreadPool(), _read, source, self._service.model)
             material, notices, changed = await read
             await self._change(material)
-        except Exception as error:
+        except BaseException as error:  # whatever it is, who has asked must hear of it
             failed = _explained(error)
             self._record(False)
             _log.error(
@@ -145,7 +146,7 @@ class Reloading:
         try:
             self._check_running()
             service.go_on(now, Successions(now, before))
-        except Exception:
+        except BaseException:
             service.building.discard(now)
             raise
         self.leaving.append(before)
@@ -225,7 +226,7 @@ def _read(source: Source, old: Gateway) -> tuple[Material, Sequence[str], list[s
     return Material.of(model), notices, difference(old, model)
 
 
-def _explained(error: Exception) -> ReloadFailed:
+def _explained(error: BaseException) -> ReloadFailed:
     if isinstance(error, ReloadFailed):
         return error
     if isinstance(error, ConfigurationError):
@@ -234,4 +235,4 @@ def _explained(error: Exception) -> ReloadFailed:
         return ReloadFailed(error.problems)
     if not isinstance(error, (OSError, ValueError)):
         _log.failure("a reload failed in an unforeseen way")
-    return ReloadFailed([f"{type(error).__name__}: {error}"])
+    return ReloadFailed([brief(error)])
