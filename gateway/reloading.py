@@ -34,9 +34,10 @@ __all__ = ["Reloading", "Source"]
 
 _log = Logger("gateway.reloading")
 
-Source = Callable[[], "tuple[Gateway, Sequence[str]]"]
+Source = Callable[..., "tuple[Gateway, Sequence[str]]"]
 """Reads and checks the configuration as at the start: the model, and what to log of it. Called in a thread; raises
-`ConfigurationError`."""
+`ConfigurationError`.  Called with problems that were found when the model was used, it raises these with their places
+in the file, if it can."""
 
 _TURN_SECONDS = 0.005
 """How long the building may keep everything else waiting at a time."""
@@ -115,7 +116,10 @@ class Reloading:
             reactor = self._service.reactor
             read = deferToThreadPool(reactor, reactor.getThreadPool(), _read, source, self._service.model)
             material, notices, changed = await read
-            await self._change(material)
+            try:
+                await self._change(material)
+            except ConfigurationError as error:
+                raise await self._located(source, error) from error
         except BaseException as error:  # whatever it is, who has asked must hear of it
             failed = _explained(error)
             self._record(False)
@@ -136,6 +140,17 @@ class Reloading:
                 _log.warn("{notice}", notice=notice)
         self._notices = frozenset(notices)
         return changed
+
+    async def _located(self, source: Source, error: ConfigurationError) -> ConfigurationError:
+        """``error`` with places in the file; as it is where the source knows none."""
+        reactor = self._service.reactor
+        try:
+            await deferToThreadPool(reactor, reactor.getThreadPool(), source, error.problems)
+        except ConfigurationError as located:
+            return located
+        except Exception:
+            _log.debug("the places of problems are not known")
+        return error
 
     async def _change(self, material: Material) -> None:
         """Build all parts, others having their turn meanwhile; then go on with them in one turn of the reactor."""

@@ -12,11 +12,13 @@ from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial import unittest
+from zope.interface import implementer
 
 from gateway import __version__, config, tap
 from gateway.config.model import BackendSettings, Certificate, Gateway, HttpListener, Member, Pool, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.errors import ConfigurationError, Problem
+from gateway.interfaces import IStrategyFactory
 from gateway.preflight import checks
 from gateway.service import GatewayService
 from gateway.startup import StartFailed
@@ -177,6 +179,21 @@ class OptionsTests(unittest.SynchronousTestCase):
         self.assertEqual((caught.exception.code, stdout.getvalue()), (0, f"gateway {__version__}\n"))
 
 
+@implementer(IStrategyFactory)
+class Refusing:
+    """A factory that makes nothing."""
+
+    name, options = "refusing", None
+    error: BaseException = KeyError()
+
+    def build(self, options: Any, services: Any) -> Any:
+        """See `IStrategyFactory`."""
+        raise self.error
+
+
+refusing = Refusing()
+
+
 class RefusalTests(unittest.SynchronousTestCase):
     """A configuration that cannot be started: exit status 1 and sentences, wherever it comes out."""
 
@@ -249,6 +266,29 @@ class RefusalTests(unittest.SynchronousTestCase):
     def test_unchecked_strategy(self) -> None:
         plain = self.unchecked().model_copy(update={"listeners": (HttpListener(name="web", port=0),)})
         self.assertIn("\n  pools[0].selector: there is no selector 'nope'", self.refused(plain))
+
+    def test_where_a_strategy_refuses_to_be_made(self) -> None:
+        """That is said with file and line, as what the checks find."""
+        path = Path(self.mktemp())
+        path.write_text(
+            "listeners: [{name: web, port: 0}]\n"
+            "pools:\n  - name: p\n    backends: [127.0.0.1:9]\n    selector: tests.test_tap:refusing\n"
+            "rules: [{listener: web, pool: p}]\n"
+        )
+        options = tap.Options()
+        options.parseOptions(["--config", str(path)])
+        for error, words in (
+            (SystemExit(0), "build() failed: SystemExit: 0"), (KeyError("x"), "build() failed: KeyError: 'x'"),
+            (ValueError(), "ValueError"),
+        ):  # fmt: skip
+            self.patch(refusing, "error", error)
+            self.stderr.truncate(0)
+            with self.assertRaises(StartFailed):
+                tap.makeService(options)
+            heading, line = self.stderr.getvalue().lstrip("\0").splitlines()
+            self.assertEqual(f"gateway: cannot start: {path}: 1 error", heading)
+            self.assertRegex(line, r"^  line [345]: pools\[0\]\.selector(Options)?: selector 'tests.test_tap:refusing' \(")
+            self.assertTrue(line.endswith(f": {words}"), line)
 
     def test_service_alone(self) -> None:
         """Without `tap` it is an exception."""
