@@ -287,7 +287,7 @@ class RefusalTests(unittest.SynchronousTestCase):
                 tap.makeService(options)
             heading, line = self.stderr.getvalue().lstrip("\0").splitlines()
             self.assertEqual(f"gateway: cannot start: {path}: 1 error", heading)
-            self.assertRegex(line, r"^  line [345]: pools\[0\]\.selector(Options)?: selector 'tests.test_tap:refusing' \(")
+            self.assertRegex(line, r"^  line [345]: pools\[0\]\.selector(Options)?: selector 'tests.test_tap:refusing'")
             self.assertTrue(line.endswith(f": {words}"), line)
 
     def test_service_alone(self) -> None:

@@ -81,13 +81,13 @@ class Membership:
             if before.get(name) is not discovery and self._running:
                 self._start(name)
 
-    def stop(self) -> Deferred[None]:
-        """Stop them all; nothing changes any more. Fires when they have stopped."""
+    def stop(self) -> list[tuple[str, Deferred[Any]]]:
+        """Stop them all; nothing changes any more. What is done, and a Deferred that fires when it has been."""
         self._running = False
-        stopping = [maybeDeferred(discovery.stop) for discovery in self._discoveries.values()]
-        for stopped in stopping:
-            stopped.addErrback(_not_stopped)
-        return DeferredList(stopping).addCallback(lambda _: None)
+        return [
+            (f"stop() of {self._account(name).subject}", maybeDeferred(discovery.stop).addErrback(_not_stopped))
+            for name, discovery in self._discoveries.items()
+        ]
 
     @property
     def waiting(self) -> list[str]:

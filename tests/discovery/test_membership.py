@@ -117,7 +117,8 @@ class MembershipTests(SynchronousTestCase):
         membership = self.make(Broken(), Static())
         self.assertEqual(self.changes, [("b", [])])
         self.assertEqual(membership.waiting, [])
-        self.successResultOf(membership.stop())
+        for _, stopped in membership.stop():
+            self.successResultOf(stopped)
         self.assertEqual(1, len(log.lines))
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))  # it could not be stopped
 
@@ -153,7 +154,8 @@ class MembershipTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         membership = self.make(self.told)
-        stopped = membership.stop()
+        ((what, stopped),) = membership.stop()
+        self.assertEqual("stop() of discovery 'Told' of pool 'a'", what)
         self.assertTrue(self.told.stopped)
         self.assertNoResult(stopped)
         self.told.found([Member(host="x")])
