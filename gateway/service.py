@@ -42,7 +42,7 @@ from gateway.relay.upload import Disk
 from gateway.reloading import Reloading, Source
 from gateway.routing.bindings import bindings
 from gateway.routing.table import RoutingTable
-from gateway.startup import CannotBind, refuse
+from gateway.startup import MAP_PORT, CannotBind, refuse
 from gateway.stopping import Stopping
 from gateway.successions import Successions
 from gateway.transport import road as choose_road
@@ -66,7 +66,8 @@ class GatewayService(ShowsGeneration, Service):
     ``model``: a checked configuration.  ``reactor``: the global one if ``None``.  ``transport``: ``auto``, ``pump`` or
     ``twisted``.  ``access_log``: a path, ``-`` or ``off``.  ``admin``: ``HOST:PORT`` or ``None``.  ``notices``: what to
     log at start.  ``observers``: further `IOutcomeObserver`.  ``secret``: see `gateway.services.Services`; random if
-    ``None``.  ``source``: reads the configuration again, see `reload`.
+    ``None``.  ``source``: reads the configuration again, see `reload`.  ``port_option``: what chooses another port, for
+    messages.
 
     ``ports``: bound port by listener name, once started.  ``admin_port``: that of the admin site, if any.
     Subclass it for a deployment of one's own: ``listener_class``, `make_router`, `make_observers` and `make_road` are
@@ -88,11 +89,13 @@ class GatewayService(ShowsGeneration, Service):
         observers: Sequence[IOutcomeObserver] = (),
         secret: bytes | None = None,
         source: Source | None = None,
+        port_option: str = MAP_PORT,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
         self.reactor = reactor
         self.notices = tuple(notices)
+        self._port_option = port_option
         self.admin_port: int | None = None
         self._secret = os.urandom(32) if secret is None else secret
         self._transport = transport
@@ -130,7 +133,7 @@ class GatewayService(ShowsGeneration, Service):
         self.troubles = Troubles(self.deadlines.now)
         self.metrics = Metrics(lambda: self.pools.values(), self.sessions, self.troubles, self.accounts)
         self.access_log = open_access_log(self._access_log, reactor)
-        self._ports = Ports(self._factory, self.server_endpoint, self.sessions, reactor)
+        self._ports = Ports(self._factory, self.server_endpoint, self.sessions, reactor, self._port_option)
         self._stopping = Stopping(self._ports, self.sessions, reactor)
         self._closing = Closing(reactor)
         self._sweeping = LoopingCall(self._sweep)

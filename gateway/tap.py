@@ -22,7 +22,7 @@ from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
 from gateway.process import cores, heed_signals, settle
-from gateway.startup import refuse
+from gateway.startup import LISTEN, MAP_PORT, refuse
 
 if TYPE_CHECKING:
     from gateway.service import GatewayService
@@ -219,6 +219,7 @@ def makeService(options: Options, service_class: type[GatewayService] | None = N
                 admin=options["admin"],
                 notices=options.notices,
                 source=None if options["demo"] else options.read,
+                port_option=MAP_PORT if options["config"] else LISTEN,
             )
             return service
         except ConfigurationError as error:  # a strategy refuses to be built, or a file has changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -289,6 +290,27 @@ class RefusalTests(unittest.SynchronousTestCase):
             self.assertEqual(f"gateway: cannot start: {path}: 1 error", heading)
             self.assertRegex(line, r"^  line [345]: pools\[0\]\.selector(Options)?: selector 'tests.test_tap:refusing'")
             self.assertTrue(line.endswith(f": {words}"), line)
+
+    def test_a_port_that_is_taken(self) -> None:
+        """The advice is one that the command line takes."""
+        self.patch(tap, "settle", lambda *_: None)
+        path = Path(self.mktemp())
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            path.write_text(
+                f"listeners: [{{name: web, address: 127.0.0.1, port: {port}}}]\n"
+                "pools: [{name: p, backends: [127.0.0.1:9]}]\nrules: [{listener: web, pool: p}]\n"
+            )
+            for words, advice in (
+                (["--listen", f"127.0.0.1:{port}", "--backend", "127.0.0.1:9"], "--listen"),
+                (["--config", str(path)], f"--map-port {port}=NEW or in the configuration"),
+            ):
+                options = tap.Options()
+                options.parseOptions([*words, "--access-log", "off"])
+                service: Any = tap.makeService(options)
+                self.stderr.truncate(0)
+                self.assertRaises(StartFailed, service.privilegedStartService)
+                self.assertTrue(self.stderr.getvalue().endswith(f" or take another port, with {advice})\n"))
 
     def test_service_alone(self) -> None:
         """Without `tap` it is an exception."""
