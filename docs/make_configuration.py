@@ -339,7 +339,9 @@ def table(cls: type[BaseModel], hidden: set[str] | None = None) -> str:
     lines = ["| Key | Takes | Default | Meaning |", "|---|---|---|---|"]
     for name, field in cls.model_fields.items():
         if name not in (hidden or set()):
-            meaning = (field.description or MEANINGS.get(name, "")).replace("|", "\\|")
+            # What is a name elsewhere may be the things themselves here.
+            known = "" if inner(field) is not None else MEANINGS.get(name, "")
+            meaning = (field.description or known).replace("|", "\\|")
             lines.append(f"| `{spelled(cls, name, field)}` | {describe(field)} | {default(field)} | {meaning} |")
     return "\n".join(lines) + "\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, InvalidURL
 from typing import Any, TextIO
 
 __all__ = ["ask_to_reload"]
@@ -21,10 +21,13 @@ def ask_to_reload(
     0: it has been reloaded; 1: it has not, and the old configuration goes on; 2: the address is none.
     """
     host, _, port = address.rpartition(":")
-    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+    try:
+        if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+            raise InvalidURL(port)
+        connection = connect(host.strip("[]") or "127.0.0.1", int(port), timeout=_SECONDS)
+    except InvalidURL:  # of the host
         err.write(f"gatewayctl reload: {address}: right would be HOST:PORT, that of the gateway's --admin\n")
         return 2
-    connection = connect(host.strip("[]") or "127.0.0.1", int(port), timeout=_SECONDS)
     try:
         connection.request("POST", "/reload", b"{}", {"Content-Type": "application/json"})
         response = connection.getresponse()

@@ -209,7 +209,7 @@ class Attempts(Uploading):
         assert self._awaited is not None
         try:
             self._awaited.cancel()
-        except Exception:
+        except BaseException:
             _log.failure("giving up what was awaited failed")
 
     # -- instead of `_attempt` and `send`, where the client's lane has done that

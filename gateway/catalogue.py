@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from gateway.blame import brief
 from gateway.config.problems import describe
+from gateway.drop_ins import LeftOut
 from gateway.factories import Factories, Listed
 from gateway.groups import GROUPS
 
-__all__ = ["broken_drop_ins", "catalogue", "catalogue_document", "catalogue_text", "options_of"]
+__all__ = ["catalogue", "catalogue_document", "catalogue_text", "options_of"]
 
 _WIDTH = 100
 
@@ -24,19 +22,6 @@ _WIDTH = 100
 def catalogue(factories: Factories) -> list[Listed]:
     """Every strategy, with what claims to be one and cannot be used, the groups in their order."""
     return [listed for group in GROUPS for listed in factories.listed(group)]
-
-
-def broken_drop_ins() -> Iterator[tuple[str, str]]:
-    """The drop-ins that cannot be imported: the file, and why. Nobody knows what they would have been."""
-    from gateway import plugins
-
-    for found in pkgutil.iter_modules(plugins.__path__):
-        name = f"{plugins.__name__}.{found.name}"
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            file = getattr(found.module_finder, "path", "")
-            yield f"{file}/{found.name}.py", brief(error)
 
 
 def options_of(factory: Any) -> list[dict[str, Any]]:
@@ -61,7 +46,7 @@ def _default(value: Any) -> Any:
     return None if value is PydanticUndefined else to_jsonable_python(value, by_alias=True, fallback=str)
 
 
-def catalogue_document(found: list[Listed], broken: list[tuple[str, str]]) -> dict[str, Any]:
+def catalogue_document(found: list[Listed], broken: Sequence[LeftOut]) -> dict[str, Any]:
     """For machines."""
     return {
         "plugins": [
@@ -80,7 +65,7 @@ def catalogue_document(found: list[Listed], broken: list[tuple[str, str]]) -> di
     }
 
 
-def catalogue_text(found: list[Listed], broken: list[tuple[str, str]]) -> str:
+def catalogue_text(found: list[Listed], broken: Sequence[LeftOut]) -> str:
     """For people."""
     lines: list[str] = []
     for group in GROUPS:
@@ -89,7 +74,7 @@ def catalogue_text(found: list[Listed], broken: list[tuple[str, str]]) -> str:
         for listed in inside:
             lines += _strategy(listed)
     for where, problem in broken:
-        lines.append(f"{where} cannot be loaded: {problem}")
+        lines.append(f"{where} {problem}")
     return "\n".join(lines) + "\n"
 
 

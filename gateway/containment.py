@@ -18,9 +18,10 @@ from typing import Any, Final, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from gateway.blame import brief, text_of
 from gateway.errors import PluginFailed, PluginOff
 
-__all__ = ["INSTEAD", "Accounts", "Containment", "Terms"]
+__all__ = ["INSTEAD", "Accounts", "Containment", "Terms", "as_exception"]
 
 INSTEAD: Final[Mapping[str, str]] = {
     "router": "its requests get 500",
@@ -98,7 +99,7 @@ class Containment:
         """Count ``error``, log the first and then every hundredth; return the exception to raise instead."""
         self.failures += 1
         self.run += 1
-        kind, text = type(error).__name__, _text(error)[:_MOST_MESSAGE]
+        kind, text = type(error).__name__, text_of(error)[:_MOST_MESSAGE]
         if self.failures % _EVERY == 1:
             self._log.error(
                 "{subject} failed ({failures} so far): {kind}\n{trace}",
@@ -182,8 +183,10 @@ class Containment:
             began = self._timer()
             try:
                 result = function(*args)
-            except SystemExit as error:
-                raise RuntimeError("it wanted to end the process").with_traceback(error.__traceback__) from None
+            except Exception:
+                raise
+            except BaseException as error:
+                raise as_exception(error) from None
             finally:
                 self.spent(self._timer() - began)
             return Deferred.fromCoroutine(self._steps(result)) if iscoroutine(result) else result
@@ -198,8 +201,10 @@ class Containment:
                 awaited = step(value)
             except StopIteration as stop:
                 return stop.value
-            except SystemExit as error:
-                raise RuntimeError("it wanted to end the process").with_traceback(error.__traceback__) from None
+            except Exception:
+                raise
+            except BaseException as error:
+                raise as_exception(error) from None
             finally:
                 self.spent(self._timer() - began)
             try:
@@ -260,13 +265,17 @@ class Accounts:
         self._all = [each for each in self._all if id(each) not in gone]
 
 
-def _text(error: BaseException) -> str:
-    """Its text in one line; it may quote a peer."""
-    try:
-        text = str(error)[:_MOST_TEXT]
-    except Exception:
-        return "(its text cannot be shown)"
-    return text if text.isprintable() else repr(text)[1:-1]
+def as_exception(error: BaseException | None) -> Exception:
+    """What a strategy has raised, as something that costs one call.
+
+    What is no ``Exception`` is meant to end more than that: a process, a coroutine, somebody else's task.  No strategy
+    may do so to the gateway, whichever way it says it: by a raise, or by a Deferred that fails.
+    """
+    if isinstance(error, Exception):
+        return error
+    assert error is not None  # a Failure has its value
+    meant = "it wanted to end the process" if isinstance(error, SystemExit) else f"it raised {brief(error)}"
+    return RuntimeError(meant).with_traceback(error.__traceback__)
 
 
 def _trimmed(error: BaseException, package: str) -> str:
@@ -277,4 +286,4 @@ def _trimmed(error: BaseException, package: str) -> str:
         if not package or str(frame.f_globals.get("__name__", "")).partition(".")[0] == package
     ]
     lines = traceback.format_list(traceback.StackSummary.extract(iter(frames[-_FRAMES:]), capture_locals=False))
-    return f"{''.join(lines)}{type(error).__name__}: {_text(error)}"[:_MOST_TEXT]
+    return f"{''.join(lines)}{type(error).__name__}: {text_of(error)}"[:_MOST_TEXT]

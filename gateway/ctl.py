@@ -6,36 +6,79 @@ go and why, ``gatewayctl explain tls://NAME:PORT FILE`` where a connection would
 the same configuration in the compact spelling; what is wrong, and warnings, go to standard error.
 ``gatewayctl plugins`` lists the strategies that are installed, with their options.
 ``gatewayctl reload HOST:PORT`` asks the gateway with that admin port to read its configuration again.
-Exit status 0: it would start, all can be used; 1: it would not, or one cannot; 2: the command line is wrong.
+Exit status 0: it would start, all can be used; 1: it would not, or one cannot, or this cannot be written; 2: the
+command line is wrong, which includes what its options say and that a URL is none.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 from gateway.asking import ask_to_reload
-from gateway.catalogue import broken_drop_ins, catalogue, catalogue_document, catalogue_text
+from gateway.catalogue import catalogue, catalogue_document, catalogue_text
 from gateway.config import load
+from gateway.config.load import COMMAND_LINE
 from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
-from gateway.explaining import CONNECT, CannotAsk, as_document, as_text, ask
+from gateway.explaining import CONNECT, CannotAsk, NoRequest, as_document, as_text, ask
 from gateway.factories import Factories
 from gateway.preflight import checks
 
 __all__ = ["main", "summary"]
 
+_WRONG, _USAGE, _INTERRUPTED, _NOBODY_READS = 1, 2, 130, 141
+"""Exit status; the last two are those of programs that SIGINT and SIGPIPE have ended, as a shell shows them."""
+
 
 def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err: TextIO | None = None) -> int:
     """Run one command; return the exit status (usage errors raise ``SystemExit(2)``, as argparse does)."""
-    options = _parser().parse_args(_with_method(sys.argv[1:] if arguments is None else arguments))
     out, err = _opened(out, sys.stdout), _opened(err, sys.stderr)
+    said, complained = io.StringIO(), io.StringIO()
+    try:
+        options = _parser().parse_args(_with_method(sys.argv[1:] if arguments is None else arguments))
+        status = _run(options, said, complained)
+    except KeyboardInterrupt:
+        _write(err, "gatewayctl: interrupted\n")
+        return _INTERRUPTED
+    _write(err, complained.getvalue())
+    failed = _write(out, said.getvalue())
+    if isinstance(failed, BrokenPipeError):
+        return _NOBODY_READS
+    if failed is not None:
+        _write(err, f"gatewayctl: the output cannot be written: {failed.strerror}\n")
+        return _WRONG
+    return status
+
+
+def _write(stream: TextIO | None, text: str) -> OSError | None:
+    """Write all of ``text``; what was raised where that cannot be done. ``None``: a stream that was closed before."""
+    try:
+        if stream is not None:
+            stream.write(text)
+            stream.flush()
+        elif text:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    except OSError as error:
+        if stream is not None:
+            with suppress(OSError):  # the interpreter writes what is left once more when it ends, and would complain
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+        return error
+    return None
+
+
+def _run(options: Any, out: TextIO, err: TextIO) -> int:
     if options.command == "plugins":
         return _plugins(options.format, out)
     if options.command == "reload":
@@ -65,7 +108,13 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
         out.write("\n")
     else:
         out.write(_report(source, gateway, errors, warnings))
-    return 1 if errors else 0
+    return _status(errors, source)
+
+
+def _status(errors: Sequence[Problem], source: str) -> int:
+    if not errors:
+        return 0
+    return _USAGE if source == COMMAND_LINE else _WRONG
 
 
 def _with_method(arguments: Sequence[str]) -> Sequence[str]:
@@ -86,12 +135,12 @@ def _explain(
 ) -> int:
     if gateway is None:
         err.write(_report(source, None, errors, ()))
-        return 1
+        return _status(errors, source)
     try:
         asked = ask(gateway, options.method, options.url, options.header, options.client)
     except CannotAsk as error:
         err.write(f"gatewayctl explain: {error}\n")
-        return 1
+        return _USAGE if isinstance(error, NoRequest) else _WRONG
     if options.format == "json":
         json.dump(as_document(asked), out, indent=2, ensure_ascii=False)
         out.write("\n")
@@ -101,16 +150,17 @@ def _explain(
 
 
 def _plugins(form: str, out: TextIO) -> int:
-    found, broken = catalogue(Factories()), list(broken_drop_ins())
+    factories = Factories()
+    found, broken = catalogue(factories), factories.left_out()
     if form == "json":
         json.dump(catalogue_document(found, broken), out, indent=2, ensure_ascii=False)
         out.write("\n")
     else:
         out.write(catalogue_text(found, broken))
-    return 1 if broken or any(listed.problem for listed in found) else 0
+    return _WRONG if broken or any(listed.problem for listed in found) else 0
 
 
-def _opened(given: TextIO | None, usual: TextIO) -> TextIO:
+def _opened(given: TextIO | None, usual: TextIO | None) -> TextIO | None:
     if given is not None:
         return given
     if isinstance(usual, io.TextIOWrapper):

@@ -22,7 +22,7 @@ from gateway.routing.targets import upstream_host
 from gateway.upstream.tls import traffic_name
 from gateway.values import Peer, RequestHead
 
-__all__ = ["CONNECT", "Asked", "CannotAsk", "as_document", "as_text", "ask"]
+__all__ = ["CONNECT", "Asked", "CannotAsk", "NoRequest", "as_document", "as_text", "ask"]
 
 _SCHEMES = {"http": "Http", "https": "Https", "ws": "Http", "wss": "Https", "tcp": "Tcp", "tls": "Tls"}
 _DEFAULT = {"Http": 80, "Https": 443}
@@ -38,6 +38,10 @@ CONNECT = "CONNECT"
 
 class CannotAsk(ValueError):
     """The request cannot be made, or no port could get it; the text says why."""
+
+
+class NoRequest(CannotAsk):
+    """What was given is no request, whatever the configuration is."""
 
 
 class _Member:
@@ -142,7 +146,7 @@ def ask(model: Gateway, method: str, url: str, fields: Sequence[str] = (), clien
 def _connection(method: str, host: str, target: str, protocol: str, fields: Sequence[str]) -> RequestHead:
     """What the router sees of a connection: the name that its client has sent in TLS, if any."""
     if method.upper() != CONNECT or fields or target != "/":
-        raise CannotAsk("a connection of plain TCP or TLS has no method, path and fields; give its URL alone")
+        raise NoRequest("a connection of plain TCP or TLS has no method, path and fields; give its URL alone")
     name = urlsplit(f"//{host}").hostname or ""
     return RequestHead(CONNECT, "", "1.1", name if protocol == "Tls" and not is_address(name) else "", (), {})
 
@@ -163,9 +167,9 @@ def _parts(url: str) -> tuple[str, int | None, str, str, str]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise CannotAsk(f"{url!r} is no URL: {error}") from None
+        raise NoRequest(f"{url!r} is no URL: {error}") from None
     if parts.scheme.lower() not in _SCHEMES or not parts.netloc:
-        raise CannotAsk(f"{url!r} is no URL with a host; expected one such as http://shop.test/path")
+        raise NoRequest(f"{url!r} is no URL with a host; expected one such as http://shop.test/path")
     match = re.match(r"[A-Za-z]+://[^/?#]*([^#]*)", url)
     rest = match[1] if match else ""
     target = rest if rest.startswith("/") else f"/{rest}"
@@ -191,7 +195,7 @@ def _binding(ports: Sequence[Binding], protocol: str, port: int | None) -> tuple
 def _field(text: str) -> tuple[str, str]:
     name, mark, value = text.partition(":")
     if not mark or not name or "\r" in text or "\n" in text:
-        raise CannotAsk(f"found {text!r}, expected a field such as 'Accept: text/html'")
+        raise NoRequest(f"found {text!r}, expected a field such as 'Accept: text/html'")
     return name, value.strip(" \t")
 
 

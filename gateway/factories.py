@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ from zope.interface.verify import verifyObject
 
 from gateway import __version__
 from gateway.blame import brief, sentence, wrong
+from gateway.drop_ins import LeftOut
+from gateway.drop_ins import drop_ins as installed_drop_ins
 from gateway.errors import ConfigurationError
 from gateway.groups import BUILT_IN, GROUPS
 from gateway.interfaces import IStrategyFactory
@@ -67,24 +69,31 @@ class _Claim(NamedTuple):
     where: str = ""
 
 
+class _Dropped(NamedTuple):
+    """What drop-ins claim, by group, and those that are left out."""
+
+    claims: Mapping[str, Sequence[_Claim]]
+    left_out: Sequence[LeftOut]
+
+
 class Factories:
     """The factories of this installation; what it has found it remembers.
 
-    ``entry_points(group=...)`` and ``drop_ins()`` are replaced in tests.  Methods raise `ConfigurationError` whose
-    problems carry ``path``, the place in the configuration that asked.
+    ``entry_points(group=...)`` and ``drop_ins()`` (see `gateway.drop_ins`) are replaced in tests.  Methods raise
+    `ConfigurationError` whose problems carry ``path``, the place in the configuration that asked.
     """
 
     def __init__(
         self,
         *,
         entry_points: Callable[..., Iterable[metadata.EntryPoint]] = metadata.entry_points,
-        drop_ins: Callable[[], Iterable[Any]] | None = None,
+        drop_ins: Callable[[], tuple[Iterable[Any], Iterable[LeftOut]]] = installed_drop_ins,
     ) -> None:
         self._entry_points = entry_points
-        self._drop_ins = _installed_drop_ins if drop_ins is None else drop_ins
+        self._drop_ins = drop_ins
         self._claims: dict[str, dict[str, list[_Claim]]] = {}
         self._found: dict[tuple[str, str], Found] = {}
-        self._dropped: list[Any] | None = None
+        self._dropped: _Dropped | None = None
 
     def names(self, group: str) -> list[str]:
         """The names that may be used in ``group``, sorted."""
@@ -105,6 +114,10 @@ class Factories:
             ]
         return found
 
+    def left_out(self) -> Sequence[LeftOut]:
+        """Drop-ins that cannot be used at all; nobody knows what they would have been."""
+        return self._drops.left_out
+
     def find(self, group: str, name: str, path: str = "") -> Found:
         """The factory for ``name``, loaded and verified."""
         known = self._found.get((group, name))
@@ -119,6 +132,7 @@ class Factories:
         if name not in claims:
             close = difflib.get_close_matches(name, claims, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint += "".join([f"; drop-in {each.where} {each.problem}" for each in self.left_out()])
             raise wrong(path, f"there is no {word} {name!r}, there are: {', '.join(sorted(claims)) or 'none'}{hint}")
         first, *others = claims[name]
         if others:
@@ -137,7 +151,7 @@ class Factories:
     def _scan(self, group: str) -> Iterator[_Claim]:
         yield from _ours(group)
         yield from self._of_distributions(group)
-        yield from self._of_drop_ins(group)
+        yield from self._drops.claims.get(group, ())
 
     def _of_distributions(self, group: str) -> Iterator[_Claim]:
         built_in = BUILT_IN.get(group, {})
@@ -152,18 +166,40 @@ class Factories:
             version = distribution.version if distribution is not None else ""
             yield _Claim(point.name, f"distribution {who} {version}".rstrip(), point.load, who, version, point.value)
 
-    def _of_drop_ins(self, group: str) -> Iterator[_Claim]:
+    @property
+    def _drops(self) -> _Dropped:
+        """What the drop-ins claim; looked for once, when somebody asks."""
         if self._dropped is None:
-            self._dropped = list(self._drop_ins())
-        for factory in self._dropped:
-            module = factory.__module__
-            claimed, called = getattr(factory, "group", None), getattr(factory, "name", None)
-            if claimed not in GROUPS or not isinstance(called, str):
-                why = f"its group is {claimed!r}" if claimed not in GROUPS else f"its name is {called!r}"
-                _log.warn("drop-in {module} is left out: {why}", module=module, why=why)
-            elif claimed == group:
-                file = str(getattr(sys.modules.get(module), "__file__", module))
-                yield _Claim(called, f"drop-in {module}", lambda factory=factory: factory, where=file)  # type: ignore[misc]
+            offered, left_out = self._drop_ins()
+            self._dropped = _sorted(offered, [*left_out])
+            for each in self._dropped.left_out:
+                if each not in _said:
+                    _said.add(each)
+                    _log.warn("drop-in {where} {problem}", where=each.where, problem=each.problem)
+        return self._dropped
+
+
+_said: set[LeftOut] = set()
+"""What this process has logged of drop-ins: they are looked at again at each reload."""
+
+
+def _sorted(offered: Iterable[Any], left_out: list[LeftOut]) -> _Dropped:
+    """What drop-ins offer by the group that it is for; what says so wrongly is added to ``left_out``."""
+    claims: dict[str, list[_Claim]] = {}
+    for factory in offered:
+        module, group, name = factory.__module__, getattr(factory, "group", None), getattr(factory, "name", None)
+        file = str(getattr(sys.modules.get(module), "__file__", module))
+        if not isinstance(group, str) or group not in GROUPS:
+            close = difflib.get_close_matches(str(group), GROUPS, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(GROUPS)}"
+            named = f"has the group {group!r}" if group is not None else "has no group"
+            left_out.append(LeftOut(file, f"is left out: its factory {name!r} {named}; {hint}"))
+        elif not isinstance(name, str) or not name:
+            left_out.append(LeftOut(file, f"is left out: the name of its factory is {name!r}, not a text"))
+        else:
+            claim = _Claim(name, f"drop-in {module}", lambda factory=factory: factory, where=file)  # type: ignore[misc]
+            claims.setdefault(group, []).append(claim)
+    return _Dropped(claims, left_out)
 
 
 def _ours(group: str) -> Iterator[_Claim]:
@@ -176,14 +212,6 @@ def _by_path(name: str, path: str) -> _Claim:
     if not module or not attributes:
         raise wrong(path, f"{name!r} is not module:object")
     return _Claim(name, name, partial(_import, name))
-
-
-def _installed_drop_ins() -> Iterable[Any]:
-    from twisted.plugin import getPlugins
-
-    from gateway import plugins
-
-    return getPlugins(IStrategyFactory, plugins)
 
 
 def _import(value: str) -> Any:
@@ -199,7 +227,7 @@ def _verified(claim: _Claim, group: str, path: str, named: bool) -> Found:
     blame += f" ({claim.source})" if named else ""
     try:
         factory = claim.load()
-    except Exception as error:
+    except BaseException as error:  # also that of one that wants to end the process
         raise wrong(path, f"{blame} cannot be loaded: {brief(error)}") from error
     try:
         verifyObject(IStrategyFactory, factory)

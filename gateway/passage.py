@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.contained import ContainedMiddleware
-from gateway.containment import Containment
+from gateway.containment import Containment, as_exception
 from gateway.errors import GatewayError, PluginFailed, PluginTimeout
 from gateway.http.changes import checked_reply, checked_request, checked_response
 from gateway.http.forwarding import is_ours
@@ -104,9 +104,7 @@ class Passage:
             if isinstance(given_up, PluginTimeout):
                 _account(middleware).failed(given_up)
             return failure
-        if not isinstance(error, Exception):
-            return failure
-        self._leave_out(error)
+        self._leave_out(as_exception(error))
         return self.enter()
 
     def _leave_out(self, error: Exception) -> None:

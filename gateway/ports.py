@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from gateway.errors import SessionEnded
 from gateway.relay.sides import ClientSide
+from gateway.startup import MAP_PORT, bind_or_none
 from gateway.startup import Binding as Wanted
-from gateway.startup import bind_or_none
 
 if TYPE_CHECKING:
     from gateway.generation import Material
@@ -59,7 +59,7 @@ class Ports:
 
     ``make(group, tls)`` gives the factory of a port; ``endpoint(listener, address, port, tls, before)`` its endpoint:
     ``before`` is the port that listens there already, with another protocol, or ``None``.  ``clock`` is an
-    ``IReactorTime``.
+    ``IReactorTime``; ``option`` says what chooses another port, see `gateway.startup.Binding`.
     """
 
     def __init__(
@@ -68,8 +68,10 @@ class Ports:
         endpoint: Callable[..., Any],
         sessions: Sessions,
         clock: Any,
+        option: str = MAP_PORT,
     ) -> None:
         self.numbers: dict[str, int] = {}
+        self._option = option
         self._make = make
         self._endpoint = endpoint
         self._sessions = sessions
@@ -206,7 +208,7 @@ class Ports:
         before = self._held.get(_place(group))
         port = None if before is None else before.port
         endpoint = self._endpoint(group.listener, group.address, group.port, held.tls, port)
-        return Wanted(group.listener, group.address, group.port, endpoint, held.factory)
+        return Wanted(group.listener, group.address, group.port, endpoint, held.factory, self._option)
 
 
 def _place(group: Binding) -> Place:

@@ -10,7 +10,7 @@ from copy import copy
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import providedBy
@@ -28,7 +28,7 @@ from gateway.assembly import (
     make_probe,
     rule_routers,
 )
-from gateway.blame import brief, sentence, wrong
+from gateway.blame import brief, sentence, text_of, wrong
 from gateway.containment import Accounts, Containment
 from gateway.errors import ConfigurationError
 from gateway.factories import OUR_SOURCE, Factories, Found
@@ -250,18 +250,21 @@ class Registry:
         return make_probe(self, self._services, settings, probe, road, roots)
 
 
-def close_all(strategies: Iterable[Any]) -> Deferred[None]:
-    """Close those that can be closed (`IClosing`); fires when they have. What one raises is logged."""
+def close_all(strategies: Iterable[Any]) -> list[tuple[str, Deferred[Any]]]:
+    """Close those that can be closed (`IClosing`): what is done, and a Deferred that fires when it has been.
+
+    What one raises is logged.
+    """
 
     def failed(failure: Failure, name: str) -> None:
         _log.failure("closing {name} failed", failure, name=name)
 
-    closing = [
-        maybeDeferred(strategy.close).addErrback(failed, type(strategy).__name__)
-        for strategy in strategies
-        if IClosing.providedBy(strategy)
-    ]
-    return DeferredList(closing).addCallback(lambda _: None)
+    closing = []
+    for strategy in strategies:
+        if IClosing.providedBy(strategy):
+            name = f"{type(strategy).__module__}.{type(strategy).__qualname__}"
+            closing.append((f"close() of {name}", maybeDeferred(strategy.close).addErrback(failed, name)))
+    return closing
 
 
 def _built(found: Found, options: BaseModel | None, services: Services, blame: str, path: str, at: str) -> Any:
@@ -271,6 +274,6 @@ def _built(found: Found, options: BaseModel | None, services: Services, blame: s
     except ConfigurationError:
         raise  # of something that it has asked for
     except ValueError as error:
-        raise wrong(at, f"{blame}: {error}") from error
-    except Exception as error:
+        raise wrong(at, f"{blame}: {text_of(error) or brief(error)}") from error
+    except BaseException as error:  # also one that wants to end the process
         raise wrong(path, f"{blame}: build() failed: {brief(error)}") from error

@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from gateway.blame import brief
 from gateway.config.difference import difference
 from gateway.errors import ConfigurationError, ReloadFailed
 from gateway.generation import Material
@@ -33,9 +34,10 @@ __all__ = ["Reloading", "Source"]
 
 _log = Logger("gateway.reloading")
 
-Source = Callable[[], "tuple[Gateway, Sequence[str]]"]
+Source = Callable[..., "tuple[Gateway, Sequence[str]]"]
 """Reads and checks the configuration as at the start: the model, and what to log of it. Called in a thread; raises
-`ConfigurationError`."""
+`ConfigurationError`.  Called with problems that were found when the model was used, it raises these with their places
+in the file, if it can."""
 
 _TURN_SECONDS = 0.005
 """How long the building may keep everything else waiting at a time."""
@@ -114,8 +116,11 @@ class Reloading:
             reactor = self._service.reactor
             read = deferToThreadPool(reactor, reactor.getThreadPool(), _read, source, self._service.model)
             material, notices, changed = await read
-            await self._change(material)
-        except Exception as error:
+            try:
+                await self._change(material)
+            except ConfigurationError as error:
+                raise await self._located(source, error) from error
+        except BaseException as error:  # whatever it is, who has asked must hear of it
             failed = _explained(error)
             self._record(False)
             _log.error(
@@ -136,6 +141,17 @@ class Reloading:
         self._notices = frozenset(notices)
         return changed
 
+    async def _located(self, source: Source, error: ConfigurationError) -> ConfigurationError:
+        """``error`` with places in the file; as it is where the source knows none."""
+        reactor = self._service.reactor
+        try:
+            await deferToThreadPool(reactor, reactor.getThreadPool(), source, error.problems)
+        except ConfigurationError as located:
+            return located
+        except Exception:
+            _log.debug("the places of problems are not known")
+        return error
+
     async def _change(self, material: Material) -> None:
         """Build all parts, others having their turn meanwhile; then go on with them in one turn of the reactor."""
         service, before = self._service, self._service.now
@@ -145,7 +161,7 @@ class Reloading:
         try:
             self._check_running()
             service.go_on(now, Successions(now, before))
-        except Exception:
+        except BaseException:
             service.building.discard(now)
             raise
         self.leaving.append(before)
@@ -225,7 +241,7 @@ def _read(source: Source, old: Gateway) -> tuple[Material, Sequence[str], list[s
     return Material.of(model), notices, difference(old, model)
 
 
-def _explained(error: Exception) -> ReloadFailed:
+def _explained(error: BaseException) -> ReloadFailed:
     if isinstance(error, ReloadFailed):
         return error
     if isinstance(error, ConfigurationError):
@@ -234,4 +250,4 @@ def _explained(error: Exception) -> ReloadFailed:
         return ReloadFailed(error.problems)
     if not isinstance(error, (OSError, ValueError)):
         _log.failure("a reload failed in an unforeseen way")
-    return ReloadFailed([f"{type(error).__name__}: {error}"])
+    return ReloadFailed([brief(error)])

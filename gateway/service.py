@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from gateway.admin_port import admin_binding
 from gateway.assembly import Place, finished
 from gateway.building import Building
+from gateway.closing import Closing
 from gateway.config.model import Gateway, Member, Resolver
 from gateway.containment import Accounts
 from gateway.discovery.membership import Membership
@@ -41,7 +42,7 @@ from gateway.relay.upload import Disk
 from gateway.reloading import Reloading, Source
 from gateway.routing.bindings import bindings
 from gateway.routing.table import RoutingTable
-from gateway.startup import CannotBind, refuse
+from gateway.startup import MAP_PORT, CannotBind, refuse
 from gateway.stopping import Stopping
 from gateway.successions import Successions
 from gateway.transport import road as choose_road
@@ -60,12 +61,13 @@ _log = Logger("gateway")
 
 
 class GatewayService(ShowsGeneration, Service):
-    """A whole gateway as a Twisted service.
+    """A whole gateway as a Twisted service. It serves once: what has been stopped cannot be started again.
 
     ``model``: a checked configuration.  ``reactor``: the global one if ``None``.  ``transport``: ``auto``, ``pump`` or
     ``twisted``.  ``access_log``: a path, ``-`` or ``off``.  ``admin``: ``HOST:PORT`` or ``None``.  ``notices``: what to
     log at start.  ``observers``: further `IOutcomeObserver`.  ``secret``: see `gateway.services.Services`; random if
-    ``None``.  ``source``: reads the configuration again, see `reload`.
+    ``None``.  ``source``: reads the configuration again, see `reload`.  ``port_option``: what chooses another port, for
+    messages.
 
     ``ports``: bound port by listener name, once started.  ``admin_port``: that of the admin site, if any.
     Subclass it for a deployment of one's own: ``listener_class``, `make_router`, `make_observers` and `make_road` are
@@ -87,11 +89,13 @@ class GatewayService(ShowsGeneration, Service):
         observers: Sequence[IOutcomeObserver] = (),
         secret: bytes | None = None,
         source: Source | None = None,
+        port_option: str = MAP_PORT,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
         self.reactor = reactor
         self.notices = tuple(notices)
+        self._port_option = port_option
         self.admin_port: int | None = None
         self._secret = os.urandom(32) if secret is None else secret
         self._transport = transport
@@ -129,8 +133,9 @@ class GatewayService(ShowsGeneration, Service):
         self.troubles = Troubles(self.deadlines.now)
         self.metrics = Metrics(lambda: self.pools.values(), self.sessions, self.troubles, self.accounts)
         self.access_log = open_access_log(self._access_log, reactor)
-        self._ports = Ports(self._factory, self.server_endpoint, self.sessions, reactor)
+        self._ports = Ports(self._factory, self.server_endpoint, self.sessions, reactor, self._port_option)
         self._stopping = Stopping(self._ports, self.sessions, reactor)
+        self._closing = Closing(reactor)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         return registry
@@ -276,6 +281,11 @@ class GatewayService(ShowsGeneration, Service):
         self.membership.start()
 
     def _bind(self) -> None:
+        if self.shared.stopping:
+            raise RuntimeError(
+                f"this {type(self).__name__} has been stopped, and its transports, deadlines and strategies are "
+                "closed: make a new one to serve again"
+            )
         if self._is_bound:
             return
         self._is_bound = True
@@ -347,7 +357,8 @@ class GatewayService(ShowsGeneration, Service):
         ended = self._ports.stop_listening()
         if self._admin_bound is not None:
             ended.append(maybeDeferred(self._admin_bound.stopListening))
-        ended.append(self.membership.stop())
+        self._closing.begin(limit)
+        ended.append(self._closing.wait(self.membership.stop()))
         self.monitor.stop()
         self.changes.stop()
         self.error_pages.stop()
@@ -357,6 +368,7 @@ class GatewayService(ShowsGeneration, Service):
     def hurry(self) -> None:
         """The time to stop is over. Without effect unless the gateway is stopping."""
         self._stopping.hurry()
+        self._closing.hurry()
 
     def _stopped(self, result: Any) -> Deferred[None]:
         self._stopping.over()
@@ -369,6 +381,5 @@ class GatewayService(ShowsGeneration, Service):
         self.road.stop()
         if self.access_log is not None:
             self.access_log.close()
-        self._is_bound = False
         self._revocations.close()
-        return close_all(self.reloading.closed())
+        return self._closing.wait(close_all(self.reloading.closed()))

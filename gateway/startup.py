@@ -21,7 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 __all__ = [
-    "Binding", "CannotBind", "StartFailed", "bind_all", "bind_or_none", "cannot_bind", "refuse", "result_now",
+    "LISTEN", "MAP_PORT", "Binding", "CannotBind", "StartFailed", "bind_all", "bind_or_none", "cannot_bind", "refuse",
+    "result_now",
 ]  # fmt: skip
 
 _log = Logger()
@@ -51,6 +52,8 @@ class StartFailed(SystemExit, Exception):
 
 
 MAP_PORT = "--map-port {port}=NEW or in the configuration"
+LISTEN = "--listen"
+"""What chooses another port, for messages: with a configuration, and without."""
 
 
 class Binding(NamedTuple):

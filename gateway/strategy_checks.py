@@ -86,7 +86,7 @@ def checked_options(
         checked: BaseModel = accepted.model_validate(dict(options))
     except ValidationError as error:
         raise ConfigurationError(_problems(error, path)) from None
-    except Exception as error:  # its text may quote a value
+    except BaseException as error:  # its text may quote a value
         blame = f"{word} {found.factory.name!r} ({found.source})"
         raise wrong(path, f"{blame}: its options cannot be checked: {type(error).__name__}") from error
     for field, group in nested(accepted).items():

@@ -22,7 +22,7 @@ from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
 from gateway.process import cores, heed_signals, settle
-from gateway.startup import refuse
+from gateway.startup import LISTEN, MAP_PORT, refuse
 
 if TYPE_CHECKING:
     from gateway.service import GatewayService
@@ -160,10 +160,11 @@ class Options(usage.Options):
                 raise usage.UsageError(f"--access-log {path}: not a file in a directory that can be written")
             self["access-log"] = path
 
-    def read(self) -> tuple[Gateway, tuple[str, ...]]:
+    def read(self, found: Sequence[Problem] = ()) -> tuple[Gateway, tuple[str, ...]]:
         """Read the configuration, with all that belongs to it; returns the model and what to log of it.
 
-        Called again, in a thread, at each reload.  Raises `ConfigurationError`.
+        Called again, in a thread, at each reload.  ``found``: what has been found wrong with the model since, which is
+        raised with its place in the file.  Raises `ConfigurationError`.
         """
         if self["listen"] or self["backends"]:
             return config.from_command_line(self["listen"], self["backends"]), ()
@@ -175,9 +176,18 @@ class Options(usage.Options):
             map_ports=self["map_ports"],
             map_backends=self["map_backends"],
             warnings=warnings,
-            checks=checks(),
+            checks=[lambda model: found] if found else checks(),
         )
         return model, tuple(map(str, warnings))
+
+    def located(self, error: ConfigurationError) -> ConfigurationError:
+        """``error`` of the model that was read, with file and lines where there is a file."""
+        if self["config"] is not None:
+            try:
+                self.read(error.problems)
+            except ConfigurationError as located:
+                return located
+        return error
 
     def _place(self, path: str) -> str:
         """The path as it was given, which a daemon that has changed its directory cannot use."""
@@ -209,10 +219,11 @@ def makeService(options: Options, service_class: type[GatewayService] | None = N
                 admin=options["admin"],
                 notices=options.notices,
                 source=None if options["demo"] else options.read,
+                port_option=MAP_PORT if options["config"] else LISTEN,
             )
             return service
         except ConfigurationError as error:  # a strategy refuses to be built, or a file has changed
-            _refuse_configuration(error)
+            _refuse_configuration(options.located(error))
         except OSError as error:
             refuse([str(error)])
 

@@ -78,9 +78,10 @@ class StrategyCase(SynchronousTestCase):
         self.addCleanup(sys.modules.pop, MODULE)
         self.services = Services(Clock(), Clock(), Random())
 
-    def factories(self, *points: metadata.EntryPoint, drop_ins: Any = ()) -> Factories:
+    def factories(self, *points: metadata.EntryPoint, drop_ins: Any = (), broken: Any = ()) -> Factories:
         return Factories(
-            entry_points=lambda group: [found for found in points if found.group == group], drop_ins=lambda: drop_ins
+            entry_points=lambda group: [found for found in points if found.group == group],
+            drop_ins=lambda: (drop_ins, broken),
         )
 
     def provide(self, **attributes: Any) -> None:

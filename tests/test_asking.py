@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gateway import ctl
 from gateway.asking import ask_to_reload
 from gateway.ctl import main
 
@@ -63,8 +64,19 @@ class AskTests(SynchronousTestCase):
         self.assertEqual(1, ask_to_reload("127.0.0.1:1", err, err, self.connection))
         self.assertIn("no answer of an admin port at 127.0.0.1:1", err.getvalue())
 
+    def test_interrupted(self) -> None:
+        """As a shell shows it, and without a traceback."""
+
+        def interrupted(*_: object) -> int:
+            raise KeyboardInterrupt
+
+        self.patch(ctl, "ask_to_reload", interrupted)
+        out, err = io.StringIO(), io.StringIO()
+        self.assertEqual(130, main(["reload", "127.0.0.1:8081"], out, err))
+        self.assertEqual(("", "gatewayctl: interrupted\n"), (out.getvalue(), err.getvalue()))
+
     def test_addresses(self) -> None:
-        for address in "nonsense", "a:b", "a:0", "a:70000":
+        for address in "nonsense", "a:b", "a:0", "a:70000", "a b:1", "a\n:1":
             err = io.StringIO()
             self.assertEqual(2, main(["reload", address], err, err))
             self.assertIn("right would be HOST:PORT", err.getvalue())

@@ -45,7 +45,7 @@ class AssemblyTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        factories = Factories(entry_points=lambda group: (), drop_ins=lambda: ())
+        factories = Factories(entry_points=lambda group: (), drop_ins=lambda: ((), ()))
         self.registry = Registry(reactor=self.clock, random=Random(), factories=factories)
 
     def test_pools(self) -> None:

@@ -104,6 +104,18 @@ class CatalogueTests(StrategyCase):
         self.assertEqual((listed.name, listed.where, listed.problem), ("pick", __file__, ""))
 
 
+MISSPELLED = """
+from gateway.pools.round_robin import factory
+from gateway.services import Factory
+
+def make(options, services):
+    pass
+
+without = Factory("without", None, make)
+again = first = Factory("first", None, make, group="gateway.selector")
+"""
+
+
 class CommandTests(StrategyCase):
     """The command, as it is installed here."""
 
@@ -127,7 +139,9 @@ class CommandTests(StrategyCase):
         """Status 1, and the file is named; the others can still be seen."""
         directory = Path(self.mktemp()).resolve() / "gateway" / "plugins"
         directory.mkdir(parents=True)
+        (directory / "ends_it.py").write_text("import sys\nsys.exit(0)\n")
         (directory / "in_pieces.py").write_text("import no_such_module\n")
+        (directory / "misspelled.py").write_text(MISSPELLED)
         checkout = Path(gateway.__file__).parent.parent
         path = os.pathsep.join([str(checkout), str(directory.parent.parent)])
         done = subprocess.run(
@@ -140,7 +154,14 @@ class CommandTests(StrategyCase):
         )
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("\n  round-robin          gateway ", done.stdout)
-        last = done.stdout.splitlines()[-1]
+        self.assertEqual("", done.stderr)
+        *_, ends, pieces, without, misspelled = done.stdout.splitlines()
+        self.assertEqual(f"{directory}/ends_it.py cannot be loaded: SystemExit: 0", ends)
         self.assertEqual(
-            last, f"{directory}/in_pieces.py cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"
+            f"{directory}/in_pieces.py cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'", pieces
         )
+        self.assertIn(f"{directory}/misspelled.py is left out: its factory 'without' has no group; there", without)
+        self.assertEqual(
+            f"{directory}/misspelled.py is left out: its factory 'first' has the group 'gateway.selector'; "
+            "did you mean 'gateway.selectors'?", misspelled,
+        )  # fmt: skip

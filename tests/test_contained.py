@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -42,7 +43,7 @@ class MiddlewareTests(DialogueCase):
     def asks(self, method: str = "request", optional: bool = False, **others: Any) -> Dialogue:
         def answer(head: Any, context: Any) -> Any:
             found = self.answers.pop(0) if self.answers else None
-            if isinstance(found, Exception):
+            if isinstance(found, BaseException):
                 raise found
             return found(head) if callable(found) else found
 
@@ -74,7 +75,7 @@ class MiddlewareTests(DialogueCase):
     def test_fails_closed(self) -> None:
         gateway = self.asks()
         client = gateway.client()
-        self.answers = [RuntimeError("no"), "nonsense", lambda head: fail(ValueError("late"))]
+        self.answers = [CancelledError(), "nonsense", lambda head: fail(KeyboardInterrupt())]
         causes = [self.ask(gateway, client, 500) for _ in range(5)]
         self.assertEqual(["plugin_failed"] * 3 + ["plugin_off"] * 2, causes)
         self.assertEqual(3, len(self.inner.calls))
@@ -293,10 +294,15 @@ class ProbeTests(SynchronousTestCase):
         self.addCleanup(monitor.stop)
         backend = pool.backends[0]
         self.assertEqual("up", backend.state)
-        for answer in lambda: succeed("nonsense"), lambda: fail(KeyError("x")), lambda: 1 / 0:
+        answers: tuple[tuple[Callable[[], Any], str], ...] = (
+            (lambda: succeed("nonsense"), "TypeError: check() gave 'str' instead of a ProbeResult"),
+            (lambda: fail(KeyError("x")), "KeyError: 'x'"), (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+        )  # fmt: skip
+        for answer, words in answers:
             probe.answer = answer  # type: ignore[assignment]
             clock.pump([0.5] * 12)
             self.assertEqual("down", backend.state)
+            self.assertIn(f"the probe failed: {words}", backend.reason)
         clock.pump([0.5] * 30)
         self.assertTrue(contained.off)
         self.assertRegex(backend.reason, "^probe strategy 'x' of the test is switched off after . failures in a row")
@@ -307,6 +313,34 @@ class ProbeTests(SynchronousTestCase):
         probe.answer = Probing.answer
         clock.pump([0.5] * 80)
         self.assertEqual(("up", "well", False), (backend.state, backend.reason, contained.off))
+
+
+    def test_exceptions_that_are_none(self) -> None:
+        """What has no text, or is meant to end more than a check, is said as what it is."""
+
+        class Unprintable(Exception):
+            def __str__(self) -> str:
+                raise RuntimeError("no text")
+
+        def cancelling(_: object) -> None:
+            raise CancelledError
+
+        for answer, reason in (
+            (lambda: fail(Unprintable()), "the probe failed: Unprintable: (its text cannot be shown)"),
+            (lambda: fail(CancelledError()), "the probe failed: RuntimeError: it raised CancelledError"),
+            (lambda: fail(SystemExit(0)), "the probe failed: RuntimeError: it wanted to end the process"),
+            (lambda: Deferred(cancelling), "no answer within the probe's timeout of 1 s"),
+        ):
+            log, clock, probe = PluginLog(self), Clock(), Probing()
+            probe.answer = answer  # type: ignore[assignment]
+            pool = Pool("pool", BackendSettings(name="s"), [Member(host="10.0.0.1")], Choosing())
+            contained = account("probe strategy", clock.seconds)
+            monitor = HealthMonitor(clock, Random(1))
+            monitor.watch(pool, probe, Probe(name="p", interval=5, timeout=1, unhealthy_threshold=1), contained)
+            monitor.start()
+            clock.pump([0.5] * 4)
+            self.assertEqual((reason, 1, 1), (pool.backends[0].reason, contained.failures, len(log.lines)))
+            monitor.stop()
 
 
 @implementer(IOutcomeObserver)

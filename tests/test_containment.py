@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from typing import Any
 
@@ -10,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.containment import INSTEAD, Accounts, Containment, Terms
+from gateway.containment import INSTEAD, Accounts, Containment, Terms, as_exception
 from gateway.errors import PluginFailed, PluginOff
 from gateway.groups import GROUPS
 
@@ -20,6 +21,10 @@ class Unprintable(Exception):
 
     def __str__(self) -> str:
         raise RuntimeError("no")
+
+
+class Evil(BaseException):
+    """As some libraries' ways out of everything."""
 
 
 class ContainmentCase(SynchronousTestCase):
@@ -95,6 +100,31 @@ class FailureTests(ContainmentCase):
             raise SystemExit(3)
 
         self.assertRaises(RuntimeError, self.contained.guard(leave))
+
+    def test_what_is_meant_to_end_more_than_a_call(self) -> None:
+        """Whatever is raised is an Exception for the caller; how it is raised makes no difference."""
+        cases = (
+            (SystemExit(3), "it wanted to end the process"), (KeyboardInterrupt(), "it raised KeyboardInterrupt"),
+            (asyncio.CancelledError(), "it raised CancelledError"), (GeneratorExit(), "it raised GeneratorExit"),
+            (Evil("no"), "it raised Evil: no"), (ValueError("plain"), "plain"),
+        )  # fmt: skip
+        for error, text in cases:
+
+            def fail(error: BaseException = error) -> None:
+                raise error
+
+            async def late(error: BaseException = error) -> None:
+                await succeed(None)
+                raise error
+
+            kind = ValueError if isinstance(error, ValueError) else RuntimeError
+            raised = self.assertRaises(kind, self.contained.guard(fail))
+            failure = self.failureResultOf(self.contained.guard(late)())
+            for found in raised, failure.value, as_exception(error):
+                self.assertIsInstance(found, kind)
+                self.assertEqual(text, str(found))
+                self.assertIsNotNone(found.__traceback__)
+        self.assertIs(error, as_exception(error))
 
 
 class SwitchTests(ContainmentCase):

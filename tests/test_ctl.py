@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +123,52 @@ class CheckTests(CtlTestCase):
             with self.assertRaises(SystemExit) as caught:
                 main(arguments)
             self.assertEqual(caught.exception.code, 2)
+
+    def test_wrong_words(self) -> None:
+        """What the command line says, and not the configuration, is wrong: status 2."""
+        good, bad = self.write(SIX_LINES), self.write("listeners: 7")
+        for status, *arguments in (
+            (2, "check", good, "--map-port", "x"), (2, "convert", good, "--map-backend", "x"),
+            (2, "explain", "GET", "http://a/", good, "--map-port", "x"), (2, "explain", "GET", "foo", good),
+            (2, "explain", "GET", "http://a:b/", good), (2, "explain", "GET", "http://a/", good, "-H", "x"),
+            (1, "explain", "GET", "http://a:99/", good), (1, "check", bad), (1, "explain", "GET", "http://a/", bad),
+            (1, "convert", bad), (1, "check", good, "--overrides", "/nonexistent"),
+        ):  # fmt: skip
+            self.assertEqual(status, main(arguments, io.StringIO(), io.StringIO()), arguments)
+
+    def test_what_cannot_be_written(self) -> None:
+        """One line, or none where nobody reads any more; never a traceback."""
+
+        class Broken(io.StringIO):
+            def __init__(self, number: int) -> None:
+                super().__init__()
+                self.number = number
+
+            def flush(self) -> None:
+                raise OSError(self.number, os.strerror(self.number))
+
+        good = self.write(SIX_LINES)
+        cases = (
+            (errno.ENOSPC, 1, "gatewayctl: the output cannot be written: No space left on device\n"),
+            (errno.EPIPE, 141, ""),
+        )  # fmt: skip
+        for number, status, text in cases:
+            err = io.StringIO()
+            self.assertEqual((status, text), (main(["check", good], Broken(number), err), err.getvalue()))
+            self.assertEqual(status, main(["check", good], Broken(number), Broken(number)))
+        self.patch(sys, "stdout", None)
+        err = io.StringIO()
+        self.assertEqual(1, main(["check", good], None, err))
+        self.assertIn("cannot be written: Bad file descriptor", err.getvalue())
+
+    def test_what_cannot_be_written_at_the_end(self) -> None:
+        """The interpreter has nothing to add either."""
+        command = f"{sys.executable} -m gateway.ctl check {self.write(SIX_LINES)}"
+        cases = (("> /dev/full", 1, 1), (">&-", 1, 1), ("| true", 0, 0), (">&- 2>&-", 1, 0))
+        for redirected, status, lines in cases:
+            shell = ["/bin/sh", "-c", f"{command} {redirected}"]
+            done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
+            self.assertEqual((status, lines), (done.returncode, len(done.stderr.splitlines())), done.stderr)
 
     def test_targets(self) -> None:
         """Redirects, path maps, and listeners without a rule."""

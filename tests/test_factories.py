@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from twisted.logger import formatEvent, globalLogPublisher
 from zope.interface import implementer
 
+from gateway.drop_ins import LeftOut
 from gateway.factories import Factories
 from gateway.groups import BUILT_IN, GROUPS
 from gateway.interfaces import IStrategyFactory
@@ -99,8 +103,34 @@ class DropInTests(StrategyCase):
         factories = self.factories(point("pick", "pick"), drop_ins=[Factory(group=SELECTORS)])
         self.assertIn(f"acme 1.2 and drop-in {strategies.__name__}", self.problem(factories.find, SELECTORS, "pick"))
 
-    def test_without_group(self) -> None:
-        self.assertNotIn("pick", self.factories(drop_ins=[Factory(), Factory(group="nonsense")]).names(SELECTORS))
+    def test_left_out(self) -> None:
+        """With the reason, and nobody else is harmed; it is logged once, however often they are looked at."""
+        cases = (
+            (Factory(), "has no group; there are: gateway.routers, gateway.middleware,"),
+            (Factory(group="gateway.selector"), "has the group 'gateway.selector'; did you mean 'gateway.selectors'?"),
+            (Factory(group=[SELECTORS]), "has the group ['gateway.selectors']; did you mean 'gateway.selectors'?"),
+            (Factory(["pick"], group=SELECTORS), "is left out: the name of its factory is ['pick'], not a text"),
+            (Factory("", group=SELECTORS), "is left out: the name of its factory is '', not a text"),
+        )  # fmt: skip
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        broken = LeftOut("/gone.py", "cannot be loaded: ImportError")
+        for factory, text in cases:
+            for _ in range(2):
+                factories = self.factories(drop_ins=[Factory("fine", group=SELECTORS), factory], broken=[broken])
+                for group in GROUPS:
+                    self.assertNotIn("pick", factories.names(group))
+                first, second = factories.left_out()
+                self.assertEqual((broken, strategies.__file__), (first, second.where))
+                self.assertIn(text, second.problem)
+                self.assertEqual("fine", factories.find(SELECTORS, "fine").factory.name)
+            problem = self.problem(factories.find, SELECTORS, "pick")
+            self.assertIn("; drop-in /gone.py cannot be loaded: ImportError; drop-in", problem)
+            self.assertIn(text, problem)
+        logged = [formatEvent(event) for event in events if event.get("log_namespace") == "gateway.factories"]
+        self.assertEqual(len(cases) + 1, len(logged))
+        self.assertEqual("drop-in /gone.py cannot be loaded: ImportError", logged[0])
 
 
 class PathTests(StrategyCase):
@@ -118,6 +148,21 @@ class PathTests(StrategyCase):
             self.assertIn("is not module:object", self.problem(factories.find, SELECTORS, name))
         for name in ("no_such_module:x", f"{MODULE}:nothing"):
             self.assertIn("cannot be loaded", self.problem(factories.find, SELECTORS, name))
+
+    def test_one_that_wants_to_end_the_process(self) -> None:
+        """Or whatever else it does at its import: it is said."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        self.patch(sys, "path", [str(directory.resolve()), *sys.path])
+        cases = (
+            ("exits", "sys.exit('usage: none')", "SystemExit: usage: none"),
+            ("exits_well", "sys.exit(0)", "SystemExit: 0"),
+            ("interrupts", "raise KeyboardInterrupt", "KeyboardInterrupt"),
+        )  # fmt: skip
+        for name, line, text in cases:
+            (directory / f"gateway_{name}.py").write_text(f"import sys\n{line}\n")
+            problem = self.problem(self.factories().find, SELECTORS, f"gateway_{name}:factory")
+            self.assertEqual(f"selector 'gateway_{name}:factory' cannot be loaded: {text}", problem)
 
 
 class VerificationTests(StrategyCase):

@@ -50,7 +50,7 @@ class RouterPageTests(SynchronousTestCase):
             self.assertEqual(([], ()), (warnings, model.not_honoured))
 
     def test_complete(self) -> None:
-        factories = Factories(entry_points=lambda group: (), drop_ins=lambda: ())
+        factories = Factories(entry_points=lambda group: (), drop_ins=lambda: ((), ()))
         text = page("routers.md")
         for name in BUILT_IN["gateway.routers"]:
             self.assertIn(f"\n| `{name}` | ", text)

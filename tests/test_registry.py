@@ -42,8 +42,19 @@ class BuildTests(StrategyCase):
         self.assertIn("selector 'pick' (distribution acme 1.2): the file cannot be read", text)
 
     def test_other_error(self) -> None:
-        text = self.problem(self.build, Factory(product=lambda options: {}["x"]))
-        self.assertIn("selector 'pick' (distribution acme 1.2): build() failed: KeyError: 'x'", text)
+        """Also what is meant to end more, and what says nothing."""
+        cases = (
+            (KeyError("x"), "build() failed: KeyError: 'x'"), (SystemExit(3), "build() failed: SystemExit: 3"),
+            (KeyboardInterrupt(), "build() failed: KeyboardInterrupt"), (ValueError(), "ValueError"),
+            (RuntimeError(), "build() failed: RuntimeError"),
+        )  # fmt: skip
+        for error, words in cases:
+
+            def refuse(options: Any, error: BaseException = error) -> Any:
+                raise error
+
+            text = self.problem(self.build, Factory(product=refuse))
+            self.assertTrue(text.endswith(f"selector 'pick' (distribution acme 1.2): {words}"), text)
 
     def test_more_than_it_can(self) -> None:
         """What a product says of itself is checked as well: the pool would call it."""

@@ -43,15 +43,17 @@ class OptionTests(StrategyCase):
     def test_options_that_fail(self) -> None:
         """A validator may raise what pydantic does not catch."""
 
-        class Broken(Options):
-            @field_validator("header")
-            @classmethod
-            def look(cls, value: str) -> str:
-                raise KeyError(value)
+        for kind in KeyError, SystemExit, KeyboardInterrupt:
 
-        text = self.problem(self.checked, Factory(options=Broken), {"header": "s3cret"})
-        self.assertIn(f"{WITHIN}: selector 'pick' (distribution", text)
-        self.assertTrue(text.endswith("): its options cannot be checked: KeyError"), text)
+            class Broken(Options):
+                @field_validator("header")
+                @classmethod
+                def look(cls, value: str, kind: type[BaseException] = kind) -> str:
+                    raise kind(value)
+
+            text = self.problem(self.checked, Factory(options=Broken), {"header": "s3cret"})
+            self.assertIn(f"{WITHIN}: selector 'pick' (distribution", text)
+            self.assertTrue(text.endswith(f"): its options cannot be checked: {kind.__name__}"), text)
 
     def test_no_options_taken(self) -> None:
         text = self.problem(self.checked, Factory(), {"a": 1})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial import unittest
+from zope.interface import implementer
 
 from gateway import __version__, config, tap
 from gateway.config.model import BackendSettings, Certificate, Gateway, HttpListener, Member, Pool, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.errors import ConfigurationError, Problem
+from gateway.interfaces import IStrategyFactory
 from gateway.preflight import checks
 from gateway.service import GatewayService
 from gateway.startup import StartFailed
@@ -177,6 +180,21 @@ class OptionsTests(unittest.SynchronousTestCase):
         self.assertEqual((caught.exception.code, stdout.getvalue()), (0, f"gateway {__version__}\n"))
 
 
+@implementer(IStrategyFactory)
+class Refusing:
+    """A factory that makes nothing."""
+
+    name, options = "refusing", None
+    error: BaseException = KeyError()
+
+    def build(self, options: Any, services: Any) -> Any:
+        """See `IStrategyFactory`."""
+        raise self.error
+
+
+refusing = Refusing()
+
+
 class RefusalTests(unittest.SynchronousTestCase):
     """A configuration that cannot be started: exit status 1 and sentences, wherever it comes out."""
 
@@ -249,6 +267,50 @@ class RefusalTests(unittest.SynchronousTestCase):
     def test_unchecked_strategy(self) -> None:
         plain = self.unchecked().model_copy(update={"listeners": (HttpListener(name="web", port=0),)})
         self.assertIn("\n  pools[0].selector: there is no selector 'nope'", self.refused(plain))
+
+    def test_where_a_strategy_refuses_to_be_made(self) -> None:
+        """That is said with file and line, as what the checks find."""
+        path = Path(self.mktemp())
+        path.write_text(
+            "listeners: [{name: web, port: 0}]\n"
+            "pools:\n  - name: p\n    backends: [127.0.0.1:9]\n    selector: tests.test_tap:refusing\n"
+            "rules: [{listener: web, pool: p}]\n"
+        )
+        options = tap.Options()
+        options.parseOptions(["--config", str(path)])
+        for error, words in (
+            (SystemExit(0), "build() failed: SystemExit: 0"), (KeyError("x"), "build() failed: KeyError: 'x'"),
+            (ValueError(), "ValueError"),
+        ):  # fmt: skip
+            self.patch(refusing, "error", error)
+            self.stderr.truncate(0)
+            with self.assertRaises(StartFailed):
+                tap.makeService(options)
+            heading, line = self.stderr.getvalue().lstrip("\0").splitlines()
+            self.assertEqual(f"gateway: cannot start: {path}: 1 error", heading)
+            self.assertRegex(line, r"^  line [345]: pools\[0\]\.selector(Options)?: selector 'tests.test_tap:refusing'")
+            self.assertTrue(line.endswith(f": {words}"), line)
+
+    def test_a_port_that_is_taken(self) -> None:
+        """The advice is one that the command line takes."""
+        self.patch(tap, "settle", lambda *_: None)
+        path = Path(self.mktemp())
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            path.write_text(
+                f"listeners: [{{name: web, address: 127.0.0.1, port: {port}}}]\n"
+                "pools: [{name: p, backends: [127.0.0.1:9]}]\nrules: [{listener: web, pool: p}]\n"
+            )
+            for words, advice in (
+                (["--listen", f"127.0.0.1:{port}", "--backend", "127.0.0.1:9"], "--listen"),
+                (["--config", str(path)], f"--map-port {port}=NEW or in the configuration"),
+            ):
+                options = tap.Options()
+                options.parseOptions([*words, "--access-log", "off"])
+                service: Any = tap.makeService(options)
+                self.stderr.truncate(0)
+                self.assertRaises(StartFailed, service.privilegedStartService)
+                self.assertTrue(self.stderr.getvalue().endswith(f" or take another port, with {advice})\n"))
 
     def test_service_alone(self) -> None:
         """Without `tap` it is an exception."""

@@ -34,8 +34,6 @@ static int
 refused(Bridge *self, const char *data, ssize_t size)
 {
     PyObject *error = caught();
-    if (error == NULL)
-        return -1;
     const int failed = report(self, data, size, error);
     Py_DECREF(error);
     return failed;

@@ -174,8 +174,8 @@ ending_tell(PyObject *object, PyObject *none)
     Py_XDECREF(producer);
     if (failed) {
         PyObject *error = caught();
-        failed = error == NULL ? -1 : tell(object, names._end_failed, error);
-        Py_XDECREF(error);
+        failed = tell(object, names._end_failed, error);
+        Py_DECREF(error);
     }
     /* Else the two would keep each other until the garbage collector comes. */
     PyObject *protocol = self->protocol, *factory = self->factory;

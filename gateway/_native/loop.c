@@ -16,14 +16,11 @@ monotonic(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* The exception that is set, with its traceback, which is then not set any more. NULL if it is none that costs only one
-   connection (KeyboardInterrupt, for instance). */
+/* The exception that is set, of whatever kind, with its traceback; it is then not set any more. */
 PyObject *
 caught(void)
 {
     PyObject *type, *error, *traceback;
-    if (!PyErr_ExceptionMatches(PyExc_Exception))
-        return NULL;
     PyErr_Fetch(&type, &error, &traceback);
     PyErr_NormalizeException(&type, &error, &traceback);
     if (traceback != NULL)
@@ -48,8 +45,6 @@ static int
 rider_failed(Loop *self, PyObject *rider)
 {
     PyObject *error = caught();
-    if (error == NULL)
-        return -1;
     PyObject *result = PyObject_CallMethodObjArgs((PyObject *)self, names._rider_failed, rider, error, NULL);
     Py_DECREF(error);
     Py_XDECREF(result);
@@ -185,8 +180,8 @@ do_calls(Loop *self, PyObject **list, PyObject *method)
             result = PyObject_CallNoArgs(call);
         if (result == NULL) {
             PyObject *error = caught();
-            failed = error == NULL ? -1 : tell((PyObject *)self, names._call_failed, error);
-            Py_XDECREF(error);
+            failed = tell((PyObject *)self, names._call_failed, error);
+            Py_DECREF(error);
         }
         Py_XDECREF(result);
     }

@@ -19,8 +19,6 @@ stream_lost(Stream *self, int number)
     errno = number;
     PyErr_SetFromErrno(PyExc_OSError);
     PyObject *error = caught();
-    if (error == NULL || reason_of == NULL)
-        return -1;
     PyObject *reason = PyObject_CallFunctionObjArgs(reason_of, error, NULL);
     Py_DECREF(error);
     if (reason == NULL)
@@ -35,8 +33,6 @@ int
 stream_protocol_raised(Stream *self)
 {
     PyObject *error = caught();
-    if (error == NULL)
-        return -1;
     const int failed = tell((PyObject *)self, names._protocol_raised, error);
     Py_DECREF(error);
     return failed;
@@ -167,8 +163,8 @@ taken(Stream *self, ssize_t sent, size_t size, int *failed)
     PyErr_SetFromErrno(PyExc_OSError);
     self->unsent += (Py_ssize_t)size;
     PyObject *error = caught();
-    *failed = error == NULL ? -1 : tell((PyObject *)self, names._write_failed, error);
-    Py_XDECREF(error);
+    *failed = tell((PyObject *)self, names._write_failed, error);
+    Py_DECREF(error);
     return -1;
 }
 

@@ -24,7 +24,10 @@ from gateway.config.sources import DocumentReader, read_tree
 from gateway.config.tree import Place, is_secret
 from gateway.errors import ConfigurationError, Problem
 
-__all__ = ["Check", "load"]
+__all__ = ["COMMAND_LINE", "Check", "load"]
+
+COMMAND_LINE = "command line"
+"""`ConfigurationError.source` of what is wrong with options."""
 
 Check = Callable[[Gateway], Iterable[Problem]]
 """Looks at a model; the paths of its problems are in the model's spelling, ``certificates[0].password``."""
@@ -138,7 +141,7 @@ class _Loader:
             self._overrides.add_port(text, Place("--map-port"), self._problems)
         for text in map_backends:
             self._overrides.add_backend(text, Place("--map-backend"), self._problems)
-        self._stop("command line")
+        self._stop(COMMAND_LINE)
 
     def _read_parameters(self, path: str) -> dict[str, Any]:
         supplied = supplied_parameters(read_tree(path), Path(path).name, self._problems, self._given_at)

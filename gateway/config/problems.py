@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from gateway.config import model
@@ -30,6 +30,9 @@ def unwrap(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", SecretStr: "text"}
+
+
 def describe(field: FieldInfo) -> str:
     """What a field takes, in words: ``a whole number from 1 to 65535``."""
     annotation = unwrap(field.annotation)
@@ -40,7 +43,7 @@ def describe(field: FieldInfo) -> str:
         return {str: "a list of texts", int: "a list of whole numbers"}.get(inner, "a list")
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "a mapping"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(annotation, "a mapping")
+    words = _WORDS.get(annotation, "a mapping")
     limits = {
         name: getattr(item, name)
         for item in field.metadata

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.config.model import Member
-from gateway.containment import Containment
+from gateway.containment import Containment, as_exception
 
 if TYPE_CHECKING:
     from gateway.interfaces import IDiscovery
@@ -55,7 +55,7 @@ class Membership:
 
     def _start(self, name: str) -> None:
         discovery = self._discoveries[name]
-        first: Deferred[Any] = maybeDeferred(discovery.start, partial(self._found, name, discovery))
+        first: Deferred[Any] = maybeDeferred(_begun, discovery, partial(self._found, name, discovery))
         self._waiting[name] = first
         first.addErrback(self._failed, name, discovery)
         first.addBoth(self._attempted, name, first)
@@ -81,13 +81,13 @@ class Membership:
             if before.get(name) is not discovery and self._running:
                 self._start(name)
 
-    def stop(self) -> Deferred[None]:
-        """Stop them all; nothing changes any more. Fires when they have stopped."""
+    def stop(self) -> list[tuple[str, Deferred[Any]]]:
+        """Stop them all; nothing changes any more. What is done, and a Deferred that fires when it has been."""
         self._running = False
-        stopping = [maybeDeferred(discovery.stop) for discovery in self._discoveries.values()]
-        for stopped in stopping:
-            stopped.addErrback(_not_stopped)
-        return DeferredList(stopping).addCallback(lambda _: None)
+        return [
+            (f"stop() of {self._account(name).subject}", maybeDeferred(discovery.stop).addErrback(_not_stopped))
+            for name, discovery in self._discoveries.items()
+        ]
 
     @property
     def waiting(self) -> list[str]:
@@ -108,8 +108,8 @@ class Membership:
             del self._waiting[name]
 
     def _failed(self, failure: Failure, name: str, discovery: IDiscovery) -> None:
-        if self._is_current(name, discovery) and isinstance(failure.value, Exception):
-            self._account(name).failed(failure.value)
+        if self._is_current(name, discovery):
+            self._account(name).failed(as_exception(failure.value))
 
     def _is_current(self, name: str, discovery: IDiscovery) -> bool:
         return self._running and self._discoveries.get(name) is discovery
@@ -129,8 +129,8 @@ class Membership:
             self._known[name] = found
             for pool in [pool for pool in self._pools() if pool.name == name]:
                 self._change(pool, self.members(name))
-        except Exception as error:
-            contained.failed(error)
+        except BaseException as error:  # what it gives may be a generator of its own
+            contained.failed(as_exception(error))
         else:
             contained.succeeded()
 
@@ -139,6 +139,14 @@ class Membership:
         discovery = self._discoveries[name]
         found: Containment | None = getattr(discovery, "contained", None)
         return found or Containment("discovery", type(discovery).__name__, f"pool {name!r}")
+
+
+def _begun(discovery: IDiscovery, found: Callable[[Iterable[Member]], None]) -> Deferred[Any] | None:
+    """What `IDiscovery.start` returns, if that is something that it may return."""
+    first = discovery.start(found)
+    if first is None or isinstance(first, Deferred):
+        return first
+    raise TypeError(f"start() returned {type(first).__name__}, not None or a Deferred")
 
 
 def _not_stopped(failure: Failure) -> None:

@@ -13,6 +13,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gateway.blame import brief
+from gateway.containment import as_exception
 from gateway.errors import PluginOff
 from gateway.health.verdict import Changed, ChangePending, Judgement, Standing, Unchanged, judge
 from gateway.pools.backend import UNKNOWN, UP
@@ -147,11 +149,11 @@ class Target:
             self._record(ProbeResult(False, str(result.value)))
             return
         if isinstance(result, Failure):
-            error = result.value if isinstance(result.value, Exception) else RuntimeError(repr(result.type))
+            error = as_exception(result.value)
         else:
             error = TypeError(f"check() gave {type(result).__name__!r} instead of a ProbeResult")
         self._contained.failed(error)
-        self._record(ProbeResult(False, f"the probe failed: {type(error).__name__}: {error}"))
+        self._record(ProbeResult(False, f"the probe failed: {brief(error)}"))
 
     def _timed_out(self) -> None:
         self._record(ProbeResult(False, f"no answer within the probe's timeout of {self.probe.timeout:g} s"))
@@ -164,8 +166,8 @@ class Target:
         self._round, finished = None, self._round
         try:
             check.cancel()
-        except Exception as error:
-            self._contained.failed(error)
+        except BaseException as error:
+            self._contained.failed(as_exception(error))
         self._round = finished
 
     def _record(self, result: ProbeResult) -> None:

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gateway.containment import as_exception
 from gateway.errors import GatewayError, NoRoute, PluginTimeout
 from gateway.http.changes import checked_reply
 from gateway.interfaces import IPool, IRouter
@@ -132,8 +133,8 @@ class ContainedRouter:
             if given_up:
                 return
             error = failure.value
-            if isinstance(error, Exception) and not isinstance(error, GatewayError):
-                failure = Failure(self._contained.failed(error))
+            if not isinstance(error, GatewayError):
+                failure = Failure(self._contained.failed(as_exception(error)))
             asked.errback(failure)
 
         asked: Deferred[Any] = Deferred(give_up)

@@ -145,7 +145,11 @@ class Deadlines:
                 self.set(entry, entry.deadline)
             return
         entry.deadline = inf
+        self.expire(entry, now)
+
+    def expire(self, entry: Entry, now: float) -> None:
+        """Tell ``entry`` that its time is over; what it makes of that harms no other."""
         try:
             entry.expired(now)
-        except Exception:
+        except BaseException:
             _log.failure("a deadline's owner failed: {entry!r}", entry=type(entry).__name__)

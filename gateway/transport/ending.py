@@ -56,7 +56,7 @@ class Ending:
     _pump: Pump
     _queue: deque[Any] | None
     _read_closed: bool
-    _reason: Exception | None
+    _reason: BaseException | None
     _sock: socket
     _streaming: bool
     _write_closed: bool
@@ -65,7 +65,7 @@ class Ending:
         # The subclasses' own.
 
         def _close(self) -> None: ...
-        def _end_failed(self, error: Exception) -> None: ...
+        def _end_failed(self, error: BaseException) -> None: ...
         def _forget_gathered(self) -> None: ...
         def _half_close(self) -> None: ...
         def _send_last(self) -> None: ...
@@ -100,7 +100,7 @@ class Ending:
         """Everything is sent; the connection may be closed."""
         self._lose(DONE)
 
-    def _lose(self, reason: Exception) -> None:
+    def _lose(self, reason: BaseException) -> None:
         """The connection is over. The protocol is told when the events at hand are done."""
         if not self.connected:
             return
@@ -125,7 +125,7 @@ class Ending:
             if producer is not None:
                 producer.stopProducing()
             self.protocol.connectionLost(TOLD if reason is DONE else Failure(reason))
-        except Exception as error:
+        except BaseException as error:
             self._end_failed(error)
         # Else the two would keep each other until the garbage collector comes.
         self.protocol, self._factory = NOBODY, None

@@ -169,11 +169,11 @@ class Loop:
     def _wake(self) -> None:
         """Somebody waits for a turn."""
 
-    def _rider_failed(self, rider: Rider, error: Exception) -> None:
-        """A rider raised."""
+    def _rider_failed(self, rider: Rider, error: BaseException) -> None:
+        """A rider raised. This must not."""
 
-    def _call_failed(self, error: Exception) -> None:
-        """What was put off with `later` raised."""
+    def _call_failed(self, error: BaseException) -> None:
+        """What was put off with `later` raised. This must not."""
 
     # The turn
 
@@ -190,7 +190,7 @@ class Loop:
                     continue
                 try:
                     handler(mask)
-                except Exception as error:
+                except BaseException as error:
                     self._rider_failed(handler.__self__, error)  # type: ignore[attr-defined]
             self._finish()
             if ready:
@@ -209,7 +209,7 @@ class Loop:
             rider.waiting = False
             try:
                 rider.again()
-            except Exception as error:
+            except BaseException as error:
                 self._rider_failed(rider, error)
             if monotonic() > ends:
                 break
@@ -232,7 +232,10 @@ class Loop:
         if self._outbox:
             outbox, self._outbox = self._outbox, []
             for stream in outbox:
-                stream.send_gathered()
+                try:
+                    stream.send_gathered()
+                except BaseException as error:
+                    self._rider_failed(stream, error)
         if self._closing:
             closing, self._closing = self._closing, []
             self._do([stream._close_socket for stream in closing])
@@ -244,7 +247,7 @@ class Loop:
         for call in calls:
             try:
                 call()
-            except Exception as error:
+            except BaseException as error:
                 self._call_failed(error)
 
     def _close(self) -> None:

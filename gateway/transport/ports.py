@@ -149,7 +149,7 @@ class Port:
         factory = factory or self.factory
         try:
             protocol = factory.buildProtocol(transport._peer)
-        except Exception:
+        except BaseException:
             _log.failure("{factory}.buildProtocol failed", factory=type(factory).__name__)
             protocol = None
         transport.start(Protocol() if protocol is None else protocol)

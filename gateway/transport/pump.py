@@ -34,6 +34,9 @@ _log = Logger()
 _TURN = 0.005
 """Seconds after which a turn ends, so that timers and other descriptors of the reactor get theirs."""
 
+_PAUSE = 0.1
+"""Seconds before the next turn where one has failed as none should: nobody is to blame, so it may do so again."""
+
 
 @implementer(IReadDescriptor)
 class Pump(Loop):
@@ -53,9 +56,9 @@ class Pump(Loop):
         """Nothing rides on from here: what is left is cut, and who closes does so without lingering."""
         self.stopped = True
         for rider in self.riders():
-            rider.dropped(Failure(ConnectionDone("the gateway has stopped")))
+            _drop(rider, Failure(ConnectionDone("the gateway has stopped")))
         for entry in self.deadlines.entries():
-            entry.expired(self.deadlines.now())
+            self.deadlines.expire(entry, self.deadlines.now())
         self.deadlines.stop()
 
     # What the reactor calls
@@ -65,13 +68,16 @@ class Pump(Loop):
         return "pump"
 
     def doRead(self) -> None:
-        """One turn. HOT"""
-        self.turn(_TURN)
+        """One turn. Never raises: the reactor would let go of the pump, and so of everybody's connections. HOT"""
+        try:
+            self.turn(_TURN)
+        except BaseException:
+            self._turn_failed()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor has let go of the pump, as it does when it stops: every rider is dropped."""
         for rider in self.riders():
-            rider.dropped(reason)
+            _drop(rider, reason)
         self.settle()
 
     # What the loop calls
@@ -88,12 +94,26 @@ class Pump(Loop):
 
     def _kicked(self) -> None:
         self._kick = None
-        self.turn(_TURN)
+        self.doRead()
 
-    def _rider_failed(self, rider: Rider, error: Exception) -> None:
+    def _turn_failed(self) -> None:
+        """Go on with what was left, some time later."""
+        _log.failure("a turn of the pump failed")
+        if self._kick is None:
+            self._kick = self._reactor.callLater(_PAUSE, self._kicked)
+
+    def _rider_failed(self, rider: Rider, error: BaseException) -> None:
         failure = Failure(error)
         _log.failure("the pump gives up a connection", failure=failure)
-        rider.dropped(failure)
+        _drop(rider, failure)
 
-    def _call_failed(self, error: Exception) -> None:
+    def _call_failed(self, error: BaseException) -> None:
         _log.failure("the pump could not finish a connection", failure=Failure(error))
+
+
+def _drop(rider: Rider, reason: Failure) -> None:
+    """Let go of a rider, which harms no other whatever it makes of that."""
+    try:
+        rider.dropped(reason)
+    except BaseException:
+        _log.failure("a connection could not be given up: {rider}", rider=type(rider).__name__)

@@ -139,7 +139,7 @@ class TLSTransport(TCPTransport):
             try:
                 if self.lane is None or not self.lane.hears(self, read):
                     self.protocol.dataReceived(read)
-            except Exception as error:
+            except BaseException as error:
                 self._protocol_raised(error)
                 return
         if end is not None and self.connected:

@@ -88,7 +88,7 @@ class Stream(Ending):
         self._queue: deque[Any] | None = None
         self._producer: Any = None
         self._factory: IProtocolFactory | None = None
-        self._reason: Exception | None = None
+        self._reason: BaseException | None = None
         self._write_error: Exception | None = None
         self.disconnecting = self.quiet = self._paused = self._read_closed = self._more = False
         self._closing_write = self._write_closed = self._streaming = self._producer_paused = False
@@ -118,7 +118,7 @@ class Stream(Ending):
         try:
             if self.lane is None or not self.lane.hears(self, data):
                 self.protocol.dataReceived(data)
-        except Exception as error:
+        except BaseException as error:
             self._protocol_raised(error)
             return
         if len(data) == size:
@@ -262,7 +262,7 @@ class Stream(Ending):
         """The peer sent its end of file."""
         raise NotImplementedError
 
-    def _protocol_raised(self, error: Exception) -> None:
+    def _protocol_raised(self, error: BaseException) -> None:
         """The protocol's fault."""
         raise NotImplementedError
 
@@ -274,6 +274,6 @@ class Stream(Ending):
         """Everything is sent; the write side may be closed."""
         raise NotImplementedError
 
-    def _end_failed(self, error: Exception) -> None:
+    def _end_failed(self, error: BaseException) -> None:
         """Who was told of the end raised."""
         raise NotImplementedError

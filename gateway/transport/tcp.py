@@ -71,7 +71,7 @@ class TCPTransport(SocketFacts, Stream):
         self._factory = factory
         try:
             protocol.makeConnection(self)
-        except Exception as error:
+        except BaseException as error:
             self._protocol_raised(error)
 
     # Rider: what the pump calls
@@ -198,12 +198,12 @@ class TCPTransport(SocketFacts, Stream):
             return
         try:
             self.protocol.readConnectionLost()
-        except Exception as error:
+        except BaseException as error:
             self._protocol_raised(error)
         if self._write_closed:
             self._lose(DONE)
 
-    def _protocol_raised(self, error: Exception) -> None:
+    def _protocol_raised(self, error: BaseException) -> None:
         """The protocol's fault: it costs this connection and a log entry."""
         name = type(self.protocol).__name__
         _log.failure("{protocol} failed, its connection is closed", protocol=name, failure=Failure(error))
@@ -299,7 +299,7 @@ class TCPTransport(SocketFacts, Stream):
         if IHalfCloseableProtocol.providedBy(self.protocol):
             try:
                 self.protocol.writeConnectionLost()
-            except Exception as error:
+            except BaseException as error:
                 self._protocol_raised(error)
 
     def _write_failed(self, error: Exception) -> None:
@@ -320,7 +320,7 @@ class TCPTransport(SocketFacts, Stream):
 
     # The end
 
-    def _end_failed(self, error: Exception) -> None:
+    def _end_failed(self, error: BaseException) -> None:
         """Who was told of the end raised."""
         name = type(self.protocol).__name__
         _log.failure("{protocol}.connectionLost failed", protocol=name, failure=Failure(error))

@@ -159,7 +159,7 @@ class _ServerEndpoint:
 def _build(factory: IProtocolFactory, address: Any) -> IProtocol | None:
     try:
         return factory.buildProtocol(address)
-    except Exception:
+    except BaseException:
         _log.failure("{factory}.buildProtocol failed", factory=type(factory).__name__)
         return None
 

@@ -270,7 +270,7 @@ class Guest(Protocol):
             return
         try:
             self.inner.dataReceived(data)
-        except Exception:
+        except BaseException:
             self._raised()
 
     def holds(self) -> bool:
@@ -284,7 +284,7 @@ class Guest(Protocol):
         if held and not self.outer.paused and not self.outer.disconnecting:
             try:
                 self.inner.dataReceived(b"".join(held))
-            except Exception:
+            except BaseException:
                 self._raised()
         elif self.outer.paused:
             self._held = held
@@ -328,7 +328,7 @@ class Guest(Protocol):
         self.outer = TwistedTransport(self._reactor, self.transport, self, self._tls)
         try:
             self.inner.makeConnection(self.outer)
-        except Exception:
+        except BaseException:
             self._raised()
         self._ready(self.inner)
 

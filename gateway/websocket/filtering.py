@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.containment import Containment
+from gateway.containment import Containment, as_exception
 from gateway.errors import PluginFailed, SessionEnded
 from gateway.interfaces import IConversation
 from gateway.values import Answer, Close, Drop
@@ -187,8 +187,7 @@ class Chain:
         def failed(failure: Failure) -> None:
             if self.waiting is waiting:
                 self.waiting = None
-                error = failure.value
-                self._failed(number, error if isinstance(error, Exception) else RuntimeError(repr(error)))
+                self._failed(number, as_exception(failure.value))
 
         self.waiting = waiting
         self._way.wait()
@@ -200,7 +199,10 @@ class Chain:
         """The session ends: nobody waits any more."""
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
-            waiting.cancel()
+            try:
+                waiting.cancel()
+            except BaseException:
+                _log.failure("giving up the verdict of a message filter failed")
 
     def forget(self) -> None:
         """The session has ended: nobody waits any more, and nothing leads from here to it."""

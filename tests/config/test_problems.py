@@ -8,6 +8,7 @@ from gateway.config import model
 from gateway.config.draft import Draft, place_of
 from gateway.config.problems import describe, validate
 from gateway.config.tree import Place
+from gateway.pools.sticky import StickyOptions
 
 
 class DescribeTests(unittest.SynchronousTestCase):
@@ -28,6 +29,7 @@ class DescribeTests(unittest.SynchronousTestCase):
             (model.Member, "host", "text that is not empty"),
             (model.Limits, "head_timeout", "a number above 0"),
             (model.Gateway, "pools", "a list"),
+            (StickyOptions, "secret", "text that is not empty"),
         ):
             self.assertEqual(describe(cls.model_fields[name]), words)
 

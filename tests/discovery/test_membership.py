@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -116,13 +117,45 @@ class MembershipTests(SynchronousTestCase):
         membership = self.make(Broken(), Static())
         self.assertEqual(self.changes, [("b", [])])
         self.assertEqual(membership.waiting, [])
-        self.successResultOf(membership.stop())
+        for _, stopped in membership.stop():
+            self.successResultOf(stopped)
         self.assertEqual(1, len(log.lines))
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))  # it could not be stopped
 
+    def test_failing_to_start(self) -> None:
+        """Whatever it does instead of what it should is said, and the members that are listed stay."""
+        cases = (
+            (lambda: fail(KeyError("x")), "KeyError: 'x'"),
+            (lambda: fail(KeyboardInterrupt()), "it raised KeyboardInterrupt"),
+            (self.leave, "it wanted to end the process"), (lambda: 42, "start() returned int, not None or a Def"),
+            (lambda: "found", "start() returned str, not None or a Deferred"),
+        )  # fmt: skip
+        for start, text in cases:
+            log = PluginLog(self)
+            self.told.start = lambda found, start=start: start()  # type: ignore[method-assign,misc]
+            membership = self.make(self.told)
+            (line,) = log.lines
+            self.assertIn("discovery 'Told' of pool 'a' failed (1 so far)", line)
+            self.assertIn(text, line)
+            self.assertEqual(([], "listed"), (membership.waiting, membership.members("a")[0].host))
+
+    def leave(self) -> None:
+        raise SystemExit(0)
+
+    def test_members_that_are_a_generator_that_fails(self) -> None:
+        def members() -> Iterator[Member]:
+            yield Member(host="x")
+            raise KeyboardInterrupt
+
+        log = PluginLog(self)
+        self.make(self.told)
+        self.told.found(members())
+        self.assertEqual(([], 1), (self.changes, len(log.lines)))
+
     def test_stop(self) -> None:
         membership = self.make(self.told)
-        stopped = membership.stop()
+        ((what, stopped),) = membership.stop()
+        self.assertEqual("stop() of discovery 'Told' of pool 'a'", what)
         self.assertTrue(self.told.stopped)
         self.assertNoResult(stopped)
         self.told.found([Member(host="x")])

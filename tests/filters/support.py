@@ -22,7 +22,7 @@ class Tried:
     def __init__(self, name: str, **options: Any) -> None:
         self.clock = Clock()
         self.services = Services(self.clock, self.clock, Random(1))
-        registry = Registry(factories=Factories(entry_points=lambda group: [], drop_ins=lambda: []))
+        registry = Registry(factories=Factories(entry_points=lambda group: [], drop_ins=lambda: ((), ())))
         self.filter = registry.build("gateway.filters", name, options, self.services, "rules[0].filters[0]")
         self.session = self.opened()
 

@@ -7,7 +7,7 @@ import json
 import socket
 import sys
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from zope.interface import implementer
@@ -77,12 +77,14 @@ class ReloadCase(GatewayTestCase):
     """Gateways whose next configuration the test says."""
 
     async def reloading(self, first: model.Gateway, **options: Any) -> Running:
-        self.wanted: model.Gateway | Exception = first
+        self.wanted: model.Gateway | BaseException = first
         return await self.gateway(first, source=self._source, **options)
 
-    def _source(self) -> tuple[model.Gateway, tuple[str, ...]]:
-        if isinstance(self.wanted, Exception):
+    def _source(self, found: Sequence[Problem] = ()) -> tuple[model.Gateway, tuple[str, ...]]:
+        if isinstance(self.wanted, BaseException):
             raise self.wanted
+        if found:
+            raise ConfigurationError([problem._replace(line=7) for problem in found], "f.yaml")
         return self.wanted, ()
 
     async def reload(self, gateway: Running, wanted: model.Gateway | Exception) -> list[str]:
@@ -181,14 +183,19 @@ class ReloadTests(ReloadCase):
 
         wrong = model_for(two, middleware=[{"strategy": "rate-limit", "options": {"requests": 0}}])
         failed = await self.assertFailure(self.reloads(gateway, wrong), ReloadFailed)
-        self.assertIn("middleware[0].options.requests", str(failed))
+        self.assertEqual("f.yaml", failed.source)
+        self.assertIn("line 7: middleware[0].options.requests", str(failed))
+        for error in SystemExit(0), KeyboardInterrupt(), GeneratorExit():
+            failed = await self.assertFailure(self.reloads(gateway, error), ReloadFailed)
+            self.assertIn(type(error).__name__, str(failed))
+            self.assertEqual(1, len(self.flushLoggedErrors(type(error))))
         self.assertEqual(b"one", await self.said(client))
-        self.assertEqual((0, 3, False), (gateway.service.reloading.done, gateway.service.reloading.failed,
+        self.assertEqual((0, 6, False), (gateway.service.reloading.done, gateway.service.reloading.failed,
                                          gateway.service.reloading.good))
         self.assertEqual(0, two.probes)
-        self.assertIn('gateway_reloads_total{result="failed"} 3', gateway.service.exposition())
+        self.assertIn('gateway_reloads_total{result="failed"} 6', gateway.service.exposition())
 
-    def reloads(self, gateway: Running, wanted: model.Gateway | Exception) -> Any:
+    def reloads(self, gateway: Running, wanted: model.Gateway | BaseException) -> Any:
         self.wanted = wanted
         return gateway.service.reload()
 

@@ -43,7 +43,7 @@ class PagesTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """Every strategy of ours is there, and every option of it with its default."""
-        factories = Factories(entry_points=lambda group: (), drop_ins=lambda: ())
+        factories = Factories(entry_points=lambda group: (), drop_ins=lambda: ((), ()))
         for group, page in (("gateway.selectors", "selectors.md"), ("gateway.discovery", "discovery.md")):
             text = (DOCS / page).read_text("utf-8")
             for name in BUILT_IN[group]:

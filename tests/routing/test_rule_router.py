@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -142,6 +143,18 @@ class WaitingTests(RouterCase):
         outcome = gateway.recorded("500 plugin_failed")
         self.assertEqual("router 'ask' of rule 'rule' failed: RuntimeError: nobody there", str(outcome.error))
         self.assertEqual((1, 1), (self.contained.failures, len(self.log.flush())))
+
+    def test_failing_with_what_is_no_exception(self) -> None:
+        """It is this request's all the same."""
+        cases = (CancelledError(), "it raised CancelledError"), (SystemExit(), "it wanted to end the process")
+        for error, text in cases:
+            gateway = self.asks(lambda head, error=error: fail(error))
+            client = gateway.client()
+            client.sends(GET)
+            client.gets_page(500)
+            failed = gateway.recorded("500 plugin_failed").error
+            self.assertEqual(f"router 'ask' of rule 'rule' failed: RuntimeError: {text}", str(failed))
+            self.assertEqual((1, 1), (self.contained.failures, len(self.log.flush())))
 
     def test_cancelled_when_the_client_leaves(self) -> None:
         cancelled: list[Any] = []

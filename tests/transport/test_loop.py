@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import select
 import socket
+from asyncio import CancelledError
 from typing import Any
 
 from twisted.internet.error import ConnectionLost
@@ -13,6 +14,10 @@ from gateway.transport.loop import Loop
 from gateway.transport.stream import Stream
 from tests.transport.loops import TURN, LoopCase, Rider
 from tests.twins import of_each
+
+
+class PanicException(BaseException):
+    """As pyo3's, by which a panic in Rust arrives."""
 
 
 class Chosen(LoopCase):
@@ -97,15 +102,53 @@ class LoopTests(Chosen):
         self.assertIsInstance(error, ZeroDivisionError)
         self.assertIsNotNone(error.__traceback__)
 
-    def test_an_interrupt_ends_the_turn(self) -> None:
-        def interrupt() -> None:
-            raise KeyboardInterrupt
+    def test_whatever_is_raised(self) -> None:
+        """It costs the one that has raised it, also what is meant to end more than that; others have their turn."""
+        for error in KeyboardInterrupt(), SystemExit(0), GeneratorExit(), CancelledError(), PanicException():
+            done: list[str] = []
 
-        rider = Rider()
-        rider.act = interrupt
-        self.loop.soon(rider)
-        self.assertRaises(KeyboardInterrupt, self.loop.turn, TURN)
-        self.assertFalse(self.loop.turning)
+            def fail(error: BaseException = error) -> None:
+                raise error
+
+            riders = [Rider() for _ in range(3)]
+            first, second, third = riders
+            first.act, second.act, third.act = fail, lambda done=done: done.append("served"), fail
+            stream, theirs = self.stream()
+            beside, theirs_beside = self.stream()
+            stream.answer = beside.answer = lambda data, fail=fail: fail()
+            theirs.send(b"x")
+            theirs_beside.send(b"x")
+            for rider in riders:
+                self.loop.soon(rider)
+            self.loop.later(fail)
+            self.loop.later(lambda done=done: done.append("finished"))
+            self.loop.told.clear()
+            self.loop.turn(TURN)
+            self.assertEqual([error, (first, error), (third, error)], self.loop.told)
+            self.assertCountEqual(["finished", "served"], done)
+            self.assertEqual([[b"x", error]] * 2, [stream.told, beside.told])
+            self.assertFalse(self.loop.turning)
+            for each in stream, beside:
+                self.loop.remove(each._sock.fileno())
+
+    def test_one_that_cannot_send(self) -> None:
+        """What others have written in the round goes out."""
+
+        def fail(error: Exception) -> None:
+            raise PanicException
+
+        streams = [self.stream() for _ in range(3)]
+        (_, theirs), (broken, theirs_broken), (_, theirs_last) = streams
+        broken._write_failed = fail
+        for stream, their in streams:
+            stream.answer = lambda data, stream=stream: (theirs_broken.close(), stream.write(b"y"))
+            their.send(b"x")
+        self.loop.told.clear()
+        self.loop.turn(TURN)
+        self.assertEqual((b"y", b"y"), (self.take(theirs), self.take(theirs_last)))
+        ((failed, error),) = self.loop.told
+        self.assertIs(broken, failed)
+        self.assertIsInstance(error, PanicException)
 
     def test_soon_is_fair(self) -> None:
         """Who asks again queues up behind the others, however many there are."""

@@ -38,6 +38,17 @@ class PumpCase(TestCase):
     def turns(self, seconds: float = 0.0) -> Deferred[None]:
         return deferLater(self.reactor, seconds, lambda: None)
 
+    def stays(self, transport: TCPTransport, error: BaseException) -> Any:
+        """Let ``transport`` raise when the pump gives it up."""
+        dropped = TCPTransport.dropped
+
+        def drop(self: TCPTransport, reason: Failure) -> None:
+            if self is transport:
+                raise error
+            dropped(self, reason)
+
+        return self.patch(TCPTransport, "dropped", drop)
+
     async def serve(self, make: Any = Recorder) -> tuple[Any, socket.socket]:
         """A served protocol and the client's socket."""
         serving = Serving(make)
@@ -148,6 +159,63 @@ class TurnTests(PumpCase):
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
         other_client.sendall(b"fine")
         await other.received(4)
+
+    async def test_whatever_is_raised_the_pump_stays(self) -> None:
+        """The reactor lets go of who raises, and every connection would be lost by that."""
+
+        class Evil(BaseException):
+            pass
+
+        def fail(*_: Any) -> None:
+            raise Evil
+
+        protocol, client = await self.serve()
+        other, other_client = await self.serve()
+        self.patch(TCPTransport, "_note_unread", fail)
+        staying = self.stays(protocol.transport, Evil())
+        protocol.transport.pauseProducing()
+        client.sendall(b"x")
+        other_client.sendall(b"fine")
+        await other.received(4)
+        await self.turns()
+        self.assertEqual(2, len(self.flushLoggedErrors(Evil)), "the rider, and that it could not be given up")
+        for turn in self.pump.doRead, self.pump._kicked:
+            with_failing = self.patch(self.pump, "turn", fail)
+            turn()
+            with_failing.restore()
+            self.assertEqual(1, len(self.flushLoggedErrors(Evil)))
+            self.assertTrue(self.pump._kick is not None and self.pump._kick.active(), "it goes on with what is left")
+            self.pump._kick.cancel()
+            self.pump._kick = None
+        self.assertIn(self.pump, self.reactor.getReaders())
+        other_client.sendall(b"still")
+        await other.received(9)
+        staying.restore()
+
+    async def test_one_that_cannot_be_given_up_at_the_end(self) -> None:
+        """The others are told, and those whose deadlines are left."""
+        protocol, _ = await self.serve()
+        other, _ = await self.serve()
+        expired: list[str] = []
+
+        class Entry:
+            deadline = review = float("inf")
+
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def expired(self, now: float) -> None:
+                expired.append(self.name)
+                raise KeyboardInterrupt
+
+        for entry in Entry("a"), Entry("b"):
+            self.pump.deadlines.set(entry, self.pump.deadlines.now() + 60)
+        staying = self.stays(protocol.transport, KeyboardInterrupt())
+        self.pump.stop()
+        staying.restore()
+        await other.lost
+        self.assertCountEqual(["a", "b"], expired)
+        self.assertEqual(3, len(self.flushLoggedErrors(KeyboardInterrupt)))
 
     async def test_reactor_lets_go(self) -> None:
         """As at shutdown: every connection is told."""

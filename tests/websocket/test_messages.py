@@ -386,6 +386,20 @@ class WaitingTests(_MessageCase):
             backend.gets_something()
             gateway.name_all()
 
+    def test_one_that_cannot_be_given_up(self) -> None:
+        """The session ends all the same."""
+
+        def cancelling(_: object) -> None:
+            raise KeyboardInterrupt
+
+        gateway, client, backend = self.opens(Filter(lambda payload, from_client: Deferred(cancelling)))
+        client.sends(HELLO)
+        client.resets()
+        self.assertEqual(1, len(self.flushLoggedErrors(KeyboardInterrupt)))
+        backend.gets_close(1001, "client gone")
+        backend.closes()
+        self.ended(gateway, "client_gone", "client", 1006)
+
     def test_nothing_keeps_what_has_ended(self) -> None:
         """Not even itself: a collection of garbage would stop everybody."""
         gc.disable()

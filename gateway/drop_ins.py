@@ -1,0 +1,52 @@
+"""Finds the drop-ins of `gateway.plugins`: what their modules offer, and why others offer nothing."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from twisted.plugin import IPlugin
+
+from gateway.blame import brief
+from gateway.interfaces import IStrategyFactory
+
+__all__ = ["LeftOut", "drop_ins"]
+
+
+class LeftOut(NamedTuple):
+    """What cannot be used, ``where`` it is (a file), and a ``problem``: the rest of a sentence about it."""
+
+    where: str
+    problem: str
+
+
+def drop_ins() -> tuple[list[Any], list[LeftOut]]:
+    """What all drop-ins offer, and those that cannot be imported.
+
+    This is ``twisted.plugin.getPlugins`` without its cache, which would not help (what is offered says itself which
+    group it is for, so that every module is needed), and without its tracebacks of what cannot be imported.
+    """
+    from gateway import plugins
+
+    offered: dict[int, Any] = {}
+    broken: list[LeftOut] = []
+    for found in pkgutil.iter_modules(plugins.__path__):
+        try:
+            module = importlib.import_module(f"{plugins.__name__}.{found.name}")
+        except BaseException as error:
+            directory = getattr(found.module_finder, "path", "")
+            broken.append(LeftOut(f"{directory}/{found.name}.py", f"cannot be loaded: {brief(error)}"))
+        else:
+            offered.update((id(each), each) for each in _offered(module))
+    return list(offered.values()), broken
+
+
+def _offered(module: ModuleType) -> Iterator[Any]:
+    """The factories of a drop-in; those that it has only imported, to use them, are no plugins."""
+    for each in tuple(vars(module).values()):
+        if IStrategyFactory.providedBy(each):
+            if IPlugin.providedBy(each) or getattr(each, "__module__", None) == module.__name__:
+                yield each
