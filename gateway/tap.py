@@ -21,7 +21,7 @@ from gateway import __version__, config
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
-from gateway.process import cores, heed_signals, settle
+from gateway.process import cores, heed_signals, reopen_logs_on_signal, settle
 from gateway.startup import refuse
 
 if TYPE_CHECKING:
@@ -221,6 +221,7 @@ def makeService(options: Options, service_class: type[GatewayService] | None = N
 
         demo = DemoService(reactor, build)
         reactor.callWhenRunning(heed_signals, reactor, demo)
+        reactor.callWhenRunning(reopen_logs_on_signal, reactor, demo)
         return demo
     assert options.model is not None
     service = build(options.model)

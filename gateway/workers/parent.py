@@ -96,11 +96,6 @@ class ParentService(GatewayService):
         if self.crew is not None:
             self.crew.tell("reopen")
 
-    @property
-    def has_log_file(self) -> bool:
-        """There is an access log that may be opened again."""
-        return self._workers_log not in ("", "-", "off")
-
     def readiness(self) -> tuple[bool, str]:
         """As `GatewayService.readiness`, once a worker serves."""
         if self.running and not (self.crew is not None and any(worker.ready for worker in self.crew.workers)):
