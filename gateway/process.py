@@ -99,8 +99,8 @@ def raise_descriptor_limit() -> int | None:
 def reopen_logs_on_signal(reactor: Any, service: Stoppable) -> None:
     """Let SIGUSR1 open the access log again, as logrotate expects, after what else it is for.
 
-    ``twistd`` rotates its own log then, where that is a file.  Where there is nothing to open the signal does nothing: by
-    default it would end the process.  Who was told to ignore it goes on to do so.
+    ``twistd`` rotates its own log then, where that is a file.  Where there is nothing to open the signal does nothing:
+    by default it would end the process.  Who was told to ignore it goes on to do so.
     """
     number = getattr(signal, "SIGUSR1", None)
     before = signal.SIG_IGN if number is None else signal.getsignal(number)

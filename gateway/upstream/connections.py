@@ -11,7 +11,8 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from gateway.errors import BackendError, ConnectFailed
+from gateway.errors import BackendError, ConnectFailed, GatewayError, OutOfResources
+from gateway.transport.sockets import lacks_resources
 from gateway.upstream.http1 import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ IDLE_SECONDS = 60.0
 
 
 def connect_failure(failure: Failure, backend: IBackend, settings: BackendSettings) -> Failure:
-    """Why there is no connection to a backend, as a `BackendError`."""
+    """Why there is no connection to a backend, as a `BackendError`, or as `OutOfResources`."""
     if failure.check(BackendError):
         return failure
     where = f"backend {backend.name} ({backend.connect_host}:{backend.connect_port})"
     if failure.check(ConnectTimeout):
         return Failure(ConnectFailed(f"cannot connect to {where} within {settings.connect_timeout:g} s"))
-    return Failure(ConnectFailed(f"cannot connect to {where}: {failure.getErrorMessage()}"))
+    kind = OutOfResources if lacks_resources(failure.value) else ConnectFailed
+    return Failure(kind(f"cannot connect to {where}: {failure.getErrorMessage()}"))
 
 
 class _Factory(Factory):
@@ -123,10 +125,10 @@ class Upstream:
             return fail()
         return connecting
 
-    def explained(self, failure: Failure) -> BackendError:
+    def explained(self, failure: Failure) -> GatewayError:
         """Why `connect` has failed: mostly a `ConnectFailed`, which is retryable."""
         error = connect_failure(failure, self._backend, self._settings).value
-        assert isinstance(error, BackendError)
+        assert isinstance(error, GatewayError)
         return error
 
     def _way(self, key: str | None, tls: ClientTLS | None) -> tuple[_Factory, IStreamClientEndpoint]:
