@@ -16,7 +16,7 @@ from gateway.config.model import BackendSettings, Member
 from gateway.errors import BackendError, BackendTLSFailed, ConnectFailed, OutOfResources
 from gateway.pools.backend import Backend
 from gateway.testing.wires import FakeRoad, Turn
-from gateway.upstream.connections import IDLE_SECONDS, MOST_IDLE, Upstream
+from gateway.upstream.connections import IDLE_SECONDS, LEAVING_SECONDS, MOST_IDLE, Upstream
 from gateway.upstream.http1 import UpstreamConnection
 
 
@@ -100,6 +100,29 @@ class UpstreamTests(SynchronousTestCase):
         self.assertEqual([young, None], [ways.take("a"), ways.take("a")])
         ways.sweep()
         self.assertIsNone(ways.take("a"))
+
+    def test_what_the_backend_does_not_close_is_closed(self) -> None:
+        """It has said that it would, and has a while for that; who keeps no idle ones waits for none."""
+        ways = self.ways()
+        own = ways.own()
+        ways.leave(self.connect(ways))
+        own.leave(self.connect(own))
+        gone = self.connect(ways)
+        ways.leave(gone)
+        ways.forget(gone)
+        ends = []
+        for seconds in (0.0, LEAVING_SECONDS / 2, LEAVING_SECONDS / 2):
+            self.clock.advance(seconds)
+            ways.sweep()
+            self.turn.run()
+            ends.append([wire.ending for wire in self.place.wires])
+        self.assertEqual([["", "", ""], ["", "", ""], ["closed", "closed", ""]], ends)
+        left = self.connect(ways)
+        ways.leave(left)
+        ways.close()
+        ways.leave(self.connect(ways))
+        self.turn.run()
+        self.assertEqual(["closed", "closed", "", "closed", "closed"], [wire.ending for wire in self.place.wires])
 
     def test_the_number_of_idle_connections_is_bounded(self) -> None:
         ways = self.ways()
