@@ -403,13 +403,33 @@ class WaitingTests(_MessageCase):
             self.assertEqual(1, len(watched.ended))
             self.assertIsNone(session())
 
-    def test_a_filter_that_never_decides_meets_the_idle_limit(self) -> None:
+    def test_who_waits_for_one_of_our_own_is_not_idle(self) -> None:
+        """As for a rate; the limit is for the time after that."""
         gateway, client, backend, waiting = self.opens_waiting(settings={"request_timeout": 30})
+        client.sends(HELLO)
+        gateway.advance(100)
+        client.gets_nothing()
+        gateway.run(waiting[0].callback, None)
+        backend.gets(HELLO)
+        gateway.advance(29.8)
+        backend.gets_nothing()
+        gateway.advance(0.4)
+        client.gets_close(1001)
+        backend.gets_close(1001)
+        client.sends(BYE_IN)
+        backend.sends(BYE_OUT)
+        self.ended(gateway, "idle_timeout", "gateway", 1001)
+
+    def test_a_filter_that_never_decides_meets_the_idle_limit(self) -> None:
+        """One of a stranger's."""
+        watched = Filter(lambda payload, from_client: Deferred())
+        named = NamedFilter("slow", watched, "here", Containment("message filter", "slow", "here", ours=False))
+        gateway, client, backend = self.opens(named, settings={"request_timeout": 30})
         client.sends(HELLO)
         gateway.advance(30.2)
         client.gets_close(1001)
         backend.gets_close(1001)
-        self.assertEqual(1, len(waiting))
+        self.assertEqual(1, len(watched.shown))
         client.sends(BYE_IN)
         backend.sends(BYE_OUT)
         self.ended(gateway, "idle_timeout", "gateway", 1001)
