@@ -19,6 +19,7 @@
     ├── Misdirected             421  the TLS handshake was another listener's
     ├── CertificateRefused      400  the client shows no certificate that counts
     ├── ClientGone              499  the client left first (only ever logged)
+    ├── OutOfResources          502  retryable: the gateway itself lacks what a connection to a backend needs
     ├── BackendError            the backend's fault, or the way to it
     │   ├── NoHealthyBackend        502
     │   ├── ConnectFailed           502  retryable: nothing was sent
@@ -48,7 +49,7 @@ from typing import NamedTuple
 __all__ = [
     "GatewayError", "RequestError", "BadRequest", "PlainHTTP", "RequestTimeout", "ContentTooLarge", "TargetTooLong",
     "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere", "VersionNotSupported",
-    "NoRoute", "Misdirected", "CertificateRefused", "ClientGone",
+    "NoRoute", "Misdirected", "CertificateRefused", "ClientGone", "OutOfResources",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
     "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout", "RewriteFailed",
     "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError", "ReloadFailed",
@@ -213,6 +214,15 @@ class NoHealthyBackend(BackendError):
 class ConnectFailed(BackendError):
     """The connection could not be made."""
 
+    cause = "connect_failed"
+    info = "ERRORINFO_UPSTREAM_NO_LIVE"
+    retryable = True
+
+
+class OutOfResources(GatewayError):
+    """A connection to a backend could not be made for want of descriptors, ports or memory; the backend is fine."""
+
+    status = 502
     cause = "connect_failed"
     info = "ERRORINFO_UPSTREAM_NO_LIVE"
     retryable = True

@@ -37,7 +37,8 @@ def cores() -> int:
 class Stoppable(Protocol):
     """A service that takes its time to stop. ``running``: it has not begun to; ``hurry()``: it may take no more.
 
-    ``reload()`` reads its configuration again, and says in the log what comes of it.
+    ``reload()`` reads its configuration again, and says in the log what comes of it.  ``reopen_logs()`` opens the
+    access log again, if that is a file.
     """
 
     running: int
@@ -47,6 +48,9 @@ class Stoppable(Protocol):
 
     def reload(self) -> Any:
         """Returns a Deferred."""
+
+    def reopen_logs(self) -> None:
+        """Open it now."""
 
 
 def settle(reactor: Any, service: GatewayService) -> None:
@@ -92,13 +96,20 @@ def raise_descriptor_limit() -> int | None:
     return int(hard)
 
 
-def reopen_logs_on_signal(reactor: Any, service: GatewayService) -> None:
-    """Let SIGUSR1 open the access log again, as logrotate expects, unless twistd uses it for its own log."""
+def reopen_logs_on_signal(reactor: Any, service: Stoppable) -> None:
+    """Let SIGUSR1 open the access log again, as logrotate expects, after what else it is for.
+
+    ``twistd`` rotates its own log then, where that is a file.  Where there is nothing to open the signal does nothing:
+    by default it would end the process.  Who was told to ignore it goes on to do so.
+    """
     number = getattr(signal, "SIGUSR1", None)
-    if number is None or not service.has_log_file or signal.getsignal(number) != signal.SIG_DFL:
+    before = signal.SIG_IGN if number is None else signal.getsignal(number)
+    if number is None or before in (None, signal.SIG_IGN):
         return
 
-    def reopen(*_: object) -> None:
+    def reopen(number: int, frame: Any) -> None:
+        if callable(before):
+            before(number, frame)
         reactor.callFromThread(service.reopen_logs)
 
     signal.signal(number, reopen)

@@ -330,16 +330,10 @@ class GatewayService(ShowsGeneration, Service):
         """Fires when the members are known and every backend has been probed once."""
         return self.membership.when_ready().addCallback(lambda _: self.monitor.when_ready())
 
-    @property
-    def has_log_file(self) -> bool:
-        """There is an access log that may be opened again."""
-        return self.access_log is not None
-
     def reopen_logs(self) -> None:
         """Open the access log anew; the file may have been renamed. Called for SIGUSR1."""
         if self.access_log is not None:
             self.access_log.reopen()
-            _log.info("the access log has been opened again")
 
     # -- stop
 

@@ -11,6 +11,7 @@ whichever program runs it:
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
@@ -21,18 +22,26 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 __all__ = [
-    "LISTEN", "MAP_PORT", "Binding", "CannotBind", "StartFailed", "bind_all", "bind_or_none", "cannot_bind", "refuse",
-    "result_now",
+    "LISTEN", "MAP_PORT", "Binding", "CannotBind", "StartFailed", "bind_all", "bind_or_none", "cannot_bind", "lacking",
+    "refuse", "result_now",
 ]  # fmt: skip
 
 _log = Logger()
 _T = TypeVar("_T")
 
+_MORE_FILES = "raise the limit of open files, `ulimit -n` or LimitNOFILE= of systemd"
 _REMEDIES = {
     errno.EADDRINUSE: "another program has the port; stop it (`ss -ltnp` names it) or take another port, with {option}",
     errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE; take a higher one, with {option}",
     errno.EADDRNOTAVAIL: "no interface of this machine has that address; leave the address out to listen on all",
     errno.EAFNOSUPPORT: "this machine has no such address family; use an address of another family",
+    errno.EMFILE: _MORE_FILES,
+}
+_LACKING = {
+    errno.EMFILE: _MORE_FILES,
+    errno.ENFILE: "the whole system has no more open files to give; raise `sysctl fs.file-max`",
+    errno.EAGAIN: "raise the limit of processes, `ulimit -u` or TasksMax= of systemd",
+    errno.ENOMEM: "the machine has too little memory; take fewer --workers",
 }
 
 
@@ -94,6 +103,14 @@ def cannot_bind(listener: str, host: str, port: int, error: BaseException, optio
     place = f"{f'[{host}]' if ':' in host else host or '*'}:{port}"
     remedy = _REMEDIES.get(number or 0, "").format(option=option.format(port=port))
     return f"listener {listener!r}: cannot listen on {place}: {reason}" + (f" ({remedy})" if remedy else "")
+
+
+def lacking(error: OSError) -> str:
+    """Why a process could not be started, and what to do."""
+    # posix_spawn(3) says EBADF of a descriptor that the new process may not have.
+    number = errno.EMFILE if error.errno == errno.EBADF else error.errno or 0
+    reason, remedy = os.strerror(number) if number else str(error), _LACKING.get(number, "")
+    return f"{reason} ({remedy})" if remedy else reason
 
 
 def bind_all(bindings: Iterable[Binding]) -> list[IListeningPort]:

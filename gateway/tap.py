@@ -21,7 +21,7 @@ from gateway import __version__, config
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
-from gateway.process import cores, heed_signals, settle
+from gateway.process import cores, heed_signals, raise_descriptor_limit, reopen_logs_on_signal, settle
 from gateway.startup import LISTEN, MAP_PORT, refuse
 
 if TYPE_CHECKING:
@@ -232,8 +232,11 @@ def makeService(options: Options, service_class: type[GatewayService] | None = N
 
         demo = DemoService(reactor, build)
         reactor.callWhenRunning(heed_signals, reactor, demo)
+        reactor.callWhenRunning(reopen_logs_on_signal, reactor, demo)
         return demo
     assert options.model is not None
+    if options.workers > 1:
+        raise_descriptor_limit()  # they need several each, and begin before the reactor runs
     service = build(options.model)
     reactor.callWhenRunning(settle, reactor, service)
     return service

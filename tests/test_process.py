@@ -77,25 +77,42 @@ class ProcessTests(SynchronousTestCase):
         assert service.access_log is not None
         service.access_log.close()
 
-    def test_signal_is_left_to_twistd(self) -> None:
-        """Who has a handler already keeps it, and without an access log none is needed."""
-        before = signal.getsignal(signal.SIGUSR1)
-        self.addCleanup(signal.signal, signal.SIGUSR1, before)
+    def test_a_signal_that_is_ignored(self) -> None:
+        """Who was told to goes on to do so, as a worker: its parent tells it."""
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        reactor, service = self.service(self.mktemp())
-        reopen_logs_on_signal(reactor, service)
+        reopen_logs_on_signal(_Reactor(), _Service())
         self.assertEqual(signal.SIG_IGN, signal.getsignal(signal.SIGUSR1))
-        assert service.access_log is not None
-        service.access_log.close()
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
-        reopen_logs_on_signal(*self.service("off"))
-        self.assertEqual(signal.SIG_DFL, signal.getsignal(signal.SIGUSR1))
+
+    def test_twistd_rotates_its_own_log_as_well(self) -> None:
+        """What twistd does for the signal comes first."""
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
+        reactor, service = _Reactor(), _Service()
+        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread("rotate"))
+        reopen_logs_on_signal(reactor, service)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        self.assertEqual(["rotate", service.reopen_logs], reactor.calls)
+
+    def test_nothing_to_open_again(self) -> None:
+        """The signal, which ends a process that does not know it, is harmless."""
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
+        for where in ("off", "-"):
+            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+            reactor, service = self.service(where)
+            reopen_logs_on_signal(reactor, service)
+            self.assertTrue(callable(signal.getsignal(signal.SIGUSR1)))
+            os.kill(os.getpid(), signal.SIGUSR1)
+            for call in reactor.calls:
+                call()
 
 
 class _Service:
     running = 1
 
     def hurry(self) -> None:
+        """Compared, not called."""
+
+    def reopen_logs(self) -> None:
         """Compared, not called."""
 
     def reload(self) -> Deferred[None]:

@@ -84,6 +84,11 @@ class DemoService(Service):
         """See `GatewayService.reload`; there is no configuration file to read."""
         return self.gateway.reload() if self.gateway is not None else succeed([])
 
+    def reopen_logs(self) -> None:
+        """See `GatewayService.reopen_logs`."""
+        if self.gateway is not None:
+            self.gateway.reopen_logs()
+
     def _prepare(self) -> GatewayService:
         if self.gateway is None:
             try:

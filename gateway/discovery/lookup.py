@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.names import client, dns
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from gateway.config.texts import name_server
 
@@ -17,6 +22,7 @@ __all__ = ["Lookup", "ResolvConf", "nameserver", "resolv_conf", "system_servers"
 
 _RESOLV_CONF = "/etc/resolv.conf"
 _TYPES = {"A": dns.A, "AAAA": dns.AAAA, "SRV": dns.SRV}
+_LONGEST_DATAGRAM = 8192
 
 
 def nameserver(text: str) -> tuple[str, int]:
@@ -85,7 +91,9 @@ class _Resolver(client.Resolver):
         self._asking: list[Any] = []
 
     def _connectedProtocol(self, interface: str = "") -> Any:
-        made = super()._connectedProtocol(interface)
+        made = dns.DNSDatagramProtocol(self, reactor=self._reactor)
+        made.noisy = False
+        _Datagrams(made, interface, self._reactor)
         self._asking.append(made)
         return made
 
@@ -110,6 +118,58 @@ class _Resolver(client.Resolver):
         for connection in list(self.connections):
             connection.transport.loseConnection()
         return result
+
+
+@implementer(IReadDescriptor)
+class _Datagrams:
+    """A UDP socket for one question, on a port that the system chooses.
+
+    As much of Twisted's own as ``DNSDatagramProtocol`` needs; that one has lines in the log for each that is opened or
+    closed, which cannot be switched off.  Raises ``CannotListenError``.
+    """
+
+    def __init__(self, protocol: dns.DNSDatagramProtocol, interface: str, reactor: Any) -> None:
+        try:
+            self._socket = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise CannotListenError(interface, 0, error) from error
+        try:
+            self._socket.setblocking(False)
+            self._socket.bind((interface, 0))
+        except OSError as error:
+            self._socket.close()
+            raise CannotListenError(interface, 0, error) from error
+        self._protocol = protocol
+        self._reactor = reactor
+        protocol.makeConnection(self)  # type: ignore[arg-type]
+        reactor.addReader(self)
+
+    def write(self, data: bytes, address: tuple[str, int]) -> None:
+        """Send ``data``. Raises ``OSError`` where there is no way; a queue that is full loses it, as networks may."""
+        with suppress(BlockingIOError):
+            self._socket.sendto(data, address)
+
+    def stopListening(self) -> None:
+        """Nothing more is expected."""
+        if self._socket.fileno() >= 0:
+            self._reactor.removeReader(self)
+            self._socket.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def doRead(self) -> None:
+        """An answer, or word that there is no such server: then another one is asked when the time is over."""
+        with suppress(OSError):
+            data, address = self._socket.recvfrom(_LONGEST_DATAGRAM)
+            self._protocol.datagramReceived(data, address[:2])
+
+    def logPrefix(self) -> str:
+        return "names"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor lets go of it."""
+        self.stopListening()
 
 
 def _not_reached(failure: Failure) -> Failure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +16,7 @@ from zope.interface import implementer
 from gateway.errors import BackendTLSFailed
 from gateway.interfaces import ILasting, IProbe
 from gateway.relay.proxy_header import UNKNOWN
+from gateway.transport.sockets import lacks_resources
 from gateway.values import ProbeResult
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ __all__ = ["CLOSE_SECONDS", "MOST_BYTES", "Check", "ConnectingProbe", "ProbeOpti
 
 CLOSE_SECONDS = 2.0
 """How long a backend may take to close when the result is known."""
-
-_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
-"""Errors of a connection that could not be made for want of something here, which say nothing of the other end."""
 
 MOST_BYTES = 65536
 """Bytes of an answer that are searched."""
@@ -190,8 +187,7 @@ class ConnectingProbe:
         def not_connected(failure: Failure) -> None:
             if check.waiting:
                 why = _why_not(failure.value, f"{host}:{port}", limit)
-                ours = getattr(failure.value, "osError", None) in _OURS
-                result.callback(ProbeResult(False, why, conclusive=not ours))
+                result.callback(ProbeResult(False, why, conclusive=not lacks_resources(failure.value)))
 
         result: Deferred[ProbeResult] = Deferred(cancel)
         check.tell(result)

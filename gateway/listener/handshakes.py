@@ -29,7 +29,7 @@ _TABLE = (
     ("unsupported protocol", Finding("protocol_version", "the client speaks neither TLS 1.2 nor TLS 1.3")),
     ("version too low", Finding("protocol_version", "the client speaks neither TLS 1.2 nor TLS 1.3")),
     ("protocol version", Finding("protocol_version", "the client speaks neither TLS 1.2 nor TLS 1.3")),
-    ("no application protocol", Finding("no_common_protocol", "the client offers no http/1.1 (ALPN)")),
+    ("no application protocol", Finding("no_common_protocol", "the client offers no version of HTTP/1 (ALPN)")),
     ("did not return a certificate", Finding("no_client_certificate", "the client shows no certificate")),
     ("certificate verify failed", Finding("client_certificate_refused", "the client's certificate is not accepted")),
     ("unknown ca", Finding("certificate_refused", "the client does not trust the issuer of the certificate")),

@@ -1,8 +1,8 @@
 """TLS of a bound port: one context for it, and by server name (SNI) the certificate that is shown.
 
 The context is plain OpenSSL, so it serves a connection on a socket (the pump) as well as one on memory
-(Twisted's transports).  Versions and suites are those of the listener's terms, ALPN is ``http/1.1`` (none for
-listeners of plain TLS); no compression, no renegotiation, session tickets.
+(Twisted's transports).  Versions and suites are those of the listener's terms, ALPN is ``http/1.1`` or ``http/1.0``
+(none for listeners of plain TLS); no compression, no renegotiation, session tickets.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from gateway.transport.ticket_names import ticket_name
 
 __all__ = ["ALPN", "ServerTLS", "usable"]
 
-ALPN = b"http/1.1"
-"""The protocol that listeners agree on (RFC 7301 §6)."""
+ALPN = (b"http/1.1", b"http/1.0")
+"""The protocols that listeners agree on, the better one first (RFC 7301 §6)."""
 
 _SESSION_ID = hashlib.sha256(b"gateway listener").digest()
 _LONGEST_NAME = 253  # RFC 1035 §2.3.4 as text
@@ -264,8 +264,9 @@ def _context(shown: _Shown, least: int, most: int, http: bool = True) -> SSL.Con
 
 
 def _select_protocol(connection: SSL.Connection, offered: Sequence[bytes]) -> bytes:
-    if ALPN in offered:
-        return ALPN
+    for protocol in ALPN:
+        if protocol in offered:
+            return protocol
     # an exception becomes the fatal alert no_application_protocol (RFC 7301 §3.2); pyOpenSSL raises it again
     # from do_handshake, where it must look like any other failed handshake
     raise SSL.Error([("SSL routines", "", "no application protocol")])

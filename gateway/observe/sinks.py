@@ -137,12 +137,16 @@ class FileSink(_Descriptor):
         try:
             fd = self._open()
         except OSError as error:
-            self._complain(f"reopening failed: {error.strerror}", 0)
+            _log.error(
+                "{name} cannot be opened again: {reason}; the file that was open stays in use",
+                name=self.name, reason=error.strerror,
+            )  # fmt: skip
             return
         old, self._fd = self._fd, -1
         self._watch(fd)
         if old >= 0:
             os.close(old)
+        _log.info("{name} has been opened again", name=self.name)
 
 
 class StreamSink(_Descriptor):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import socket
@@ -17,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.transport.sockets import Handle, accept, address, listening_socket
+from gateway.transport.sockets import EXHAUSTED, Handle, accept, address, listening_socket
 from gateway.transport.tcp import TCPTransport
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ _ACCEPTS = 64
 
 _PAUSE = 1.0
 """Seconds without accepting when descriptors or memory have run out."""
-
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Welcome = Callable[["Port", Handle, "IPv4Address | IPv6Address", bool], None]
 """What is done with an accepted, non-blocking socket: `Port.connect`, or a TLS handshake before it.
@@ -164,7 +161,7 @@ class Port:
             try:
                 found = accept(listening)
             except OSError as error:
-                if error.errno in _EXHAUSTED:
+                if error.errno in EXHAUSTED:
                     self._exhausted(error)
                     return
                 continue  # the client left while it waited (ECONNABORTED and the network's errors, accept(2))

@@ -14,16 +14,28 @@ from twisted.internet.error import CannotListenError, ConnectionLost
 from gateway import _native
 
 __all__ = [
-    "Handle", "SocketFacts", "accept", "address", "begin", "close", "ended", "listening_socket", "lost", "reached",
-    "round_trip", "same_socket", "socket_of",
+    "EXHAUSTED", "Handle", "SocketFacts", "accept", "address", "begin", "close", "ended", "lacks_resources",
+    "listening_socket", "lost", "reached", "round_trip", "same_socket", "socket_of",
 ]  # fmt: skip
 
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors for want of descriptors or memory."""
+
+_LACKING = EXHAUSTED | {errno.EADDRNOTAVAIL}  # no port is left to connect from
 
 _RTT_AT = 68
 """Where ``struct tcp_info`` of Linux has ``tcpi_rtt``: behind eight single bytes and fifteen numbers of four."""
 
 Handle = socket.socket | int
 """A socket: Python's object, or only the descriptor where native code has made it, which its user then owns."""
+
+
+def lacks_resources(error: object) -> bool:
+    """Whether a connection was not made for want of something here, which says nothing of the other end.
+
+    ``error``: a ``ConnectError`` or what else there is.
+    """
+    return getattr(error, "osError", None) in _LACKING
 
 
 def close(handle: Handle) -> None:

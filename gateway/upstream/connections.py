@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -11,7 +12,8 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from gateway.errors import BackendError, ConnectFailed
+from gateway.errors import BackendError, ConnectFailed, GatewayError, OutOfResources
+from gateway.transport.sockets import lacks_resources
 from gateway.upstream.http1 import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -21,23 +23,27 @@ if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IRoad
     from gateway.transport.tls import ClientTLS
 
-__all__ = ["MOST_IDLE", "IDLE_SECONDS", "Upstream", "connect_failure"]
+__all__ = ["MOST_IDLE", "IDLE_SECONDS", "LEAVING_SECONDS", "Upstream", "connect_failure"]
 
 MOST_IDLE = 1024
 """Idle connections kept to one backend, whatever their names in TLS; what comes back beyond that is closed."""
+
+LEAVING_SECONDS = 2.0
+"""How long a backend that has said that it closes its connection may take to do so."""
 
 IDLE_SECONDS = 60.0
 """How long an idle connection is kept. Backends usually close first; then it is dropped at once."""
 
 
 def connect_failure(failure: Failure, backend: IBackend, settings: BackendSettings) -> Failure:
-    """Why there is no connection to a backend, as a `BackendError`."""
+    """Why there is no connection to a backend, as a `BackendError`, or as `OutOfResources`."""
     if failure.check(BackendError):
         return failure
     where = f"backend {backend.name} ({backend.connect_host}:{backend.connect_port})"
     if failure.check(ConnectTimeout):
         return Failure(ConnectFailed(f"cannot connect to {where} within {settings.connect_timeout:g} s"))
-    return Failure(ConnectFailed(f"cannot connect to {where}: {failure.getErrorMessage()}"))
+    kind = OutOfResources if lacks_resources(failure.value) else ConnectFailed
+    return Failure(kind(f"cannot connect to {where}: {failure.getErrorMessage()}"))
 
 
 class _Factory(Factory):
@@ -82,6 +88,7 @@ class Upstream:
         self._seconds = seconds
         self._tls_for = tls_for
         self._idle: dict[str | None, list[UpstreamConnection]] = {}
+        self._leaving: dict[UpstreamConnection, float] = {}
         self._count = 0
         self._closed = False
         self._plain: tuple[_Factory, IStreamClientEndpoint] | None = None
@@ -123,10 +130,10 @@ class Upstream:
             return fail()
         return connecting
 
-    def explained(self, failure: Failure) -> BackendError:
+    def explained(self, failure: Failure) -> GatewayError:
         """Why `connect` has failed: mostly a `ConnectFailed`, which is retryable."""
         error = connect_failure(failure, self._backend, self._settings).value
-        assert isinstance(error, BackendError)
+        assert isinstance(error, GatewayError)
         return error
 
     def _way(self, key: str | None, tls: ClientTLS | None) -> tuple[_Factory, IStreamClientEndpoint]:
@@ -146,8 +153,20 @@ class Upstream:
         connection.idle_since = self._seconds() if now is None else now
         idle.append(connection)
 
+    def leave(self, connection: UpstreamConnection) -> None:
+        """A connection has carried its last exchange, to the end: the backend closes it.
+
+        It says so in its response (RFC 9112 §9.6) and is nearly always at it.  A reset would be an error to it; who
+        closes first, though, has a port less for a minute (TIME_WAIT, RFC 9293 §3.6.1).
+        """
+        if self._closed:
+            connection.transport.loseConnection()
+        else:
+            self._leaving[connection] = self._seconds()
+
     def forget(self, connection: UpstreamConnection) -> None:
         """A connection has ended, or must not be used again."""
+        self._leaving.pop(connection, None)
         idle = self._idle.get(connection.key)
         if idle and connection in idle:
             idle.remove(connection)
@@ -169,7 +188,10 @@ class Upstream:
         return connection.transport.getPeer().host in self._addresses
 
     def sweep(self) -> None:
-        """Close what has been idle for too long. Called every few seconds."""
+        """Close what has been idle for too long, or waits for too long to be closed. Called every few seconds."""
+        self._stop_waiting(self._seconds() - LEAVING_SECONDS)
+        for upstream in tuple(self._owned):
+            upstream._stop_waiting(upstream._seconds() - LEAVING_SECONDS)
         oldest = self._seconds() - IDLE_SECONDS
         for key, idle in list(self._idle.items()):
             while idle and idle[0].idle_since < oldest:
@@ -178,12 +200,18 @@ class Upstream:
             if not idle:
                 del self._idle[key]
 
+    def _stop_waiting(self, since: float) -> None:
+        for connection in [connection for connection, left in self._leaving.items() if left <= since]:
+            del self._leaving[connection]
+            connection.transport.loseConnection()
+
     def close(self) -> None:
         """Close the idle connections and keep no more. Ones in use end with their exchange."""
         self._closed = True
         self._plain = None
         for upstream in tuple(self._owned):
             upstream.close()
+        self._stop_waiting(inf)
         for idle in self._idle.values():
             for connection in idle:
                 connection.transport.loseConnection()

@@ -24,6 +24,9 @@ __all__ = ["UpstreamConnection"]
 _LIMITS = HeadLimits(head=65536, fields=256)
 _MOST_INFORMATIONAL = 16
 
+_CUT, _KEEP, _LEAVE = range(3)
+"""What becomes of the connection when its exchange is complete; `_CUT` also where more came than the response."""
+
 
 class UpstreamConnection(FlowProtocol):
     """Sends a request, reads its response, and may then be used again.
@@ -40,7 +43,7 @@ class UpstreamConnection(FlowProtocol):
     _method = "GET"
     _left = 0
     _decoder: Any = None
-    _keep_alive = False
+    _then = _CUT
     _informational = 0
     received = 0
     sent = 0
@@ -90,7 +93,7 @@ class UpstreamConnection(FlowProtocol):
         """``received`` bytes of the response were read elsewhere; ``left`` of its body are to come."""
         self.received = received
         self._left = left
-        self._keep_alive = True
+        self._then = _KEEP
         self.dataReceived = self._read_length  # type: ignore[method-assign]
 
     def note_tls(self, outcome: Outcome) -> None:
@@ -104,21 +107,28 @@ class UpstreamConnection(FlowProtocol):
         self.transport.write(data)
 
     def finish(self, reuse: bool) -> None:
-        """The exchange is over: keep the connection for the next one, or close it.
+        """The exchange is over: keep the connection for the next one, let the backend close it, or cut it.
 
-        One that is stuck has not taken all of its request, whatever it answered; it might never do so.
+        ``reuse``: request and response are complete.  One that is stuck has not taken all of its request, whatever it
+        answered; it might never do so.
         """
         self.listener = None
         self.client = None
         self.dataReceived = self._unexpected  # type: ignore[method-assign]
-        if reuse and self._keep_alive and not self.stuck and not self.lost:
-            self.reused = True
-            if self.held:
-                self.held = 0
-                self.transport.resumeProducing()
-            self.upstream.keep(self)
-        elif not self.lost:
+        if self.lost:
+            return
+        then = self._then
+        if not reuse or self.stuck or then == _CUT or (then == _LEAVE and self.undelivered):
             self.transport.abortConnection()
+            return
+        if self.held:
+            self.held = 0
+            self.transport.resumeProducing()
+        if then == _KEEP:
+            self.reused = True
+            self.upstream.keep(self)
+        else:
+            self.upstream.leave(self)
 
     def enter(self, tunnel: Splice) -> BackendSide:
         """After a 101: ``tunnel`` gets all bytes and is told of the end."""
@@ -184,12 +194,12 @@ class UpstreamConnection(FlowProtocol):
         listener = self.listener
         assert listener is not None
         body = head.body
-        self._keep_alive = head.keep_alive
+        self._then = _KEEP if head.keep_alive else _LEAVE
         if head.status == 101:
             listener.upstream_response(head, data, False)
         elif body == 0:
             if data:
-                self._keep_alive = False
+                self._then = _CUT
             self.dataReceived = self._unexpected  # type: ignore[method-assign]
             listener.upstream_response(head, b"", True)
         elif body > 0:
@@ -200,7 +210,7 @@ class UpstreamConnection(FlowProtocol):
                 listener.upstream_response(head, data, False)
             else:
                 if left < 0:
-                    self._keep_alive = False
+                    self._then = _CUT
                     data = data[:body]
                 self.dataReceived = self._unexpected  # type: ignore[method-assign]
                 listener.upstream_response(head, data, True)
@@ -229,7 +239,7 @@ class UpstreamConnection(FlowProtocol):
             self.listener.upstream_data(data, False)  # type: ignore[union-attr]
             return
         if left < 0:
-            self._keep_alive = False
+            self._then = _CUT
             data = data[:left]
         self.dataReceived = self._unexpected  # type: ignore[method-assign]
         self.listener.upstream_data(data, True)  # type: ignore[union-attr]
@@ -250,7 +260,7 @@ class UpstreamConnection(FlowProtocol):
 
     def _end_decoded(self) -> None:
         if self._decoder.excess:
-            self._keep_alive = False
+            self._then = _CUT
         self._decoder = None
         self.dataReceived = self._unexpected  # type: ignore[method-assign]
 
@@ -282,7 +292,7 @@ class UpstreamConnection(FlowProtocol):
         if listener is None:
             self.upstream.forget(self)
         elif clean and body is not None and body.close():
-            self._keep_alive = False
+            self._then = _LEAVE
             self.listener = None
             listener.upstream_data(b"", True)
         else:

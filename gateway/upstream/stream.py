@@ -30,7 +30,7 @@ def connect_stream(
     tls_for: Callable[[], ClientTLS] | None,
     preface: bytes = b"",
 ) -> Deferred[StreamUpstream]:
-    """A connection to ``backend`` that begins with ``preface``; fails with a retryable `ConnectFailed`.
+    """A connection to ``backend`` that begins with ``preface``; fails as `connect_failure` says.
 
     ``tls_for`` makes the `ClientTLS`, and may raise `BackendTLSFailed`; ``None`` for plain TCP.
     """

@@ -29,11 +29,20 @@ _NAME = "permessage-deflate"
 OFFER = PerMessageDeflateOffer().get_extension_string()
 """What the gateway offers to a backend."""
 
+_WINDOWS = ("client_max_window_bits", "server_max_window_bits")
+"""Base-2 logarithms of windows, from 8 to 15 (RFC 7692 §7.1.2): what the gateway deflates with, and the backend."""
+
 _Head = TypeVar("_Head", RequestHead, ResponseHead)
 
 
 class Deflate(PerMessageDeflate):
-    """Inflates what one peer sends and deflates what is sent to it."""
+    """Inflates what one peer sends and deflates what is sent to it.
+
+    ``deflates``: false where the peer has too small a window for zlib; messages to it are not compressed then, as any
+    message may not be (RFC 7692 §6).
+    """
+
+    deflates = True
 
     def start_decompress_message(self) -> None:
         if self._decompressor is not None and self._decompressor.eof:
@@ -101,9 +110,12 @@ def accepted_by_backend(head: ResponseHead, max_message: int) -> Deflate | None:
         return None
     try:
         ((_, parameters),) = found
-        response = PerMessageDeflateResponse.parse(parameters)
+        # zlib has no window of 8 bits without a header, and Autobahn takes none; one of 9 inflates what one of 8 made.
+        small = [name for name in _WINDOWS if parameters.get(name) == ["8"]]
+        response = PerMessageDeflateResponse.parse({**parameters, **dict.fromkeys(small, ["9"])})
         accept = PerMessageDeflateResponseAccept(response, max_message_size=max_message)
     except Exception:
         raise BackendProtocolError("the backend's permessage-deflate has parameters that are not acceptable") from None
     result: Deflate = Deflate.create_from_response_accept(False, accept)
+    result.deflates = _WINDOWS[0] not in small
     return result

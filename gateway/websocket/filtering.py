@@ -124,9 +124,13 @@ class Way(Protocol):
 
 
 class Chain:
-    """The filters of one direction of a session. ``end`` ends the session."""
+    """The filters of one direction of a session. ``end`` ends the session.
 
-    __slots__ = ("_asked", "_end", "_filters", "_from_client", "_way", "waiting")
+    ``waiting``: what is waited for, if anything is; ``patient``: it is a filter of the gateway's own, which comes to an
+    end.
+    """
+
+    __slots__ = ("_asked", "_end", "_filters", "_from_client", "_way", "patient", "waiting")
 
     def __init__(
         self, filters: Sequence[Opened], from_client: bool, way: Way, end: Callable[[SessionEnded], None]
@@ -137,6 +141,7 @@ class Chain:
         self._way = way
         self._end = end
         self.waiting: Deferred[Any] | None = None
+        self.patient = False
 
     def ask(self, payload: str | bytes, raw: bytes, ends: Sequence[int], start: int = 0) -> None:
         """Show a message to the filters from number ``start`` on, and do what they say. HOT"""
@@ -190,6 +195,7 @@ class Chain:
                 self._failed(number, as_exception(failure.value))
 
         self.waiting = waiting
+        self.patient = self._filters[number].contain.ours
         self._way.wait()
         waiting.addCallbacks(decided, failed)
         waiting.addErrback(lambda failure: _log.failure("a message filter's verdict failed", failure))

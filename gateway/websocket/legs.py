@@ -106,7 +106,8 @@ class Leg:
 
     def __init__(self, reader: Reader, write: Any, max_message: int, deflate: Any = None) -> None:
         self.reader = reader
-        self.deflate = self._perMessageCompress = deflate
+        self.deflate = deflate if deflate is not None and deflate.deflates else None  # for what is sent
+        self._perMessageCompress = deflate
         self.maxMessagePayloadSize = max_message
         self.write = write
         self.utf8validator = Utf8Validator()

@@ -105,8 +105,9 @@ class _Way:
         self.source.hold(FILTERING)
 
     def decided(self) -> None:
-        """A filter that was waited for has decided."""
+        """A filter that was waited for has decided: from here on the session may be idle."""
         if self.chain.waiting is None:
+            self.session._last = self.session._shared.seconds()
             self.source.let(FILTERING)
 
     # -- the end
@@ -244,6 +245,12 @@ class Messages(WebSocketSession):
             self._settle()
 
     # -- how it ends
+
+    def expired(self, now: float) -> None:
+        """As in `Splice`; who waits for a filter of the gateway's own, which `rate-limit` makes one do, is not idle."""
+        if any([way.chain.waiting is not None and way.chain.patient for way in (self._inbound, self._outbound)]):
+            self._last = now
+        super().expired(now)
 
     def _vanished(self, way: _Way, error: SessionEnded) -> None:  # type: ignore[override]
         if way.source.held and not way.source.lost:

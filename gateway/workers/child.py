@@ -129,9 +129,10 @@ def main() -> None:
     from twisted.internet import reactor as the_reactor
 
     reactor: Any = the_reactor
-    # A terminal sends Ctrl-C and its own end to all of its processes: the parent decides what they mean.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # A terminal sends Ctrl-C and its own end to all of its processes, and SIGUSR1 may be sent to all of a service: the
+    # parent decides what they mean.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     child = _Child(reactor)
     signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(child.stop))
     globalLogBeginner.beginLoggingTo([_observer(child)], redirectStandardIO=False)

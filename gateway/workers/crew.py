@@ -1,7 +1,8 @@
 """The worker processes: started, watched, replaced, stopped.
 
 A worker that dies is replaced; its listening sockets are the parent's as well, so that who connects meanwhile waits in
-the backlog instead of being refused.  One that dies soon after its start is replaced after a growing pause.
+the backlog instead of being refused.  One that dies soon after its start is replaced after a growing pause, and so is
+one that cannot be started, for want of descriptors or memory.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from gateway.startup import lacking
 from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message
 
 __all__ = ["Crew", "Worker"]
@@ -54,13 +56,13 @@ class Worker(ProcessProtocol):
         self._crew = crew
         self._began = 0.0
         self._pause = _FIRST_PAUSE
+        self._lacks: int | None = None
         self._gone: Deferred[None] | None = None
         self._again: Any = None
         self._killing: Any = None
 
     def start(self) -> None:
-        """Begin a process."""
-        self._again = None
+        """Begin a process. Raises ``OSError`` where that cannot be done; nothing of it is left then."""
         reactor = self._crew.reactor
         self._began = reactor.seconds()
         self.link = Link(self._received)
@@ -72,15 +74,43 @@ class Worker(ProcessProtocol):
         # The directory of the parent is on its path when it runs from a checkout: let the worker find the same gateway.
         path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, "PYTHONPATH": path}
-        reactor.spawnProcess(self, command[0], command, env=environment, childFDs=descriptors)
-        end.close()
+        try:
+            reactor.spawnProcess(self, command[0], command, env=environment, childFDs=descriptors)
+        except OSError:
+            self.handover.close()
+            raise
+        finally:
+            end.close()
+        self._lacks = None
+
+    def later(self, error: OSError, call: Callable[[], object]) -> None:
+        """A process could not be begun: ``call`` after a pause. Said once, however often it fails for that reason."""
+        if error.errno != self._lacks:
+            self._lacks = error.errno
+            _log.error(
+                "worker {number} cannot be started: {why}; this is tried again until it can",
+                number=self.number, why=lacking(error),
+            )  # fmt: skip
+        self._pause = min(self._pause * 2, _MOST_PAUSE)
+        self._again = self._crew.reactor.callLater(self._pause, call)
+
+    def _start_again(self) -> None:
+        self._again = None
+        try:
+            self.start()
+        except OSError as error:
+            self.later(error, self._start_again)
+
+    def stay(self) -> None:
+        """Whatever was to come after a pause does not."""
+        if self._again is not None and self._again.active():
+            self._again.cancel()
+        self._again = None
 
     def stop(self, limit: float) -> Deferred[None]:
         """End the process, by force after ``limit`` seconds; fires when it is gone."""
         gone: Deferred[None] = Deferred()
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        self.stay()
         if not self.pid:
             gone.callback(None)
             return gone
@@ -142,7 +172,8 @@ class Worker(ProcessProtocol):
             "worker {number} (process {pid}) is gone: {how}; a new one starts in {pause:g} s",
             number=self.number, pid=pid, how=how, pause=self._pause,
         )  # fmt: skip
-        self._again = crew.reactor.callLater(self._pause, self.start)
+        self.stay()
+        self._again = crew.reactor.callLater(self._pause, self._start_again)
 
     def _received(self, message: Message) -> None:
         if message["kind"] == "log":
@@ -209,7 +240,7 @@ class Crew:
         self._retired: list[Worker] = []
 
     def start(self) -> None:
-        """Begin all processes."""
+        """Begin all processes. Raises ``OSError`` for the first that cannot be."""
         for worker in self.workers:
             worker.start()
 
@@ -220,12 +251,21 @@ class Crew:
                 worker.link.send(kind, **others)
 
     def replace(self, worker: Worker, limit: float) -> None:
-        """Begin another process in the place of one that still runs, which gets ``limit`` seconds to finish."""
+        """Begin another process in the place of one that still runs, which gets ``limit`` seconds to finish.
+
+        Where that cannot be done, the one that runs goes on until it can.
+        """
+        worker.stay()
+        other = Worker(self, worker.number, worker.sockets)
+        try:
+            other.start()
+        except OSError as error:
+            worker.later(error, lambda: self.replace(worker, limit))
+            return
         self.left(worker)
         self._retired = [*[each for each in self._retired if each.pid], worker]
-        other = self.workers[self.workers.index(worker)] = Worker(self, worker.number, worker.sockets)
+        self.workers[self.workers.index(worker)] = other
         worker.retire(limit)
-        other.start()
 
     def stop(self, limit: float) -> Deferred[Any]:
         """End all, by force after ``limit`` seconds and a little; fires when all are gone."""

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from gateway.pools.backend import UNKNOWN
 from gateway.service import GatewayService
+from gateway.startup import lacking, refuse
 from gateway.transport.sockets import address, listening_socket
 from gateway.workers.crew import Crew, Worker
 from gateway.workers.link import Message, send_sockets
@@ -72,10 +73,13 @@ class ParentService(GatewayService):
         """Probe, and begin the workers."""
         super().startService()
         sockets = [self._sockets_of(number) for number in range(1, self._count + 1)]
-        # Twisted's transports have read the hello by the time that it can be looked at.
-        self._tickets = Tickets(self._count if self.road.name == "pump" else 0)
         self.crew = Crew(self.reactor, sockets, self._began, self._left, self._received)
-        self.crew.start()
+        try:
+            # Twisted's transports have read the hello by the time that it can be looked at.
+            self._tickets = Tickets(self._count if self.road.name == "pump" else 0)
+            self.crew.start()
+        except OSError as error:
+            refuse([f"the {self._count} workers cannot be started: {lacking(error)}"])
 
     def stopService(self) -> Deferred[None]:
         """No new connections; the workers finish what they do."""
@@ -95,11 +99,6 @@ class ParentService(GatewayService):
         """Let every worker open the access log anew."""
         if self.crew is not None:
             self.crew.tell("reopen")
-
-    @property
-    def has_log_file(self) -> bool:
-        """There is an access log that may be opened again."""
-        return self._workers_log not in ("", "-", "off")
 
     def readiness(self) -> tuple[bool, str]:
         """As `GatewayService.readiness`, once a worker serves."""

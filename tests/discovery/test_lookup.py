@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
+from twisted.internet.error import CannotListenError
+from twisted.logger import globalLogPublisher
 from twisted.names import dns, server
 from twisted.names.common import ResolverBase
 from twisted.names.error import DNSNameError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from gateway.discovery import lookup
 from gateway.discovery.lookup import Lookup, nameserver, resolv_conf, system_servers
 
 __all__ = ["NameServer"]
@@ -84,6 +89,29 @@ class LookupTests(TestCase):
             records = await self.lookup(where).ask(kind)
             self.assertEqual([(record.type, record.ttl) for record in records], [(number, 60)])
             self.assertEqual(made.asked[-1], (b"chat.test", number))
+
+    async def test_quiet(self) -> None:
+        """A question has no lines in the log, and leaves no socket behind."""
+        made, where = await self.server()
+        made.records = {dns.A: [dns.Record_A("192.0.2.1", 60)]}
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        left = []
+        for _ in range(2):
+            await self.lookup(where).ask("A")
+            left.append(len(os.listdir("/dev/fd")))
+        self.assertEqual(([], left[0]), (events, left[1]))
+
+    async def test_no_descriptor(self) -> None:
+        """That is what the question fails with."""
+
+        def no_more(*_: object) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        self.patch(lookup.socket, "socket", no_more)
+        with self.assertRaisesRegex(CannotListenError, "Too many open files"):
+            await self.lookup("127.0.0.1:53").ask("A")
 
     async def test_long_answer(self) -> None:
         """What does not fit into a datagram is asked for over TCP, and that connection does not stay."""

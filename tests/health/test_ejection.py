@@ -16,6 +16,7 @@ from gateway.errors import (
     BackendTLSFailed,
     ClientGone,
     ConnectFailed,
+    OutOfResources,
     PluginFailed,
     RequestTimeout,
     SessionEnded,
@@ -66,7 +67,7 @@ class SignTests(SynchronousTestCase):
             self.assertEqual(CONNECT, sign_of(Outcome(error=error), RULES))
 
     def test_others_are_not_the_backends_fault(self) -> None:
-        for error in (ClientGone("x"), RequestTimeout("x"), PluginFailed("x")):
+        for error in (ClientGone("x"), RequestTimeout("x"), PluginFailed("x"), OutOfResources("x")):
             self.assertEqual(NEUTRAL, sign_of(Outcome(error=error, upstream_status=500), RULES))
 
     def test_sessions(self) -> None:

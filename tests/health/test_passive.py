@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import BackendSettings, Member, PassiveHealth, Probe
-from gateway.errors import BackendClosed, ClientGone, ConnectFailed
+from gateway.errors import BackendClosed, ClientGone, ConnectFailed, OutOfResources
 from gateway.health.monitor import HealthMonitor
 from gateway.pools.lease import Lease
 from gateway.pools.pool import Pool
@@ -96,6 +96,7 @@ class EjectionTests(PassiveCase):
                 self.ends(times=4, **bad)
                 self.ends(**OK)
         self.ends(times=20, error=ClientGone("left"))
+        self.ends(times=20, error=OutOfResources("no descriptor"))
         self.assertEqual(["up", "up", "up"], self.states())
 
     def test_sessions(self) -> None:

@@ -96,6 +96,24 @@ class ConnectionTests(GatewayTestCase):
             self.assertNotEqual("close", response.get("Connection"))  # that is between backend and gateway
         self.assertEqual(3, len(backend.wires))
 
+    async def test_a_backend_that_closes_is_not_reset(self) -> None:
+        """It closes its half and reads on, as an ended socket of Node.js does: a reset would be an error."""
+
+        async def serve(wire: Wire) -> None:
+            await read_request(wire)
+            wire.write(b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+            wire.transport.loseWriteConnection()
+
+        backend = await self.backend(serve)
+        gateway = await self.gateway(model_for(backend))
+        client = await self.client(gateway)
+        for fields in (b"", b"Connection: Upgrade\r\nUpgrade: test\r\n"):
+            client.write(b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
+            self.assertEqual(401, (await read_response(client)).status)
+            wire = backend.wires[-1]
+            await wire.gone()
+            self.assertFalse(wire.was_reset)
+
     async def test_concurrent_requests_have_connections_of_their_own(self) -> None:
         started: list[Wire] = []
 

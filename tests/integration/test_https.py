@@ -102,6 +102,15 @@ class ListenerTests(GatewayTestCase):
         self.assertEqual(("https", "TLSv1.3"), (outcome.scheme, outcome.tls_version))
         self.assertEqual(tls.connection.get_cipher_name(), outcome.tls_cipher)
 
+    async def test_an_old_client(self) -> None:
+        """One that offers HTTP/1.0 only (ALPN)."""
+        gateway = await self.gateway(https_listener(await self.backend(Answers())))
+        tls = Client("one.example", [b"http/1.0"])
+        client = await self.client(gateway, "one", tls=tls)
+        client.write(b"GET / HTTP/1.0\r\nHost: one.example\r\n\r\n")
+        self.assertEqual(b"ok", (await read_response(client)).body)
+        self.assertEqual(b"http/1.0", tls.connection.get_alpn_proto_negotiated())
+
     async def test_no_server_name(self) -> None:
         """``requireServerNameIndication`` changes nothing, as with version 2: the first certificate is shown."""
         model = https_listener(await self.backend(Answers()))

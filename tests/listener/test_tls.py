@@ -166,6 +166,13 @@ class NegotiationTests(SynchronousTestCase):
             self.assertEqual(b"http/1.1", done.client.get_alpn_proto_negotiated())
             self.assertEqual(b"http/1.1", done.server.get_alpn_proto_negotiated())
 
+    def test_alpn_of_an_old_client(self) -> None:
+        """As of ``curl --http1.0``, which offers nothing else."""
+        for offered, agreed in (([b"http/1.0"], b"http/1.0"), ([b"http/1.0", b"http/1.1"], b"http/1.1")):
+            done = shake(self.tls, None, client_context(alpn=offered))
+            self.assertIsNone(done.server_error)
+            self.assertEqual(agreed, done.client.get_alpn_proto_negotiated())
+
     def test_no_alpn(self) -> None:
         done = shake(self.tls)
         self.assertIsNone(done.server_error)

@@ -52,14 +52,19 @@ class FileTests(_Case):
         self.sink.write(b"new\n")
         self.assertEqual(self.read(self.path + ".1"), b"old\nstill old\n")
         self.assertEqual(self.read(self.path), b"new\n")
+        self.assertEqual(["{name} has been opened again"], self.events)
 
     def test_failing_reopen_keeps_the_file(self) -> None:
+        """One line says so, with the reason, and nothing is lost."""
         os.mkdir(self.path + ".d")
         with mock.patch.object(self.sink, "name", self.path + ".d"):
             self.sink.reopen()
         self.sink.write(b"goes on\n")
         self.assertEqual(self.read(self.path), b"goes on\n")
-        self.assertEqual(len(self.events), 2)  # the complaint, and that it works again
+        self.assertEqual(
+            ["{name} cannot be opened again: {reason}; the file that was open stays in use"], self.events
+        )
+        self.assertEqual(0, self.sink.dropped)
 
     def test_full_disk(self) -> None:
         """Half a line goes out, then nothing; later lines are whole again, and one complaint is enough."""

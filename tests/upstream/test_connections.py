@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import getConnectError
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import BackendSettings, Member
-from gateway.errors import BackendTLSFailed, ConnectFailed
+from gateway.errors import BackendError, BackendTLSFailed, ConnectFailed, OutOfResources
 from gateway.pools.backend import Backend
 from gateway.testing.wires import FakeRoad, Turn
-from gateway.upstream.connections import IDLE_SECONDS, MOST_IDLE, Upstream
+from gateway.upstream.connections import IDLE_SECONDS, LEAVING_SECONDS, MOST_IDLE, Upstream
 from gateway.upstream.http1 import UpstreamConnection
 
 
@@ -97,6 +101,29 @@ class UpstreamTests(SynchronousTestCase):
         ways.sweep()
         self.assertIsNone(ways.take("a"))
 
+    def test_what_the_backend_does_not_close_is_closed(self) -> None:
+        """It has said that it would, and has a while for that; who keeps no idle ones waits for none."""
+        ways = self.ways()
+        own = ways.own()
+        ways.leave(self.connect(ways))
+        own.leave(self.connect(own))
+        gone = self.connect(ways)
+        ways.leave(gone)
+        ways.forget(gone)
+        ends = []
+        for seconds in (0.0, LEAVING_SECONDS / 2, LEAVING_SECONDS / 2):
+            self.clock.advance(seconds)
+            ways.sweep()
+            self.turn.run()
+            ends.append([wire.ending for wire in self.place.wires])
+        self.assertEqual([["", "", ""], ["", "", ""], ["closed", "closed", ""]], ends)
+        left = self.connect(ways)
+        ways.leave(left)
+        ways.close()
+        ways.leave(self.connect(ways))
+        self.turn.run()
+        self.assertEqual(["closed", "closed", "", "closed", "closed"], [wire.ending for wire in self.place.wires])
+
     def test_the_number_of_idle_connections_is_bounded(self) -> None:
         ways = self.ways()
         for connection in [self.connect(ways) for _ in range(MOST_IDLE + 1)]:
@@ -122,6 +149,17 @@ class UpstreamTests(SynchronousTestCase):
         text = self.fails(ways, ways.connect("a"), ConnectFailed)
         self.assertIn("backend 10.0.0.4:80 (127.0.0.1:9001)", text)
         self.assertTrue(ConnectFailed.retryable)
+
+    def test_what_is_lacking_here_is_not_the_backends_fault(self) -> None:
+        """No descriptor, port or memory for a connection: it may be tried elsewhere, and counts against nobody."""
+        ways = self.ways()
+        for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL):
+            error = ways.explained(Failure(getConnectError((number, os.strerror(number)))))
+            self.assertIsInstance(error, OutOfResources)
+            self.assertIn(os.strerror(number), str(error))
+            self.assertNotIsInstance(error, BackendError)
+        self.assertTrue(OutOfResources.retryable)
+        self.assertIsInstance(ways.explained(Failure(getConnectError((errno.ECONNREFUSED, "")))), ConnectFailed)
 
     def test_a_timeout_says_how_long(self) -> None:
         self.place.manner = "hang"

@@ -212,8 +212,10 @@ class NoBodyTests(_ResponseCase):
         gateway, client, backend = self.asks()
         backend.sends(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")
         client.gets("HTTP/1.1 204 No Content", without=["Content-Length"])
-        backend.finds("reset")
         gateway.recorded("204 ok")
+        self.used_again(gateway, False)
+        backend.sends(b"hello")
+        backend.finds("reset")
 
 
 class InformationalTests(_ResponseCase):
@@ -266,9 +268,31 @@ class ReuseTests(_ResponseCase):
             backend.sends(response)
             client.gets("HTTP/1.1 200 OK", body=b"hello", without=["Connection"])
             client.finds("open")
-            backend.finds("reset")
             gateway.recorded("200 ok")
             self.used_again(gateway, False)
+
+    def test_a_backend_that_says_close_closes(self) -> None:
+        """It gets no reset, which is an error to it; the gateway's end follows its own."""
+        until_it_ends = b"HTTP/1.1 200 OK\r\n\r\nhello"
+        says_close = OK[:17] + b"Connection: close\r\n" + OK[17:]
+        for response in (says_close, OK.replace(b"HTTP/1.1", b"HTTP/1.0"), until_it_ends):
+            for leave in (Peer.half_closes, Peer.closes):
+                gateway, client, backend = self.asks()
+                backend.sends(response)
+                backend.finds("open")
+                backend.is_read()
+                leave(backend)
+                client.gets_something()
+                backend.finds("closed")
+                gateway.recorded("200 ok")
+
+    def test_a_backend_that_says_close_and_goes_on(self) -> None:
+        gateway, client, backend = self.asks()
+        backend.sends(OK[:17] + b"Connection: close\r\n" + OK[17:])
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+        backend.sends(b"more")
+        backend.finds("reset")
 
     def test_bytes_behind_a_response_are_dropped_with_the_connection(self) -> None:
         """They would be taken for the answer to the next request."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -417,13 +418,33 @@ class WaitingTests(_MessageCase):
             self.assertEqual(1, len(watched.ended))
             self.assertIsNone(session())
 
-    def test_a_filter_that_never_decides_meets_the_idle_limit(self) -> None:
+    def test_who_waits_for_one_of_our_own_is_not_idle(self) -> None:
+        """As for a rate; the limit is for the time after that."""
         gateway, client, backend, waiting = self.opens_waiting(settings={"request_timeout": 30})
+        client.sends(HELLO)
+        gateway.advance(100)
+        client.gets_nothing()
+        gateway.run(waiting[0].callback, None)
+        backend.gets(HELLO)
+        gateway.advance(29.8)
+        backend.gets_nothing()
+        gateway.advance(0.4)
+        client.gets_close(1001)
+        backend.gets_close(1001)
+        client.sends(BYE_IN)
+        backend.sends(BYE_OUT)
+        self.ended(gateway, "idle_timeout", "gateway", 1001)
+
+    def test_a_filter_that_never_decides_meets_the_idle_limit(self) -> None:
+        """One of a stranger's."""
+        watched = Filter(lambda payload, from_client: Deferred())
+        named = NamedFilter("slow", watched, "here", Containment("message filter", "slow", "here", ours=False))
+        gateway, client, backend = self.opens(named, settings={"request_timeout": 30})
         client.sends(HELLO)
         gateway.advance(30.2)
         client.gets_close(1001)
         backend.gets_close(1001)
-        self.assertEqual(1, len(waiting))
+        self.assertEqual(1, len(watched.shown))
         client.sends(BYE_IN)
         backend.sends(BYE_OUT)
         self.ended(gateway, "idle_timeout", "gateway", 1001)
@@ -703,11 +724,35 @@ class ExtensionTests(_MessageCase):
             self.assertEqual(0x81 if back is None else 0xC1, client.gets_something()[0])
             self.over(gateway, client, backend)
 
+    def test_a_backend_with_the_smallest_window(self) -> None:
+        """zlib cannot deflate for a window of 8 bits, but inflates what was made with one."""
+        text = bytes(range(32, 127)) * 9
+        deflater = zlib.compressobj(wbits=-9)  # reaches back 250 bytes, less than a window of 8 bits does
+        deflated = deflater.compress(text) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        sent = frame(1, deflated[:-4])
+        for answer, first in (
+            ("client_max_window_bits=8", 0x81),
+            ("server_max_window_bits=8", 0xC1),
+            ("client_max_window_bits=8; server_max_window_bits=8", 0x81),
+        ):
+            gateway, client, backend = self.switched(
+                "", f"permessage-deflate; {answer}", settings={"web_socket_compression": True}
+            )
+            client.gets("HTTP/1.1 101")
+            for _ in range(2):
+                client.sends(HELLO)
+                self.assertEqual(first, backend.gets_something()[0])
+            backend.sends(bytes([0xC1]) + sent[1:])
+            client.gets(frame(1, text))
+            self.over(gateway, client, backend)
+
     def test_a_backend_that_agrees_to_what_makes_no_sense(self) -> None:
         for answer in (
             "permessage-deflate; nonsense",
             "permessage-deflate, permessage-deflate",
             "permessage-deflate; client_max_window_bits=99",
+            "permessage-deflate; server_max_window_bits=7",
+            "permessage-deflate; server_max_window_bits=8; server_max_window_bits=8",
         ):
             gateway, client, backend = self.switched("", answer, settings={"web_socket_compression": True})
             client.gets_page(502)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from typing import Any
 
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -41,9 +44,12 @@ class _Reactor(Clock):
         self.processes: list[_Process] = []
         self.protocols: list[Worker] = []
         self.descriptors: dict[int, Any] = {}
+        self.lacks: OSError | None = None
 
     def spawnProcess(self, protocol: Worker, program: str, arguments: list[str], env: Any, childFDs: Any) -> None:
         self.descriptors = childFDs
+        if self.lacks is not None:
+            raise self.lacks
         process = _Process(100 + len(self.processes))
         self.processes.append(process)
         self.protocols.append(protocol)
@@ -101,6 +107,86 @@ class CrewTests(SynchronousTestCase):
             self.assertEqual(3 + number, len(self.reactor.processes))
         self.assertEqual([0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0], pauses)
         self.assertEqual([2] * 8, self.gone)
+
+    def lacking(self, number: int) -> list[str]:
+        """From now on no process can be started; what the log says of it."""
+        self.reactor.lacks = OSError(number, os.strerror(number))
+        said: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            text = formatEvent(event)
+            if "cannot be started" in text:
+                said.append(text)
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        return said
+
+    def test_a_successor_that_cannot_be_started(self) -> None:
+        """It is tried again, after a growing pause, until it can be; one line says why, and nothing is left open."""
+        said = self.lacking(errno.EMFILE)
+        before = len(os.listdir("/dev/fd"))
+        self.crew.workers[0].processEnded(Failure(ProcessTerminated(signal=9)))
+        pauses = []
+        for _ in range(7):
+            (call,) = self.reactor.getDelayedCalls()
+            pauses.append(round(call.getTime() - self.reactor.seconds(), 3))
+            self.reactor.advance(pauses[-1])
+        self.assertEqual([0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0], pauses)
+        why = "Too many open files (raise the limit of open files, `ulimit -n` or LimitNOFILE= of systemd)"
+        self.assertEqual([f"worker 1 cannot be started: {why}; this is tried again until it can"], said)
+        self.assertEqual(before - 1, len(os.listdir("/dev/fd")), "the channel of the process that is gone was closed")
+        self.assertEqual(2, len(self.reactor.processes))
+        self.reactor.lacks = OSError(errno.EAGAIN, "")
+        self.reactor.advance(5)
+        self.assertIn("ulimit -u", said[1])
+        self.reactor.lacks = None
+        self.reactor.advance(5)
+        self.assertEqual(3, len(self.reactor.processes))
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_stop_while_one_cannot_be_started(self) -> None:
+        self.lacking(errno.ENOMEM)
+        self.crew.workers[0].processEnded(Failure(ProcessTerminated(signal=9)))
+        self.reactor.advance(1)
+        stopped = self.crew.stop(10)
+        self.reactor.protocols[1].processEnded(Failure(ProcessDone(0)))
+        self.successResultOf(stopped)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_no_start(self) -> None:
+        """The first ones are not tried again: whoever starts the gateway is told."""
+        self.lacking(errno.EMFILE)
+        crew = Crew(self.reactor, [{}], *[lambda *_: None] * 3)
+        self.assertRaises(OSError, crew.start)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_another_that_cannot_be_put_in_its_place(self) -> None:
+        """The one that runs goes on, and is replaced when that can be done."""
+        said = self.lacking(errno.EMFILE)
+        first = self.crew.workers[0]
+        self.crew.replace(first, 5)
+        self.crew.replace(first, 5)  # as after another reload
+        self.reactor.advance(1)
+        self.assertEqual(([], 1), (self.gone, len(said)))
+        self.assertIs(first, self.crew.workers[0])
+        self.says(0, "loads")
+        self.assertEqual([(1, "loads")], self.heard)
+        self.assertEqual([], self.reactor.processes[0].said)
+        self.reactor.lacks = None
+        self.reactor.advance(5)
+        self.assertIsNot(first, self.crew.workers[0])
+        self.assertEqual(([1], 3), (self.gone, len(self.reactor.processes)))
+        self.assertEqual("stop", self.reactor.processes[0].said[0]["kind"])
+
+    def test_one_to_be_replaced_that_dies(self) -> None:
+        """There is one successor, not two."""
+        self.lacking(errno.EMFILE)
+        self.crew.replace(self.crew.workers[0], 5)
+        self.crew.workers[0].processEnded(Failure(ProcessTerminated(signal=9)))
+        self.reactor.lacks = None
+        self.reactor.advance(20)
+        self.assertEqual(3, len(self.reactor.processes))
 
     def test_steady_worker(self) -> None:
         """One that has lived is replaced at once."""

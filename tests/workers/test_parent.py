@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import sys
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import Gateway
+from gateway.startup import StartFailed
+from gateway.workers.crew import Crew
 from gateway.workers.link import Message
 from gateway.workers.parent import ParentService
 from gateway.workers.tickets import Tickets
@@ -38,6 +44,27 @@ class _Worker:
 class _Crew:
     def __init__(self, *workers: _Worker) -> None:
         self.workers = list(workers)
+
+
+class StartTests(SynchronousTestCase):
+    """What keeps workers from being started is told as whatever else does."""
+
+    def test_refused(self) -> None:
+        stderr = io.StringIO()
+        self.patch(sys, "__stderr__", stderr)
+
+        def start(crew: Crew) -> None:
+            raise OSError(errno.EBADF, "Bad file descriptor")  # as posix_spawn(3) says it
+
+        self.patch(Crew, "start", start)
+        clock: Any = Clock()
+        parent = ParentService(Gateway(), workers=2, reactor=clock, transport="twisted")
+        self.assertRaises(StartFailed, parent.startService)
+        self.assertEqual(
+            "gateway: cannot start\n  the 2 workers cannot be started: Too many open files "
+            "(raise the limit of open files, `ulimit -n` or LimitNOFILE= of systemd)\n",
+            stderr.getvalue(),
+        )
 
 
 class TicketsTests(SynchronousTestCase):
