@@ -96,9 +96,9 @@ class ForwardedFields:
             index = head.index
             chain = index.get("x-forwarded-for")
             proto = index.get("x-forwarded-proto", "").lower()
-            port: str | int = index.get("x-forwarded-port", "")
+            port = index.get("x-forwarded-port", "")
             if not _is_port(port):
-                port = _port_asked_for(head) or _SCHEMES[proto] if proto in _SCHEMES else self._port
+                port = _port_asked_for(head) or _SCHEMES[proto] if proto in _SCHEMES else str(self._port)
             known = _LINES % (
                 f"{chain}, {self._peer}" if chain else self._peer, proto if proto in _SCHEMES else self._proto, port
             )  # fmt: skip
