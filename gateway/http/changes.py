@@ -89,7 +89,7 @@ def checked_response(before: ResponseHead, after: ResponseHead) -> ResponseHead:
     status = after.status
     if status != before.status and (not isinstance(status, int) or _bodiless(status) != _bodiless(before.status)):
         raise ValueError(f"the status cannot be changed from {before.status} to {status!r}")
-    if not 100 <= status <= 599 or (status < 200 and status != before.status):
+    if status != before.status and not 200 <= status <= 599:
         raise ValueError(f"{status} is not the status of a final response")
     if _VALUE.fullmatch(after.reason) is None:
         raise ValueError("the reason phrase of the changed response has a line break or a control character")

@@ -142,6 +142,8 @@ class CheckedTests(SynchronousTestCase):
         self.assertEqual(("PUT", "/b?c=%20", "[::1]:8080"), changed[:2] + (changed.host,))
         response = parse_response(OK, "GET")
         self.assertEqual(503, checked_response(response, response._replace(status=503, reason="Busy")).status)
+        strange = response._replace(status=999)
+        self.assertEqual("1", checked_response(strange, with_fields(strange, set=[("X", "1")])).get("x"))
 
     def test_reply(self) -> None:
         reply = checked_reply(Reply(401, [("A", "b"), ("Transfer-Encoding", "chunked"), ("content-length", "9")], b"x"))
