@@ -145,8 +145,8 @@ def parse_request(data: bytes, limits: HeadLimits = DEFAULT) -> RequestHead:
 def parse_response(data: bytes, method: str, limits: HeadLimits = DEFAULT) -> ResponseHead:
     """Read a whole response head to a request with ``method``, which decides whether there is a body.
 
-    Less strict than with requests: white space before a colon is taken off (RFC 9112 §5.1), a later minor version is 1.1
-    (RFC 9110 §2.5), and a status may be above 599 (RFC 9110 §15).
+    Less strict than with requests: white space before a colon is taken off (RFC 9112 §5.1), a later minor version is
+    1.1 (RFC 9110 §2.5), and a status may be above 599 (RFC 9110 §15).
 
     Raises `BackendProtocolError`, after which the connection has to be closed.  The Content-Length of an
     answer to HEAD and of a 304 stays among the fields while ``body`` is 0.  A 204 or 1xx that claims to have a
