@@ -81,7 +81,7 @@ NOTES = {
     "jwt": "The keys come from files, which are read again when they change. A token is taken out of the query, the cookie "
     "or the subprotocol before the request goes on, and one in the query is kept out of the access log. In a browser: "
     "`new WebSocket(url, ['access_token', token])` with the source `subprotocol:access_token`.",
-    "forward-auth": "The service gets a GET with the client's fields (without those about the body), and "
+    "forward-auth": "The service gets a GET with those of the client's fields that a backend would get (without those about the body), and "
     "`X-Forwarded-Method`, `-Proto`, `-Host`, `-Uri` and `-For`. Connections to it are used again.",
     "headers": "What frames a message or belongs to the handshake cannot be set (Content-Length, Connection, "
     "Sec-WebSocket-Key …); `Host` is made from the settings.",

@@ -6,6 +6,7 @@ and never past the request timeout (RFC 9110 §9.2.2).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +15,7 @@ from twisted.python.failure import Failure
 
 from gateway.errors import BackendClosed, GatewayError, NoHealthyBackend
 from gateway.http.bodies import chunk, last_chunk
-from gateway.http.forwarding import request_bytes
+from gateway.http.forwarding import request_bytes, request_stays
 from gateway.relay.flow import CONNECTING, FEEDING
 from gateway.routing.targets import upstream_host, upstream_target
 from gateway.uploading import Uploading
@@ -48,6 +49,7 @@ class Attempts(Uploading):
 
     ``_pending`` is what is here of the request's body and has not been sent, or may be sent again; ``_complete`` says
     that no more comes, ``_replayable`` that what was sent can be sent again.  ``_awaited`` is cancelled at the end.
+    ``_touched``: see `Passage`.
     """
 
     phase = ROUTING
@@ -64,6 +66,7 @@ class Attempts(Uploading):
     _use_idle = True
     _pending = b""
     _trailers: Fields = ()
+    _touched: Sequence[Iterable[str]] = ()
     _complete = False
     _replayable = True
     _host = ""
@@ -76,9 +79,10 @@ class Attempts(Uploading):
         """Lease a backend and use an idle connection to it, or make one."""
         route, client = self._route, self._client
         assert route is not None
-        if self._shared.uploads is not None and self._head.body and not self._collected:
-            self._collect()
-            return
+        if self._shared.uploads is not None and not self._collected:
+            if self._head.body or "expect" in self._head.index:
+                self._collect()
+                return
         outcome = self.outcome
         lease = self._lease
         if lease is None:
@@ -162,7 +166,7 @@ class Attempts(Uploading):
                 if pending:
                     data += chunk(pending)
                 if self._complete:
-                    data += last_chunk(self._trailers)
+                    data += self._last_chunk(self._trailers)
             else:
                 data += pending
             if len(pending) > _REPLAYED_BYTES:
@@ -171,6 +175,20 @@ class Attempts(Uploading):
             client.let(CONNECTING | FEEDING)
         feeder = client if self._upload is None else self._feed()
         connection.begin(self, feeder, head.method, data)  # type: ignore[arg-type]  # an Exchange
+
+    def _last_chunk(self, trailers: Fields) -> bytes:
+        """The end of a chunked body.
+
+        Some servers merge trailers into the head (RFC 9110 §6.5.1): those that no stranger may send in a head are left
+        out, and those of which the head says something, or middleware or ``Connection`` wants that nothing is said.
+        """
+        if trailers:
+            head, sent = self._head, self.outcome.head
+            names = set(head.index).union(head.nominated, *self._touched)
+            if sent is not None:
+                names.update(sent.index)
+            trailers = [each for each in trailers if request_stays[each[0]] and each[0].lower() not in names]
+        return last_chunk(trailers)
 
     def upstream_failed(self, error: GatewayError) -> None:
         """The connection could not be made, or ended before the response was complete."""

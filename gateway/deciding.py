@@ -106,7 +106,8 @@ class Decisions(Attempts):
                 return
             if found.target != head.target:
                 outcome.target = passage.shown(found.target)
-            self._head, self._added = found, passage.added(context.added)
+            self._head, self._added = found, passage.shown(context.added)
+            self._touched = passage.touched
             if context.route is not self._route:
                 self._route = outcome.route = context.route
             if self._route is None and reply is not None:

@@ -34,7 +34,7 @@ from gateway.errors import (
     SessionEnded,
     UpgradeRefused,
 )
-from gateway.http.bodies import chunk, last_chunk
+from gateway.http.bodies import chunk
 from gateway.interfaces import IUpstreamListener
 from gateway.relay.depth import agreed
 from gateway.values import CHUNKED, Fields, Outcome, Reply, RequestHead, ResponseHead, Route
@@ -104,7 +104,7 @@ class Exchange(Decisions):
             return
         self._replayable = False
         if self._head.body == CHUNKED:
-            data = (chunk(data) if data else b"") + (last_chunk(trailers) if complete else b"")
+            data = (chunk(data) if data else b"") + (self._last_chunk(trailers) if complete else b"")
         self._allow(complete or upstream.stuck)
         if data:
             upstream.send(data)

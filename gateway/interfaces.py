@@ -101,6 +101,9 @@ class IMiddleware(Interface):
     A request passes through those of the gateway, the listener, the rule and the path rule, in this order, and its
     response through the same in reverse.  Heads are immutable: change one with `gateway.http.changes.with_fields` or
     ``_replace``.  What frames a message (Content-Length, Transfer-Encoding, Connection, Upgrade …) cannot be changed.
+    What you set is sent, also where the client has sent the same and what it sends of that name is not passed on (it
+    called it hop-by-hop, or it is X-Forwarded-User or the like).  So take the lines that stay from the head as they
+    are: one whose name you make anew is one that you set.
     """
 
     traffic = Attribute(

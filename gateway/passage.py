@@ -6,7 +6,7 @@ exchange answers goes through it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,7 @@ from twisted.python.failure import Failure
 from gateway.contained import ContainedMiddleware
 from gateway.containment import Containment, as_exception
 from gateway.errors import GatewayError, PluginFailed, PluginTimeout
-from gateway.http.changes import checked_reply, checked_request, checked_response
-from gateway.http.forwarding import is_ours
+from gateway.http.changes import checked_reply, checked_request, checked_response, said
 from gateway.http.heads import index_of
 from gateway.http.pages import REASONS
 from gateway.interfaces import IPool
@@ -34,7 +33,8 @@ __all__ = ["Passage"]
 class Passage:
     """The middleware of one exchange.
 
-    ``head`` is the request as it is so far.  `enter` walks in; `respond`, `send` and `reply` are those of
+    ``head`` is the request as it is so far, ``touched`` has names of fields, in lower case, among them all that a
+    middleware has set or taken out.  `enter` walks in; `respond`, `send` and `reply` are those of
     `IClientStream` and walk out.
     """
 
@@ -55,6 +55,7 @@ class Passage:
         self._route = context.route
         self._chain = [middleware for middleware in chain if kind in middleware.traffic]
         self._passed = 0
+        self.touched: list[Iterable[str]] = []
         self._encoders: list[Any] = []
         self._failures: list[Any] = []
 
@@ -122,12 +123,22 @@ class Passage:
                     return reply
                 if not isinstance(found, RequestHead):
                     raise TypeError(f"request() returned {type(found).__name__}")
-                self.head = checked_request(self.head, found)
+                self._change(found)
             except Exception as error:
                 self._leave_out(error)
                 return None
         self._passed += 1
         return None
+
+    def _change(self, found: RequestHead) -> None:
+        """Go on with what a middleware made of the request. Raises whatever is wrong with it."""
+        before, context = self.head, self.context
+        head = checked_request(before, found)
+        if head.fields is not before.fields:
+            removed = () if found.nominated is before.nominated else frozenset(found.nominated)
+            context.added = said(context.added, before.fields, head.fields)
+            self.touched += (head.index, removed)
+        self.head = head
 
     def _follow(self) -> None:
         """A middleware has sent the request elsewhere: next comes what it has not been through there."""
@@ -144,22 +155,6 @@ class Passage:
         for secret in self.context.concealed:
             text = text.replace(secret, "-")
         return text
-
-    def added(self, lines: str) -> str:
-        """The gateway's own field lines for the backend, with those that a middleware has set in their place.
-
-        A client's X-Forwarded fields are never passed on; a middleware's are.
-        """
-        lines = self.shown(lines)
-        if self.head.fields is self._original.fields:
-            return lines
-        old = set(self._original.fields)
-        fresh = [field for field in self.head.fields if field not in old and is_ours(field[0])]
-        if not fresh:
-            return lines
-        names = {name.lower() for name, _ in fresh}
-        kept = [line for line in lines.split("\r\n")[:-1] if line.partition(":")[0].lower() not in names]
-        return "".join([f"{line}\r\n" for line in (*kept, *[f"{name}: {value}" for name, value in fresh])])
 
     # -- the way out
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import GatewayError
-from gateway.http.bodies import chunk, last_chunk
+from gateway.http.bodies import chunk
 from gateway.http.heads import index_of
 from gateway.relay.flow import CONNECTING
 from gateway.relay.upload import Feeding, Upload
@@ -45,6 +45,7 @@ class Uploading:
     if TYPE_CHECKING:  # the exchange
 
         def _attempt(self) -> None: ...
+        def _last_chunk(self, trailers: Fields) -> bytes: ...
         def _allow(self, for_backend: bool) -> None: ...
         def _fail(self, error: GatewayError) -> None: ...
 
@@ -54,13 +55,17 @@ class Uploading:
         uploads, head = self._shared.uploads, self._head
         assert uploads is not None
         if self._complete or not uploads.fits(head.body):
+            if self._complete:
+                self._unexpect()
             self._measure(len(self._pending))
             self._attempt()
             return
         self._upload = Upload(uploads)
         self._collecting = True
         if "expect" in head.index:
-            self._invite()
+            if not self._pending:
+                self._client.respond(_CONTINUE, b"", False)
+            self._unexpect()
         pending, self._pending = self._pending, b""
         self._keep(pending)
 
@@ -86,13 +91,12 @@ class Uploading:
             self._discard()
         self._attempt()
 
-    def _invite(self) -> None:
-        """Who waits for a 100 gets it here, for no backend is asked before the body is."""
+    def _unexpect(self) -> None:
+        """Nobody waits for a 100 any more: no backend is asked before the body is here, and who waited has got one."""
         head = self._head
-        if not self._pending:
-            self._client.respond(_CONTINUE, b"", False)
-        fields = [field for field in head.fields if field[0].lower() != "expect"]
-        self._head = head._replace(fields=fields, index=index_of(fields))
+        if "expect" in head.index:
+            fields = [field for field in head.fields if field[0].lower() != "expect"]
+            self._head = head._replace(fields=fields, index=index_of(fields))
 
     def _measure(self, size: int) -> None:
         """A chunked body that is complete can say how long it is; with trailers it has to stay as it is."""
@@ -119,7 +123,7 @@ class Uploading:
         if end:
             self._discard()
         if self._head.body == CHUNKED:
-            piece = chunk(piece) + (last_chunk(self._trailers) if complete else b"")
+            piece = chunk(piece) + (self._last_chunk(self._trailers) if complete else b"")
         self._allow(complete or not end or upstream.stuck)
         upstream.send(piece)
         if end:

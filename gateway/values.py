@@ -55,7 +55,8 @@ class RequestHead(NamedTuple):
     ``body``: length in bytes, 0 for none, or `CHUNKED`.
     ``keep_alive``: the client lets the connection be used again.
     ``upgrade``: lower-case protocol of an ``Upgrade`` that ``Connection`` confirms, else ``""``.
-    ``nominated``: lower-case names that ``Connection`` lists besides close, keep-alive and upgrade.
+    ``nominated``: lower-case names of what does not go on: those that ``Connection`` lists besides close, keep-alive
+    and upgrade.  `gateway.http.changes.with_fields` adds what it removes, which then is no trailer either.
     """
 
     method: str

@@ -12,6 +12,7 @@ from gateway.errors import BadRequest
 from gateway.http.changes import with_fields
 from gateway.http.heads import parse_request
 from gateway.interfaces import IMiddleware
+from gateway.middleware import headers
 from gateway.values import Context, Reply, RequestHead, ResponseHead
 from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase
 from tests.plugin_log import PluginLog
@@ -136,6 +137,39 @@ class WayInTests(PassageCase):
         gateway.backend(0).sends(OK)
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         self.assertEqual("/form", gateway.recorded("200 ok").head.target)
+
+    def test_what_is_set_arrives(self) -> None:
+        """Also where the client has sent the same, and called it hop-by-hop."""
+        same = {"set": {"X-One": "1", "X-Forwarded-Host": "shop.test"}, "add": {"X-Two": "2"}}
+        made = headers.factory.build(headers.HeadersOptions.model_validate({"request": same}), None)
+        gateway = self.gateway(middleware=[made])
+        client = gateway.client()
+        lines = b"X-One: 1\r\nX-Two: 2\r\nX-Forwarded-Host: shop.test\r\nX-Forwarded-User: eve\r\nX-Three: 3\r\n"
+        client.sends(GET.replace(b"\r\n\r\n", b"\r\n" + lines + b"Connection: x-one, x-two, x-three\r\n\r\n"))
+        head = gateway.backend(0).gets_something()
+        for line in b"X-One: 1\r\n", b"X-Two: 2\r\n", b"X-Forwarded-Host: shop.test\r\n":
+            self.assertEqual(1, head.count(line), head)
+        for name in b"X-Three", b"X-Forwarded-User":
+            self.assertNotIn(name, head)
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+
+    def test_what_a_trusted_proxy_says_may_be_changed(self) -> None:
+        gone = Scripted(request=lambda head, context: with_fields(head, remove=["x-forwarded-user"]))
+        said = Scripted(request=setting("X-Forwarded-Host", "shop.test"))
+        gateway = self.gateway(middleware=[gone, said], trusted=["10.9.0.0/16"])
+        client = gateway.client("10.9.0.1")
+        lines = b"X-Forwarded-User: eve\r\nX-Forwarded-Host: a\r\nX-Forwarded-Host: b\r\nX-Forwarded-Prefix: /p\r\n"
+        client.sends(GET.replace(b"\r\n\r\n", b"\r\n" + lines + b"\r\n"))
+        head = gateway.backend(0).gets_something()
+        self.assertEqual(1, head.count(b"X-Forwarded-Host:"), head)
+        self.assertIn(b"X-Forwarded-Host: shop.test\r\n", head)
+        self.assertIn(b"X-Forwarded-Prefix: /p\r\n", head)
+        self.assertNotIn(b"X-Forwarded-User", head)
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
 
     def test_sent_elsewhere(self) -> None:
         """Another route: what it passes through there comes next, each once, and the log says where it went."""
@@ -273,6 +307,52 @@ class WayInTests(PassageCase):
             client.gets("HTTP/1.1 200 OK", "Content-Length: 0")
             self.assertEqual(expected, one.contexts[-1].address, line)
         gateway.name_all()
+
+
+class TrailerTests(PassageCase):
+    """Some backends merge trailers into the head: they say nothing that a head of the client's could not."""
+
+    def ends_with(
+        self, expected: bytes, *trailers: bytes, fields: bytes = b"", at_once: bool = True, **options: Any
+    ) -> None:
+        """The backend gets these trailers of the client's."""
+        gateway = self.gateway(**options)
+        client = gateway.client()
+        head = b"POST /form HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n" + fields + b"\r\n"
+        body = b"3\r\nabc\r\n0\r\n" + b"".join([line + b"\r\n" for line in trailers]) + b"\r\n"
+        if at_once:
+            client.sends(head + body)
+        else:
+            client.sends(head)
+            client.sends(body)
+        backend = gateway.backend(0)
+        backend.gets("POST /form HTTP/1.1", "Transfer-Encoding: chunked")
+        backend.gets(b"3\r\nabc\r\n0\r\n" + expected + b"\r\n")
+        backend.sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+
+    def test_what_may_not_be_in_a_head(self) -> None:
+        for at_once in True, False:
+            self.ends_with(
+                b"X-Sum: 1\r\n", b"X_User: a", b"X-Forwarded-User: a", b"X-Original-Uri: /", b"X-Nom: 2", b"X-Sum: 1",
+                b"x-in-head: 2", fields=b"X-In-Head: 1\r\nConnection: x-nom\r\n", at_once=at_once,
+            )  # fmt: skip
+
+    def test_what_middleware_has_set_or_taken_out(self) -> None:
+        chain = [
+            Scripted(request=setting("X-User", "ann")),
+            Scripted(request=lambda head, context: with_fields(head, remove=["X-Absent"])),
+            Scripted(request=lambda head, context: with_fields(head, remove=["X-Debug"], add=[("X-Gate", "1")])),
+            Scripted(request=lambda head, context: head._replace(fields=[f for f in head.fields if f[0] != "X-Gate"])),
+            Scripted(request=lambda head, context: head._replace(target="/form")),
+        ]
+        trailers = [b"X-User: admin", b"x-absent: 1", b"X-Debug: 2", b"X-Gate: 2", b"X-Sum: 1"]
+        for at_once in True, False:
+            self.ends_with(b"X-Sum: 1\r\n", *trailers, fields=b"X-Debug: 1\r\n", at_once=at_once, middleware=chain)
+
+    def test_none_are_left(self) -> None:
+        self.ends_with(b"", b"X-User: admin", middleware=[Scripted(request=setting("X-User", "ann"))])
 
 
 class WaitingTests(PassageCase):

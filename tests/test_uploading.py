@@ -116,6 +116,20 @@ class WaitingTests(UploadingCase):
             backend.gets(b"0\r\nX-Sum: 1\r\n\r\n")
             self.answered(gateway, client)
 
+    def test_trailers_of_what_the_head_says(self) -> None:
+        for size in (3, len(BODY)):
+            gateway = self.uploading()
+            client = gateway.client()
+            client.sends(CHUNKED + b"X-User: ann\r\n\r\n%x\r\n" % size + BODY[:size])
+            client.sends(b"\r\n0\r\nX-User: eve\r\n\r\n")
+            backend = gateway.backend(0)
+            backend.gets("PUT", "Transfer-Encoding: chunked")
+            for at in range(0, size, PIECE):
+                piece = BODY[at : min(size, at + PIECE)]
+                backend.gets(b"%x\r\n%s\r\n" % (len(piece), piece))
+            backend.gets(b"0\r\n\r\n")
+            self.answered(gateway, client)
+
     def test_expect(self) -> None:
         """The gateway says 100, and the backend is not asked for another one."""
         gateway = self.uploading()
@@ -128,6 +142,18 @@ class WaitingTests(UploadingCase):
             client.sends(BODY[len(rest) :])
             number = len(gateway.recorder.outcomes)
             gateway.backend(number).gets("PUT", "X-A: b", body=BODY, without=["Expect"])
+            self.answered(gateway, client, number)
+
+    def test_expect_of_what_is_here(self) -> None:
+        """Nobody waits for a 100 then, and the backend would send one."""
+        gateway = self.uploading()
+        client = gateway.client()
+        expecting = POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+        empty = expecting.replace(b"Length: 5", b"Length: 0").removesuffix(b"abcde")
+        for request, body in ((expecting, b"abcde"), (empty, b"")):
+            client.sends(request)
+            number = len(gateway.recorder.outcomes)
+            gateway.backend(number).gets("POST", f"Content-Length: {len(body)}", body=body, without=["Expect"])
             self.answered(gateway, client, number)
 
     def test_expect_of_an_old_client(self) -> None:

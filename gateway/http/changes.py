@@ -12,10 +12,14 @@ from typing import Final, TypeVar
 
 from gateway.http.authority import valid_authority
 from gateway.http.faults import TOKEN, short
+from gateway.http.forwarding import is_made, is_ours
 from gateway.http.heads import index_of
 from gateway.values import Fields, Reply, RequestHead, ResponseHead
 
-__all__ = ["FRAMING", "checked_reply", "checked_request", "checked_response", "field_fault", "with_fields"]
+__all__ = [
+    "FRAMING", "checked_reply", "checked_request", "checked_response", "field_fault", "said", "set_since",
+    "with_fields",
+]  # fmt: skip
 
 FRAMING: Final = frozenset(
     [
@@ -36,14 +40,20 @@ _Head = TypeVar("_Head", RequestHead, ResponseHead)
 def with_fields(head: _Head, *, set: Fields = (), add: Fields = (), remove: Iterable[str] = ()) -> _Head:
     """``head`` with other fields: those named in ``remove`` or ``set`` are gone, ``set`` and ``add`` stand at the end.
 
-    Names are compared without regard to case.  The result is as consistent as what a parser gives.
+    Names are compared without regard to case.  The result is as consistent as what a parser gives; ``nominated`` says
+    what may not go on, so it has what is removed, and not what is set or added, whatever the peer called hop-by-hop.
     """
-    gone = {name.lower() for name, _ in set} | {name.lower() for name in remove}
+    given = {name.lower() for name, _ in (*set, *add)}
+    removed: Sequence[str] = [name.lower() for name in remove]
+    gone = {name.lower() for name, _ in set}.union(removed, given.intersection(head.nominated))
     kept: list[tuple[str, str]] = (
         [field for field in head.fields if field[0].lower() not in gone] if gone else list(head.fields)
     )
     fields = (*kept, *set, *add)
-    return head._replace(fields=fields, index=index_of(fields))
+    names: Sequence[str] = head.nominated
+    if names or removed:
+        names = tuple([name for name in dict.fromkeys([*names, *removed]) if name not in given])
+    return head._replace(fields=fields, index=index_of(fields), nominated=names)
 
 
 def field_fault(name: str, value: str) -> str:
@@ -56,7 +66,10 @@ def field_fault(name: str, value: str) -> str:
 
 
 def checked_request(before: RequestHead, after: RequestHead) -> RequestHead:
-    """``after`` as it may be forwarded, where a plugin made it of ``before``; else ``ValueError``."""
+    """``after`` as it may be forwarded, where a plugin made it of ``before``; else ``ValueError``.
+
+    What is set arrives, also where the peer has sent the same and called it hop-by-hop.
+    """
     method, target, host = after.method, after.target, after.host
     if method != before.method and (TOKEN.fullmatch(method) is None or method in ("CONNECT", "TRACE")):
         raise ValueError("the method of the changed request is not one that may be forwarded")
@@ -66,8 +79,8 @@ def checked_request(before: RequestHead, after: RequestHead) -> RequestHead:
         raise ValueError("the target of the changed request is not a path in ASCII without spaces and fragment")
     if host != before.host and not valid_authority(host):
         raise ValueError("the host of the changed request is not a host name or address with an optional port")
-    fields, index = _checked(before.fields, before.index, after.fields)
-    nominated = _nominated(before, after)
+    lines, nominated = _taken_over(before, after)
+    fields, index = _checked(before.fields, before.index, lines)
     return before._replace(method=method, target=target, host=host, fields=fields, index=index, nominated=nominated)
 
 
@@ -76,12 +89,12 @@ def checked_response(before: ResponseHead, after: ResponseHead) -> ResponseHead:
     status = after.status
     if status != before.status and (not isinstance(status, int) or _bodiless(status) != _bodiless(before.status)):
         raise ValueError(f"the status cannot be changed from {before.status} to {status!r}")
-    if not 100 <= status <= 599 or (status < 200 and status != before.status):
+    if status != before.status and not 200 <= status <= 599:
         raise ValueError(f"{status} is not the status of a final response")
     if _VALUE.fullmatch(after.reason) is None:
         raise ValueError("the reason phrase of the changed response has a line break or a control character")
-    fields, index = _checked(before.fields, before.index, after.fields)
-    nominated = _nominated(before, after)
+    lines, nominated = _taken_over(before, after)
+    fields, index = _checked(before.fields, before.index, lines)
     return before._replace(status=status, reason=after.reason, fields=fields, index=index, nominated=nominated)
 
 
@@ -95,18 +108,56 @@ def checked_reply(reply: Reply) -> Reply:
     return reply._replace(fields=tuple(fields))
 
 
-def _nominated(before: _Head, after: _Head) -> Sequence[str]:
-    """What is hop-by-hop by the word of the peer: not what a plugin has set, or the peer could have that dropped."""
-    if not before.nominated or after.fields is before.fields:
-        return before.nominated
-    same, equal = set(map(id, before.fields)), set(before.fields)
-    # Another line, or the peer's own line set again by one who says so by leaving the name out.
-    fresh = {
-        field[0].lower()
-        for field in after.fields
-        if field not in equal or (id(field) not in same and field[0].lower() not in after.nominated)
-    }
-    return [name for name in before.nominated if name not in fresh] if fresh else before.nominated
+def set_since(old: Fields, new: Fields) -> list[tuple[str, str]]:
+    """The lines of ``new`` that were not just left from ``old``; who sets what was there anyway has set it.
+
+    A line that is left has at least the same object as its name, also where its pair was made anew.
+    """
+    left = {(id(name), value) for name, value in old}
+    return [field for field in new if (id(field[0]), field[1]) not in left]
+
+
+def said(lines: str, old: Fields, new: Fields) -> str:
+    """The gateway's own field ``lines`` for a backend, each ended by CRLF, after a plugin has made ``new`` of ``old``.
+
+    What it sets among the fields in which the gateway speaks is said in place of what the gateway makes; what a trusted
+    proxy or another plugin has said, and it has taken out, is said no more.
+    """
+    old, new = [field for field in old if is_ours(field[0])], [field for field in new if is_ours(field[0])]
+    fresh = set_since(old, new)
+    if not fresh and len(old) == len(new):
+        return lines
+    objects = set(map(id, fresh))
+    set_names = {name.lower() for name, _ in fresh}
+    left = {f"{field[0]}: {field[1]}" for field in new if id(field) not in objects}
+    gone = {f"{name}: {value}" for name, value in old} - left
+
+    def stays(line: str) -> bool:
+        name = line.partition(":")[0].lower()
+        if is_made(name):
+            return name not in set_names
+        return line in left or (name not in set_names and line not in gone)
+
+    kept = [line for line in lines.split("\r\n")[:-1] if stays(line)]
+    return "".join([f"{line}\r\n" for line in (*kept, *[f"{name}: {value}" for name, value in fresh])])
+
+
+def _taken_over(before: _Head, after: _Head) -> tuple[Fields, Sequence[str]]:
+    """Fields of ``after``, and what is still hop-by-hop by the word of the peer: not what a plugin has set."""
+    fields, nominated = after.fields, before.nominated
+    if not nominated or fields is before.fields:
+        return fields, nominated
+    same = set(map(id, before.fields))
+    fresh = set(map(id, set_since(before.fields, fields)))
+    # Or the peer's own line set again, by one who says so by leaving the name out.
+    fresh |= {id(each) for each in fields if id(each) not in same and each[0].lower() not in after.nominated}
+    taken = {each[0].lower() for each in fields if id(each) in fresh}.intersection(nominated)
+    if not taken:
+        return fields, nominated
+    return (
+        [each for each in fields if id(each) in fresh or each[0].lower() not in taken],
+        tuple([name for name in nominated if name not in taken]),
+    )
 
 
 def _bodiless(status: int) -> bool:

@@ -20,7 +20,7 @@ TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 _VERSION = re.compile(r"HTTP/([0-9])\.[0-9]")
 _PREFACE = "PRI * HTTP/2.0"  # made to fail where HTTP/2 is not expected (RFC 9113 §3.4)
-_STATUS_LINE = re.compile(r"HTTP/1\.[01] [1-5][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?")
+_STATUS_LINE = re.compile(r"HTTP/1\.[0-9] [1-9][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 

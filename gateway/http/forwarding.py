@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Final
 
@@ -18,8 +17,8 @@ from gateway.http.pages import REASONS, error_page
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields, Reply, RequestHead, ResponseHead
 
 __all__ = [
-    "SERVER", "date_now", "error_reply", "is_ours", "reply_bytes", "request_bytes", "request_stays", "response_bytes",
-    "response_stays",
+    "SERVER", "date_now", "error_reply", "is_made", "is_ours", "is_proxys", "reply_bytes", "request_bytes",
+    "request_fields", "request_stays", "response_bytes", "response_stays",
 ]  # fmt: skip
 
 SERVER: Final = "gateway"
@@ -33,18 +32,19 @@ _NOT_PASSED_ON: Final = frozenset(
     ]
 )  # fmt: skip
 # What only the gateway itself may say to a backend (reference §4.1); it comes with ``added``.
-_OURS: Final = re.compile(r"x-forwarded(?:-.*)?|x-original-(?:host|url)|x-appgw-.*|forwarded")
+_OURS: Final = re.compile(r"x-forwarded(?:-.*)?|x-original-.*|x-appgw-.*|forwarded")
+_MADE: Final = frozenset(
+    [
+        "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-original-host", "x-original-url",
+        "x-appgw-trace-id",
+    ]
+)  # fmt: skip
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _WITH_BODY: Final = frozenset(["POST", "PUT", "PATCH"])
 
 
-def is_ours(name: str) -> bool:
-    """Whether a request field speaks for the gateway: one with this name that a client sends is not passed on."""
-    return _OURS.fullmatch(name.lower()) is not None
-
-
 class _Names(dict[str, bool]):
-    """Field name, as spelled, to whether a line with it is passed on. Bounded, for names come from the peer."""
+    """Field name, as spelled, to what is decided of it. Bounded, for names come from the peer."""
 
     _most = 4096
     _longest = 64
@@ -58,7 +58,7 @@ class _Names(dict[str, bool]):
         return stays
 
     def decide(self, name: str) -> bool:
-        """Whether a line with this name is passed on."""
+        """Whether it is so, of a name that is not remembered."""
         raise NotImplementedError
 
 
@@ -70,6 +70,11 @@ class _RequestNames(_Names):
         return _SAFE_NAME.fullmatch(name) is not None
 
 
+class _OwnNames(_Names):
+    def decide(self, name: str) -> bool:
+        return _OURS.fullmatch(name.lower()) is not None
+
+
 class _ResponseNames(_Names):
     def decide(self, name: str) -> bool:
         return name.lower() not in _NOT_PASSED_ON
@@ -78,6 +83,24 @@ class _ResponseNames(_Names):
 request_stays: Final = _RequestNames()
 response_stays: Final = _ResponseNames()
 """Whether a field line is passed on, by its name as spelled. ``stays[name]`` answers and remembers."""
+
+_own_names: Final = _OwnNames()
+
+
+def is_ours(name: str) -> bool:
+    """Whether a request field speaks for the gateway: one with this name that a stranger sends is not passed on."""
+    return _own_names[name]
+
+
+def is_made(name: str) -> bool:
+    """Whether the gateway says this itself, in every request."""
+    return name.lower() in _MADE
+
+
+def is_proxys(name: str) -> bool:
+    """Whether a field that speaks for the gateway is passed on as it came, where a trusted proxy sends it."""
+    return is_ours(name) and not is_made(name) and _SAFE_NAME.fullmatch(name) is not None
+
 
 _date_second = 0
 _date_text = ""
@@ -105,9 +128,7 @@ def request_bytes(head: RequestHead, target: str, host: str, added: str, body: i
     method, _, version, _, fields, index, _, _, _, nominated = head
     stays = request_stays
     if nominated or (version == "1.0" and "expect" in index):
-        # An interim answer could not be passed on to an HTTP/1.0 client.
-        gone = (*nominated, "expect") if version == "1.0" else nominated
-        lines = _lines(fields, stays, gone)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in request_fields(head)])
     else:
         lines = "".join([f"{name}: {value}\r\n" for name, value in fields if stays[name]])
     if body > 0:
@@ -125,9 +146,13 @@ def request_bytes(head: RequestHead, target: str, host: str, added: str, body: i
     return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}{extra}{added}\r\n".encode("latin-1")
 
 
-def _lines(fields: Fields, stays: _Names, gone: Sequence[str]) -> str:
-    """The field lines that are passed on, where some are taken out by name."""
-    return "".join([f"{name}: {value}\r\n" for name, value in fields if stays[name] and name.lower() not in gone])
+def request_fields(head: RequestHead) -> Fields:
+    """The field lines of ``head`` that are passed on: the rule for whoever hears of a request, backend or not."""
+    stays, gone = request_stays, head.nominated
+    if head.version == "1.0":
+        # An interim answer could not be passed on to an HTTP/1.0 client.
+        gone = (*gone, "expect")
+    return [field for field in head.fields if stays[field[0]] and field[0].lower() not in gone]
 
 
 @_native.chosen(_native.forwarding, response_stays=response_stays, date_now=date_now)

@@ -46,7 +46,7 @@ _CODING = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _REASON = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 _METHODS: Final = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
-_STATUS_LINES: Final = {f"HTTP/{v} {status}": (v, status) for v in ("1.0", "1.1") for status in range(100, 600)}
+_STATUS_LINES: Final = {f"HTTP/{v} {status}": (v, status) for v in ("1.0", "1.1") for status in range(100, 1000)}
 _REQUEST_FRAMING: Final = frozenset(["connection", "content-length", "transfer-encoding", "expect"])
 _DEFAULT_CONNECTION: Final[tuple[bool, str, tuple[str, ...]]] = (True, "", ())
 _SINGLE: Final = frozenset(["host", "content-length", "transfer-encoding", "expect"])
@@ -55,6 +55,7 @@ _NEVER_NOMINATED: Final = frozenset(
     ["host", "content-length", "transfer-encoding", "expect", "cookie", "authorization", "set-cookie"]
 )
 _LATER_MINOR = re.compile(r"HTTP/1\.[2-9]")
+_spaced_name = re.compile(r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++)[ \t]++:", re.MULTILINE)
 _OPTIONS: Final = frozenset(["close", "keep-alive", "upgrade"])
 
 _MOST_HOSTS: Final = 1024
@@ -144,6 +145,9 @@ def parse_request(data: bytes, limits: HeadLimits = DEFAULT) -> RequestHead:
 def parse_response(data: bytes, method: str, limits: HeadLimits = DEFAULT) -> ResponseHead:
     """Read a whole response head to a request with ``method``, which decides whether there is a body.
 
+    Less strict than with requests: white space before a colon is taken off (RFC 9112 §5.1), a later minor version is
+    1.1 (RFC 9110 §2.5), and a status may be above 599 (RFC 9110 §15).
+
     Raises `BackendProtocolError`, after which the connection has to be closed.  The Content-Length of an
     answer to HEAD and of a 304 stays among the fields while ``body`` is 0.  A 204 or 1xx that claims to have a
     body has none, and ``keep_alive`` is false.
@@ -164,7 +168,10 @@ def parse_response(data: bytes, method: str, limits: HeadLimits = DEFAULT) -> Re
         or count > most_fields
         or len(text) > most_bytes
     ):
-        refuse_response(text, limits)
+        mended = _mended(text) if len(text) <= most_bytes else text
+        if mended == text:
+            refuse_response(text, limits)
+        return parse_response(mended.encode("latin-1"), method, limits)
     reason = text[13:end]
     if not reason.isprintable() and _REASON.fullmatch(reason) is None:
         refuse_response(text, limits)
@@ -193,6 +200,13 @@ def parse_response(data: bytes, method: str, limits: HeadLimits = DEFAULT) -> Re
     elif body == UNTIL_CLOSE:
         keep_alive = False
     return _new(ResponseHead, (status, reason, version, fields, index, body, keep_alive, upgrade, nominated))
+
+
+def _mended(text: str) -> str:
+    """A response head that is not well-formed, with what may be put right of that."""
+    if _LATER_MINOR.match(text) is not None:
+        text = f"HTTP/1.1{text[8:]}"
+    return _spaced_name.sub(r"\1:", text)
 
 
 def _refuse_repeated(fields: Fields) -> None:

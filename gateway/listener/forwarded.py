@@ -2,7 +2,7 @@
 
 The client's own values are believed only if it is a trusted proxy; from strangers they are replaced (the fields of the
 same name are removed by `gateway.http.forwarding`).  Names and forms are the Application Gateway's (six fields, the
-address with its port).
+address with its port); what else a trusted proxy says, such as X-Forwarded-Host, goes on as it came.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from gateway.http.authority import valid_authority
+from gateway.http.forwarding import is_proxys
 from gateway.values import Peer, RequestHead
 
 __all__ = ["ForwardedFields", "TrustedProxies", "client_address"]
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
-_SCHEMES = frozenset({"http", "https"})
+_SCHEMES = {"http": "80", "https": "443"}
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LINES = "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nX-Forwarded-Port: %s\r\n"
 
@@ -85,23 +87,26 @@ class ForwardedFields:
     def lines(self, head: RequestHead, trace_id: str) -> str:
         """All of them as ``name: value`` lines, each ended by CRLF.
 
-        What a trusted proxy says of scheme and port counts only if it is ``http`` or ``https``, and 1 to 65535.
+        What a trusted proxy says of scheme and port counts only if it is ``http`` or ``https``, and 1 to 65535.  Of its
+        scheme without a port the port is the one of the host that was asked for, or the usual.
         """
         known = self.known
-        host, url = head.host, head.target
+        host, url, more = head.host, head.target, ""
         if self.trusted:
             index = head.index
             chain = index.get("x-forwarded-for")
             proto = index.get("x-forwarded-proto", "").lower()
             port = index.get("x-forwarded-port", "")
+            if not _is_port(port):
+                port = _port_asked_for(head) or _SCHEMES[proto] if proto in _SCHEMES else str(self._port)
             known = _LINES % (
-                f"{chain}, {self._peer}" if chain else self._peer,
-                proto if proto in _SCHEMES else self._proto,
-                port if _PORT.fullmatch(port) and int(port) < 65536 else self._port,
-            )
+                f"{chain}, {self._peer}" if chain else self._peer, proto if proto in _SCHEMES else self._proto, port
+            )  # fmt: skip
             host = index.get("x-original-host", host)
             url = index.get("x-original-url", url)
-        return f"{known}X-Original-Host: {host}\r\nX-Original-URL: {url}\r\nX-AppGW-Trace-Id: {trace_id}\r\n"
+            said = [field for field in head.fields if is_proxys(field[0]) and field[0].lower() not in head.nominated]
+            more = "".join([f"{name}: {value}\r\n" for name, value in said])
+        return f"{known}X-Original-Host: {host}\r\nX-Original-URL: {url}\r\nX-AppGW-Trace-Id: {trace_id}\r\n{more}"
 
     def trace_id(self, head: RequestHead) -> str | None:
         """The trace id that a trusted proxy sent, if it is one."""
@@ -109,3 +114,14 @@ class ForwardedFields:
             return None
         given = head.index.get("x-appgw-trace-id", "")
         return given if _TRACE_ID.fullmatch(given) else None
+
+
+def _is_port(text: str) -> bool:
+    return _PORT.fullmatch(text) is not None and int(text) < 65536
+
+
+def _port_asked_for(head: RequestHead) -> str:
+    """The port in a trusted proxy's X-Forwarded-Host, or in Host where there is none; empty for the usual."""
+    asked = head.index.get("x-forwarded-host", "").partition(",")[0].strip(" \t") or head.host
+    _, colon, port = asked.rpartition(":")
+    return port if colon and _is_port(port) and valid_authority(asked) else ""

@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from gateway.errors import GatewayError
 from gateway.http.changes import FRAMING, field_fault, with_fields
+from gateway.http.forwarding import request_fields
 from gateway.interfaces import IClosing
 from gateway.middleware.base import Factory, Middleware, Options, refusal
 from gateway.middleware.users import UserHeader, user_text
@@ -31,10 +32,10 @@ __all__ = ["ForwardAuth", "ForwardAuthOptions", "factory"]
 _MOST_BODY = 65536
 _MOST_CONNECTIONS = 16
 
-# What belongs to the request's body, to its cache, to the connection or to the handshake says nothing to the service.
+# Of what a backend would get: what belongs to the request's body, to its cache or to the handshake says nothing to the
+# service.
 _NOT_COPIED = re.compile(
-    r"content-.*|if-.*|range|accept-encoding|host|sec-websocket-.*|http2-settings|x-forwarded(?:-.*)?|forwarded"
-    r"|proxy-.*|" + "|".join(FRAMING)
+    r"content-.*|if-.*|range|accept-encoding|sec-websocket-.*|proxy-.*|" + "|".join(FRAMING)
 )
 _NOT_RELAYED = re.compile(r"content-length|date|server|proxy-.*|" + "|".join(FRAMING))
 
@@ -103,7 +104,7 @@ class ForwardAuth(Middleware):
 
     def _question(self, head: RequestHead, context: Context) -> Headers:
         headers = Headers()
-        for name, value in head.fields:
+        for name, value in request_fields(head):
             lower = name.lower()
             if _NOT_COPIED.fullmatch(lower) is None and (self._wanted is None or lower in self._wanted):
                 headers.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))

@@ -61,7 +61,7 @@ class _Series:
         try:
             self.statuses[status // 100] += 1
         except IndexError:
-            self.statuses[0] += 1
+            self.statuses[5] += 1  # one above 599 is as bad as 500 (RFC 9110 §15)
         self.received += received
         self.sent += sent
         if seconds is not None:

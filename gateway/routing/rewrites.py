@@ -169,7 +169,7 @@ class _Change:
         self._head = head
         self._fields: list[tuple[str, str]] | None = None
         self._host = head.host
-        self._taken: set[str] = set()
+        self._taken: dict[str, str] = {}
         self.target = head.target
         self.added = added
         self.reroute = False
@@ -185,7 +185,7 @@ class _Change:
             if not valid_authority(value):
                 raise BadRequest(f"a rewrite makes {value[:100]!r} the host of the request, which is none")
             self._host = value
-        self._taken.add(lower)
+        self._taken[lower] = value
         self._fields = _with_field(self._head.fields if self._fields is None else self._fields, name, value)
 
     def done(self) -> RequestHead:
@@ -193,6 +193,7 @@ class _Change:
         if self._fields is not None:
             # A client could have a field dropped that a rule sets by nominating it as hop-by-hop.
             nominated = [name for name in head.nominated if name not in self._taken]
+            nominated += [name for name, value in self._taken.items() if not value]
             fields = self._fields
             head = head._replace(host=self._host, fields=fields, index=index_of(fields), nominated=nominated)
         return head if self.target == head.target else head._replace(target=self.target)

@@ -6,9 +6,18 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.http.changes import checked_reply, checked_request, checked_response, field_fault, with_fields
+from gateway.http.changes import (
+    checked_reply,
+    checked_request,
+    checked_response,
+    field_fault,
+    said,
+    set_since,
+    with_fields,
+)
 from gateway.http.forwarding import request_bytes, response_bytes
 from gateway.http.heads import parse_request, parse_response
+from gateway.testing import request_head
 from gateway.values import CHUNKED, Reply
 
 POST = (
@@ -29,6 +38,19 @@ class WithFieldsTests(SynchronousTestCase):
     def test_response(self) -> None:
         head = with_fields(parse_response(OK, "GET"), remove=["set-cookie"])
         self.assertEqual([("Content-Length", "5")], list(head.fields))
+
+    def test_what_may_not_go_on(self) -> None:
+        """What is removed may not, whether it is there or not; what is set or added may, whatever the peer says."""
+        before = parse_request(POST)
+        self.assertEqual(("x-hop",), with_fields(before, set=[("X-New", "1")], add=[("X-New", "2")]).nominated)
+        gone = with_fields(before, remove=["X-One", "X-None", "x-hop"])
+        self.assertEqual(("x-hop", "x-one", "x-none"), gone.nominated)
+        self.assertEqual(("x-none",), with_fields(gone, set=[("X-Hop", "1")], add=[("X-ONE", "1")]).nominated)
+        self.assertEqual((), with_fields(before, set=[("X-Hop", "1")], remove=["X-Hop"]).nominated)
+        added = with_fields(before, add=[("x-hop", "2")])
+        self.assertEqual(("2", ()), (added.get("x-hop"), added.nominated))
+        response = with_fields(parse_response(OK, "GET"), remove=["X-None"])
+        self.assertEqual((), checked_response(parse_response(OK, "GET"), response).nominated, "it has a head only")
 
 
 class CheckedTests(SynchronousTestCase):
@@ -62,6 +84,41 @@ class CheckedTests(SynchronousTestCase):
         other = with_fields(before, set=[("X-Other", "1")])
         self.assertNotIn(b"X-Hop", request_bytes(checked_request(before, other), "/a", "h", "", CHUNKED))
 
+    def test_what_is_set_to_the_same_stays(self) -> None:
+        """Nor by sending what the plugin sets."""
+        before = parse_request(POST)
+        name = before.fields[-1][0]
+        self.assertEqual("X-Hop", name)
+        left = [(name, value) for name, value in before.fields if name != "X-Hop"]
+        again = [*left, ("".join(["X-", "Hop"]), "1")]
+        for after in (
+            with_fields(before, set=[("X-Hop", "1")]),
+            with_fields(before, add=[("X-Hop", "1")]),
+            with_fields(before, set=[(name, "1")]),
+            before._replace(fields=again),
+            before._replace(fields=[*before.fields, again[-1]]),
+            before._replace(fields=[*left, (name, "1")], nominated=()),
+        ):
+            checked = checked_request(before, after)
+            sent = request_bytes(checked, "/a", "h", "", CHUNKED)
+            self.assertEqual((1, ()), (sent.count(b"X-Hop: 1\r\n"), checked.nominated))
+        for after in (before._replace(fields=[*left, (name, "1")]), before._replace(fields=left, nominated=())):
+            checked = checked_request(before, after)
+            self.assertNotIn(b"X-Hop", request_bytes(checked, "/a", "h", "", CHUNKED))
+        beside = checked_request(before, before._replace(fields=[*before.fields, ("X-Hop", "2")]))
+        self.assertEqual(["2"], [value for name, value in beside.fields if name == "X-Hop"], "the peer's goes")
+
+    def test_one_letter(self) -> None:
+        """Such a name is the same object, whoever says it."""
+        before = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nConnection: a\r\n\r\n")
+        checked = checked_request(before, with_fields(before, set=[("A", "1")]))
+        self.assertIn(b"\r\nA: 1\r\n", request_bytes(checked, "/", "a", "", 0))
+
+    def test_a_response_too(self) -> None:
+        before = parse_response(OK[:-2] + b"Connection: x-hop\r\nX-Hop: 1\r\n\r\n", "GET")
+        checked = checked_response(before, with_fields(before, set=[("X-Hop", "1")]))
+        self.assertEqual(1, response_bytes(checked, "1.1", checked.body, False).count(b"X-Hop: 1\r\n"))
+
     def test_what_cannot_be_forwarded(self) -> None:
         before = parse_request(POST)
         changes: list[dict[str, Any]] = [
@@ -85,6 +142,8 @@ class CheckedTests(SynchronousTestCase):
         self.assertEqual(("PUT", "/b?c=%20", "[::1]:8080"), changed[:2] + (changed.host,))
         response = parse_response(OK, "GET")
         self.assertEqual(503, checked_response(response, response._replace(status=503, reason="Busy")).status)
+        strange = response._replace(status=999)
+        self.assertEqual("1", checked_response(strange, with_fields(strange, set=[("X", "1")])).get("x"))
 
     def test_reply(self) -> None:
         reply = checked_reply(Reply(401, [("A", "b"), ("Transfer-Encoding", "chunked"), ("content-length", "9")], b"x"))
@@ -102,3 +161,51 @@ class CheckedTests(SynchronousTestCase):
         self.assertEqual("", field_fault("A", "b\tc \xe4"))
         self.assertNotIn("secret", field_fault("A", "secret\n"))
         self.assertIn("'A B'", field_fault("A B", ""))
+
+
+class SaidTests(SynchronousTestCase):
+    """`said` and `set_since`."""
+
+    made = "X-Forwarded-For: 10.0.0.9:1\r\nX-Forwarded-Proto: http\r\n"
+
+    def says(self, *came: tuple[str, str], by_proxy: bool = True, **changes: Any) -> list[str]:
+        """What is said besides what the gateway makes, after a plugin has changed what came."""
+        head = request_head(fields=[("Host", "a"), *came])
+        more = "".join([f"{name}: {value}\r\n" for name, value in came]) if by_proxy else ""
+        lines = said(f"{self.made}{more}", head.fields, with_fields(head, **changes).fields)
+        self.assertTrue(lines.endswith("\r\n"))
+        return lines.removeprefix(self.made).split("\r\n")[:-1]
+
+    def test_a_line_that_is_left_has_its_name(self) -> None:
+        old = [("X-One", "1"), ("X-Two", "2")]
+        same = "".join(["X-", "One"])
+        self.assertEqual([], set_since(old, [(name, value) for name, value in old]))
+        self.assertEqual([(same, "1"), ("X-Two", "3")], set_since(old, [(same, "1"), ("X-Two", "3"), old[0]]))
+
+    def test_nothing_is_changed(self) -> None:
+        user = ("X-Forwarded-User", "ann")
+        self.assertEqual(["X-Forwarded-User: ann"], self.says(user, set=[("X-Other", "1")]))
+        self.assertEqual([], self.says(user, by_proxy=False, set=[("X-Other", "1")]))
+
+    def test_of_a_stranger(self) -> None:
+        user, same = ("X-Forwarded-User", "ann"), ("".join(["X-Forwarded", "-User"]), "ann")
+        for changes in {"set": [same]}, {"add": [same]}:
+            self.assertEqual(["X-Forwarded-User: ann"], self.says(user, by_proxy=False, **changes))
+        names = ["X-Forwarded-User", "x-forwarded-proto"]
+        self.assertEqual([], self.says(user, ("X-Forwarded-Proto", "http"), by_proxy=False, remove=names))
+
+    def test_of_a_proxy(self) -> None:
+        user, host = ("X-Forwarded-User", "ann"), ("X-Forwarded-Host", "shop.test")
+        self.assertEqual(["X-Forwarded-Host: shop.test"], self.says(user, host, remove=["X-Forwarded-User"]))
+        said_so = self.says(user, host, host, set=[("x-forwarded-host", "b")])
+        self.assertEqual(["X-Forwarded-User: ann", "x-forwarded-host: b"], said_so)
+        beside = self.says(user, add=[("X-Forwarded-User", "b")])
+        self.assertEqual(["X-Forwarded-User: ann", "X-Forwarded-User: b"], beside)
+
+    def test_in_place_of_what_the_gateway_makes(self) -> None:
+        lines = said(self.made, (), [("X-FORWARDED-PROTO", "https")])
+        self.assertEqual("X-Forwarded-For: 10.0.0.9:1\r\nX-FORWARDED-PROTO: https\r\n", lines)
+
+    def test_in_place_of_what_others_said(self) -> None:
+        lines = said(f"{self.made}X-Forwarded-Extra: 1\r\n", (), [("X-Forwarded-Extra", "2")])
+        self.assertEqual(f"{self.made}X-Forwarded-Extra: 2\r\n", lines)

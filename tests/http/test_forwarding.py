@@ -70,6 +70,8 @@ class RequestTests(SynchronousTestCase):
             "X-FORWARDED-HOST: e",
             "X-Original-Host: e",
             "X-Original-URL: /",
+            "x-original-uri: /",
+            "X-Original-Proto: https",
             "X-AppGW-Trace-Id: 0",
             "Forwarded: for=e",
             "X_Forwarded_For: 1",

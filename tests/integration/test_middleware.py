@@ -257,6 +257,19 @@ class ForwardAuthTests(MiddlewareTestCase):
         self.assertEqual("ann", (await gateway.outcome()).user)
         self.assertEqual(1, len(self.guard.wires), "the connection is used again")
 
+    async def test_it_hears_what_a_backend_would(self) -> None:
+        """Not what a stranger says of other requests, nor what goes no further than the gateway."""
+        gateway = await self.guarded(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        strange = {
+            "X-Original-URL": "/public", "X_Forwarded_Uri": "/public", "X-AppGW-Any": "1", "Forwarded": "for=1",
+            "X-Original-Uri": "/public", "X-Hop": "1", "TE": "trailers", "Proxy-Authorization": "Basic eA==",
+        }  # fmt: skip
+        lines = [f"{name}: {value}" for name, value in strange.items()]
+        await self.asked(gateway, get("/secret", *lines, "Connection: TE, x-hop", "X-Kept: 1"))
+        question = self.questions[0]
+        self.assertEqual([None] * len(strange), [question.get(name) for name in strange])
+        self.assertEqual(("1", "/secret"), (question.get("X-Kept"), question.get("X-Forwarded-Uri")))
+
     async def test_sent_away(self) -> None:
         answer = b"HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\nContent-Length: 6\r\nX: 1\r\n\r\nlog in"
         gateway = await self.guarded(answer)

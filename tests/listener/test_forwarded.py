@@ -83,9 +83,39 @@ class ForwardedFieldsTests(SynchronousTestCase):
                 "X-Original-Host": "www.example.com",
                 "X-Original-URL": "/first",
                 "X-AppGW-Trace-Id": TRACE,
+                "X-Forwarded-Host": "evil",
+                "Forwarded": "for=1.2.3.4",
             },
             self.lines(parse_request(SPOOFED), True),
         )
+
+    def test_what_else_a_trusted_proxy_says_goes_on_as_it_came(self) -> None:
+        said = ["X-Forwarded-Prefix: /shop", "x-forwarded-user: ann", "X-Forwarded-User: \xe4", "X-Original-Uri: /a"]
+        unsaid = ["X-Forwarded-Hop: 1", "X-Forwarded-_User: eve", "Connection: x-forwarded-hop", "X-Other: 1"]
+        raw = "\r\n".join(["GET / HTTP/1.1", "Host: a", *said, *unsaid, "", ""]).encode("latin-1")
+        for trusted, more in ((True, said), (False, [])):
+            fields = ForwardedFields(Peer("10.0.0.9", 1), "http", 80, trusted)
+            self.assertEqual([*more, ""], fields.lines(parse_request(raw), "t").split("\r\n")[6:])
+
+    def test_the_port_of_a_proxys_scheme(self) -> None:
+        """Not the gateway's own, which belongs to another scheme."""
+        for host, more, expected in (
+            ("a", "X-Forwarded-Proto: https", "443"),
+            ("a", "X-Forwarded-Proto: http", "80"),
+            ("a:8443", "X-Forwarded-Proto: https", "8443"),
+            ("8443", "X-Forwarded-Proto: https", "443"),
+            ("[::1]", "X-Forwarded-Proto: https", "443"),
+            ("[::1]:444", "X-Forwarded-Proto: https\r\nX-Forwarded-Port: x", "444"),
+            ("a:8443", "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.test", "443"),
+            ("a:1", "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.test:444, b:1", "444"),
+            ("a:1", "X-Forwarded-Proto: https\r\nX-Forwarded-Host: /:444", "443"),
+            ("a:1", "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 445", "445"),
+            ("a:1", "X-Forwarded-Host: shop.test:444", "8080"),
+            ("a:1", "X-Forwarded-Proto: wss", "8080"),
+        ):
+            head = parse_request(f"GET / HTTP/1.1\r\nHost: {host}\r\n{more}\r\n\r\n".encode())
+            lines = ForwardedFields(Peer("10.0.0.9", 1), "http", 8080, True).lines(head, "t")
+            self.assertIn(f"X-Forwarded-Port: {expected}\r\n", lines, (host, more))
 
     def test_what_a_trusted_proxy_does_not_say_is_filled_in(self) -> None:
         plain = self.lines(parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), True)
@@ -145,7 +175,9 @@ class PassedOnTests(DialogueCase):
         client = gateway.client("10.9.0.1")
         client.sends(SPOOFED)
         chain = "X-Forwarded-For: 198.51.100.1, 10.9.0.1:50000"
-        gateway.backend(0).gets("GET /a?b", chain, f"X-AppGW-Trace-Id: {TRACE}")
+        gateway.backend(0).gets(
+            "GET /a?b", chain, f"X-AppGW-Trace-Id: {TRACE}", "X-Forwarded-Host: evil", "Forwarded: for=1.2.3.4"
+        )
         gateway.backend(0).sends(OK)
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         self.assertEqual(TRACE, gateway.recorded("200 ok").trace_id)

@@ -75,7 +75,7 @@ class PlainTests(LaneCase):
     def test_statuses(self) -> None:
         for status, ended in (
             (b"200 OK", 2), (b"200", 2), (b"404 \xe4\t ", 2), (b"205 Reset", 2), (b"301 Moved", 2), (b"503 Down", 2),
-            (b"204 No Content", 0), (b"304 Not Modified", 0), (b"426 Upgrade Required", 1), (b"600 Odd", 0),
+            (b"204 No Content", 0), (b"304 Not Modified", 0), (b"426 Upgrade Required", 1), (b"600 Odd", 1),
         ):  # fmt: skip
             self.same(asks(), answers(OK.replace(b"200 OK", status)), asks(), answers(), ended=ended)
 
@@ -104,6 +104,8 @@ class PlainTests(LaneCase):
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\r\n b\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\0b\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            OK.replace(b"1.1", b"1.2"),
             b"HTTP/1.1 200 O\0K\r\nContent-Length: 0\r\n\r\n",
             b"\r\n" + OK,
             SWITCHING,

@@ -62,7 +62,7 @@ class MetricsTests(SynchronousTestCase):
         for status in (200, 204, 404, 101, 0, 999):
             self.metrics.ended(outcome(status=status))
         samples = self.samples()
-        for code, count in (("2xx", 2), ("4xx", 1), ("1xx", 1), ("none", 2)):
+        for code, count in (("2xx", 2), ("4xx", 1), ("5xx", 1), ("1xx", 1), ("none", 1)):
             self.assertEqual(samples[f'gateway_requests_total{{{LABELS},code="{code}"}}'], count, code)
         self.assertEqual(samples[f"gateway_received_bytes_total{{{LABELS}}}"], 1800)
         self.assertEqual(samples[f"gateway_sent_bytes_total{{{LABELS}}}"], 30000)

@@ -99,6 +99,11 @@ class RequestTests(SynchronousTestCase):
         self.assertIn("X-Checked: no", lines)
         self.assertFalse(any(line.startswith("X-Other") for line in lines))
 
+    def test_what_is_deleted_does_not_go_on(self) -> None:
+        """Nor does it as a trailer, whether the head had it or not."""
+        head, _, _ = self.changed({"requestHeaders": [{"name": "X-One", "value": ""}, {"name": "X-None", "value": ""}]})
+        self.assertEqual(["x-one", "x-none"], head.nominated)
+
     def test_host(self) -> None:
         lines = self.sent({"requestHeaders": [{"name": "Host", "value": "{var_host}.internal:81"}]})
         self.assertEqual(lines[1], "Host: shop.test.internal:81")
