@@ -105,7 +105,7 @@ class FramingTests(_ResponseCase):
         backend.sends(UNTIL_CLOSE + b"hello")
         client.gets("HTTP/1.1 200 OK", body=b"5\r\nhello\r\n")
         backend.resets()
-        client.finds("reset")
+        client.finds("closed")
         gateway.recorded("200 backend_closed")
 
     def test_chunks_that_break_off_are_not_complete(self) -> None:
@@ -113,7 +113,7 @@ class FramingTests(_ResponseCase):
         backend.sends(CHUNKED + b"5\r\nhello\r\n")
         client.gets("HTTP/1.1 200 OK", body=b"5\r\nhello\r\n")
         backend.closes()
-        client.finds("reset")
+        client.finds("closed")
         gateway.recorded("200 backend_closed")
 
     def test_trailers_reach_a_1_1_client(self) -> None:
@@ -145,12 +145,12 @@ class FramingTests(_ResponseCase):
         backend.finds("reset")
         gateway.recorded("502 backend_protocol_error")
 
-    def test_a_bad_chunk_later_cuts_the_client_off(self) -> None:
+    def test_a_bad_chunk_later_ends_the_client_s_connection(self) -> None:
         gateway, client, backend = self.asks()
         backend.sends(CHUNKED + b"5\r\nhello\r\n")
         client.gets("HTTP/1.1 200 OK", body=b"5\r\nhello\r\n")
         backend.sends(b"nonsense\r\n")
-        client.finds("reset")
+        client.finds("closed")
         backend.finds("reset")
         gateway.recorded("200 backend_protocol_error")
 
