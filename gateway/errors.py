@@ -5,7 +5,8 @@
     GatewayError
     ├── RequestError            the client's fault; nothing was sent to a backend
     │   ├── BadRequest              400
-    │   │   └── PlainHTTP               400  HTTP without TLS on an HTTPS port
+    │   │   ├── PlainHTTP               400  HTTP without TLS on an HTTPS port
+    │   │   └── AmbiguousPath           400  a path that servers read differently
     │   ├── RequestTimeout          408
     │   ├── ContentTooLarge         413
     │   ├── TargetTooLong           414
@@ -46,9 +47,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = [
-    "GatewayError", "RequestError", "BadRequest", "PlainHTTP", "RequestTimeout", "ContentTooLarge", "TargetTooLong",
-    "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere", "VersionNotSupported",
-    "NoRoute", "Misdirected", "CertificateRefused", "ClientGone",
+    "GatewayError", "RequestError", "BadRequest", "PlainHTTP", "AmbiguousPath", "RequestTimeout", "ContentTooLarge",
+    "TargetTooLong", "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere",
+    "VersionNotSupported", "NoRoute", "Misdirected", "CertificateRefused", "ClientGone",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
     "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout", "RewriteFailed",
     "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError", "ReloadFailed",
@@ -90,6 +91,17 @@ class PlainHTTP(BadRequest):
     cause = "http_to_https_port"
     info = "ERRORINFO_HTTP_TO_HTTPS_PORT"
     advice = "This port speaks HTTPS. Use https:// in the address."
+
+
+class AmbiguousPath(BadRequest):
+    """A path with dot segments that some servers take for one path and others for another (RFC 3986 §3.3, §5.2.4).
+
+    Where rules are by path it would get what is behind one rule by another.
+    """
+
+    cause = "ambiguous_path"
+    info = "ERRORINFO_REQUEST_URI_INVALID"
+    advice = "The path has dot segments, or slashes in parameters, that servers read differently."
 
 
 class RequestTimeout(RequestError):

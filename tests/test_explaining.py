@@ -91,6 +91,15 @@ class ExplainTests(ConfigurationTestCase):
         made: dict[str, Any] = json.loads(self.told(url, *others, "--format", "json", method=method))
         return made
 
+    def test_path_read_differently(self) -> None:
+        """Refused, and why."""
+        told = self.told("http://shop.test:8080/admin/..;/x").splitlines()
+        self.assertIn("     path rule admin: '/admin*' does not match '/admin/..;/x' (compared as '/x')", told)
+        (end,) = [line for line in told if line.startswith("  =>")]
+        self.assertIn("=> 400 Bad Request: the path '/admin/..;/x' is '/x' to some servers and '/admin/", end)
+        made = self.document("http://shop.test:8080/old/../admin")
+        self.assertEqual((made["status"], made["error"][:8]), (400, "the path"))
+
     def test_path_rule(self) -> None:
         self.assertEqual(
             self.told("http://www.shop.test:8080//%61dmin/x?y", "-H", "Cookie: a").splitlines(),

@@ -14,9 +14,10 @@ from gateway.errors import BadRequest
 from gateway.http.authority import valid_authority
 from gateway.http.forwarding import is_ours
 from gateway.http.heads import index_of
+from gateway.routing.paths import settled
 from gateway.routing.patterns import Pattern
 from gateway.routing.uris import clean
-from gateway.routing.variables import MATCHER, Template, View, lookup
+from gateway.routing.variables import MATCHER, Template, View, lookup, spelled
 
 if TYPE_CHECKING:
     from gateway.config import model
@@ -50,17 +51,21 @@ class Rewriter:
 
     def __init__(self, rewrite: model.RewriteSet) -> None:
         self.name = rewrite.name
-        rules = sorted(rewrite.rules, key=lambda rule: rule.sequence)
-        self._on_request = [rule for rule in map(_Rule, rules) if rule.changes_request]
-        self._on_response = [rule for rule in map(_Rule, rules) if rule.response]
+        rules = list(map(_Rule, sorted(rewrite.rules, key=lambda rule: rule.sequence)))
+        self._on_request = [rule for rule in rules if rule.changes_request]
+        self._on_response = [rule for rule in rules if rule.response]
+        self._about_path = [test for rule in rules for test in rule.tests if test.variable == "var_uri_path"]
         self.changes_requests = bool(self._on_request)
         self.changes_responses = bool(self._on_response)
 
     def request(self, view: View, head: RequestHead, added: str, note: Note | None = None) -> Requested:
         """What becomes of ``head`` and of the gateway's own lines.
 
-        ``note`` is told, in words, which rules apply, what they change, and why others do not.  Raises `RewriteFailed`.
+        ``note`` is told, in words, which rules apply, what they change, and why others do not.  Raises `RewriteFailed`;
+        `AmbiguousPath` where a condition, also of a rule for the response, holds for some readings of the path only.
         """
+        for test in self._about_path:
+            test.settle(view)
         change = _Change(head, added)
         for rule in self._on_request:
             if not rule.applies(view, note):
@@ -110,6 +115,13 @@ class _Test:
             view.captures[self.variable] = found
         return (found is None) is self.negate
 
+    def settle(self, view: View) -> None:
+        """Of a condition on the path: see `settled`."""
+        settled(view.sent, self._finds(view.path), lambda reading: self._finds(spelled(reading)))
+
+    def _finds(self, value: str) -> bool:
+        return self.pattern.search(value) is not None
+
     def words(self) -> str:
         return f"{self.variable} {'does not match' if self.negate else 'matches'} {self.pattern.source!r}"
 
@@ -117,9 +129,9 @@ class _Test:
 class _Rule:
     def __init__(self, rule: model.RewriteRule) -> None:
         self.name = rule.name
-        self._tests = [_Test(condition) for condition in rule.conditions]
-        groups = {test.variable: test.pattern.groups for test in self._tests}
-        self._late = any(is_about_response(test.variable) for test in self._tests)
+        self.tests = [_Test(condition) for condition in rule.conditions]
+        groups = {test.variable: test.pattern.groups for test in self.tests}
+        self._late = any(is_about_response(test.variable) for test in self.tests)
         self.request = [(action.name, Template(action.value, groups)) for action in rule.request_headers]
         self.response = [_ResponseAction(action, groups) for action in rule.response_headers]
         self.url = _Url(rule.url, groups) if rule.url is not None else None
@@ -127,7 +139,7 @@ class _Rule:
 
     def applies(self, view: View, note: Note | None) -> bool:
         view.captures = {}
-        for test in self._tests:
+        for test in self.tests:
             if not test.holds(view):
                 if note:
                     note(f"rule {self.name} does not apply, it wants: {test.words()}")
@@ -137,7 +149,7 @@ class _Rule:
         return True
 
     def response_notes(self) -> list[str]:
-        conditions = " and ".join([test.words() for test in self._tests])
+        conditions = " and ".join([test.words() for test in self.tests])
         when = f" if {conditions}" if conditions else ""
         return [f"rule {self.name}: {action.words()}{when}" for action in self.response]
 

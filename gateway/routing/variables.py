@@ -20,7 +20,7 @@ from gateway.routing.paths import decoded, is_plain
 if TYPE_CHECKING:
     from gateway.values import RequestHead, ResponseHead
 
-__all__ = ["MATCHER", "SERVER_VARIABLES", "Lookup", "Template", "View", "canonical", "lookup"]
+__all__ = ["MATCHER", "SERVER_VARIABLES", "Lookup", "Template", "View", "canonical", "lookup", "spelled"]
 
 MATCHER: Final = "capt_header_value_matcher"
 """In values of ``Set-Cookie``: the cookie that the matcher found; with a number, one of its groups."""
@@ -35,13 +35,13 @@ _numbered = re.compile(r"(.+)_([0-9]{1,3})\Z")
 class View:
     """One request as rules see it, and its response once there is one.
 
-    ``head`` and ``response``: as they came, whatever rules have changed since.  ``path``: in `canonical` form, and
-    ``query``: those of the client; after a re-evaluation of the path map those that led to it.  ``context``: the
-    `gateway.values.Context` of the exchange.  ``forwarded``: the X-Forwarded-For of the gateway, the client with its
-    port last.  ``captures``: groups by name of the condition, for the rule in progress.
+    ``head`` and ``response``: as they came, whatever rules have changed since.  ``path``: in `canonical` form,
+    ``sent``: the same as it came, and ``query``: those of the client; after a re-evaluation of the path map those that
+    led to it.  ``context``: the `gateway.values.Context` of the exchange.  ``forwarded``: the X-Forwarded-For of the
+    gateway, the client with its port last.  ``captures``: groups by name of the condition, for the rule in progress.
     """
 
-    __slots__ = ("captures", "context", "forwarded", "head", "path", "query", "response")
+    __slots__ = ("captures", "context", "forwarded", "head", "path", "query", "response", "sent")
 
     def __init__(self, head: RequestHead, context: Any, forwarded: str = "") -> None:
         self.head = head
@@ -53,8 +53,8 @@ class View:
 
     def look_at(self, target: str) -> None:
         """Take another URL for the one of the request."""
-        path, _, self.query = target.partition("?")
-        self.path = canonical(path)
+        self.sent, _, self.query = target.partition("?")
+        self.path = canonical(self.sent)
 
 
 Lookup = Callable[[View], "str | None"]
@@ -66,7 +66,12 @@ def canonical(path: str) -> str:
 
     So a condition for ``^/admin`` is not passed by with ``/%61dmin`` or ``//admin``, as in path maps.
     """
-    return path if is_plain(path) else quote(decoded(path).encode("utf-8", "surrogateescape"), safe=_SAFE)
+    return path if is_plain(path) else spelled(decoded(path))
+
+
+def spelled(text: str) -> str:
+    """A path that is decoded, encoded where it has to be."""
+    return quote(text.encode("utf-8", "surrogateescape"), safe=_SAFE)
 
 
 # server variables

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import RewriteSet
-from gateway.errors import BadRequest, RewriteFailed
+from gateway.errors import AmbiguousPath, BadRequest, RewriteFailed
 from gateway.http.forwarding import request_bytes, response_bytes
 from gateway.http.heads import parse_request, parse_response
 from gateway.routing.rewrites import Requested, Rewriter, names_variable
@@ -50,6 +50,19 @@ class RequestTests(SynchronousTestCase):
         """The lines of the head that a backend gets."""
         head, added, _ = self.changed(*rules, request=request)
         return request_bytes(head, head.target, head.host, added, head.body).decode("latin-1").split("\r\n")[:-2]
+
+    def test_path_read_differently(self) -> None:
+        """Refused where a condition depends on it, also one for the response, which would come too late."""
+        condition = [{"variable": "var_uri_path", "pattern": "^/admin"}]
+        request = {"conditions": condition, "requestHeaders": [{"name": "X-Inner"}]}
+        response = {"conditions": condition, "responseHeaders": [{"name": "Cache-Control", "value": "no-store"}]}
+        for path in (b"/admin/../x", b"/x/..;/admin", b"/admin/%2e%2e%5cx"):
+            sent = REQUEST.replace(b"/shop/shoes/7", path)
+            for rule in (request, response):
+                self.assertRaises(AmbiguousPath, self.changed, rule, request=sent)
+            unconditional = {"requestHeaders": [{"name": "X-Inner", "value": "{var_uri_path}"}]}
+            self.changed(unconditional, request=sent)
+        self.changed(request, request=REQUEST.replace(b"/shop/shoes/7", b"/admin/a/../b"))
 
     def test_fields(self) -> None:
         """Set in place of the first of their name, added at the end, deleted by an empty value."""
