@@ -107,13 +107,25 @@ class _Test:
         self.variable, self.negate = condition.variable, condition.negate
         self.pattern = Pattern(condition.pattern, condition.ignore_case)
         self._find = lookup(condition.variable)
+        self._about_cookies = condition.variable.lower() == "http_resp_set-cookie"
 
     def holds(self, view: View) -> bool:
+        if self._about_cookies:
+            return self._finds_cookie(view) is not self.negate
         value = self._find(view) if self._find is not None else None
         found = self.pattern.search(value) if value is not None else None
         if found is not None:
             view.captures[self.variable] = found
         return (found is None) is self.negate
+
+    def _finds_cookie(self, view: View) -> bool:
+        """Whether there is one that matches; the first is the one that the rule is about."""
+        for cookie in view.cookies():
+            found = self.pattern.search(cookie)
+            if found is not None:
+                view.captures[self.variable], view.cookie = found, cookie
+                return True
+        return False
 
     def settle(self, view: View) -> None:
         """Of a condition on the path: see `settled`."""
@@ -138,7 +150,7 @@ class _Rule:
         self.changes_request = not self._late and (bool(self.request) or self.url is not None)
 
     def applies(self, view: View, note: Note | None) -> bool:
-        view.captures = {}
+        view.captures, view.cookie = {}, None
         for test in self.tests:
             if not test.holds(view):
                 if note:
@@ -221,16 +233,21 @@ class _ResponseAction:
         self._value = Template(action.value, groups)
 
     def apply(self, view: View, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        if self._matcher is None:
-            return _with_field(fields, self.name, self._value.expand(view))
         lower = self.name.lower()
+        if self._matcher is None:
+            own = [field for field in fields if field[0].lower() == lower and view.is_own(field[1])]
+            others = [field for field in fields if field not in own] if own else fields
+            return [*_with_field(others, self.name, self._value.expand(view)), *own]
         made = []
         for name, value in fields:
             if name.lower() == lower:
                 found = self._matcher.search(value)
                 if (found is None) is self._negate:
                     view.captures[MATCHER] = (value, *found[1:]) if found is not None else (value,)
-                    value = self._value.expand(view)
+                    made_of_it = self._value.expand(view)
+                    # Of the gateway's own only the attributes can be changed: it has to know them again.
+                    if not view.is_own(value) or view.is_own(made_of_it):
+                        value = made_of_it
             if value or name.lower() != lower:
                 made.append((name, value))
         return made

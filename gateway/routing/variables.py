@@ -38,10 +38,12 @@ class View:
     ``head`` and ``response``: as they came, whatever rules have changed since.  ``path``: in `canonical` form,
     ``sent``: the same as it came, and ``query``: those of the client; after a re-evaluation of the path map those that
     led to it.  ``context``: the `gateway.values.Context` of the exchange.  ``forwarded``: the X-Forwarded-For of the
-    gateway, the client with its port last.  ``captures``: groups by name of the condition, for the rule in progress.
+    gateway, the client with its port last.  ``captures``: groups by name of the condition, and ``cookie``: the
+    Set-Cookie that a condition has found, for the rule in progress.  ``marks``: cookies of the response that are the
+    gateway's own, as ``name=value``.
     """
 
-    __slots__ = ("captures", "context", "forwarded", "head", "path", "query", "response", "sent")
+    __slots__ = ("captures", "context", "cookie", "forwarded", "head", "marks", "path", "query", "response", "sent")
 
     def __init__(self, head: RequestHead, context: Any, forwarded: str = "") -> None:
         self.head = head
@@ -49,7 +51,18 @@ class View:
         self.context = context
         self.forwarded = forwarded
         self.captures: dict[str, tuple[str, ...]] = {}
+        self.cookie: str | None = None
+        self.marks: tuple[str, ...] = ()
         self.look_at(head.target)
+
+    def cookies(self) -> list[str]:
+        """What the backend sets, one after the other: they cannot be joined (RFC 9110 §5.3)."""
+        fields = self.response.fields if self.response is not None else ()
+        return [value for name, value in fields if name.lower() == "set-cookie" and not self.is_own(value)]
+
+    def is_own(self, cookie: str) -> bool:
+        """Whether a Set-Cookie is the gateway's own."""
+        return bool(self.marks) and cookie.partition(";")[0] in self.marks
 
     def look_at(self, target: str) -> None:
         """Take another URL for the one of the request."""
@@ -162,6 +175,10 @@ def _cookie(name: str) -> Lookup:
     return find
 
 
+def _set_cookie(view: View) -> str | None:
+    return view.cookie if view.cookie is not None else next(iter(view.cookies()), None)
+
+
 def lookup(name: str) -> Lookup | None:
     """How the value of a name is found; ``None`` for a name that means nothing."""
     kind, _, rest = name.partition("_")
@@ -173,6 +190,8 @@ def lookup(name: str) -> Lookup | None:
         return None
     if side == "req":
         return lambda view: view.head.host or None if field == "host" else view.head.index.get(field)
+    if side == "resp" and field == "set-cookie":
+        return _set_cookie
     if side == "resp":
         return lambda view: view.response.index.get(field) if view.response is not None else None
     return None
