@@ -85,7 +85,7 @@ NOTES = {
     "`X-Forwarded-Method`, `-Proto`, `-Host`, `-Uri` and `-For`. Connections to it are used again.",
     "headers": "What frames a message or belongs to the handshake cannot be set (Content-Length, Connection, "
     "Sec-WebSocket-Key …); `Host` is made from the settings.",
-    "compress": "Left as they are: what is encoded already, parts (206), `no-transform`, and answers to HEAD. `Vary` is set "
+    "compress": "Left as they are: what is encoded already, parts (206) and `no-transform`. `Vary` is set "
     "and a strong `ETag` becomes weak. A page that shows a secret beside what its visitor typed should not be compressed "
     "(BREACH).",
 }

@@ -291,8 +291,7 @@ class Passage:
         return head
 
     def _find_encoders(self, head: ResponseHead) -> None:
-        request = self._original
-        if not head.body or request.method == "HEAD" or head.status in (204, 304):
+        if not head.body or head.status in (204, 304):
             return
         for middleware in reversed(self._chain[: self._passed]):
             try:
