@@ -64,6 +64,7 @@ class GatewayError(Exception):
     ``info``: the ``error_info`` value of an Application Gateway's access log.
     ``advice``: a sentence for the client, shown on the page; never about internals.
     ``retryable``: nothing reached the application, another backend may be tried.
+    ``fields``: what the answer has besides those of every page.
     """
 
     status = 500
@@ -71,6 +72,7 @@ class GatewayError(Exception):
     info = "ERRORINFO_NO_ERROR"
     advice = ""
     retryable = False
+    fields: Sequence[tuple[str, str]] = ()
 
 
 class RequestError(GatewayError):
@@ -148,6 +150,8 @@ class UpgradeRefused(RequestError):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+        if status == 426:
+            self.fields = (("Sec-WebSocket-Version", "13"), ("Connection", "Upgrade"), ("Upgrade", "websocket"))
 
 
 class MethodRefused(RequestError):
@@ -156,6 +160,8 @@ class MethodRefused(RequestError):
     status = 405
     cause = "method_refused"
     info = "ERRORINFO_INVALID_METHOD"
+    # Any other method is forwarded; these are the ones that are usual (RFC 9110 §9.1, §15.5.6).
+    fields = (("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"),)
 
 
 class NotImplementedHere(RequestError):
