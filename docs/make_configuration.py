@@ -187,7 +187,8 @@ VARIABLES = {
     "server_port": "The port that the client has connected to.",
     "ssl_connection_protocol": "`TLSv1.2` or `TLSv1.3`.",
     "ssl_enabled": "`On` with TLS.",
-    "uri_path": "The path in one spelling: decoded once, without dot segments and repeated slashes, encoded again.",
+    "uri_path": "The path in one spelling: decoded once, without dot segments and repeated slashes, encoded again. "
+    "Where a condition depends on which server reads its dot segments, the answer is 400.",
 }
 
 HEALTH = """## The health of backends

@@ -85,7 +85,7 @@ NOTES = {
     "`X-Forwarded-Method`, `-Proto`, `-Host`, `-Uri` and `-For`. Connections to it are used again.",
     "headers": "What frames a message or belongs to the handshake cannot be set (Content-Length, Connection, "
     "Sec-WebSocket-Key …); `Host` is made from the settings.",
-    "compress": "Left as they are: what is encoded already, parts (206), `no-transform`, and answers to HEAD. `Vary` is set "
+    "compress": "Left as they are: what is encoded already, parts (206) and `no-transform`. `Vary` is set "
     "and a strong `ETag` becomes weak. A page that shows a secret beside what its visitor typed should not be compressed "
     "(BREACH).",
 }
@@ -117,8 +117,9 @@ First that of the gateway, then of the listener, of the rule, of the path rule. 
 `strategy` and `options`; `gatewayctl check` checks both. Where nothing is listed nothing is asked, and a request costs
 what it did.
 
-* Each says which traffic it is for: `http`, plain requests, or `upgrade`, WebSocket handshakes and other upgrades. One
-  that encodes bodies never sees an upgrade.
+* Each says which traffic it is for: `http`, plain requests, or `upgrade`, WebSocket handshakes. A request for any other
+  upgrade is for both, because a server may ignore it and answer as usual. Where a backend answers a WebSocket handshake
+  with 2xx, and there is middleware for `http` only, which has not seen it, the client gets 400 instead.
 * Answers that the gateway gives itself pass through it too: redirects, 502, 504, and what a middleware further in
   answered. Not those to a request that no rule is for (400, 404).
 * One that waits for somebody holds the client's body meanwhile. `limits.middlewareTimeout` bounds it (500), and it is

@@ -5,7 +5,8 @@
     GatewayError
     ├── RequestError            the client's fault; nothing was sent to a backend
     │   ├── BadRequest              400
-    │   │   └── PlainHTTP               400  HTTP without TLS on an HTTPS port
+    │   │   ├── PlainHTTP               400  HTTP without TLS on an HTTPS port
+    │   │   └── AmbiguousPath           400  a path that servers read differently
     │   ├── RequestTimeout          408
     │   ├── ContentTooLarge         413
     │   ├── TargetTooLong           414
@@ -47,9 +48,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = [
-    "GatewayError", "RequestError", "BadRequest", "PlainHTTP", "RequestTimeout", "ContentTooLarge", "TargetTooLong",
-    "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere", "VersionNotSupported",
-    "NoRoute", "Misdirected", "CertificateRefused", "ClientGone", "OutOfResources",
+    "GatewayError", "RequestError", "BadRequest", "PlainHTTP", "AmbiguousPath", "RequestTimeout", "ContentTooLarge",
+    "TargetTooLong", "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere",
+    "VersionNotSupported", "NoRoute", "Misdirected", "CertificateRefused", "ClientGone", "OutOfResources",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
     "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout", "RewriteFailed",
     "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError", "ReloadFailed",
@@ -64,6 +65,7 @@ class GatewayError(Exception):
     ``info``: the ``error_info`` value of an Application Gateway's access log.
     ``advice``: a sentence for the client, shown on the page; never about internals.
     ``retryable``: nothing reached the application, another backend may be tried.
+    ``fields``: what the answer has besides those of every page.
     """
 
     status = 500
@@ -71,6 +73,7 @@ class GatewayError(Exception):
     info = "ERRORINFO_NO_ERROR"
     advice = ""
     retryable = False
+    fields: Sequence[tuple[str, str]] = ()
 
 
 class RequestError(GatewayError):
@@ -91,6 +94,17 @@ class PlainHTTP(BadRequest):
     cause = "http_to_https_port"
     info = "ERRORINFO_HTTP_TO_HTTPS_PORT"
     advice = "This port speaks HTTPS. Use https:// in the address."
+
+
+class AmbiguousPath(BadRequest):
+    """A path with dot segments that some servers take for one path and others for another (RFC 3986 §3.3, §5.2.4).
+
+    Where rules are by path it would get what is behind one rule by another.
+    """
+
+    cause = "ambiguous_path"
+    info = "ERRORINFO_REQUEST_URI_INVALID"
+    advice = "The path has dot segments, or slashes in parameters, that servers read differently."
 
 
 class RequestTimeout(RequestError):
@@ -137,6 +151,8 @@ class UpgradeRefused(RequestError):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+        if status == 426:
+            self.fields = (("Sec-WebSocket-Version", "13"), ("Connection", "Upgrade"), ("Upgrade", "websocket"))
 
 
 class MethodRefused(RequestError):
@@ -145,6 +161,8 @@ class MethodRefused(RequestError):
     status = 405
     cause = "method_refused"
     info = "ERRORINFO_INVALID_METHOD"
+    # Any other method is forwarded; these are the ones that are usual (RFC 9110 §9.1, §15.5.6).
+    fields = (("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"),)
 
 
 class NotImplementedHere(RequestError):

@@ -32,7 +32,6 @@ from gateway.errors import (
     PluginTimeout,
     RequestTimeout,
     SessionEnded,
-    UpgradeRefused,
 )
 from gateway.http.bodies import chunk
 from gateway.interfaces import IUpstreamListener
@@ -262,10 +261,7 @@ class Exchange(Decisions):
                 client.break_off()
             return
         reply = self.error_page(error.status, error.advice)
-        if isinstance(error, UpgradeRefused) and error.status == 426:
-            version = (("Sec-WebSocket-Version", "13"), ("Connection", "Upgrade"), ("Upgrade", "websocket"))
-            reply = reply._replace(fields=(*reply.fields, *version))
-        self._out.reply(reply)
+        self._out.reply(reply._replace(fields=(*reply.fields, *error.fields)) if error.fields else reply)
 
     def _end(self, error: GatewayError | None) -> None:
         """Give back what was used. The client's side records the outcome when the last byte is written."""

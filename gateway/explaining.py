@@ -201,9 +201,12 @@ def _field(text: str) -> tuple[str, str]:
 
 def _peer(client: str) -> Peer:
     host, mark, port = client.rpartition(":")
-    if mark and port.isdecimal() and (":" not in host or host.startswith("[")):
-        return Peer(host.strip("[]"), int(port))
-    return Peer(client.strip("[]"), 50000)
+    if not (mark and port.isdecimal() and (":" not in host or host.startswith("["))):
+        host, port = client, "50000"
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not is_address(host.partition("%")[0]) or int(port) > 65535:
+        raise NoRequest(f"{client!r} is no client's address; expected one such as 192.0.2.7, 192.0.2.7:50000 or ::1")
+    return Peer(host, int(port))
 
 
 def as_text(asked: Asked) -> list[str]:

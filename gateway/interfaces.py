@@ -108,7 +108,8 @@ class IMiddleware(Interface):
 
     traffic = Attribute(
         "Which requests it is asked about: a frozenset of ``http`` (plain requests) and ``upgrade`` (WebSocket "
-        "handshakes and other upgrades)."
+        "handshakes). A request for any other upgrade is both, because servers may ignore it; a backend that answers a "
+        "WebSocket handshake with a 2xx gets round nobody: where somebody is for ``http`` only, the client gets 400."
     )
 
     def request(head, context):
@@ -122,12 +123,14 @@ class IMiddleware(Interface):
     def response(head, context):
         """Called once for the final `ResponseHead`, or the 101 of an upgrade, of a request that came through `request`.
 
+        A 101 is only for those with ``upgrade`` in their ``traffic``.
+
         Also for answers that the gateway gives itself: redirects, errors (502, 504), and the reply of a middleware
         further in; not for its own.  Return ``None`` or a changed head.  Must be immediate.
         """
 
     def body(head, context):
-        """Called after all `response` methods, where the response has a body; never for upgrades.
+        """Called after all `response` methods, where the response has a body; never for a 101.
 
         Return ``None`` to let the body pass as it is, or an `IBodyEncoder`.  Whoever encodes says so in `response`
         (Content-Encoding, Vary, ETag); the length is taken care of.

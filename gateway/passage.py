@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from gateway.contained import ContainedMiddleware
 from gateway.containment import Containment, as_exception
-from gateway.errors import GatewayError, PluginFailed, PluginTimeout
+from gateway.errors import GatewayError, PluginFailed, PluginTimeout, UpgradeRefused
 from gateway.http.changes import checked_reply, checked_request, checked_response, said
 from gateway.http.heads import index_of
 from gateway.http.pages import REASONS
@@ -27,7 +27,22 @@ if TYPE_CHECKING:
     from gateway.interfaces import IMiddleware
     from gateway.listener.http1 import ClientConnection
 
-__all__ = ["Passage"]
+__all__ = ["Passage", "traffic_of"]
+
+_HTTP = frozenset({"http"})
+_UPGRADE = frozenset({"upgrade"})
+_BOTH = _HTTP | _UPGRADE
+
+
+def traffic_of(head: RequestHead) -> frozenset[str]:
+    """Which middleware a request is for (`IMiddleware.traffic`).
+
+    A server may ignore an upgrade and answer as if there were none (RFC 9110 §7.8), so a request to go on with anything
+    but WebSocket is a plain one as well.
+    """
+    if not head.upgrade:
+        return _HTTP
+    return _UPGRADE if head.upgrade == "websocket" else _BOTH
 
 
 class Passage:
@@ -46,14 +61,14 @@ class Passage:
         head: RequestHead,
         context: Context,
     ) -> None:
-        kind = "upgrade" if head.upgrade else "http"
         self.head = self._original = head
         self.context = context
         self._exchange = exchange
         self._client = client
-        self._kind = kind
+        self._kinds = traffic_of(head)
+        self._skipped = False
         self._route = context.route
-        self._chain = [middleware for middleware in chain if kind in middleware.traffic]
+        self._chain = self._wanted(chain)
         self._passed = 0
         self.touched: list[Iterable[str]] = []
         self._encoders: list[Any] = []
@@ -148,7 +163,14 @@ class Passage:
             raise _account(been[-1]).failed(TypeError(f"context.route is {type(route).__name__}"))
         self._route = route
         wanted = route.middleware if route is not None else ()
-        self._chain[self._passed :] = [each for each in wanted if self._kind in each.traffic and not _holds(been, each)]
+        self._chain[self._passed :] = [each for each in self._wanted(wanted) if not _holds(been, each)]
+
+    def _wanted(self, chain: Sequence[IMiddleware]) -> list[IMiddleware]:
+        """Those that this request is for."""
+        kinds, whole = self._kinds, len(chain)
+        found = [middleware for middleware in chain if not kinds.isdisjoint(middleware.traffic)]
+        self._skipped = self._skipped or len(found) < whole
+        return found
 
     def shown(self, text: str) -> str:
         """``text`` without what a middleware conceals."""
@@ -165,6 +187,11 @@ class Passage:
             client.respond(head, data, end)
             return
         self.context.backend = self._exchange.outcome.backend
+        if self._skipped and self._original.upgrade and head.status < 300:
+            # The handshake was ignored (RFC 9110 §7.8), and would bring what plain requests get round the middleware.
+            why = f"the backend answered a WebSocket handshake with {head.status}, and middleware is for plain requests"
+            self._exchange.response_failed(UpgradeRefused(why), begun=False)
+            return
         try:
             head = self._outward(head)
             self._find_encoders(head)
@@ -241,7 +268,10 @@ class Passage:
 
     def _outward(self, head: ResponseHead) -> ResponseHead:
         """The head after all `response` methods, the innermost first."""
+        switches = head.status == 101
         for middleware in reversed(self._chain[: self._passed]):
+            if switches and "upgrade" not in middleware.traffic:
+                continue
             try:
                 found = middleware.response(head, self.context)
                 if found is not None:
@@ -254,8 +284,7 @@ class Passage:
         return head
 
     def _find_encoders(self, head: ResponseHead) -> None:
-        request = self._original
-        if not head.body or request.upgrade or request.method == "HEAD" or head.status in (204, 304):
+        if not head.body or head.status in (204, 304):
             return
         for middleware in reversed(self._chain[: self._passed]):
             try:

@@ -32,6 +32,21 @@ class Router:
 class RoutingTests(DialogueCase):
     """ROUTING: to a backend, or to an answer of the gateway's own."""
 
+    def test_a_path_that_servers_read_differently(self) -> None:
+        """Refused, and the connection goes on; a path whose dot segments lead nowhere else is sent on as it is."""
+        gateway = self.gateway()
+        client = gateway.client()
+        for path in (b"/moved/../x", b"/x/..;/moved/", b"/moved/..%5Cx?y=1"):
+            client.sends(GET.replace(b"/ ", path + b" "))
+            client.gets_page(400)
+            self.assertIn("to some servers and", str(gateway.recorded("400 ambiguous_path").error))
+        gateway.connections(0, 0)
+        client.sends(GET.replace(b"/ ", b"/a/../%62 "))
+        gateway.backend(0).gets("GET /a/../%62 HTTP/1.1")
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
+
     def test_a_request_goes_to_a_backend_and_its_response_comes_back(self) -> None:
         gateway = self.gateway()
         client = gateway.client()

@@ -91,6 +91,26 @@ class ExplainTests(ConfigurationTestCase):
         made: dict[str, Any] = json.loads(self.told(url, *others, "--format", "json", method=method))
         return made
 
+    def test_who_asks(self) -> None:
+        for client, known in (
+            ("192.0.2.7", "192.0.2.7"), ("192.0.2.7:99", "192.0.2.7"), ("::1", "::1"), ("[::1]", "::1"),
+            ("[2001:db8::1]:99", "2001:db8::1"), ("fe80::1%eth0", "fe80::1%eth0"),
+        ):  # fmt: skip
+            self.assertIn(f" from {known}, on port", self.told("http://shop.test:8080/", f"--from={client}"))
+        for client in ("nonsense", "", "192.0.2.7:99999", "192.0.2.7:x", "[::1", "192.0.2.0/24", "shop.test:80"):
+            status, out, err = self.run_it("GET", "http://shop.test:8080/", f"--from={client}")
+            self.assertEqual((status, out), (1, ""))
+            self.assertIn(f"{client!r} is no client's address; expected one such as 192.0.2.7", err)
+
+    def test_path_read_differently(self) -> None:
+        """Refused, and why."""
+        told = self.told("http://shop.test:8080/admin/..;/x").splitlines()
+        self.assertIn("     path rule admin: '/admin*' does not match '/admin/..;/x' (compared as '/x')", told)
+        (end,) = [line for line in told if line.startswith("  =>")]
+        self.assertIn("=> 400 Bad Request: the path '/admin/..;/x' is '/x' to some servers and '/admin/", end)
+        made = self.document("http://shop.test:8080/old/../admin")
+        self.assertEqual((made["status"], made["error"][:8]), (400, "the path"))
+
     def test_path_rule(self) -> None:
         self.assertEqual(
             self.told("http://www.shop.test:8080//%61dmin/x?y", "-H", "Cookie: a").splitlines(),

@@ -19,6 +19,8 @@ from tests.plugin_log import PluginLog
 
 BOTH = frozenset({"http", "upgrade"})
 
+OTHER = b"GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n"
+
 
 @implementer(IMiddleware)
 class Scripted:
@@ -248,6 +250,73 @@ class WayInTests(PassageCase):
         backend.gets_something()
         backend.closes()
         gateway.recorded("200 ok", "101 client_gone")
+
+    def test_an_upgrade_that_is_ignored(self) -> None:
+        """A request to go on with anything but WebSocket is a plain one as well, and may be answered as one."""
+        plain = Scripted(traffic=frozenset({"http"}), body=lambda head, context: Doubling())
+        upgrade = Scripted(traffic=frozenset({"upgrade"}))
+        gateway = self.gateway(middleware=[plain, upgrade])
+        client = gateway.client()
+        client.sends(OTHER)
+        gateway.backend(0).gets("GET / HTTP/1.1", "Upgrade: other")
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hellohello")
+        self.assertEqual(["one.request", "one.response", "one.body"], plain.calls)
+        self.assertEqual(["one.request", "one.response", "one.body"], upgrade.calls)
+        gateway.recorded("200 ok")
+
+    def test_an_upgrade_that_is_agreed_on(self) -> None:
+        """The 101 is not for who looks at plain traffic only."""
+        plain, upgrade = Scripted(traffic=frozenset({"http"})), Scripted(traffic=frozenset({"upgrade"}))
+        gateway = self.gateway(middleware=[plain, upgrade])
+        client = gateway.client()
+        client.sends(OTHER)
+        gateway.backend(0).gets_something()
+        gateway.backend(0).sends(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+        client.gets("HTTP/1.1 101 Switching Protocols", "Upgrade: other")
+        self.assertEqual((["one.request"], ["one.request", "one.response"]), (plain.calls, upgrade.calls))
+        client.closes()
+        gateway.backend(0).closes()
+        gateway.recorded("101 ok")
+
+    def test_an_upgrade_cannot_get_round_a_refusal(self) -> None:
+        refusing = Scripted(traffic=frozenset({"http"}), request=Reply(429, cause="reply"))
+        gateway = self.gateway(middleware=[refusing])
+        client = gateway.client()
+        client.sends(OTHER)
+        client.gets("HTTP/1.1 429 Too Many Requests")
+        gateway.connections(0, 0)
+        gateway.recorded("429 reply")
+
+    def test_a_handshake_that_is_ignored(self) -> None:
+        """What a plain request would get does not come round those who look at plain requests; a refusal does."""
+        calls: list[str] = []
+        both, plain = Scripted("both", calls), Scripted("plain", calls, frozenset({"http"}))
+        gateway = self.gateway(1, middleware=[both, plain])
+        for answer in (OK, OK[:-2], OK.replace(b"200 OK", b"206 Partial Content")):
+            client = gateway.client()
+            client.sends(HANDSHAKE)
+            gateway.backend(0).gets_something()
+            gateway.backend(0).sends(answer)
+            client.gets_page(400)
+        error = gateway.recorded(*["400 bad_handshake"] * 3).error
+        self.assertIn("answered a WebSocket handshake with 206", str(error))
+        self.assertNotIn("plain.request", calls)
+        client = gateway.client()
+        client.sends(HANDSHAKE)
+        gateway.backend(0).gets_something()
+        gateway.backend(0).sends(OK.replace(b"200 OK", b"403 Forbidden"))
+        client.gets("HTTP/1.1 403 Forbidden", body=b"hello")
+        gateway.recorded("403 ok")
+
+    def test_a_handshake_that_is_ignored_and_matters_to_nobody(self) -> None:
+        gateway = self.gateway(1, middleware=[Scripted()])
+        client = gateway.client()
+        client.sends(HANDSHAKE)
+        gateway.backend(0).gets_something()
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", body=b"hello")
+        gateway.recorded("200 ok")
 
     def test_one_that_fails_costs_one_request(self) -> None:
         nonsense: list[Any] = [

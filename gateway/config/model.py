@@ -292,7 +292,7 @@ class Condition(_Model):
 
 
 class HeaderAction(_Model):
-    """A header field that is set or deleted. Fields of the same name become one."""
+    """A header field that is set or deleted. Fields of the same name become one, also the cookies of a backend where no `matcher` says which of them is meant."""
 
     name: str = Field(min_length=1, max_length=256, description="Name of the field.")
     value: str = Field(default="", max_length=8192, description="Text with `{variables}` in it; empty: the field is deleted.")

@@ -85,7 +85,11 @@ def checked_request(before: RequestHead, after: RequestHead) -> RequestHead:
 
 
 def checked_response(before: ResponseHead, after: ResponseHead) -> ResponseHead:
-    """The same for a response; a status that has no body cannot become one that has, nor the other way round."""
+    """The same for a response; a status that has no body cannot become one that has, nor the other way round.
+
+    The length that an answer to HEAD or a 304 tells is left out where the body would be encoded in another way: it is
+    not what a GET would get (RFC 9110 §8.6).
+    """
     status = after.status
     if status != before.status and (not isinstance(status, int) or _bodiless(status) != _bodiless(before.status)):
         raise ValueError(f"the status cannot be changed from {before.status} to {status!r}")
@@ -95,6 +99,10 @@ def checked_response(before: ResponseHead, after: ResponseHead) -> ResponseHead:
         raise ValueError("the reason phrase of the changed response has a line break or a control character")
     lines, nominated = _taken_over(before, after)
     fields, index = _checked(before.fields, before.index, lines)
+    told = index.get("content-length", "0")
+    if told != "0" and not before.body and index.get("content-encoding") != before.index.get("content-encoding"):
+        fields = [field for field in fields if field[0].lower() != "content-length"]
+        index = index_of(fields)
     return before._replace(status=status, reason=after.reason, fields=fields, index=index, nominated=nominated)
 
 

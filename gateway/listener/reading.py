@@ -204,4 +204,5 @@ class RequestReader(Part):
             trace_id=shared.trace_id(), started=since, status=error.status, cause=error.cause, error=error,
         )  # fmt: skip
         self._close = True
-        self.reply(shared.error_reply(error.status, self.listener, None, error.advice))
+        reply = shared.error_reply(error.status, self.listener, None, error.advice)
+        self.reply(reply._replace(fields=(*reply.fields, *error.fields)) if error.fields else reply)

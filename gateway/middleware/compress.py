@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -20,6 +20,17 @@ _TYPES = (
     "application/atom+xml", "application/wasm", "image/svg+xml",
 )  # fmt: skip
 _PIECE = 65536
+
+
+class _Asked(NamedTuple):
+    """Of a request. ``has``: the validators of what the client has got already."""
+
+    gzip: bool = False
+    head_only: bool = False
+    has: str = ""
+
+
+_NOTHING = _Asked()
 
 
 class CompressOptions(Options):
@@ -42,40 +53,49 @@ class Compress(Middleware):
         self._level = options.level
 
     def request(self, head: RequestHead, context: Context) -> None:
-        """Remember whether the client takes gzip."""
-        context.notes[self] = head.method != "HEAD" and accepts_gzip(head.get("accept-encoding") or "")
+        """Remember what the client takes, and what of it asks for no body."""
+        context.notes[self] = _Asked(
+            accepts_gzip(head.get("accept-encoding") or ""), head.method == "HEAD", head.get("if-none-match") or ""
+        )
 
     def response(self, head: ResponseHead, context: Context) -> ResponseHead | None:
         """See `IMiddleware.response`."""
-        accepted = context.notes.get(self)
-        context.notes[self] = False
-        if not self._may_be_encoded(head):
+        asked: _Asked = context.notes.get(self, _NOTHING)
+        context.notes[self] = _NOTHING
+        length = head.body
+        if asked.head_only and not length and context.backend is not None:
+            length = int(head.get("content-length") or -1)  # of what a GET would get (RFC 9110 §8.6)
+        if not self._may_be_encoded(head, length):
             return None
         # Also where this client gets it plain: a cache has to know (RFC 9110 §12.5.5).
         vary = [] if _listed("accept-encoding", head.get("vary") or "") else [("Vary", "Accept-Encoding")]
-        if not accepted:
+        etag = head.get("etag") or ""
+        weak = [("ETag", f"W/{etag}")] if etag and not etag.startswith("W/") else []
+        if head.status == 304:
+            # What the client has got had these fields, and a 304 has to have the same (RFC 9110 §15.4.5).
+            return with_fields(head, set=weak if f"W/{etag}" in asked.has else (), add=vary)
+        if not asked.gzip:
             return with_fields(head, add=vary) if vary else None
-        context.notes[self] = True
-        fields = [("Content-Encoding", "gzip")]
-        etag = head.get("etag")
-        if etag is not None and not etag.startswith("W/"):
-            fields.append(("ETag", f"W/{etag}"))
+        context.notes[self] = asked
+        fields = [("Content-Encoding", "gzip"), *weak]
         return with_fields(head, set=fields, add=vary, remove=["Accept-Ranges", "Content-MD5"])
 
-    def _may_be_encoded(self, head: ResponseHead) -> bool:
+    def _may_be_encoded(self, head: ResponseHead, length: int) -> bool:
         index = head.index
-        if head.status in (204, 206, 304) or head.body == 0 or 0 < head.body < self._min_length:
+        if head.status in (204, 206) or (length == 0 and head.status != 304) or 0 < length < self._min_length:
             return False
         if not {"content-encoding", "content-range", "content-digest"}.isdisjoint(index):
             return False
         if _listed("no-transform", index.get("cache-control", "")):
             return False
+        if head.status == 304 and "content-type" not in index:
+            return True  # it need not say; a Vary too many does no harm
         media = index.get("content-type", "").partition(";")[0].strip().lower()
         return media in self._types or media.partition("/")[0] in self._kinds
 
     def body(self, head: ResponseHead, context: Context) -> Any:
         """See `IMiddleware.body`."""
-        return _Gzip(self._level, streams=head.body < 0) if context.notes.get(self) else None
+        return _Gzip(self._level, streams=head.body < 0) if context.notes[self].gzip else None
 
 
 class _Gzip:

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from gateway.interfaces import IAffinity
     from gateway.values import Context, RequestHead, ResponseHead
 
-__all__ = ["Affinity"]
+__all__ = ["Affinity", "marks"]
 
 _NOTE = "gateway.affinity"
+_MARKS = "gateway.affinity.marks"
+
+
+def marks(context: Context) -> tuple[str, ...]:
+    """The cookies that this response got from its pool, each as ``name=value``."""
+    found: tuple[str, ...] = context.notes.get(_MARKS, ())
+    return found
 
 
 @implementer(IMiddleware)
@@ -44,7 +51,11 @@ class Affinity:
         if context.backend is None:
             return None
         fields = self._mark(context.backend, context.notes[_NOTE], context.scheme == "https")
-        return with_fields(head, add=fields) if fields else None
+        if not fields:
+            return None
+        cookies = [value for name, value in fields if name.lower() == "set-cookie"]
+        context.notes[_MARKS] = tuple([value.partition(";")[0] for value in cookies])
+        return with_fields(head, add=fields)
 
     def body(self, head: ResponseHead, context: Context) -> None:
         """Bodies pass as they are."""

@@ -158,7 +158,7 @@ class Builder:
         self, rule: Rule, passing: _Passing, pool: str, settings: str, name: str, matched: str
     ) -> Route:
         found = self._pools[pool, settings]
-        # Rewrites are before what belongs to the pool, so that a cookie which that sets can be rewritten.
+        # Rewrites are before what belongs to the pool, so that attributes of its cookies can be changed.
         passed = (*passing.middleware, *found.middleware)
         depth = self._depth(passing.filters, found.settings)
         verbatim = is_verbatim(found.settings)

@@ -7,9 +7,9 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from gateway.routing.paths import PathMap
+from gateway.routing.paths import PathMap, settled
 from gateway.routing.patterns import Pattern
-from gateway.routing.variables import canonical
+from gateway.routing.variables import canonical, spelled
 
 if TYPE_CHECKING:
     from gateway.config.model import ConditionSet, RoutingCondition
@@ -26,10 +26,12 @@ class Conditions:
     def __init__(self, condition_set: ConditionSet) -> None:
         self.name = condition_set.name
         self.about_client = any(condition.type == "ClientIP" for condition in condition_set.conditions)
-        self._tests = [(_test(condition), _words(condition)) for condition in condition_set.conditions]
+        # What is about the path comes last: it refuses a path that it cannot be told of, if nothing else tells.
+        in_order = sorted(condition_set.conditions, key=lambda condition: condition.type == "Path")
+        self._tests = [(_test(condition), _words(condition)) for condition in in_order]
 
     def hold(self, head: RequestHead, address: str) -> bool:
-        """Whether all of them hold for a request from a client's address."""
+        """Whether all of them hold for a request from a client's address. Raises `AmbiguousPath`."""
         return all(test(head, address) for test, _ in self._tests)
 
     def failing(self, head: RequestHead, address: str) -> str | None:
@@ -56,14 +58,22 @@ def _test(condition: RoutingCondition) -> _Test:
 def _by_pattern(condition: RoutingCondition) -> _Test:
     assert condition.matcher is not None
     pattern, negate = Pattern(condition.matcher.pattern, condition.matcher.ignore_case), condition.matcher.negate
+    if condition.type == "Path":
+
+        def matches(path: str) -> bool:
+            return pattern.search(path) is not None
+
+        def test(head: RequestHead, address: str) -> bool:
+            found = matches(canonical(head.path))
+            return settled(head.path, found, lambda reading: matches(spelled(reading))) is not negate
+
+        return test
     found = _found(condition)
     return lambda head, address: any(pattern.search(value) is not None for value in found(head)) is not negate
 
 
 def _found(condition: RoutingCondition) -> Callable[[RequestHead], Iterator[str]]:
     """The values that a condition is about: none where there is no such field or parameter."""
-    if condition.type == "Path":
-        return lambda head: iter((canonical(head.path),))
     name = condition.name or ""
     if condition.type == "Header":
         lower = name.lower()

@@ -45,7 +45,8 @@ class ByPath:
         """Give it its rules."""
         self.rules = tuple(rules)
         self.default = default
-        self.paths: PathMap[Decision] = PathMap([(pattern, decision) for _, pattern, decision in rules], default)
+        patterns = [(pattern, decision) for _, pattern, decision in rules]
+        self.paths: PathMap[Decision] = PathMap(patterns, default, [name for name, _, _ in rules])
         self._find = self.paths.find
 
     def __call__(self, head: RequestHead) -> Route | Reply:  # HOT

@@ -133,6 +133,7 @@ def _decide(trace: Trace, decision: Decision, head: RequestHead, address: str) -
             trace.step("path rule", name, False, f"{pattern!r} was not tried: one before it matches")
         if found is decision.default:
             trace.step("path map", decision.name, True, "no path rule matches: its default")
+        decision.paths.find(head.target)  # says itself where that depends on who reads the path
         _decide(trace, found, head, address)
     elif isinstance(decision, ByCondition):
         for number, rule in enumerate(decision.rules):

@@ -5,22 +5,43 @@ The path is brought into one form before it is compared, because the backend wil
 percent-encoding is decoded once, a backslash is a slash (to IIS it is), repeated slashes become one, dot segments are
 removed (RFC 3986 §5.2.4), also those with parameters (``..;x``, to Tomcat they are), and parameters of segments and
 case are ignored.  This form is for comparing only; what is sent to the backend is what the client sent.
+
+A dot segment that is removed here and not by the backend would lead past a rule as well: ``/admin/../x`` is under
+``/admin`` to a server that leaves it.  So where there is one, all `readings` of the path have to lead to the same rule
+(`settled`), or the request is refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
-from urllib.parse import unquote_to_bytes
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Generic, TypeVar
+from urllib.parse import unquote, unquote_to_bytes
 
-__all__ = ["PathMap", "decoded", "folded", "is_plain", "literal"]
+from gateway.errors import AmbiguousPath
+
+__all__ = ["PathMap", "decoded", "folded", "has_dots", "is_plain", "literal", "readings", "resolved", "settled"]
 
 _T = TypeVar("_T")
 
+_MOST: Final = 16384
+"""Characters of all readings of one path, when it is too ambiguous to be told."""
+
 _needs_work = re.compile(r"[%\\\x80-\xff]|//|/\.")
+_odd = re.compile(r"[%\\;\x80-\xff]|//|/\.")
 _parameters = re.compile(r";[^/]*")
 _slashes = re.compile(r"/{2,}")
+_DOTS = r"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?=[/\\;]|%2f|%5c|%3b|\Z)"
+_dots = re.compile(_DOTS, re.IGNORECASE)
+# A parameter with a slash of another kind in it ends there, or goes on: ``/;%2fx/admin`` is ``/admin`` to Tomcat.
+_doubtful = re.compile(rf"{_DOTS}|(?:;|%3b)(?:[^/;\\%]|%(?!2f|5c|3b))*+(?:\\|%2f|%5c)", re.IGNORECASE)
+
+# What is encoded and matters where it is decoded stands for itself until then; a path has no such characters.
+_SLASH, _BACKSLASH, _DOT, _SEMICOLON = "\ue000\ue001\ue002\ue003"
+_STANDS = (("%2f", _SLASH), ("%5c", _BACKSLASH), ("%2e", _DOT), ("%3b", _SEMICOLON))
+_ENCODED = {ord(mark): encoded for encoded, mark in _STANDS}
+_ALL_BUT_SLASHES = {ord(_BACKSLASH): "\\", ord(_DOT): ".", ord(_SEMICOLON): ";"}
+_ALL = {**_ALL_BUT_SLASHES, ord(_SLASH): "/"}
 
 
 def decoded(path: str) -> str:
@@ -33,12 +54,17 @@ def decoded(path: str) -> str:
         return path
     text = unquote_to_bytes(path.encode("latin-1", "replace")).decode("utf-8", "surrogateescape")
     text = _slashes.sub("/", text.replace("\\", "/"))
-    return _without_dots(text) if "/." in text else text
+    return resolved(text) if "/." in text else text
 
 
 def is_plain(path: str) -> bool:
     """Whether `decoded` leaves this path as it is."""
     return _needs_work.search(path) is None
+
+
+def has_dots(path: str) -> bool:
+    """Whether a path has a dot segment to anybody: encoded, between backslashes, with parameters."""
+    return _dots.search(path) is not None
 
 
 def folded(path: str) -> str:
@@ -47,12 +73,55 @@ def folded(path: str) -> str:
     return _slashes.sub("/", _parameters.sub("", path)) if ";" in path else path
 
 
+def settled(path: str, found: _T, decide: Callable[[str], _T]) -> _T:
+    """``found``, which was decided of the usual form of a path, if ``decide`` finds the same for all `readings`.
+
+    They are text as `decoded` gives it.  Raises `AmbiguousPath`.  Costs nothing but a search where there is no dot
+    segment.
+    """
+    if _doubtful.search(path) is not None:
+        for reading in readings(path):
+            if decide(reading) != found:
+                raise AmbiguousPath(
+                    f"the path {path[:100]!r} is {decoded(path)[:100]!r} to some servers and {reading[:100]!r} to "
+                    "others, and different rules are for these"
+                )
+    return found
+
+
+def readings(path: str) -> Iterator[str]:
+    """What servers may take a path for: whatever these steps make of it, in any order and none of them needed.
+
+    Everything is decoded, or all but slashes; a backslash is a slash; parameters are cut, or all that follows
+    the first; repeated slashes are one; dot segments are removed.  So also what a server makes of a path that a proxy
+    before it has normalized in its own way is among them.  Raises `AmbiguousPath` where they become too many.
+    """
+    for encoded, mark in _STANDS:
+        path = path.replace(encoded, mark).replace(encoded.upper(), mark)
+    waiting = [unquote(path, "latin-1")]
+    seen = set(waiting)
+    left = _MOST
+    while waiting:
+        form = waiting.pop()
+        left -= len(form)
+        if left < 0:
+            raise AmbiguousPath(f"the path {form[:100]!r}… can be read in too many ways")
+        text = form.translate(_ENCODED)
+        yield text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+        for step in _STEPS:
+            made = step(form)
+            if made not in seen:
+                seen.add(made)
+                waiting.append(made)
+
+
 def literal(pattern: str) -> str:
     """The literal part of a pattern: without its final ``*``, as written."""
     return pattern[:-1] if pattern.endswith("*") else pattern
 
 
-def _without_dots(path: str) -> str:
+def resolved(path: str) -> str:
+    """A path without dot segments (RFC 3986 §5.2.4), also those with parameters."""
     segments: list[str] = []
     parts = path.split("/")[1:] if path.startswith("/") else path.split("/")
     bare = ""
@@ -68,16 +137,45 @@ def _without_dots(path: str) -> str:
     return "/" + "/".join(segments)
 
 
+def _without_dots(path: str) -> str:
+    """The same, but segments with parameters stay."""
+    if "/." not in path:
+        return path
+    segments: list[str] = []
+    parts = path.split("/")
+    for part in parts[1:]:
+        if part == "..":
+            if segments:
+                segments.pop()
+        elif part != ".":
+            segments.append(part)
+    if parts[-1] in (".", ".."):
+        segments.append("")
+    return "/" + "/".join(segments)
+
+
+_STEPS: Final[Sequence[Callable[[str], str]]] = (
+    lambda path: path.translate(_ALL),
+    lambda path: path.translate(_ALL_BUT_SLASHES),
+    lambda path: path.replace("\\", "/"),
+    lambda path: _parameters.sub("", path),
+    lambda path: path.partition(";")[0],
+    lambda path: _slashes.sub("/", path),
+    _without_dots,
+)
+
+
 class PathMap(Generic[_T]):
     """The first pattern in the order listed that matches gives the value, otherwise ``default``.
 
     ``rules`` are pairs of a pattern and its value.  A pattern begins with ``/``; a ``*`` at its end stands for anything
-    (also nothing), without it the whole path must be equal.
+    (also nothing), without it the whole path must be equal.  ``names``: of the rules that the patterns belong to; it
+    does not matter which pattern of a rule a path is read as.  Without them patterns with the same value belong
+    together.
     """
 
-    def __init__(self, rules: Iterable[tuple[str, _T]], default: _T) -> None:
-        self._default = default
-        self._values: list[_T] = []
+    def __init__(self, rules: Iterable[tuple[str, _T]], default: _T, names: Sequence[str] | None = None) -> None:
+        self._values: list[_T] = [default]
         alternatives: list[str] = []
         for pattern, value in rules:
             # Patterns are text from a file; encoded like this they are what a client would send.
@@ -85,6 +183,7 @@ class PathMap(Generic[_T]):
             text = re.escape(folded(sent))
             alternatives.append(f"({text})" if pattern.endswith("*") else f"({text}\\Z)")
             self._values.append(value)
+        self._kin: Sequence[object] = self._values if names is None else [None, *names]
         self._alternatives = alternatives
         # One alternation instead of a loop: the regex engine takes the first alternative that fits, as we must.
         self._match = re.compile("|".join(alternatives)).match if alternatives else None
@@ -92,17 +191,27 @@ class PathMap(Generic[_T]):
     def tried(self, target: str) -> Iterator[tuple[_T, bool]]:
         """Value and whether its pattern matches, in the order listed, up to the first that does. For explanations."""
         path = folded(target.partition("?")[0])
-        for alternative, value in zip(self._alternatives, self._values, strict=True):
+        for alternative, value in zip(self._alternatives, self._values[1:], strict=True):
             matches = re.match(alternative, path) is not None
             yield value, matches
             if matches:
                 return
 
     def find(self, target: str) -> _T:
-        """The value for a request target (the query is left aside). HOT."""
+        """The value for a request target (the query is left aside). HOT. Raises `AmbiguousPath`."""
         if self._match is None:
-            return self._default
-        found = self._match(folded(target.partition("?")[0]))
-        if found is None:
-            return self._default
-        return self._values[(found.lastindex or 1) - 1]
+            return self._values[0]
+        path = target.partition("?")[0]
+        if _odd.search(path) is None:
+            found = self._match(path.lower())
+            return self._values[0 if found is None else found.lastindex or 0]
+        number = self._number(folded(path))
+        if _doubtful.search(path) is not None:
+            settled(path, self._kin[number], lambda reading: self._kin[self._number(reading.lower())])
+        return self._values[number]
+
+    def _number(self, path: str) -> int:
+        """Of the pattern that matches, from 1; 0 is the default."""
+        assert self._match is not None
+        found = self._match(path)
+        return 0 if found is None else found.lastindex or 0

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from gateway.interfaces import IRouter, IStrategyFactory
 from gateway.routing.choices import Choice, route_of
-from gateway.routing.paths import folded
+from gateway.routing.paths import folded, settled
 from gateway.services import Options
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class PrefixOptions(Options):
 
 @implementer(IRouter)
 class PrefixRouter:
-    """Compares paths as path maps do: decoded, without dot segments, in any case.
+    """Compares paths as path maps do: decoded, without dot segments, in any case, whoever reads them.
 
     Without a match: what the rule says.
     """
@@ -56,14 +56,18 @@ class PrefixRouter:
 
     def route(self, head: RequestHead, listener: str) -> Any:
         """See `IRouter.route`."""
-        path = folded(head.path)
+        path = head.path
+        route = settled(path, self._longest(folded(path)), lambda reading: self._longest(reading.lower()))
+        return self._otherwise(head) if route is None else route
+
+    def _longest(self, path: str) -> Any:
         size = len(path)
         for length in self._lengths:
             if length == size or (length < size and path[length] == "/"):
                 route = self._routes.get(path[:length])
                 if route is not None:
                     return route
-        return self._otherwise(head)
+        return None
 
 
 def _key(prefix: str) -> str:

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from gateway.interfaces import IRouter, IStrategyFactory
 from gateway.routing.choices import Choice, route_of
-from gateway.routing.paths import decoded
+from gateway.routing.paths import decoded, settled
 from gateway.routing.patterns import Pattern
 from gateway.services import Options
 
@@ -46,9 +46,10 @@ class RegexOptions(Options):
 
 @implementer(IRouter)
 class RegexRouter:
-    """Without a match: what the rule says."""
+    """Without a match: what the rule says. All readings of a path have to match the same pattern."""
 
     def __init__(self, options: RegexOptions, services: Services) -> None:
+        self._about_path = any(each.subject == "path" for each in options.patterns)
         self._tests = [
             (Pattern(each.pattern, each.ignore_case).search, each.subject, route_of(each, services, name=each.pattern))
             for each in options.patterns
@@ -57,12 +58,19 @@ class RegexRouter:
 
     def route(self, head: RequestHead, listener: str) -> Any:
         """See `IRouter.route`."""
-        path = decoded(head.path).encode("utf-8", "surrogateescape").decode("latin-1")
+        path = head.path
+        route = self._first(head, decoded(path))
+        if self._about_path:
+            settled(path, route, lambda reading: self._first(head, reading))
+        return self._otherwise(head) if route is None else route
+
+    def _first(self, head: RequestHead, path: str) -> Any:
+        path = path.encode("utf-8", "surrogateescape").decode("latin-1")
         subjects = {"path": path, "target": head.target, "host": head.host.lower()}
         for search, subject, route in self._tests:
             if search(subjects[subject]) is not None:
                 return route
-        return self._otherwise(head)
+        return None
 
 
 @implementer(IStrategyFactory)

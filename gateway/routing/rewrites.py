@@ -14,9 +14,10 @@ from gateway.errors import BadRequest
 from gateway.http.authority import valid_authority
 from gateway.http.forwarding import is_ours
 from gateway.http.heads import index_of
+from gateway.routing.paths import settled
 from gateway.routing.patterns import Pattern
 from gateway.routing.uris import clean
-from gateway.routing.variables import MATCHER, Template, View, lookup
+from gateway.routing.variables import MATCHER, Template, View, lookup, spelled
 
 if TYPE_CHECKING:
     from gateway.config import model
@@ -50,17 +51,21 @@ class Rewriter:
 
     def __init__(self, rewrite: model.RewriteSet) -> None:
         self.name = rewrite.name
-        rules = sorted(rewrite.rules, key=lambda rule: rule.sequence)
-        self._on_request = [rule for rule in map(_Rule, rules) if rule.changes_request]
-        self._on_response = [rule for rule in map(_Rule, rules) if rule.response]
+        rules = list(map(_Rule, sorted(rewrite.rules, key=lambda rule: rule.sequence)))
+        self._on_request = [rule for rule in rules if rule.changes_request]
+        self._on_response = [rule for rule in rules if rule.response]
+        self._about_path = [test for rule in rules for test in rule.tests if test.variable == "var_uri_path"]
         self.changes_requests = bool(self._on_request)
         self.changes_responses = bool(self._on_response)
 
     def request(self, view: View, head: RequestHead, added: str, note: Note | None = None) -> Requested:
         """What becomes of ``head`` and of the gateway's own lines.
 
-        ``note`` is told, in words, which rules apply, what they change, and why others do not.  Raises `RewriteFailed`.
+        ``note`` is told, in words, which rules apply, what they change, and why others do not.  Raises `RewriteFailed`;
+        `AmbiguousPath` where a condition, also of a rule for the response, holds for some readings of the path only.
         """
+        for test in self._about_path:
+            test.settle(view)
         change = _Change(head, added)
         for rule in self._on_request:
             if not rule.applies(view, note):
@@ -102,13 +107,32 @@ class _Test:
         self.variable, self.negate = condition.variable, condition.negate
         self.pattern = Pattern(condition.pattern, condition.ignore_case)
         self._find = lookup(condition.variable)
+        self._about_cookies = condition.variable.lower() == "http_resp_set-cookie"
 
     def holds(self, view: View) -> bool:
+        if self._about_cookies:
+            return self._finds_cookie(view) is not self.negate
         value = self._find(view) if self._find is not None else None
         found = self.pattern.search(value) if value is not None else None
         if found is not None:
             view.captures[self.variable] = found
         return (found is None) is self.negate
+
+    def _finds_cookie(self, view: View) -> bool:
+        """Whether there is one that matches; the first is the one that the rule is about."""
+        for cookie in view.cookies():
+            found = self.pattern.search(cookie)
+            if found is not None:
+                view.captures[self.variable], view.cookie = found, cookie
+                return True
+        return False
+
+    def settle(self, view: View) -> None:
+        """Of a condition on the path: see `settled`."""
+        settled(view.sent, self._finds(view.path), lambda reading: self._finds(spelled(reading)))
+
+    def _finds(self, value: str) -> bool:
+        return self.pattern.search(value) is not None
 
     def words(self) -> str:
         return f"{self.variable} {'does not match' if self.negate else 'matches'} {self.pattern.source!r}"
@@ -117,17 +141,17 @@ class _Test:
 class _Rule:
     def __init__(self, rule: model.RewriteRule) -> None:
         self.name = rule.name
-        self._tests = [_Test(condition) for condition in rule.conditions]
-        groups = {test.variable: test.pattern.groups for test in self._tests}
-        self._late = any(is_about_response(test.variable) for test in self._tests)
+        self.tests = [_Test(condition) for condition in rule.conditions]
+        groups = {test.variable: test.pattern.groups for test in self.tests}
+        self._late = any(is_about_response(test.variable) for test in self.tests)
         self.request = [(action.name, Template(action.value, groups)) for action in rule.request_headers]
         self.response = [_ResponseAction(action, groups) for action in rule.response_headers]
         self.url = _Url(rule.url, groups) if rule.url is not None else None
         self.changes_request = not self._late and (bool(self.request) or self.url is not None)
 
     def applies(self, view: View, note: Note | None) -> bool:
-        view.captures = {}
-        for test in self._tests:
+        view.captures, view.cookie = {}, None
+        for test in self.tests:
             if not test.holds(view):
                 if note:
                     note(f"rule {self.name} does not apply, it wants: {test.words()}")
@@ -137,7 +161,7 @@ class _Rule:
         return True
 
     def response_notes(self) -> list[str]:
-        conditions = " and ".join([test.words() for test in self._tests])
+        conditions = " and ".join([test.words() for test in self.tests])
         when = f" if {conditions}" if conditions else ""
         return [f"rule {self.name}: {action.words()}{when}" for action in self.response]
 
@@ -210,16 +234,21 @@ class _ResponseAction:
         self._value = Template(action.value, groups)
 
     def apply(self, view: View, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        if self._matcher is None:
-            return _with_field(fields, self.name, self._value.expand(view))
         lower = self.name.lower()
+        if self._matcher is None:
+            own = [field for field in fields if field[0].lower() == lower and view.is_own(field[1])]
+            others = [field for field in fields if field not in own] if own else fields
+            return [*_with_field(others, self.name, self._value.expand(view)), *own]
         made = []
         for name, value in fields:
             if name.lower() == lower:
                 found = self._matcher.search(value)
                 if (found is None) is self._negate:
                     view.captures[MATCHER] = (value, *found[1:]) if found is not None else (value,)
-                    value = self._value.expand(view)
+                    made_of_it = self._value.expand(view)
+                    # Of the gateway's own only the attributes can be changed: it has to know them again.
+                    if not view.is_own(value) or view.is_own(made_of_it):
+                        value = made_of_it
             if value or name.lower() != lower:
                 made.append((name, value))
         return made

@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from gateway.errors import RewriteFailed
 from gateway.interfaces import IMiddleware
+from gateway.pools.affinity import marks
 from gateway.routing.rewrites import Note, Rewriter
 from gateway.routing.variables import View
 from gateway.values import Reply, Route
@@ -74,7 +75,7 @@ class Rewrites:
         owner, rewriter, view = context.notes.get(_KEY, (None, None, None))
         if owner is not self or rewriter is None or context.backend is None:
             return None
-        view.response = head
+        view.response, view.marks = head, marks(context)
         return rewriter.response(view, head)
 
     def response_notes(self, context: Context) -> list[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from gateway.routing.paths import decoded, folded
+from gateway.routing.paths import decoded, folded, has_dots, resolved
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["is_verbatim", "upstream_host", "upstream_target"]
 
 _SAFE = "!$&'()*+,/:;=@~-._"
-_dot_segment = re.compile(r"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|\Z)", re.IGNORECASE)
 
 
 def is_verbatim(settings: BackendSettings) -> bool:
@@ -40,15 +38,16 @@ def upstream_target(head: RequestHead, route: Route) -> str:
 
 def _overridden(target: str, override: str, matched: str) -> str:
     path, mark, query = target.partition("?")
-    if _dot_segment.search(path) is None and path[: len(matched)].lower() == matched.lower():
-        rest = path[len(matched) :]
-    else:
-        # Dot segments would lead out of the override at the backend, and an encoded path has its literal part
-        # elsewhere: take the form that the rule was matched with, and encode it again.
+    rest = path[len(matched) :]
+    # Dot segments would lead out of the override at the backend, also those that are only there when the literal part
+    # has gone (/a* and /a../x), and an encoded path has its literal part elsewhere: take the form that the rule was
+    # matched with, and encode it again.
+    if path[: len(matched)].lower() != matched.lower() or has_dots(path) or has_dots(f"/{rest}"):
         plain = decoded(path)
         prefix = folded(matched.encode("utf-8").decode("latin-1"))
         if plain.lower().startswith(prefix):
             plain = plain[len(prefix) :]
+        plain = resolved(f"/{plain}")
         rest = quote(plain.encode("utf-8", "surrogateescape"), safe=_SAFE)
     base = override if override.startswith("/") else f"/{override}"
     return f"{base.rstrip('/')}/{rest.lstrip('/')}{mark}{query}"

@@ -20,7 +20,7 @@ from gateway.routing.paths import decoded, is_plain
 if TYPE_CHECKING:
     from gateway.values import RequestHead, ResponseHead
 
-__all__ = ["MATCHER", "SERVER_VARIABLES", "Lookup", "Template", "View", "canonical", "lookup"]
+__all__ = ["MATCHER", "SERVER_VARIABLES", "Lookup", "Template", "View", "canonical", "lookup", "spelled"]
 
 MATCHER: Final = "capt_header_value_matcher"
 """In values of ``Set-Cookie``: the cookie that the matcher found; with a number, one of its groups."""
@@ -35,13 +35,15 @@ _numbered = re.compile(r"(.+)_([0-9]{1,3})\Z")
 class View:
     """One request as rules see it, and its response once there is one.
 
-    ``head`` and ``response``: as they came, whatever rules have changed since.  ``path``: in `canonical` form, and
-    ``query``: those of the client; after a re-evaluation of the path map those that led to it.  ``context``: the
-    `gateway.values.Context` of the exchange.  ``forwarded``: the X-Forwarded-For of the gateway, the client with its
-    port last.  ``captures``: groups by name of the condition, for the rule in progress.
+    ``head`` and ``response``: as they came, whatever rules have changed since.  ``path``: in `canonical` form,
+    ``sent``: the same as it came, and ``query``: those of the client; after a re-evaluation of the path map those that
+    led to it.  ``context``: the `gateway.values.Context` of the exchange.  ``forwarded``: the X-Forwarded-For of the
+    gateway, the client with its port last.  ``captures``: groups by name of the condition, and ``cookie``: the
+    Set-Cookie that a condition has found, for the rule in progress.  ``marks``: cookies of the response that are the
+    gateway's own, as ``name=value``.
     """
 
-    __slots__ = ("captures", "context", "forwarded", "head", "path", "query", "response")
+    __slots__ = ("captures", "context", "cookie", "forwarded", "head", "marks", "path", "query", "response", "sent")
 
     def __init__(self, head: RequestHead, context: Any, forwarded: str = "") -> None:
         self.head = head
@@ -49,12 +51,23 @@ class View:
         self.context = context
         self.forwarded = forwarded
         self.captures: dict[str, tuple[str, ...]] = {}
+        self.cookie: str | None = None
+        self.marks: tuple[str, ...] = ()
         self.look_at(head.target)
+
+    def cookies(self) -> list[str]:
+        """What the backend sets, one after the other: they cannot be joined (RFC 9110 §5.3)."""
+        fields = self.response.fields if self.response is not None else ()
+        return [value for name, value in fields if name.lower() == "set-cookie" and not self.is_own(value)]
+
+    def is_own(self, cookie: str) -> bool:
+        """Whether a Set-Cookie is the gateway's own."""
+        return bool(self.marks) and cookie.partition(";")[0] in self.marks
 
     def look_at(self, target: str) -> None:
         """Take another URL for the one of the request."""
-        path, _, self.query = target.partition("?")
-        self.path = canonical(path)
+        self.sent, _, self.query = target.partition("?")
+        self.path = canonical(self.sent)
 
 
 Lookup = Callable[[View], "str | None"]
@@ -66,7 +79,12 @@ def canonical(path: str) -> str:
 
     So a condition for ``^/admin`` is not passed by with ``/%61dmin`` or ``//admin``, as in path maps.
     """
-    return path if is_plain(path) else quote(decoded(path).encode("utf-8", "surrogateescape"), safe=_SAFE)
+    return path if is_plain(path) else spelled(decoded(path))
+
+
+def spelled(text: str) -> str:
+    """A path that is decoded, encoded where it has to be."""
+    return quote(text.encode("utf-8", "surrogateescape"), safe=_SAFE)
 
 
 # server variables
@@ -157,6 +175,10 @@ def _cookie(name: str) -> Lookup:
     return find
 
 
+def _set_cookie(view: View) -> str | None:
+    return view.cookie if view.cookie is not None else next(iter(view.cookies()), None)
+
+
 def lookup(name: str) -> Lookup | None:
     """How the value of a name is found; ``None`` for a name that means nothing."""
     kind, _, rest = name.partition("_")
@@ -168,6 +190,8 @@ def lookup(name: str) -> Lookup | None:
         return None
     if side == "req":
         return lambda view: view.head.host or None if field == "host" else view.head.index.get(field)
+    if side == "resp" and field == "set-cookie":
+        return _set_cookie
     if side == "resp":
         return lambda view: view.response.index.get(field) if view.response is not None else None
     return None

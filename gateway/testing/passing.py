@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 from gateway.errors import GatewayError
 from gateway.http.changes import checked_reply, checked_request, checked_response
 from gateway.interfaces import IBodyEncoder, IMiddleware
+from gateway.passage import traffic_of
 from gateway.testing.cases import HANDSHAKES, REQUESTS, Case, ends_with, waited_for
 from gateway.testing.fakes import FakeBackend, FakePool, request_context, response_head
 from gateway.values import Context, Reply, RequestHead, ResponseHead, Route
@@ -27,6 +28,12 @@ _RESPONSES = (
 _SWITCHING = response_head(
     101, "Switching Protocols", [("Connection", "Upgrade"), ("Upgrade", "websocket")], upgrade="websocket"
 )
+
+
+def _answers(middleware: Any, head: RequestHead) -> Sequence[ResponseHead]:
+    """What the response to a request may be; an upgrade to something unknown may be ignored."""
+    switching = (_SWITCHING,) if head.upgrade and "upgrade" in middleware.traffic else ()
+    return switching if head.upgrade == "websocket" else (*switching, *_RESPONSES)
 
 
 class MiddlewareConformance(Case):
@@ -46,9 +53,7 @@ class MiddlewareConformance(Case):
         """Let everything that it waits for now have its answer."""
 
     def _heads(self, middleware: Any) -> list[RequestHead]:
-        heads = [head for head in self.requests if ("upgrade" if head.upgrade else "http") in middleware.traffic]
-        heads += REQUESTS if "http" in middleware.traffic else ()
-        return [*heads, *(HANDSHAKES if "upgrade" in middleware.traffic else ())]
+        return [head for head in (*self.requests, *REQUESTS, *HANDSHAKES) if traffic_of(head) & middleware.traffic]
 
     def _context(self, head: RequestHead, routed: bool = True) -> Context:
         pool = FakePool()
@@ -102,7 +107,7 @@ class MiddlewareConformance(Case):
         """Whatever it makes of a response may be sent on; also of one that the gateway gives itself."""
         middleware = self.make_middleware()
         for head in self._heads(middleware):
-            for response in (_SWITCHING,) if head.upgrade else _RESPONSES:
+            for response in _answers(middleware, head):
                 for backend in (FakeBackend(), None):
                     context = self._context(head)
                     if self._pass(middleware, head, context) is not None:
@@ -142,7 +147,7 @@ class MiddlewareConformance(Case):
             if self._pass(middleware, head, context) is not None:
                 contexts.append((head, context))
         for head, context in contexts:
-            self._respond(middleware, _SWITCHING if head.upgrade else _RESPONSES[0], context)
+            self._respond(middleware, _answers(middleware, head)[0], context)
 
     def test_cancelled(self) -> None:
         """Where it waits and the client leaves, that ends in the same turn."""

@@ -33,7 +33,7 @@ class RoutingTests(GatewayTestCase):
         return (await self.ask(gateway, path, *fields, method=method)).get("X-Pool")
 
     async def test_hostile_paths(self) -> None:
-        """No spelling of a path gets by its rule; what the backend gets is what the client sent."""
+        """No spelling of a path gets by its rule, and what servers read differently is refused."""
         gateway = await self.serving(
             rules=[{"name": "rule", "listener": "web", "path_map": "map"}],
             path_maps=[
@@ -47,17 +47,21 @@ class RoutingTests(GatewayTestCase):
             ],
         )  # fmt: skip
         for path in (
-            "/admin", "/ADMIN", "/%61dmin", "/%41DMIN", "//admin", "/./admin", "/x/../admin", "/x/%2e%2e/admin",
-            "/x%2F..%2fadmin", "/%2e/admin", "/x/.%2E/admin/y?z", "/%2Fadmin", "/../admin", "/admin%2f..%2fadmin",
-            "/x//..//admin", "/admin%00", "/admin;x=1",
-            "/x/..;/admin", "/x/..;y=1/admin", "/;/admin", "/x%5c..%5Cadmin", "/x\\..\\admin", "/%5Cadmin",
+            "/admin", "/ADMIN", "/%61dmin", "/%41DMIN", "//admin", "/admin/x/../y", "/%2Fadmin", "/admin%2f..%2fadmin",
+            "/admin%00", "/admin;x=1", "/;/admin", "/%5Cadmin", "/admin/.",
         ):  # fmt: skip
             response = await self.ask(gateway, path)
             self.assertEqual(response.get("X-Pool"), "b", path)
-        for path in ("/exact", "/exact?x", "/%65xact", "/exact/../exact", "//exact", "/exact;x=1", "/exact;x=1?y"):
+        for path in ("/exact", "/exact?x", "/%65xact", "//exact", "/exact;x=1", "/exact;x=1?y"):
             self.assertEqual(await self.pool(gateway, path), "c", path)
-        for path in ("/exact/", "/adm%2561n", "/admin/../x", "/admin%2F..%2Fx", "/%2561dmin", "/xadmin"):
+        for path in ("/exact/", "/adm%2561n", "/%2561dmin", "/xadmin", "/a/../x", "/.git"):
             self.assertEqual(await self.pool(gateway, path), "a", path)
+        for path in (
+            "/./admin", "/x/../admin", "/x/%2e%2e/admin", "/x%2F..%2fadmin", "/%2e/admin", "/x/.%2E/admin/y?z",
+            "/../admin", "/x//..//admin", "/x/..;/admin", "/x/..;y=1/admin", "/x%5c..%5Cadmin", "/x\\..\\admin",
+            "/exact/../exact", "/admin/../x", "/admin%2F..%2Fx", "/admin/..;/x", "/admin/..%5Cx",
+        ):  # fmt: skip
+            self.assertEqual((await self.ask(gateway, path)).status, 400, path)
 
     async def test_routing_map(self) -> None:
         """Every type of condition."""

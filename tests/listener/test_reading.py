@@ -52,6 +52,15 @@ class HeadTests(DialogueCase):
             self.assertEqual((len(wrong), None), (outcome.received_bytes, outcome.head))
             gateway.connections(0, 0)
 
+    def test_a_method_that_is_refused(self) -> None:
+        """The answer says which are not (RFC 9110 §15.5.6)."""
+        for wrong in (b"TRACE / HTTP/1.1\r\nHost: example.com\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"):
+            gateway = self.gateway()
+            client = gateway.client()
+            client.sends(wrong)
+            client.gets_page(405, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS", "Connection: close")
+            gateway.recorded("405 method_refused")
+
     def test_a_refusal_is_not_overtaken_by_a_reset(self) -> None:
         """RFC 9112 §9.6: more of what was refused is on its way, so our half is closed first."""
         gateway = self.gateway(limits={"max_head_bytes": 2000})

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from twisted.trial.unittest import SynchronousTestCase
 
+from gateway.errors import AmbiguousPath
 from gateway.routing.prefix import PrefixOptions, factory
 from gateway.testing import RouterConformance, request_head
 from tests.routing.support import Built
@@ -31,10 +32,17 @@ class PrefixTests(SynchronousTestCase):
         built = Built(factory, prefixes=PREFIXES)
         expected = {
             "/api": "a", "/api/": "a", "/api/x": "a", "/api?x=/api/v2": "a", "/API/x": "a", "/api/v22": "a",
-            "/api/v2": "b", "/api/v2/": "b", "/api/v2/x/y": "b", "/%61pi/v2": "b", "/x/../api//v2/z": "b",
+            "/api/v2": "b", "/api/v2/": "b", "/api/v2/x/y": "b", "/%61pi/v2": "b", "/api//v2/z": "b",
             "/gr%C3%B6%C3%9Fe/1": "b", "/": "own", "/apix": "own", "/x/api": "own", "*": "own", "/api%2f": "a",
         }  # fmt: skip
         self.assertEqual(expected, {target: built.where(request_head(target)) for target in expected})
+
+    def test_read_differently(self) -> None:
+        """A path that is under another prefix to some servers."""
+        built = Built(factory, prefixes=PREFIXES)
+        for target in ("/api/../x", "/x/..%2fapi", "/api/x/..;/v2/", "/api/v2/..\\x"):
+            self.assertRaises(AmbiguousPath, built.where, request_head(target))
+        self.assertEqual("a", built.where(request_head("/api/x/../y")))
 
     def test_root(self) -> None:
         built = Built(factory, prefixes={"/": {"pool": "a"}, "/b": {"pool": "b"}})

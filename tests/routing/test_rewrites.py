@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import RewriteSet
-from gateway.errors import BadRequest, RewriteFailed
+from gateway.errors import AmbiguousPath, BadRequest, RewriteFailed
 from gateway.http.forwarding import request_bytes, response_bytes
 from gateway.http.heads import parse_request, parse_response
 from gateway.routing.rewrites import Requested, Rewriter, names_variable
@@ -50,6 +50,19 @@ class RequestTests(SynchronousTestCase):
         """The lines of the head that a backend gets."""
         head, added, _ = self.changed(*rules, request=request)
         return request_bytes(head, head.target, head.host, added, head.body).decode("latin-1").split("\r\n")[:-2]
+
+    def test_path_read_differently(self) -> None:
+        """Refused where a condition depends on it, also one for the response, which would come too late."""
+        condition = [{"variable": "var_uri_path", "pattern": "^/admin"}]
+        request = {"conditions": condition, "requestHeaders": [{"name": "X-Inner"}]}
+        response = {"conditions": condition, "responseHeaders": [{"name": "Cache-Control", "value": "no-store"}]}
+        for path in (b"/admin/../x", b"/x/..;/admin", b"/admin/%2e%2e%5cx"):
+            sent = REQUEST.replace(b"/shop/shoes/7", path)
+            for rule in (request, response):
+                self.assertRaises(AmbiguousPath, self.changed, rule, request=sent)
+            unconditional = {"requestHeaders": [{"name": "X-Inner", "value": "{var_uri_path}"}]}
+            self.changed(unconditional, request=sent)
+        self.changed(request, request=REQUEST.replace(b"/shop/shoes/7", b"/admin/a/../b"))
 
     def test_fields(self) -> None:
         """Set in place of the first of their name, added at the end, deleted by an empty value."""
@@ -273,6 +286,50 @@ class ResponseTests(SynchronousTestCase):
             head = self.changed({"responseHeaders": [action]})
             found = [value for name, value in head.fields if name == "Set-Cookie"]
             self.assertEqual(found, expected, matcher)
+
+    def test_conditions_on_cookies(self) -> None:
+        """Cookies cannot be joined (RFC 9110 §5.3): a rule is about the first that matches, and sets that one alone."""
+        secure = [{"name": "Set-Cookie", "value": "{http_resp_Set-Cookie}; Secure"}]
+        for pattern, negate, expected in (
+            ("(.*)", False, ["session=1; Path=/; Secure"]),
+            ("^theme=", False, ["theme=dark; Secure"]),
+            ("theme.*session|session.*theme|, ", False, ["session=1; Path=/", "theme=dark"]),
+            ("dark", True, ["session=1; Path=/", "theme=dark"]),
+            ("nothing", True, ["session=1; Path=/; Secure"]),
+        ):
+            condition = {"variable": "http_resp_Set-Cookie", "pattern": pattern, "negate": negate}
+            head = self.changed({"conditions": [condition], "responseHeaders": secure})
+            found = [value for name, value in head.fields if name == "Set-Cookie"]
+            self.assertEqual(found, expected, pattern)
+        captured = {
+            "conditions": [{"variable": "http_resp_set-cookie", "pattern": "theme=(.*)"}],
+            "responseHeaders": [{"name": "X-Theme", "value": "{http_resp_set-cookie_1}"}],
+        }
+        later = {"responseHeaders": [{"name": "X-First", "value": "{http_resp_Set-Cookie}"}]}
+        head = self.changed(captured, later)
+        self.assertEqual((head.index["x-theme"], head.index["x-first"]), ("dark", "session=1; Path=/"))
+
+    def test_cookies_of_the_gateway(self) -> None:
+        """They stay, and only a matcher gets at them: it may change attributes."""
+        seen = view()
+        own = ("Set-Cookie", "Affinity=abc; Path=/")
+        backends = parse_response(RESPONSE, "GET")
+        seen.response = backends._replace(fields=[*backends.fields, own])
+        seen.marks = ("Affinity=abc",)
+        anything = {"variable": "http_resp_Set-Cookie", "pattern": "(.*Affinity.*|theme)"}
+        for conditions, action, expected in (
+            ([], {"value": "a=1"}, ["a=1", own[1]]),
+            ([], {"value": ""}, [own[1]]),
+            ([anything], {"value": "{http_resp_Set-Cookie_1}=x"}, ["theme=x", own[1]]),
+            ([], {"value": "{capt_header_value_matcher}; HttpOnly", "matcher": {"pattern": "^(?:Aff|th)"}},
+             ["session=1; Path=/", "theme=dark; HttpOnly", "Affinity=abc; Path=/; HttpOnly"]),
+            ([], {"value": "", "matcher": {"pattern": "."}}, [own[1]]),
+            ([], {"value": "Affinity=other", "matcher": {"pattern": "^Aff"}},
+             ["session=1; Path=/", "theme=dark", own[1]]),
+        ):  # fmt: skip
+            rule = {"conditions": conditions, "responseHeaders": [{"name": "Set-Cookie", **action}]}
+            head = rewriter(rule).response(seen, seen.response)
+            self.assertEqual([value for name, value in head.fields if name == "Set-Cookie"], expected, action)
 
     def test_two_matchers(self) -> None:
         """Each changes its own cookie."""

@@ -11,6 +11,7 @@ from gateway.interfaces import IMiddleware
 from gateway.routing.rewrites import Rewriter
 from gateway.routing.rewriting import MOST_ROUNDS, Rewrites, forwarded_for
 from gateway.testing import FakeBackend, FakePool, request_head, response_head
+from gateway.testing.dialogue import GET, DialogueCase
 from gateway.values import Context, Outcome, Reply, RequestHead, Route
 
 POOL = FakePool("pool", BackendSettings(name="s"))
@@ -99,3 +100,35 @@ class RewritesTests(SynchronousTestCase):
         there = route(outer)
         self.assertRaises(RewriteFailed, outer.request, request_head("/"), self.context)
         self.assertEqual((len(asked), asked[2]), (MOST_ROUNDS, "/x/x/x/"))
+
+
+AFFINITY = """
+listeners: [{name: web, port: 8080}]
+pools: [{name: chat, backends: ['10.0.0.1:9000']}]
+settings: [{name: default, cookieBasedAffinity: Enabled, affinityCookieName: Mine}]
+rules: [{listener: web, pool: chat, rewrite: only}]
+rewrites:
+  - name: only
+    rules:
+      - conditions: [{variable: http_resp_Set-Cookie, pattern: '(.*)'}]
+        responseHeaders: [{name: Set-Cookie, value: '{http_resp_Set-Cookie_1}; HttpOnly'}]
+"""
+
+
+class AffinityTests(DialogueCase):
+    """Where the pool leaves marks with its clients."""
+
+    def test_cookies_stay_apart(self) -> None:
+        gateway = self.gateway(AFFINITY)
+        client = gateway.client()
+        for cookies, expected in (
+            (b"Set-Cookie: session=1\r\nSet-Cookie: other=2\r\n", ["session=1; HttpOnly", "Mine", "MineCORS"]),
+            (b"", ["Mine", "MineCORS"]),
+        ):
+            client.sends(GET)
+            gateway.backend(0).gets_something()
+            gateway.backend(0).sends(b"HTTP/1.1 200 OK\r\n" + cookies + b"Content-Length: 0\r\n\r\n")
+            lines = client.gets_something().decode("latin-1").split("\r\n")
+            found = [line.partition(": ")[2] for line in lines if line.startswith("Set-Cookie")]
+            self.assertEqual([value.partition("=")[0] if "Mine" in value else value for value in found], expected)
+        gateway.recorded("200 ok", "200 ok")

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import BackendSettings
+from gateway.routing.paths import has_dots
 from gateway.routing.targets import upstream_host, upstream_target
 from gateway.testing import FakeBackend, FakePool, request_head
 from gateway.values import Route
+from tests.routing.servers import SERVERS
 
 
 def route(matched: str = "", **others: Any) -> Route:
@@ -59,15 +61,34 @@ class TargetTests(SynchronousTestCase):
     def test_asterisk(self) -> None:
         self.assertEqual(target("*", "/o"), "*")
 
-    @given(st.lists(st.sampled_from(["..", "%2e%2E", ".", "a", "", "b%2f..", "%ff", "x y"]), max_size=6))
-    @settings(max_examples=100, deadline=None)
-    def test_no_way_out(self, segments: list[str]) -> None:
-        """Dot segments cannot lead out of the override."""
-        found = target("/" + "/".join(segments), "/only/here")
+    def test_dot_segments(self) -> None:
+        """Resolved before they get to the backend, however they are written."""
+        for sent in (
+            "/..;/..;/admin", "/..\\..\\admin", "/..%5c..%5cadmin", "/.%2e%5cadmin", "/..;%2fadmin", "/../admin",
+            "/%2e%2e/admin", "/..%3bx/admin", "/x/..;y=1/admin", "/.;/admin",
+        ):  # fmt: skip
+            self.assertEqual(target(sent, "/app/v1/"), "/app/v1/admin", sent)
+        for sent in ("/..a", "/a..", "/.git/x", "/%252e%252e/a", "/a;..;b"):
+            self.assertEqual(target(sent, "/app/v1/"), f"/app/v1{sent}")
+
+    def test_dots_behind_the_literal_part(self) -> None:
+        """What is a dot segment only when the literal part of the pattern has been taken off."""
+        for sent in ("/a../admin", "/a..;/admin", "/a%2e%2e/admin", "/a..%5cadmin", "/a./admin", "/%61../admin"):
+            self.assertEqual(target(sent, "/app/v1/", "/a"), "/app/v1/admin", sent)
+        self.assertEqual(target("/a..", "/app/v1/", "/a"), "/app/v1/")
+
+    @given(
+        st.lists(st.sampled_from(["..", "%2e%2E", ".", "a", "/", "\\", "%5C", "%2f", ";", ";x", "%3b", "%ff", "x y"])),
+        st.sampled_from(["", "/a", "/a/"]),
+    )
+    @settings(max_examples=500, deadline=None)
+    def test_no_way_out(self, pieces: list[str], matched: str) -> None:
+        """Dot segments cannot lead out of the override, whoever reads it."""
+        found = target((matched or "/") + "".join(pieces), "/only/here", matched)
         self.assertTrue(found.startswith("/only/here/"), found)
-        self.assertFalse(
-            {"..", "."} & set(found.replace("%2e", ".").replace("%2E", ".").replace("%2f", "/").split("/")), found
-        )
+        for name, read in SERVERS.items():
+            self.assertTrue(f"{read(found)}/".startswith("/only/here/"), (found, name))
+        self.assertFalse(has_dots(found), found)
 
 
 class HostTests(SynchronousTestCase):
