@@ -99,7 +99,7 @@ class ExplainTests(ConfigurationTestCase):
             self.assertIn(f" from {known}, on port", self.told("http://shop.test:8080/", f"--from={client}"))
         for client in ("nonsense", "", "192.0.2.7:99999", "192.0.2.7:x", "[::1", "192.0.2.0/24", "shop.test:80"):
             status, out, err = self.run_it("GET", "http://shop.test:8080/", f"--from={client}")
-            self.assertEqual((status, out), (1, ""))
+            self.assertEqual((status, out), (2, ""))
             self.assertIn(f"{client!r} is no client's address; expected one such as 192.0.2.7", err)
 
     def test_path_read_differently(self) -> None:
