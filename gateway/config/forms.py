@@ -109,14 +109,15 @@ def _variables(scope: Scope, arguments: list[Tree]) -> Any:
     found = declared.find(name)
     if found is not None and found.casefold() != "copy":
         return scope.once("variable", name, lambda: scope.look(declared[found]))
-    for loop in declared.value("copy") or ():
-        if isinstance(loop, Map) and str(loop.value("name")).casefold() == name.casefold():
-            return scope.once("variable", name, partial(_turns, scope, loop))
+    given = declared.value("copy")
+    for loop in scope.loops(given):
+        if str(loop.value("name")).casefold() == name.casefold():
+            return scope.once("variable", name, partial(_turns, scope, loop, given))
     raise ExpressionError(f"the template has no variable {name!r}{scope.shared.hint(name, list(declared))}")
 
 
-def _turns(scope: Scope, loop: Map) -> View:
-    return View(scope.loop(loop), scope)
+def _turns(scope: Scope, loop: Map, given: Any) -> View:
+    return View(scope.loop(loop, given), scope)
 
 
 @_form("copyindex")

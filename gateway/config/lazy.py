@@ -26,11 +26,15 @@ class StandIn(str):
 
 
 class Later:
-    """A value that is computed when it is asked for, once; once more where only names matter (`StandIn`)."""
+    """A value that is computed when it is asked for, once; once more where only names matter (`StandIn`).
 
-    __slots__ = ("_busy", "_compute", "_shared", "_values")
+    ``line``: where what it is made from stands, if not where its name does.
+    """
 
-    def __init__(self, shared: Shared, compute: Callable[[], Any]) -> None:
+    __slots__ = ("_busy", "_compute", "_shared", "_values", "line")
+
+    def __init__(self, shared: Shared, compute: Callable[[], Any], line: int | None = None) -> None:
+        self.line = line
         self._shared = shared
         self._compute = compute
         self._busy = False

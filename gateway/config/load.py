@@ -13,6 +13,7 @@ from gateway.config.check import findings
 from gateway.config.draft import Draft, Location, location_of, place_of
 from gateway.config.expressions import ExpressionLimit, short
 from gateway.config.files import with_files
+from gateway.config.kinds import ONE
 from gateway.config.model import Gateway, HttpListener
 from gateway.config.overrides import Overrides, apply
 from gateway.config.parameters import supplied_parameters
@@ -190,7 +191,9 @@ class _Loader:
                 owner = owner[part]
             listed = owner[location[-1]]
             owner[location[-1]] = [item for index, item in enumerate(listed) if index not in indices]
-        broken.extend(("pools", index) for index in range(len(gateway.pools), len(found.gateway.pools)))
+        for kind in ONE:  # what stands for something that is not there stands nowhere
+            made = range(len(getattr(gateway, kind)), len(getattr(found.gateway, kind)))
+            broken.extend((kind, index) for index in made)
         return found.gateway
 
     def _run_checks(self, gateway: Gateway, draft: Draft, broken: Sequence[Location]) -> None:
