@@ -15,12 +15,14 @@ import argparse
 import io
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 from gateway.asking import ask_to_reload
 from gateway.catalogue import broken_drop_ins, catalogue, catalogue_document, catalogue_text
 from gateway.config import load
+from gateway.config.defects import defect
 from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.config.writer import write_compact
@@ -49,6 +51,10 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
         gateway = load(options.file, warnings=warnings, checks=checks(), **keywords)
     except ConfigurationError as error:
         errors, source = error.problems, error.source
+    except Exception as error:
+        errors = defect(error, source).problems
+        if options.traceback:
+            err.write("".join(traceback.format_exception(error)))
     if options.command == "check":
         if options.strict and warnings:
             errors += tuple(problem._replace(severity="error") for problem in warnings)
@@ -147,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 f"--{option.name}", dest=option.keyword, metavar=option.metavar, help=option.help, **extra
             )
+        command.add_argument("--traceback", action="store_true", help="show more of a defect of the gateway itself")
     plugins = commands.add_parser("plugins", help="list the strategies that are installed, and their options")
     reload = commands.add_parser("reload", help="have a running gateway read its configuration again")
     reload.add_argument("admin", metavar="HOST:PORT", help="its admin port")

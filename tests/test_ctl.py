@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from zope.interface import implementer
 
+from gateway.config.objects import ObjectReader
 from gateway.ctl import main, summary
 from gateway.interfaces import IStrategyFactory
 from tests.certificates import TestCA, days
@@ -46,6 +47,25 @@ class CheckTests(CtlTestCase):
                 "  pool chat: 127.0.0.1:9001, 127.0.0.1:9002",
             ],
         )
+
+    def test_defect(self) -> None:
+        """A mistake of our own is one clear error at the place that was being read, with a traceback where asked."""
+
+        def broken(*_: object) -> None:
+            raise KeyError("SuperSecret1")
+
+        self.patch(ObjectReader, "_status", broken)
+        document = properties()
+        document["customErrorConfigurations"] = [{"statusCode": "HttpStatus502", "customErrorPageUrl": "http://a"}]
+        path = self.write(document)
+        status, text = self.run_check(path)
+        self.assertEqual(status, 1)
+        self.assertIn("customErrorConfigurations[0].statusCode: this is a defect of the gateway (KeyError at ", text)
+        self.assertNotIn("Secret", text)
+        err = io.StringIO()
+        self.assertEqual(main(["check", "--traceback", path], io.StringIO(), err), 1)
+        self.assertIn("SuperSecret1", err.getvalue())
+        self.assertRaises(KeyError, self.load, document)
 
     def test_all_options(self) -> None:
         """Warnings, what is not honoured, and mappings in the summary."""
