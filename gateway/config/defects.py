@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.config.cursor import Cursor
 from gateway.config.tree import Place
-from gateway.errors import ConfigurationError, Problem
+from gateway.errors import ConfigurationError
 
 __all__ = ["defect"]
 

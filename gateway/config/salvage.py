@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from gateway.config.draft import Location
-from gateway.config.hosts import clash_of
+from gateway.config.hosts import Neighbours
 from gateway.config.kinds import ONE
 from gateway.config.model import (
     BackendSettings,
@@ -136,9 +136,10 @@ class _Salvage:
 
     def _listeners(self) -> tuple[HttpListener, ...]:
         kept: list[HttpListener] = []
+        before = Neighbours()
         for index, listener in enumerate(self._gateway.listeners):
-            clash = next((other for other in kept if self._same_requests(other, listener)), None)
-            if clash is not None:
+            clash = before.twin(listener) if listener.port != 0 else None
+            if clash is not None and clash.name != listener.name:
                 hosts = "the same hosts" if listener.host_names else "every host"
                 self._leave_out(
                     "listeners",
@@ -149,6 +150,7 @@ class _Salvage:
                 )
             else:
                 kept.append(self._with_certificates(index, listener))
+                before.add(listener)
         return tuple(kept)
 
     def _with_certificates(self, index: int, listener: HttpListener) -> HttpListener:
@@ -180,13 +182,6 @@ class _Salvage:
 
     def _usable(self, name: str) -> str:
         return name if len(name) <= _LONGEST else self._nothing
-
-    @staticmethod
-    def _same_requests(a: HttpListener, b: HttpListener) -> bool:
-        if a.name == b.name or a.port != b.port or b.port == 0 or a.protocol != b.protocol:
-            return False
-        clash = clash_of(a, b)
-        return clash is not None and not clash[0]
 
     def _redirects(self) -> tuple[Redirect, ...]:
         kept: list[Redirect] = []
