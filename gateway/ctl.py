@@ -25,6 +25,7 @@ from gateway.config import load
 from gateway.config.defects import defect
 from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
+from gateway.config.redaction import Redactor
 from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
 from gateway.explaining import CONNECT, CannotAsk, as_document, as_text, ask
@@ -44,11 +45,12 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
         return ask_to_reload(options.admin, out, err)
     keywords = {option.keyword: getattr(options, option.keyword) for option in CONFIGURATION_OPTIONS}
     warnings: list[Problem] = []
+    secrets: set[str] = set()
     gateway: Gateway | None = None
     errors: tuple[Problem, ...] = ()
     source = options.file
     try:
-        gateway = load(options.file, warnings=warnings, checks=checks(), **keywords)
+        gateway = load(options.file, warnings=warnings, checks=checks(), secrets=secrets, **keywords)
     except ConfigurationError as error:
         errors, source = error.problems, error.source
     except Exception as error:
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err:
             errors += tuple(problem._replace(severity="error") for problem in warnings)
             gateway, warnings = None, []
     if options.command == "explain":
-        return _explain(options, gateway, errors, source, out, err)
+        return _explain(options, gateway, errors, source, Redactor(secrets), out, err)
     if options.command == "convert":
         if errors or warnings:
             err.write(_report(source, None, errors, warnings))
@@ -88,8 +90,9 @@ def _with_method(arguments: Sequence[str]) -> Sequence[str]:
 
 
 def _explain(
-    options: Any, gateway: Gateway | None, errors: Sequence[Problem], source: str, out: TextIO, err: TextIO
-) -> int:
+    options: Any, gateway: Gateway | None, errors: Sequence[Problem], source: str, redact: Redactor,
+    out: TextIO, err: TextIO,
+) -> int:  # fmt: skip
     if gateway is None:
         err.write(_report(source, None, errors, ()))
         return 1
@@ -99,10 +102,10 @@ def _explain(
         err.write(f"gatewayctl explain: {error}\n")
         return 1
     if options.format == "json":
-        json.dump(as_document(asked), out, indent=2, ensure_ascii=False)
+        json.dump(redact.document(as_document(asked)), out, indent=2, ensure_ascii=False)
         out.write("\n")
     else:
-        out.write("\n".join(as_text(asked)) + "\n")
+        out.write(redact.text("\n".join(as_text(asked))) + "\n")
     return 0
 
 

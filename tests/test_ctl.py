@@ -128,6 +128,27 @@ class CheckTests(CtlTestCase):
         self.assertEqual(document["errors"][0]["message"], "there are no rules, so nothing would be served" + MEANT)
         self.assertEqual(set(document["errors"][0]), {"path", "line", "message", "severity"})
 
+    def test_explain_without_secrets(self) -> None:
+        """Values of secure parameters are not in what is said of a request."""
+        document = properties()
+        headers = [
+            {"headerName": "X-Key", "headerValue": "[parameters('key')]"},
+            {"headerName": "X-Basic", "headerValue": "[concat('Basic ', base64(parameters('key')))]"},
+        ]
+        rules = [{"name": "r", "actionSet": {"requestHeaderConfigurations": headers}}]
+        document["rewriteRuleSets"] = [{"name": "w", "properties": {"rewriteRules": rules}}]
+        document["requestRoutingRules"][0]["properties"]["rewriteRuleSet"] = {"id": "w"}
+        made = {"type": "Microsoft.Network/applicationGateways", "name": "g", "properties": document}
+        parameters = {"key": {"type": "secureString", "defaultValue": "correct horse battery staple"}}
+        path = self.write({"parameters": parameters, "contentVersion": "1", "resources": [made]})
+        for form in ("text", "json"):
+            out = io.StringIO()
+            self.assertEqual(main(["explain", "--format", form, "GET", "http://a/", path], out, io.StringIO()), 0)
+            self.assertIn("X-Key: (not shown)", out.getvalue())
+            self.assertIn("X-Basic: Basic (not shown)", out.getvalue())
+            for word in ("horse", "staple", "Y29ycmVjdC"):
+                self.assertNotIn(word, out.getvalue())
+
     def test_no_secrets(self) -> None:
         """Nothing of a certificate is printed."""
         document = properties()

@@ -8,7 +8,7 @@ to know where they stand are in `gateway.config.forms`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.config import functions_azure, functions_dates, functions_text
 from gateway.config.expressions import (
@@ -29,15 +29,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Scope", "Shared"]
 
+_T = TypeVar("_T")
 _MAX_DEPTH = 120
 _MAX_COPIES = 1000
 _MIN_SECRET = 6
+_MAX_SECRETS = 1000
 _REGISTERED = (functions_azure, functions_dates, functions_text)  # imported for what they register
 _SHELL = frozenset({"empty", "length", "contains", "objectkeys"})
 """Functions that look at the names and the number of members only."""
 
 _LOOP = frozenset({"name", "count", "input", "mode", "batchsize"})
 """What a copy loop has."""
+
+_VERBATIM = frozenset(
+    "concat format join uri uniquestring guid resourceid subscriptionresourceid tenantresourceid extensionresourceid "
+    "managementgroupresourceid".split()
+)
+"""Functions whose results hold texts that they are given as they are, or do not betray them."""
 
 Find = Callable[[str, bool], "View | None"]
 
@@ -47,7 +55,8 @@ class Shared:
 
     ``references``: overrides for what only Azure knows.  ``naming``: only names are being made, so parameters without
     a value may stand for themselves.  ``every_condition``: resources are read whose condition is false.  ``secrets``:
-    values of secure parameters, never to be shown.  ``linked``: where linked templates are looked for, if anywhere.
+    values of secure parameters, never to be shown.  ``secret_reads``: how often one has been read.  ``linked``: where
+    linked templates are looked for, if anywhere.
     """
 
     def __init__(self, references: Mapping[str, Any] | None = None) -> None:
@@ -57,6 +66,7 @@ class Shared:
         self.naming = False
         self.every_condition = False
         self.secrets: set[str] = set()
+        self.secret_reads = 0
         self.linked: LinkedFiles | None = None
         self._hints = Hints()
         self._parsed: dict[str, Tree] = {}
@@ -89,11 +99,30 @@ class Shared:
 
     def keep_secret(self, value: Any) -> None:
         """Remember the words of a secure parameter."""
-        if isinstance(value, str) and len(value) >= _MIN_SECRET:
-            self.secrets.add(value)
-        elif isinstance(value, (dict, list)) and len(self.secrets) < 1000:
+        if isinstance(value, View):
+            value = value.node
+        if isinstance(value, str):
+            if len(value) >= _MIN_SECRET and not is_expression(value) and len(self.secrets) < _MAX_SECRETS:
+                self.secrets.add(value)
+        elif isinstance(value, (dict, list)) and len(self.secrets) < _MAX_SECRETS:
             for item in value.values() if isinstance(value, dict) else value:
                 self.keep_secret(item)
+
+    def read_secret(self, value: Any) -> None:
+        """A secure parameter has been read: what functions make of it is a secret too."""
+        self.keep_secret(value)
+        if value not in ("", None):
+            self.secret_reads += 1
+
+    def watched(self, compute: Callable[[], _T]) -> tuple[_T, bool]:
+        """What a computation gives, and whether it has read a secret."""
+        before = self.secret_reads
+        return compute(), self.secret_reads != before
+
+    def recall(self, found: tuple[_T, bool]) -> _T:
+        """A value that has been computed before, and may have read a secret then."""
+        self.secret_reads += found[1]
+        return found[0]
 
 
 def _squeeze(key: str) -> str:
@@ -121,7 +150,7 @@ class Scope:
         self.supplied = {key.casefold(): value for key, value in supplied.items()}
         self.copies: dict[str, int] = {}
         self.locals: dict[str, Any] = {}
-        self._memo: dict[tuple[str, str, bool], Any] = {}
+        self._memo: dict[tuple[str, str, bool], tuple[Any, bool]] = {}
         self._busy: set[tuple[str, str, bool]] = set()
 
     def copy_of(self, name: str, index: int) -> Scope:
@@ -144,13 +173,13 @@ class Scope:
                 raise ExpressionError(f"the {kind} {name!r} is defined by itself")
             self._busy.add(key)
             try:
-                self._memo[key] = compute()
+                self._memo[key] = self.shared.watched(compute)
             except ExpressionLimit as error:
                 error.owner = error.owner or f"the {kind} {name!r}"
                 raise
             finally:
                 self._busy.discard(key)
-        return self._memo[key]
+        return self.shared.recall(self._memo[key])
 
     # values
 
@@ -323,7 +352,10 @@ class Scope:
 
     def _call(self, name: str, arguments: list[Tree], namespace: str) -> Any:
         if namespace and namespace != "sys":
-            return self._user_function(namespace, name, arguments)
+            made, secret = self.shared.watched(lambda: self._user_function(namespace, name, arguments))
+            if secret:
+                self.shared.keep_secret(made)
+            return made
         form = FORMS.get(name)
         if form is not None:
             return form(self, arguments)
@@ -335,12 +367,16 @@ class Scope:
             raise ExpressionError(f"the function {name}() is not known{hint}")
         body, least, most = known
         arity(name, len(arguments), least, most)
+        before = self.shared.secret_reads
         values = [self.tree(argument) for argument in arguments]
         if name in _SHELL and isinstance(values[0], View) and (name != "contains" or values[0].is_object):
             values[0] = values[0].shell()
         values = [full(value) for value in values]
         self.shared.budget.step(len(values))
-        return body(self.shared.budget, *values)
+        made = body(self.shared.budget, *values)
+        if self.shared.secret_reads != before and name not in _VERBATIM:
+            self.shared.keep_secret(made)
+        return made
 
     def _user_function(self, namespace: str, name: str, arguments: list[Tree]) -> Any:
         groups = self.template.value("functions") or Seq()

@@ -76,7 +76,7 @@ def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
             if problem:
                 raise ExpressionError(problem)
         if is_secure(entry):
-            scope.shared.keep_secret(value)
+            scope.shared.read_secret(value)
         if value is not None or default is None:
             return value  # null asks for the default, where there is one
     if found is None:
@@ -98,7 +98,7 @@ def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
 def _default(scope: Scope, entry: Map, key: str) -> Any:
     value = scope.look(entry[key])
     if is_secure(entry):
-        scope.shared.keep_secret(value)
+        scope.shared.read_secret(value)
     return value
 
 
@@ -142,7 +142,12 @@ def _if(scope: Scope, arguments: list[Tree]) -> Any:
 
 
 def _truth(scope: Scope, tree: Tree) -> bool:
-    return to_bool(scope.shared.budget, full(scope.tree(tree)))
+    """Whether something holds; what is chosen by it is no secret, even if it looks at one."""
+    before = scope.shared.secret_reads
+    try:
+        return to_bool(scope.shared.budget, full(scope.tree(tree)))
+    finally:
+        scope.shared.secret_reads = before
 
 
 @_form("and")

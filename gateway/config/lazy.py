@@ -38,7 +38,7 @@ class Later:
         self._shared = shared
         self._compute = compute
         self._busy = False
-        self._values: dict[bool, Any] = {}
+        self._values: dict[bool, tuple[Any, bool]] = {}
 
     def __call__(self) -> Any:
         naming = self._shared.naming
@@ -47,10 +47,10 @@ class Later:
                 raise ExpressionError("a value is defined by itself")
             self._busy = True
             try:
-                self._values[naming] = self._compute()
+                self._values[naming] = self._shared.watched(self._compute)
             finally:
                 self._busy = False
-        return self._values[naming]
+        return self._shared.recall(self._values[naming])
 
 
 class View:
@@ -68,7 +68,7 @@ class View:
         self.resource = resource
         self._entries: dict[bool, dict[str, tuple[str, Any, Scope]]] = {}
         self._members: dict[tuple[bool, Any], Later] = {}
-        self._full: dict[bool, Any] = {}
+        self._full: dict[bool, tuple[Any, bool]] = {}
 
     @property
     def is_object(self) -> bool:
@@ -137,10 +137,10 @@ class View:
 
     def full(self) -> Any:
         """Everything in it, evaluated."""
-        naming = self.scope.shared.naming
-        if naming not in self._full:
-            self._full[naming] = self.scope.resolve(self.node)
-        return self._full[naming]
+        shared = self.scope.shared
+        if shared.naming not in self._full:
+            self._full[shared.naming] = shared.watched(lambda: self.scope.resolve(self.node))
+        return shared.recall(self._full[shared.naming])
 
 
 class Turns(Seq):

@@ -290,6 +290,37 @@ class BicepTests(ConfigurationTestCase):
         given = self.write({"parameters": {"site": {"value": {"host": "b.test"}}}})
         self.assertEqual(self.host(document, parameters=given), "b.test")
 
+    def test_made_of_secrets(self) -> None:
+        """Objects, what functions make of a secret, also by way of a variable or a nested deployment."""
+        secure = {"s": {"type": "secureString", "defaultValue": "Hunter2-Hunter2"},
+                  "o": {"type": "secureObject", "defaultValue": {"in": {"k": "Nested Words 99"}}},
+                  "t": {"type": "secureString", "defaultValue": ""}}  # fmt: skip
+        variables = {"u": "[toUpper(parameters('s'))]", "v": {"w": "[base64(parameters('o').in.k)]"}}
+        for expression, hidden in (
+            ("[concat(parameters('o').in.k, ' x')]", "'(not shown) x'"),
+            ("[concat(variables('u'), ' x')]", "'(not shown) x'"),
+            ("[concat('a b', variables('v').w)]", "'a b(not shown)'"),
+            ("[concat(substring(parameters('s'), 0, 9), ' x')]", "'(not shown) x'"),
+            ("[int(base64(concat('u:', parameters('s'))))]", "found '(not shown)'"),
+            ("[concat(if(equals(parameters('s'), ''), 'some', 'other words'), ' x')]", "'other words x'"),
+            ("[concat('https:// ', toUpper(concat('words', parameters('t'))))]", "'https:// WORDS'"),
+        ):
+            made = gateway(fqdn=expression)
+            problem = "\n".join(self.refused(template([made], parameters=secure, variables=variables)))
+            self.assertIn(hidden, problem, expression)
+            for word in ("Hunter2", "HUNTER2", "Words 99", "TmVzdGVk", "SHVudGV"):
+                self.assertNotIn(word, problem.partition(" (from")[0])
+        for function in ("parameters('p').in.k", "my.f(parameters('p').in.k)"):
+            inner = template(
+                [gateway(fqdn=f"[concat({function}, ' x')]")],
+                parameters={"p": {"type": "secureObject"}},
+                functions=[{"namespace": "my", "members": {"f": {
+                    "parameters": [{"name": "x"}], "output": {"value": "[toLower(parameters('x'))]"}}}}],
+            )  # fmt: skip
+            outer = deployment("d", inner, p="[parameters('o')]")
+            problem = self.refused_once(template([outer], parameters=secure))
+            self.assertIn("found '(not shown) x'", problem)
+
     def test_secure_type(self) -> None:
         """A parameter is secure where its type is."""
         document = template(
