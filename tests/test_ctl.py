@@ -440,7 +440,7 @@ probes:
         text = self.TEXT.replace("least-connections", "tests.test_ctl:picky")
         _, found = self.run_check(self.write(text))
         self.assertIn("line 11: pools[1].selectorOptions.colour: Input should be a valid integer", found)
-        self.assertIn("line 10: pools[1].selectorOptions.wait_ms: Field required", found)
+        self.assertIn("line 10: pools[1].selectorOptions: 'wait_ms' is missing; it takes a whole number", found)
 
     def test_json(self) -> None:
         """The same for machines, with the severity."""

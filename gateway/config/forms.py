@@ -393,6 +393,14 @@ def _group_by(scope: Scope, arguments: list[Tree]) -> Any:
 # what a deployment knows
 
 
+@_form("deployment")
+def _deployment(scope: Scope, arguments: list[Tree]) -> Any:
+    """With the template as it stands, unevaluated."""
+    arity("deployment", len(arguments), 0, 0)
+    known = FUNCTIONS["deployment"][0](scope.shared.budget)
+    return known | {"properties": known["properties"] | {"template": scope.template}}
+
+
 @_form("reference")
 def _reference(scope: Scope, arguments: list[Tree]) -> Any:
     """The version of the API is not looked at: it is often computed from what only Azure knows."""

@@ -162,6 +162,8 @@ def _shared_hosts(a: HttpListener, b: HttpListener) -> str | None:
 
 def host_problem(host: str) -> str | None:
     """What is wrong with a host name or wildcard of a listener."""
+    if "://" in host:
+        return "a URL; give the host alone, without scheme, port and path"
     if not _is_wildcard(host):
         if ":" in host and not host.startswith("["):
             return "a host name has no port"

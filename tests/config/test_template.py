@@ -236,6 +236,12 @@ class ScopeTests(unittest.SynchronousTestCase):
                 self.scope(text).evaluate("[my.f()]")
             self.assertIn(wanted, str(caught.exception))
 
+    def test_deployment(self) -> None:
+        """It knows its template, as that stands."""
+        scope = self.scope('{"contentVersion": "1.2.0.0", "variables": {"v": "[nope()]"}}')
+        self.assertEqual(scope.evaluate("[deployment().properties.template.contentVersion]"), "1.2.0.0")
+        self.assertEqual(scope.evaluate("[deployment().properties.template.variables.v]"), "[nope()]")
+
     def test_unknown_names(self) -> None:
         scope = self.scope('{"variables": {"port": 1}, "parameters": {"host": {"defaultValue": 1}}}')
         for expression, hint in (("[variables('prot')]", "'port'"), ("[parameters('hots')]", "'host'")):
