@@ -393,12 +393,80 @@ def _group_by(scope: Scope, arguments: list[Tree]) -> Any:
 # what a deployment knows
 
 
-@_form("deployment")
-def _deployment(scope: Scope, arguments: list[Tree]) -> Any:
-    """With the template as it stands, unevaluated."""
-    arity("deployment", len(arguments), 0, 0)
-    known = FUNCTIONS["deployment"][0](scope.shared.budget)
-    return known | {"properties": known["properties"] | {"template": scope.template}}
+_DEPLOYED = {
+    "resourceGroup": ("name", "location"),
+    "subscription": ("subscriptionId", "tenantId", "displayName"),
+    "tenant": ("tenantId", "displayName"),
+    "deployer": ("tenantId", "objectId"),
+    "deployment": ("location",),
+}
+"""Members of which only a deployment knows the value; it is made up where only a name is made from it."""
+
+
+def _deployed(name: str) -> Form:
+    """``resourceGroup()`` and the like."""
+
+    def known(scope: Scope, arguments: list[Tree]) -> Any:
+        arity(name, len(arguments), 0, 0)
+        result = Map()
+        for key, value in FUNCTIONS[name.casefold()][0](scope.shared.budget).items():
+            made_up = key in _DEPLOYED[name]
+            compute = partial(_made_up, scope, f"{name}().{key}", value)
+            result.put(key, Later(scope.shared, compute) if made_up else value, None)
+        if name == "deployment":
+            result.put("properties", result["properties"] | {"template": scope.template}, None)
+        if name == "resourceGroup":
+            result.put("tags", Later(scope.shared, partial(_tags, scope)), None)
+        given, members = scope.shared.override(f"{name}()")
+        for key in members if given and isinstance(members, dict) else ():
+            result.put(result.find(key) or key, members[key], None)
+        return View(result, scope)
+
+    return known
+
+
+def _made_up(scope: Scope, path: str, stand_in: Any) -> Any:
+    known, value = scope.shared.override(path)
+    if known or scope.shared.naming:
+        return value if known else stand_in
+    raise UnknownValue(
+        f"{path} is known only to a deployment; give it with overrides 'references: {{\"{path}\": …}}'", path
+    )
+
+
+def _tags(scope: Scope) -> Any:
+    """Tags of the resource group: none is known."""
+    path = "resourceGroup().tags"
+    known, value = scope.shared.override(path)
+    return value if known else View(Map(), scope, path)
+
+
+for _name in _DEPLOYED:
+    _form(_name.casefold())(_deployed(_name))
+
+
+@_form("uniquestring")
+def _unique_string(scope: Scope, arguments: list[Tree]) -> Any:
+    return _hashed(scope, arguments, "uniqueString")
+
+
+@_form("guid")
+def _guid(scope: Scope, arguments: list[Tree]) -> Any:
+    return _hashed(scope, arguments, "guid")
+
+
+def _hashed(scope: Scope, arguments: list[Tree], name: str) -> Any:
+    """A stand-in, for which what is made up is good enough."""
+    arity(name, len(arguments), 1, None)
+    values = []
+    for argument in arguments:
+        try:
+            values.append(full(scope.tree(argument)))
+        except UnknownValue as error:
+            if "()." not in error.what:
+                raise
+            values.append(_identity(scope, argument))
+    return FUNCTIONS[name.casefold()][0](scope.shared.budget, *values)
 
 
 @_form("reference")

@@ -96,6 +96,10 @@ class View:
         if found is not None:
             node, scope = found
             return self._once(at, lambda: scope.look(node, self.resource))
+        if self.resource and self.scope.shared.has_overrides:
+            known, value = self.scope.shared.override(f"{self.resource}.{key}")
+            if known:
+                return value
         if lenient and not self.resource:
             return None
         if self.resource and self.scope.shared.naming:
@@ -109,6 +113,11 @@ class View:
         return self._members[at]()
 
     def _missing(self, key: Any) -> ExpressionError:
+        if "()" in self.resource:
+            path = f"{self.resource}.{key}"
+            return UnknownValue(
+                f"{path} is known only to a deployment; give it with overrides 'references: {{\"{path}\": …}}'", path
+            )
         if self.resource:
             return UnknownValue(
                 f"{show(key)} of {self.resource!r} is known only in Azure; give the value with overrides 'references: "
