@@ -229,15 +229,20 @@ Only what the gateway uses is evaluated, in objects only the members that are as
 where the template itself says it: outputs of a deployment in the same file, a property that a resource sets.
 `uniqueString()`, `guid()` and `utcNow()` give stand-ins that never change. Of several gateways the first is read; the
 others are named, and overrides `gateway: NAME` choose one. One whose `condition` is false is read where there is no
-other. Values of secure parameters are never shown, values of parameters are held against what the template allows.
+other. Values of secure parameters, and what functions make of them, are not shown by `check` and `explain` (but for
+texts of fewer than six characters); values of parameters are held against what the template allows.
 Expressions that ask for too much work or room are refused, with the place.
+
+Text in brackets is an expression; `[[0-9]` is the text `[0-9]`. A gateway that Azure has answered with, which has an
+`etag` or a `provisioningState`, is taken literally.
 
 Templates are read as they stand in repositories, so what is missing does not stop the start. Each is a warning that
 names the place, what is done instead, and the override that settles it; `gatewayctl check --strict` takes warnings for
 errors. In one's own compact YAML all of this is an error.
 
-* A value that only a deployment has (`reference()`, `listKeys()`, a parameter without value): where only a name or an
-  id is made from it, nothing is needed. Else:
+* A value that only a deployment has (`reference()`, `listKeys()`, a parameter without value, name, location and tags
+  of the resource group, ids of subscription and tenant): where only a name or an id is made from it, nothing is
+  needed. Else:
     * the address of a member, the host name of a listener, of settings or of a probe is a name under `.invalid` that
       says what it stands for; such a member is down, and `--map-backend` can map it;
     * a listener whose port or protocol is not known is left out with its rule, and so is a path rule whose paths are
@@ -396,7 +401,8 @@ def overrides() -> str:
         "replace lists.\n\n"
         f"```yaml\n{extras}\n```\n\n"
         "A key of `references` is an expression of the template, or the name or id of the "
-        "resource that one asks for: `{\"variables('deploy')\": true}`, `{my-site: {defaultHostName: my-site.test}}`. "
+        "resource that one asks for: `{\"variables('deploy')\": true}`, `{my-site: {defaultHostName: my-site.test}}`, "
+        "`{'resourceGroup().location': westeurope}`, `{'resourceGroup().tags.env': test}`. "
         "A word stands for any member of the resource.\n\n### `certificates` of the overrides file\n\n"
         f"{(CertificateOverride.__doc__ or '').strip()}\n\n{table(CertificateOverride)}"
     )

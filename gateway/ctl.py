@@ -18,6 +18,7 @@ import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TextIO
@@ -25,9 +26,11 @@ from typing import Any, TextIO
 from gateway.asking import ask_to_reload
 from gateway.catalogue import catalogue, catalogue_document, catalogue_text
 from gateway.config import load
+from gateway.config.defects import defect
 from gateway.config.load import COMMAND_LINE
 from gateway.config.model import Gateway, HttpListener, Rule
 from gateway.config.options import CONFIGURATION_OPTIONS
+from gateway.config.redaction import Redactor
 from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
 from gateway.explaining import CONNECT, CannotAsk, NoRequest, as_document, as_text, ask
@@ -85,19 +88,24 @@ def _run(options: Any, out: TextIO, err: TextIO) -> int:
         return ask_to_reload(options.admin, out, err)
     keywords = {option.keyword: getattr(options, option.keyword) for option in CONFIGURATION_OPTIONS}
     warnings: list[Problem] = []
+    secrets: set[str] = set()
     gateway: Gateway | None = None
     errors: tuple[Problem, ...] = ()
     source = options.file
     try:
-        gateway = load(options.file, warnings=warnings, checks=checks(), **keywords)
+        gateway = load(options.file, warnings=warnings, checks=checks(), secrets=secrets, **keywords)
     except ConfigurationError as error:
         errors, source = error.problems, error.source
+    except Exception as error:
+        errors = defect(error, source).problems
+        if options.traceback:
+            err.write("".join(traceback.format_exception(error)))
     if options.command == "check":
         if options.strict and warnings:
             errors += tuple(problem._replace(severity="error") for problem in warnings)
             gateway, warnings = None, []
     if options.command == "explain":
-        return _explain(options, gateway, errors, source, out, err)
+        return _explain(options, gateway, errors, source, Redactor(secrets), out, err)
     if options.command == "convert":
         if errors or warnings:
             err.write(_report(source, None, errors, warnings))
@@ -131,8 +139,9 @@ def _with_method(arguments: Sequence[str]) -> Sequence[str]:
 
 
 def _explain(
-    options: Any, gateway: Gateway | None, errors: Sequence[Problem], source: str, out: TextIO, err: TextIO
-) -> int:
+    options: Any, gateway: Gateway | None, errors: Sequence[Problem], source: str, redact: Redactor,
+    out: TextIO, err: TextIO,
+) -> int:  # fmt: skip
     if gateway is None:
         err.write(_report(source, None, errors, ()))
         return _status(errors, source)
@@ -142,10 +151,10 @@ def _explain(
         err.write(f"gatewayctl explain: {error}\n")
         return _USAGE if isinstance(error, NoRequest) else _WRONG
     if options.format == "json":
-        json.dump(as_document(asked), out, indent=2, ensure_ascii=False)
+        json.dump(redact.document(as_document(asked)), out, indent=2, ensure_ascii=False)
         out.write("\n")
     else:
-        out.write("\n".join(as_text(asked)) + "\n")
+        out.write(redact.text("\n".join(as_text(asked))) + "\n")
     return 0
 
 
@@ -197,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 f"--{option.name}", dest=option.keyword, metavar=option.metavar, help=option.help, **extra
             )
+        command.add_argument("--traceback", action="store_true", help="show more of a defect of the gateway itself")
     plugins = commands.add_parser("plugins", help="list the strategies that are installed, and their options")
     reload = commands.add_parser("reload", help="have a running gateway read its configuration again")
     reload.add_argument("admin", metavar="HOST:PORT", help="its admin port")

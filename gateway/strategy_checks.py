@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.assembly import uses
 from gateway.blame import wrong
+from gateway.config.problems import describe
 from gateway.errors import ConfigurationError, Problem
 from gateway.groups import GROUPS
 
@@ -85,7 +86,7 @@ def checked_options(
     try:
         checked: BaseModel = accepted.model_validate(dict(options))
     except ValidationError as error:
-        raise ConfigurationError(_problems(error, path)) from None
+        raise ConfigurationError(_problems(error, path, accepted)) from None
     except BaseException as error:  # its text may quote a value
         blame = f"{word} {found.factory.name!r} ({found.source})"
         raise wrong(path, f"{blame}: its options cannot be checked: {type(error).__name__}") from error
@@ -121,11 +122,21 @@ def _strategies(value: Any, place: str) -> Iterator[tuple[str, Strategy]]:
         yield place, value
 
 
-def _problems(error: ValidationError, path: str) -> list[Problem]:
+def _problems(error: ValidationError, path: str, accepted: type[BaseModel]) -> list[Problem]:
     problems = []
     for detail in error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PROBLEMS]:
+        missing = detail["type"] == "missing"
         place = path
-        for part in detail["loc"]:
+        for part in detail["loc"][:-1] if missing else detail["loc"]:
             place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part
-        problems.append(Problem(place, detail["msg"]))
+        problems.append(Problem(place, _missing(detail["loc"], accepted) if missing else detail["msg"]))
     return problems
+
+
+def _missing(location: tuple[int | str, ...], accepted: type[BaseModel]) -> str:
+    """What is said of an option that is not there; also what it takes, where that is easily said."""
+    name = str(location[-1])
+    fields = {field.alias or key: field for key, field in accepted.model_fields.items()}
+    field = fields.get(name) if len(location) == 1 else None
+    known = field is not None and field.annotation in (int, float, str, bool)
+    return f"{name!r} is missing" + (f"; it takes {describe(field)}" if field is not None and known else "")

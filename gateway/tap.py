@@ -18,6 +18,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from gateway import __version__, config
+from gateway.config.defects import defect
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.preflight import checks
@@ -114,6 +115,8 @@ class Options(usage.Options):
                 self.model, self.notices = self.read()
             except ConfigurationError as error:
                 _refuse_configuration(error)
+            except Exception as error:
+                _refuse_configuration(defect(error, self["config"] or "command line"))
 
     def _check_words(self) -> None:
         given = [word for word in ("demo", "config", "listen") if self[word]]

@@ -221,6 +221,6 @@ class FilterTests(SynchronousTestCase):
         model = self.model("none-such", {"strategy": "size-limit", "options": {"maxBytes": 0}}, "size-limit")
         registry = Registry(reactor=Clock())
         error = self.assertRaises(ConfigurationError, registry.filters, model)
-        expected = [f"rules[0].filters{rest}" for rest in ("[0]", "[1].options.maxBytes", "[2].options.maxBytes")]
+        expected = [f"rules[0].filters{rest}" for rest in ("[0]", "[1].options.maxBytes", "[2].options")]
         self.assertEqual(expected, [problem.path for problem in error.problems])
         self.assertEqual(expected, [problem.path for problem in check_strategies(registry.factories, model)])

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from zope.interface import implementer
 
+from gateway.config.objects import ObjectReader
 from gateway.ctl import main, summary
 from gateway.interfaces import IStrategyFactory
 from tests.certificates import TestCA, days
@@ -48,6 +49,25 @@ class CheckTests(CtlTestCase):
                 "  pool chat: 127.0.0.1:9001, 127.0.0.1:9002",
             ],
         )
+
+    def test_defect(self) -> None:
+        """A mistake of our own is one clear error at the place that was being read, with a traceback where asked."""
+
+        def broken(*_: object) -> None:
+            raise KeyError("SuperSecret1")
+
+        self.patch(ObjectReader, "_status", broken)
+        document = properties()
+        document["customErrorConfigurations"] = [{"statusCode": "HttpStatus502", "customErrorPageUrl": "http://a"}]
+        path = self.write(document)
+        status, text = self.run_check(path)
+        self.assertEqual(status, 1)
+        self.assertIn("customErrorConfigurations[0].statusCode: this is a defect of the gateway (KeyError at ", text)
+        self.assertNotIn("Secret", text)
+        err = io.StringIO()
+        self.assertEqual(main(["check", "--traceback", path], io.StringIO(), err), 1)
+        self.assertIn("SuperSecret1", err.getvalue())
+        self.assertRaises(KeyError, self.load, document)
 
     def test_all_options(self) -> None:
         """Warnings, what is not honoured, and mappings in the summary."""
@@ -109,6 +129,27 @@ class CheckTests(CtlTestCase):
         self.assertEqual((status, document["ok"]), (1, False))
         self.assertEqual(document["errors"][0]["message"], "there are no rules, so nothing would be served" + MEANT)
         self.assertEqual(set(document["errors"][0]), {"path", "line", "message", "severity"})
+
+    def test_explain_without_secrets(self) -> None:
+        """Values of secure parameters are not in what is said of a request."""
+        document = properties()
+        headers = [
+            {"headerName": "X-Key", "headerValue": "[parameters('key')]"},
+            {"headerName": "X-Basic", "headerValue": "[concat('Basic ', base64(parameters('key')))]"},
+        ]
+        rules = [{"name": "r", "actionSet": {"requestHeaderConfigurations": headers}}]
+        document["rewriteRuleSets"] = [{"name": "w", "properties": {"rewriteRules": rules}}]
+        document["requestRoutingRules"][0]["properties"]["rewriteRuleSet"] = {"id": "w"}
+        made = {"type": "Microsoft.Network/applicationGateways", "name": "g", "properties": document}
+        parameters = {"key": {"type": "secureString", "defaultValue": "correct horse battery staple"}}
+        path = self.write({"parameters": parameters, "contentVersion": "1", "resources": [made]})
+        for form in ("text", "json"):
+            out = io.StringIO()
+            self.assertEqual(main(["explain", "--format", form, "GET", "http://a/", path], out, io.StringIO()), 0)
+            self.assertIn("X-Key: (not shown)", out.getvalue())
+            self.assertIn("X-Basic: Basic (not shown)", out.getvalue())
+            for word in ("horse", "staple", "Y29ycmVjdC"):
+                self.assertNotIn(word, out.getvalue())
 
     def test_no_secrets(self) -> None:
         """Nothing of a certificate is printed."""
@@ -447,7 +488,7 @@ probes:
         text = self.TEXT.replace("least-connections", "tests.test_ctl:picky")
         _, found = self.run_check(self.write(text))
         self.assertIn("line 11: pools[1].selectorOptions.colour: Input should be a valid integer", found)
-        self.assertIn("line 10: pools[1].selectorOptions.wait_ms: Field required", found)
+        self.assertIn("line 10: pools[1].selectorOptions: 'wait_ms' is missing; it takes a whole number", found)
 
     def test_json(self) -> None:
         """The same for machines, with the severity."""

@@ -131,7 +131,7 @@ class NestedTests(StrategyCase):
             [f"{WITHIN}.over.options.header", f"{WITHIN}.over.options.size"],
         )
         deep = {"strategy": "outer", "options": {"over": {"strategy": "pick", "options": {}}}}
-        self.assertEqual(self.paths(over=deep), [f"{WITHIN}.over.options.over.options.header"])
+        self.assertEqual(self.paths(over=deep), [f"{WITHIN}.over.options.over.options"])
 
     def test_wrong_shape(self) -> None:
         self.assertEqual(self.paths(over=7), [f"{WITHIN}.over"])

@@ -312,6 +312,14 @@ class RefusalTests(unittest.SynchronousTestCase):
                 self.assertRaises(StartFailed, service.privilegedStartService)
                 self.assertTrue(self.stderr.getvalue().endswith(f" or take another port, with {advice})\n"))
 
+    def test_defect(self) -> None:
+        """What nobody has foreseen is a sentence too."""
+        self.patch(tap.config, "load", lambda *_, **__: {}["x"])
+        with self.assertRaises(StartFailed) as caught:
+            tap.Options().parseOptions(["--config", "a.yaml"])
+        self.assertEqual(caught.exception.code, 1)
+        self.assertIn("cannot start: a.yaml: 1 error\n  this is a defect of the gateway (KeyE", self.stderr.getvalue())
+
     def test_service_alone(self) -> None:
         """Without `tap` it is an exception."""
         with self.assertRaises(ConfigurationError):

@@ -305,7 +305,7 @@ SPELLING = {
         "advancedRoutingRules advancedRoutingConditionSet routingConditions conditionType propertyName "
         "propertyValues propertyValueMatcher loadDistributionAlgorithm loadDistributionTargets weightPerServer "
         "ruleSequence actionSet requestHeaderConfigurations responseHeaderConfigurations urlConfiguration "
-        "enableL4ClientIpPreservation backendSettings"
+        "enableL4ClientIpPreservation backendSettings frontendPorts"
     ).split()
 }
 """How the keys of the tables are spelled, for suggestions."""

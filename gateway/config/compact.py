@@ -7,6 +7,7 @@ certificate, one word where a list of words is meant, names and settings left ou
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Iterator
 from typing import Any, get_args, get_origin
 from urllib.parse import urlsplit
 
@@ -203,11 +204,9 @@ class CompactReader:
             listed = draft["settings"] = []
         if not isinstance(listed, list):
             return
-        known = {item.get("name"): item for item in listed if isinstance(item, Draft)}
-        pools = {item.get("name"): self._scheme(item) for item in draft.get("pools") or () if isinstance(item, Draft)}
-        first_pool = {
-            item.get("name"): _first_pool(item) for item in draft.get("distributions") or () if isinstance(item, Draft)
-        }
+        known = dict(_by_name(listed))
+        pools = {name: self._scheme(item) for name, item in _by_name(draft.get("pools"))}
+        first_pool = {name: _first_pool(item) for name, item in _by_name(draft.get("distributions"))}
         uses: list[tuple[Draft, str, str]] = []
         for rule in draft.get("rules") or ():
             if isinstance(rule, Draft):
@@ -294,6 +293,13 @@ class CompactReader:
                     f"protocol {settings['protocol']}"
                 )
             )
+
+
+def _by_name(objects: Any) -> Iterator[tuple[Any, Draft]]:
+    """The objects of a collection that have a name, or none; what is no name at all is reported elsewhere."""
+    for item in objects if isinstance(objects, list) else ():
+        if isinstance(item, Draft) and isinstance(item.get("name"), Hashable):
+            yield item.get("name"), item
 
 
 def _first_pool(distribution: Any) -> Any:

@@ -167,7 +167,7 @@ class Cursor:
             child = Cursor(
                 item,
                 None if isinstance(item, Turns) else scope,
-                self.place.child(key, line_of(raw, key)),
+                self.place.child(key, line_of(raw, key) if key in raw else getattr(item, "line", None)),
                 self.problems,
             )
             result[str(key).casefold()] = child

@@ -8,14 +8,13 @@ to know where they stand are in `gateway.config.forms`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.config import functions_azure, functions_dates, functions_text
 from gateway.config.expressions import (
     ExpressionError,
     ExpressionLimit,
     Tree,
-    UnknownValue,
     is_expression,
     parse,
     unescape,
@@ -23,20 +22,30 @@ from gateway.config.expressions import (
 from gateway.config.forms import FORMS, arity, ask_azure
 from gateway.config.functions import FUNCTIONS, Budget, integer, text
 from gateway.config.lazy import Given, Later, StandIn, Turns, View, full
-from gateway.config.tree import Map, Seq, line_of, nearest, show
+from gateway.config.tree import Hints, Map, Seq, line_of, nearest, show
 
 if TYPE_CHECKING:
     from gateway.config.linked import LinkedFiles
 
 __all__ = ["Scope", "Shared"]
 
+_T = TypeVar("_T")
 _MAX_DEPTH = 120
 _MAX_COPIES = 1000
-_MAX_HINTS = 40
 _MIN_SECRET = 6
+_MAX_SECRETS = 1000
 _REGISTERED = (functions_azure, functions_dates, functions_text)  # imported for what they register
 _SHELL = frozenset({"empty", "length", "contains", "objectkeys"})
 """Functions that look at the names and the number of members only."""
+
+_LOOP = frozenset({"name", "count", "input", "mode", "batchsize"})
+"""What a copy loop has."""
+
+_VERBATIM = frozenset(
+    "concat format join uri uniquestring guid resourceid subscriptionresourceid tenantresourceid extensionresourceid "
+    "managementgroupresourceid".split()
+)
+"""Functions whose results hold texts that they are given as they are, or do not betray them."""
 
 Find = Callable[[str, bool], "View | None"]
 
@@ -46,7 +55,8 @@ class Shared:
 
     ``references``: overrides for what only Azure knows.  ``naming``: only names are being made, so parameters without
     a value may stand for themselves.  ``every_condition``: resources are read whose condition is false.  ``secrets``:
-    values of secure parameters, never to be shown.  ``linked``: where linked templates are looked for, if anywhere.
+    values of secure parameters, never to be shown.  ``secret_reads``: how often one has been read.  ``linked``: where
+    linked templates are looked for, if anywhere.
     """
 
     def __init__(self, references: Mapping[str, Any] | None = None) -> None:
@@ -56,8 +66,9 @@ class Shared:
         self.naming = False
         self.every_condition = False
         self.secrets: set[str] = set()
+        self.secret_reads = 0
         self.linked: LinkedFiles | None = None
-        self._hints = _MAX_HINTS
+        self._hints = Hints()
         self._parsed: dict[str, Tree] = {}
         self._references = {_squeeze(key): (key, value) for key, value in (references or {}).items()}
 
@@ -82,18 +93,36 @@ class Shared:
         return tree
 
     def hint(self, word: str, known: Any) -> str:
-        """``; did you mean …?``, for the first mistakes of a document: looking for the nearest word takes long."""
-        self._hints -= 1
-        close = nearest(word, known) if self._hints >= 0 else None
+        """``; did you mean …?``, for the first mistakes of a document."""
+        close = self._hints.nearest(word, known)
         return f"; did you mean {close!r}?" if close else ""
 
     def keep_secret(self, value: Any) -> None:
         """Remember the words of a secure parameter."""
-        if isinstance(value, str) and len(value) >= _MIN_SECRET:
-            self.secrets.add(value)
-        elif isinstance(value, (dict, list)) and len(self.secrets) < 1000:
+        if isinstance(value, View):
+            value = value.node
+        if isinstance(value, str):
+            if len(value) >= _MIN_SECRET and not is_expression(value) and len(self.secrets) < _MAX_SECRETS:
+                self.secrets.add(value)
+        elif isinstance(value, (dict, list)) and len(self.secrets) < _MAX_SECRETS:
             for item in value.values() if isinstance(value, dict) else value:
                 self.keep_secret(item)
+
+    def read_secret(self, value: Any) -> None:
+        """A secure parameter has been read: what functions make of it is a secret too."""
+        self.keep_secret(value)
+        if value not in ("", None):
+            self.secret_reads += 1
+
+    def watched(self, compute: Callable[[], _T]) -> tuple[_T, bool]:
+        """What a computation gives, and whether it has read a secret."""
+        before = self.secret_reads
+        return compute(), self.secret_reads != before
+
+    def recall(self, found: tuple[_T, bool]) -> _T:
+        """A value that has been computed before, and may have read a secret then."""
+        self.secret_reads += found[1]
+        return found[0]
 
 
 def _squeeze(key: str) -> str:
@@ -121,7 +150,7 @@ class Scope:
         self.supplied = {key.casefold(): value for key, value in supplied.items()}
         self.copies: dict[str, int] = {}
         self.locals: dict[str, Any] = {}
-        self._memo: dict[tuple[str, str, bool], Any] = {}
+        self._memo: dict[tuple[str, str, bool], tuple[Any, bool]] = {}
         self._busy: set[tuple[str, str, bool]] = set()
 
     def copy_of(self, name: str, index: int) -> Scope:
@@ -144,13 +173,13 @@ class Scope:
                 raise ExpressionError(f"the {kind} {name!r} is defined by itself")
             self._busy.add(key)
             try:
-                self._memo[key] = compute()
+                self._memo[key] = self.shared.watched(compute)
             except ExpressionLimit as error:
                 error.owner = error.owner or f"the {kind} {name!r}"
                 raise
             finally:
                 self._busy.discard(key)
-        return self._memo[key]
+        return self.shared.recall(self._memo[key])
 
     # values
 
@@ -209,25 +238,35 @@ class Scope:
         """The members of an object, property copy loops written out; each with the scope it is evaluated in."""
         result: list[tuple[str, Any, Scope]] = []
         for key, item in node.items():
-            if (
-                key.casefold() == "copy"
-                and isinstance(item, list)
-                and all(isinstance(loop, Map) and loop.find("count") for loop in item)
-            ):
-                result.extend((str(self.resolve(loop.value("name"))), self._loop_later(loop), self) for loop in item)
+            if key.casefold() == "copy" and isinstance(item, (Map, list)) and "type" not in node:
+                result.extend((self._loop_name(loop), self._loop_later(loop, item), self) for loop in self.loops(item))
             else:
                 result.append((str(self.evaluate(key)) if is_expression(key) else key, item, self))
         return result
 
-    def _loop_later(self, loop: Map) -> Turns | Later:
-        """The turns of a loop, or what raises when it is asked for, where nobody knows how many there are."""
-        try:
-            return self.loop(loop)
-        except UnknownValue:
-            return Later(self.shared, lambda: View(self.loop(loop), self))
+    def loops(self, given: Any) -> list[Map]:
+        """The loops that a ``copy`` of members or variables has; one that is not in a list, too."""
+        loops = given if isinstance(given, list) else [] if given is None else [given]
+        if not all(isinstance(loop, Map) for loop in loops):
+            raise ExpressionError(f"'copy' is {show(given)}, expected a list of loops {{name, count, input}}")
+        return loops
 
-    def loop(self, loop: Map) -> Turns:
-        """One property copy loop, as a list of (input, scope) pairs that `Turns` stands for."""
+    def _loop_name(self, loop: Map) -> str:
+        _complete(loop, "name")
+        return text(self.resolve(loop.value("name")), "copy")
+
+    def _loop_later(self, loop: Map, given: Any) -> Turns | Later:
+        """The turns of a loop, or what raises when it is asked for."""
+        try:
+            return self.loop(loop, given)
+        except ExpressionError:
+            return Later(self.shared, lambda: View(self.loop(loop, given), self), loop.line)
+
+    def loop(self, loop: Map, given: Any = None) -> Turns:
+        """One copy loop, as a list of (input, scope) pairs that `Turns` stands for; ``given``: all that is ``copy``."""
+        if loop is given:
+            raise ExpressionError('a copy loop of members or variables stands in a list: write "copy": [{…}]')
+        _complete(loop, "count", "input")
         name = text(self.resolve(loop.value("name", "")), "copy")
         turns = Turns(loop.line)
         for index in range(self.count(loop)):
@@ -236,7 +275,8 @@ class Scope:
 
     def count(self, loop: Map) -> int:
         """How often a copy loop turns."""
-        number = integer(self.resolve(loop.value("count", 0)), "copy")
+        _complete(loop, "count")
+        number = integer(self.resolve(loop.value("count")), "copy")
         if not 0 <= number <= _MAX_COPIES:
             raise ExpressionError(f"a copy loop of {number} turns; 0 to {_MAX_COPIES} are allowed")
         self.shared.budget.step(number)
@@ -312,7 +352,10 @@ class Scope:
 
     def _call(self, name: str, arguments: list[Tree], namespace: str) -> Any:
         if namespace and namespace != "sys":
-            return self._user_function(namespace, name, arguments)
+            made, secret = self.shared.watched(lambda: self._user_function(namespace, name, arguments))
+            if secret:
+                self.shared.keep_secret(made)
+            return made
         form = FORMS.get(name)
         if form is not None:
             return form(self, arguments)
@@ -324,28 +367,53 @@ class Scope:
             raise ExpressionError(f"the function {name}() is not known{hint}")
         body, least, most = known
         arity(name, len(arguments), least, most)
+        before = self.shared.secret_reads
         values = [self.tree(argument) for argument in arguments]
         if name in _SHELL and isinstance(values[0], View) and (name != "contains" or values[0].is_object):
             values[0] = values[0].shell()
         values = [full(value) for value in values]
         self.shared.budget.step(len(values))
-        return body(self.shared.budget, *values)
+        made = body(self.shared.budget, *values)
+        if self.shared.secret_reads != before and name not in _VERBATIM:
+            self.shared.keep_secret(made)
+        return made
 
     def _user_function(self, namespace: str, name: str, arguments: list[Tree]) -> Any:
-        for group in self.template.value("functions") or ():
+        groups = self.template.value("functions") or Seq()
+        if not isinstance(groups, Seq):
+            raise ExpressionError(f"the template's 'functions' are {show(groups)}, expected a list of namespaces")
+        for group in groups:
             if isinstance(group, Map) and str(group.value("namespace", "")).casefold() == namespace:
                 members = group.value("members")
                 body = members.value(name) if isinstance(members, Map) else None
                 if isinstance(body, Map):
-                    names = [entry.value("name") for entry in body.value("parameters") or ()]
-                    arity(f"{namespace}.{name}", len(arguments), len(names), len(names))
-                    supplied = {str(key): self.tree(argument) for key, argument in zip(names, arguments, strict=True)}
-                    # functions may call each other, but see neither variables nor resources
-                    functions = Map()
-                    functions.put("functions", self.template.value("functions"), None)
-                    output = body.value("output") or Map()
-                    return Scope(functions, supplied, self.shared).look(output.value("value"))
+                    return self._apply(f"{namespace}.{name}", body, arguments)
         raise ExpressionError(f"the template defines no function {namespace}.{name}()")
+
+    def _apply(self, name: str, body: Map, arguments: list[Tree]) -> Any:
+        """The value of a function of the template's own."""
+        declared, output = body.value("parameters") or Seq(), body.value("output") or Map()
+        if not isinstance(declared, Seq) or not all(isinstance(entry, Map) for entry in declared):
+            raise ExpressionError(f'the parameters of {name}() are written [{{"name": …, "type": …}}]')
+        if not isinstance(output, Map):
+            raise ExpressionError(f'the output of {name}() is written {{"type": …, "value": …}}')
+        names = [entry.value("name") for entry in declared]
+        arity(name, len(arguments), len(names), len(names))
+        supplied = {str(key): self.tree(argument) for key, argument in zip(names, arguments, strict=True)}
+        # functions may call each other, but see neither variables nor resources
+        functions = Map()
+        functions.put("functions", self.template.value("functions"), None)
+        return Scope(functions, supplied, self.shared).look(output.value("value"))
+
+
+def _complete(loop: Map, *wanted: str) -> None:
+    """See that a copy loop says what it needs to. Raises `ExpressionError`."""
+    for key in wanted:
+        if loop.find(key) is None:
+            named = f" of {show(loop.value('name'))}" if key != "name" and loop.find("name") is not None else ""
+            close = nearest(key, (other for other in loop if other.casefold() not in _LOOP))
+            hint = f"; it has {close!r}, did you mean {key!r}?" if close else ""
+            raise ExpressionError(f"the copy loop{named} has no {key!r}{hint}")
 
 
 def _find(base: dict[str, Any], key: str) -> str | None:

@@ -63,6 +63,10 @@ class ExpressionLimit(Exception):
         self.place: Place | None = None
 
 
+_BEGINNING = re.compile(r"\[\s*(?:[A-Za-z_]\w*\s*(?:\.\s*[A-Za-z_]\w*\s*)?\(|')")
+"""How an expression begins that somebody meant as one."""
+
+
 def is_expression(text: str) -> bool:
     """Whether a string is an expression: in brackets, and not an escaped bracket (``[[``)."""
     return len(text) > 1 and text[0] == "[" and text[-1] == "]" and text[1] != "["
@@ -83,9 +87,14 @@ def parse(text: str) -> Tree:
     """Parse an expression, given with its brackets. Raises `ExpressionError`."""
     if len(text) > MAX_EXPRESSION:
         raise ExpressionError(f"the expression has {len(text)} characters; at most {MAX_EXPRESSION} are allowed")
-    parser = _Parser(text[1:-1])
-    tree = parser.expression()
-    parser.end()
+    try:
+        parser = _Parser(text[1:-1])
+        tree = parser.expression()
+        parser.end()
+    except ExpressionError as error:
+        if _BEGINNING.match(text):
+            raise
+        raise ExpressionError(f"{error}; if it is no expression but just text, write '[{short(text)}'") from None
     return tree
 
 

@@ -76,7 +76,7 @@ def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
             if problem:
                 raise ExpressionError(problem)
         if is_secure(entry):
-            scope.shared.keep_secret(value)
+            scope.shared.read_secret(value)
         if value is not None or default is None:
             return value  # null asks for the default, where there is one
     if found is None:
@@ -98,7 +98,7 @@ def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
 def _default(scope: Scope, entry: Map, key: str) -> Any:
     value = scope.look(entry[key])
     if is_secure(entry):
-        scope.shared.keep_secret(value)
+        scope.shared.read_secret(value)
     return value
 
 
@@ -109,14 +109,15 @@ def _variables(scope: Scope, arguments: list[Tree]) -> Any:
     found = declared.find(name)
     if found is not None and found.casefold() != "copy":
         return scope.once("variable", name, lambda: scope.look(declared[found]))
-    for loop in declared.value("copy") or ():
-        if isinstance(loop, Map) and str(loop.value("name")).casefold() == name.casefold():
-            return scope.once("variable", name, partial(_turns, scope, loop))
+    given = declared.value("copy")
+    for loop in scope.loops(given):
+        if str(loop.value("name")).casefold() == name.casefold():
+            return scope.once("variable", name, partial(_turns, scope, loop, given))
     raise ExpressionError(f"the template has no variable {name!r}{scope.shared.hint(name, list(declared))}")
 
 
-def _turns(scope: Scope, loop: Map) -> View:
-    return View(scope.loop(loop), scope)
+def _turns(scope: Scope, loop: Map, given: Any) -> View:
+    return View(scope.loop(loop, given), scope)
 
 
 @_form("copyindex")
@@ -141,7 +142,12 @@ def _if(scope: Scope, arguments: list[Tree]) -> Any:
 
 
 def _truth(scope: Scope, tree: Tree) -> bool:
-    return to_bool(scope.shared.budget, full(scope.tree(tree)))
+    """Whether something holds; what is chosen by it is no secret, even if it looks at one."""
+    before = scope.shared.secret_reads
+    try:
+        return to_bool(scope.shared.budget, full(scope.tree(tree)))
+    finally:
+        scope.shared.secret_reads = before
 
 
 @_form("and")
@@ -385,6 +391,82 @@ def _group_by(scope: Scope, arguments: list[Tree]) -> Any:
 
 
 # what a deployment knows
+
+
+_DEPLOYED = {
+    "resourceGroup": ("name", "location"),
+    "subscription": ("subscriptionId", "tenantId", "displayName"),
+    "tenant": ("tenantId", "displayName"),
+    "deployer": ("tenantId", "objectId"),
+    "deployment": ("location",),
+}
+"""Members of which only a deployment knows the value; it is made up where only a name is made from it."""
+
+
+def _deployed(name: str) -> Form:
+    """``resourceGroup()`` and the like."""
+
+    def known(scope: Scope, arguments: list[Tree]) -> Any:
+        arity(name, len(arguments), 0, 0)
+        result = Map()
+        for key, value in FUNCTIONS[name.casefold()][0](scope.shared.budget).items():
+            made_up = key in _DEPLOYED[name]
+            compute = partial(_made_up, scope, f"{name}().{key}", value)
+            result.put(key, Later(scope.shared, compute) if made_up else value, None)
+        if name == "deployment":
+            result.put("properties", result["properties"] | {"template": scope.template}, None)
+        if name == "resourceGroup":
+            result.put("tags", Later(scope.shared, partial(_tags, scope)), None)
+        given, members = scope.shared.override(f"{name}()")
+        for key in members if given and isinstance(members, dict) else ():
+            result.put(result.find(key) or key, members[key], None)
+        return View(result, scope)
+
+    return known
+
+
+def _made_up(scope: Scope, path: str, stand_in: Any) -> Any:
+    known, value = scope.shared.override(path)
+    if known or scope.shared.naming:
+        return value if known else stand_in
+    raise UnknownValue(
+        f"{path} is known only to a deployment; give it with overrides 'references: {{\"{path}\": …}}'", path
+    )
+
+
+def _tags(scope: Scope) -> Any:
+    """Tags of the resource group: none is known."""
+    path = "resourceGroup().tags"
+    known, value = scope.shared.override(path)
+    return value if known else View(Map(), scope, path)
+
+
+for _name in _DEPLOYED:
+    _form(_name.casefold())(_deployed(_name))
+
+
+@_form("uniquestring")
+def _unique_string(scope: Scope, arguments: list[Tree]) -> Any:
+    return _hashed(scope, arguments, "uniqueString")
+
+
+@_form("guid")
+def _guid(scope: Scope, arguments: list[Tree]) -> Any:
+    return _hashed(scope, arguments, "guid")
+
+
+def _hashed(scope: Scope, arguments: list[Tree], name: str) -> Any:
+    """A stand-in, for which what is made up is good enough."""
+    arity(name, len(arguments), 1, None)
+    values = []
+    for argument in arguments:
+        try:
+            values.append(full(scope.tree(argument)))
+        except UnknownValue as error:
+            if "()." not in error.what:
+                raise
+            values.append(_identity(scope, argument))
+    return FUNCTIONS[name.casefold()][0](scope.shared.budget, *values)
 
 
 @_form("reference")

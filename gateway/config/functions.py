@@ -190,7 +190,12 @@ def _intersection(budget: Budget, *items: Any) -> Any:
             if all(key in other and same(value, other[key], budget) for other in items[1:])
         }
     lists = [_list(item, "intersection") for item in items]
-    return [entry for entry in first if all(any(same(entry, x, budget) for x in other) for other in lists[1:])]
+    found: list[Any] = []
+    for entry in first:
+        common = all(any(same(entry, x, budget) for x in other) for other in lists[1:])
+        if common and not any(same(entry, x, budget) for x in found):
+            found.append(entry)
+    return found
 
 
 @function("indexfromend", 2)

@@ -23,20 +23,34 @@ _LOCATION = "local"
 
 _ENVIRONMENT = {
     "name": "AzureCloud",
-    "portal": "https://portal.azure.com",
-    "resourceManager": "https://management.azure.com/",
-    "activeDirectoryDataLake": "https://datalake.azure.net/",
+    "gallery": "https://gallery.azure.com/",
     "graph": "https://graph.windows.net/",
-    "authentication": {"loginEndpoint": "https://login.microsoftonline.com/", "tenant": "common"},
+    "portal": "https://portal.azure.com",
+    "graphAudience": "https://graph.windows.net/",
+    "activeDirectoryDataLake": "https://datalake.azure.net/",
+    "batch": "https://batch.core.windows.net/",
+    "media": "https://rest.media.azure.net",
+    "sqlManagement": "https://management.core.windows.net:8443/",
+    "vmImageAliasDoc": "https://raw.githubusercontent.com/Azure/azure-rest-api-specs/master/arm-compute/"
+    "quickstart-templates/aliases.json",
+    "resourceManager": "https://management.azure.com/",
+    "authentication": {
+        "loginEndpoint": "https://login.microsoftonline.com/",
+        "audiences": ["https://management.core.windows.net/", "https://management.azure.com/"],
+        "tenant": "common",
+        "identityProvider": "AAD",
+    },
     "suffixes": {
         "acrLoginServer": ".azurecr.io",
         "azureDatalakeAnalyticsCatalogAndJob": "azuredatalakeanalytics.net",
         "azureDatalakeStoreFileSystem": "azuredatalakestore.net",
+        "azureFrontDoorEndpointSuffix": "azurefd.net",
         "keyvaultDns": ".vault.azure.net",
         "sqlServerHostname": ".database.windows.net",
         "storage": "core.windows.net",
     },
 }
+"""Of global Azure, as the reference of ``environment()`` shows it."""
 
 
 def join_id(base: str, kind: str, names: list[str], name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urljoin
 
 from gateway.config.expressions import ExpressionError
-from gateway.config.functions import Budget, dump, function, integer, text
+from gateway.config.functions import Budget, dump, function, integer, same, text
 from gateway.config.lenient_json import read_json
 from gateway.config.tree import plain, show
 from gateway.errors import ConfigurationError
@@ -70,10 +70,18 @@ def _formatted(value: Any, spec: str | None, budget: Budget) -> str:
             digits = int(match.group(2) or 0)
             if match.group(1) in "xX":
                 return format(value, match.group(1)).rjust(digits, "0")
-            return str(value).rjust(digits, "0") if match.group(1) in "dD" else f"{value:,}"
+            if match.group(1) in "dD":
+                return _padded(value, digits)
+            digits = int(match.group(2) or 2)
+            return f"{value:,}" + (f".{'0' * digits}" if digits else "")
         if re.fullmatch(r"0{1,20}", spec):
-            return str(value).rjust(len(spec), "0")
+            return _padded(value, len(spec))
     return "" if value is None else str(_string(budget, value))
+
+
+def _padded(value: int, digits: int) -> str:
+    """At least so many digits; a sign is none of them."""
+    return ("-" if value < 0 else "") + str(abs(value)).rjust(digits, "0")
 
 
 @function("tolower", 1)
@@ -106,12 +114,14 @@ def _ends_with(budget: Budget, value: Any, part: Any) -> Any:
 @function("indexof", 2)
 def _index_of(budget: Budget, value: Any, part: Any) -> Any:
     if isinstance(value, list):
-        return value.index(part) if part in value else -1
+        return next((index for index, item in enumerate(value) if same(item, part, budget)), -1)
     return text(value, "indexOf").lower().find(text(part, "indexOf").lower())
 
 
 @function("lastindexof", 2)
 def _last_index_of(budget: Budget, value: Any, part: Any) -> Any:
+    if isinstance(value, list):
+        return next((index for index in range(len(value) - 1, -1, -1) if same(value[index], part, budget)), -1)
     return text(value, "lastIndexOf").lower().rfind(text(part, "lastIndexOf").lower())
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import get_args
 
 from gateway.config.model import HttpListener
-from gateway.routing.hosts import HostMap, HostRule
+from gateway.routing.hosts import HostMap, HostRule, host_name
 
-__all__ = ["Wide", "clash_of", "host_problem"]
+__all__ = ["Neighbours", "Patterns", "Wide", "clash_of", "host_problem"]
+
+_PROTOCOLS: tuple[str, ...] = get_args(HttpListener.model_fields["protocol"].annotation)
 
 _HOST = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z"
@@ -34,23 +39,108 @@ def clash_of(a: HttpListener, b: HttpListener) -> tuple[str, str] | None:
     return "", f"{both} share port {a.port} and {where}; one of them could never be reached"
 
 
+class Neighbours:
+    """Listeners that are there already, for finding the first that another one cannot share its port with.
+
+    By what they share, for there may be thousands: trying each with each would take minutes.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[object, ...], tuple[int, HttpListener]] = {}
+        self._count = 0
+
+    def add(self, listener: HttpListener) -> None:
+        port, address, protocol = listener.port, listener.address, listener.protocol
+        for key in ((port, bool(address)), (port, address, protocol), *_answers(listener)):
+            self._first.setdefault(key, (self._count, listener))
+        self._count += 1
+
+    def clash(self, listener: HttpListener) -> tuple[str, str] | None:
+        """As `clash_of`, with the first of them for which it gives anything."""
+        port, address = listener.port, listener.address
+        others = [(port, address, protocol) for protocol in _PROTOCOLS if protocol != listener.protocol]
+        first = self._earliest([(port, not address), *others, *_answers(listener)])
+        return clash_of(first, listener) if first is not None else None
+
+    def twin(self, listener: HttpListener) -> HttpListener | None:
+        """The first that answers for the same requests, by port, protocol, address and a host."""
+        return self._earliest(_answers(listener))
+
+    def _earliest(self, keys: Iterable[tuple[object, ...]]) -> HttpListener | None:
+        found = [self._first[key] for key in keys if key in self._first]
+        return min(found, key=lambda entry: entry[0])[1] if found else None
+
+
+def _answers(listener: HttpListener) -> Iterator[tuple[object, ...]]:
+    for host in listener.host_names or ("",):
+        yield listener.port, listener.address, listener.protocol, host.casefold()
+
+
+class Patterns:
+    """Wildcards of listeners that are tried one after the other, for finding the first that stands for a host.
+
+    Each is filed under the rarest of its texts between wildcards, which a host has to begin with, end with or hold, so
+    that few of thousands are looked at.  ``known``: all that may be added.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._uses = Counter(text for pattern in known for text in _texts(pattern))
+        self._filed: dict[tuple[str, int], dict[str, list[tuple[int, HostMap[bool]]]]] = {}
+        self._seen: set[str] = set()
+
+    def add(self, pattern: str, order: int) -> None:
+        """``order``: of its listener; not smaller than those before."""
+        if pattern.lower() in self._seen:
+            return
+        self._seen.add(pattern.lower())
+        way, text = min(_texts(pattern), key=lambda entry: (self._uses[entry], -len(entry[1])))
+        filed = self._filed.setdefault((way, len(text)), {}).setdefault(text, [])
+        filed.append((order, HostMap([HostRule((pattern,), None, True)])))
+
+    def first(self, hosts: Iterable[str]) -> int | None:
+        """The order of the first that stands for one of some hosts, which may be patterns themselves."""
+        best: int | None = None
+        for host in map(_example, hosts):
+            name = host_name(host)
+            for (way, length), filed in self._filed.items():
+                for text in _parts(name, way, length):
+                    for order, pattern in filed.get(text, ()):
+                        if best is not None and order >= best:
+                            break
+                        if pattern.find(host):
+                            best = order
+        return best
+
+
+def _texts(pattern: str) -> list[tuple[str, str]]:
+    """What a host that a pattern stands for has: where, and which text; at least something."""
+    head, *middle, tail = re.split(r"[*?]+", pattern.lower().rstrip("."))
+    texts = [("head", head), *(("within", text) for text in middle), ("tail", tail)]
+    return [entry for entry in texts if entry[1]] or [("head", "")]
+
+
+def _parts(host: str, way: str, length: int) -> Iterable[str]:
+    if way == "within":
+        return {host[start : start + length] for start in range(len(host) - length + 1)}
+    return (host[:length] if way == "head" else host[-length:],)
+
+
 class Wide:
     """The hosts of a listener that it may take from listeners which are tried later; false if it has no such hosts."""
 
     def __init__(self, listener: HttpListener) -> None:
-        patterns = tuple(filter(_is_wildcard, listener.host_names))
+        self.patterns = tuple(filter(_is_wildcard, listener.host_names))
         self._all = not listener.host_names
-        self._hosts = HostMap([HostRule(patterns, None, True)]) if patterns else None
 
     def __bool__(self) -> bool:
-        return self._all or self._hosts is not None
+        return self._all or bool(self.patterns)
 
     def hides(self, later: HttpListener) -> str:
         """Which hosts of a later listener of the same port are never asked for, in words; empty if there are none."""
         if self._all:
             return "every host" if later.host_names else ""
-        find = self._hosts.find if self._hosts is not None else lambda host: None
-        return ", ".join(repr(host) for host in later.host_names if find(_example(host)))
+        hosts = HostMap([HostRule(self.patterns, None, True)] if self.patterns else ())
+        return ", ".join(repr(host) for host in later.host_names if hosts.find(_example(host)))
 
 
 def _example(host: str) -> str:
@@ -72,6 +162,8 @@ def _shared_hosts(a: HttpListener, b: HttpListener) -> str | None:
 
 def host_problem(host: str) -> str | None:
     """What is wrong with a host name or wildcard of a listener."""
+    if "://" in host:
+        return "a URL; give the host alone, without scheme, port and path"
     if not _is_wildcard(host):
         if ":" in host and not host.startswith("["):
             return "a host name has no port"

@@ -26,15 +26,19 @@ class StandIn(str):
 
 
 class Later:
-    """A value that is computed when it is asked for, once; once more where only names matter (`StandIn`)."""
+    """A value that is computed when it is asked for, once; once more where only names matter (`StandIn`).
 
-    __slots__ = ("_busy", "_compute", "_shared", "_values")
+    ``line``: where what it is made from stands, if not where its name does.
+    """
 
-    def __init__(self, shared: Shared, compute: Callable[[], Any]) -> None:
+    __slots__ = ("_busy", "_compute", "_shared", "_values", "line")
+
+    def __init__(self, shared: Shared, compute: Callable[[], Any], line: int | None = None) -> None:
+        self.line = line
         self._shared = shared
         self._compute = compute
         self._busy = False
-        self._values: dict[bool, Any] = {}
+        self._values: dict[bool, tuple[Any, bool]] = {}
 
     def __call__(self) -> Any:
         naming = self._shared.naming
@@ -43,10 +47,10 @@ class Later:
                 raise ExpressionError("a value is defined by itself")
             self._busy = True
             try:
-                self._values[naming] = self._compute()
+                self._values[naming] = self._shared.watched(self._compute)
             finally:
                 self._busy = False
-        return self._values[naming]
+        return self._shared.recall(self._values[naming])
 
 
 class View:
@@ -64,7 +68,7 @@ class View:
         self.resource = resource
         self._entries: dict[bool, dict[str, tuple[str, Any, Scope]]] = {}
         self._members: dict[tuple[bool, Any], Later] = {}
-        self._full: dict[bool, Any] = {}
+        self._full: dict[bool, tuple[Any, bool]] = {}
 
     @property
     def is_object(self) -> bool:
@@ -92,6 +96,10 @@ class View:
         if found is not None:
             node, scope = found
             return self._once(at, lambda: scope.look(node, self.resource))
+        if self.resource and self.scope.shared.has_overrides:
+            known, value = self.scope.shared.override(f"{self.resource}.{key}")
+            if known:
+                return value
         if lenient and not self.resource:
             return None
         if self.resource and self.scope.shared.naming:
@@ -105,6 +113,11 @@ class View:
         return self._members[at]()
 
     def _missing(self, key: Any) -> ExpressionError:
+        if "()" in self.resource:
+            path = f"{self.resource}.{key}"
+            return UnknownValue(
+                f"{path} is known only to a deployment; give it with overrides 'references: {{\"{path}\": …}}'", path
+            )
         if self.resource:
             return UnknownValue(
                 f"{show(key)} of {self.resource!r} is known only in Azure; give the value with overrides 'references: "
@@ -133,10 +146,10 @@ class View:
 
     def full(self) -> Any:
         """Everything in it, evaluated."""
-        naming = self.scope.shared.naming
-        if naming not in self._full:
-            self._full[naming] = self.scope.resolve(self.node)
-        return self._full[naming]
+        shared = self.scope.shared
+        if shared.naming not in self._full:
+            self._full[shared.naming] = shared.watched(lambda: self.scope.resolve(self.node))
+        return shared.recall(self._full[shared.naming])
 
 
 class Turns(Seq):

@@ -13,6 +13,7 @@ from gateway.config.check import findings
 from gateway.config.draft import Draft, Location, location_of, place_of
 from gateway.config.expressions import ExpressionLimit, short
 from gateway.config.files import with_files
+from gateway.config.kinds import ONE
 from gateway.config.model import Gateway, HttpListener
 from gateway.config.overrides import Overrides, apply
 from gateway.config.parameters import supplied_parameters
@@ -49,6 +50,7 @@ def load(
     map_backends: Sequence[str] = (),
     warnings: list[Problem] | None = None,
     checks: Iterable[Check] = (),
+    secrets: set[str] | None = None,
 ) -> Gateway:
     """Read and check a configuration file.
 
@@ -56,6 +58,7 @@ def load(
     `gateway.config.overrides.OverridesFile` describes.  ``map_ports`` (``80=8080``) and ``map_backends``
     (``10.0.0.4=127.0.0.1:9001``) win over it.  Warnings are added to ``warnings``.  ``checks`` are made after those of
     this package (`gateway.preflight` has the usual ones), and what they find is shown where it stands in the file.
+    Values of secure parameters that the model may have are added to ``secrets``.
     Raises `ConfigurationError` with every error found; where a file cannot be read, with all that is wrong with any.
     """
     loader = _Loader(str(path), tuple(checks))
@@ -68,6 +71,8 @@ def load(
     finally:
         if warnings is not None:
             warnings.extend(loader.warnings)
+        if secrets is not None:
+            secrets |= loader.secrets
     return gateway
 
 
@@ -80,11 +85,13 @@ class _Loader:
         self._redact = Redactor()
         self._given_at: dict[str, Place] = {}
         self.warnings: list[Problem] = []
+        self.secrets: set[str] = set()
 
     def run(self, parameters: Any, overrides: Any, map_ports: Sequence[str], map_backends: Sequence[str]) -> Gateway:
         supplied, tree = self._read_files(parameters, overrides, map_ports, map_backends)
         reader = DocumentReader(self._path, self._overrides.file, self._problems, self._given_at)
-        self._redact = Redactor(reader.shared.secrets)
+        self.secrets = reader.shared.secrets
+        self._redact = Redactor(self.secrets)
         try:
             gateway = self._finish(reader.read(tree, supplied), reader)
         except ConfigurationError as error:
@@ -193,7 +200,9 @@ class _Loader:
                 owner = owner[part]
             listed = owner[location[-1]]
             owner[location[-1]] = [item for index, item in enumerate(listed) if index not in indices]
-        broken.extend(("pools", index) for index in range(len(gateway.pools), len(found.gateway.pools)))
+        for kind in ONE:  # what stands for something that is not there stands nowhere
+            made = range(len(getattr(gateway, kind)), len(getattr(found.gateway, kind)))
+            broken.extend((kind, index) for index in made)
         return found.gateway
 
     def _run_checks(self, gateway: Gateway, draft: Draft, broken: Sequence[Location]) -> None:

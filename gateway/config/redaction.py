@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Any
 
 from gateway.errors import Problem
 
@@ -14,16 +15,31 @@ _HIDDEN = "(not shown)"
 
 
 class Redactor:
-    """Takes secrets out of problems. ``secrets`` may still grow; a beginning of a long one counts as it."""
+    """Takes secrets out of problems and other text.
+
+    ``secrets`` may still grow; a beginning of a long one counts as it.
+    """
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
         self._secrets = secrets
 
     def __call__(self, problem: Problem) -> Problem:
-        message = problem.message
-        for secret in self._secrets:
-            for spelled in {secret, repr(secret)[1:-1]}:
-                if spelled[:_HEAD] in message:
-                    rest = r"[^\s']*" if len(spelled) > _HEAD else ""
-                    message = re.sub(re.escape(spelled[:_HEAD]) + rest, _HIDDEN, message)
+        message = self.text(problem.message)
         return problem if message == problem.message else problem._replace(message=message)
+
+    def text(self, text: str) -> str:
+        """The same without secrets."""
+        for secret in sorted(self._secrets, key=len, reverse=True):  # one may be a part of another
+            for spelled in {secret, repr(secret)[1:-1]}:
+                text = text.replace(spelled, _HIDDEN)
+                if len(spelled) > _HEAD and spelled[:_HEAD] in text:
+                    text = re.sub(re.escape(spelled[:_HEAD]) + r"[^\s']*", _HIDDEN, text)
+        return text
+
+    def document(self, value: Any) -> Any:
+        """The same for what is to be written as JSON."""
+        if isinstance(value, dict):
+            return {key: self.document(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.document(item) for item in value]
+        return self.text(value) if isinstance(value, str) else value

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.config.arm_tables import COLLECTIONS, SPELLING
 from gateway.config.cursor import Cursor
 from gateway.config.draft import Draft
 from gateway.config.tree import show
 
 __all__ = ["References", "reference_name", "secret_id"]
 
+_ALIKE = {key: found.target for key, found in COLLECTIONS.items()} | {
+    key: key for key in ("frontendports", "frontendipconfigurations")
+}
+"""Collections of a gateway; those of one kind in several are one here."""
 _STRAY = "'\")]} \t\r\n"
 
 
 def reference_name(identifier: str) -> str:
     """The name at the end of a resource id, without stray quotes and brackets."""
     return identifier.rstrip(_STRAY).rstrip("/").rsplit("/", 1)[-1].strip()
+
+
+def _other_collection(identifier: str, collection: str) -> str:
+    """The collection that an id names, if it is one of a gateway and not the one that is meant."""
+    parts = identifier.rstrip(_STRAY).rstrip("/").split("/")
+    if len(parts) < 4 or parts[-4].casefold() != "applicationgateways":
+        return ""
+    named = parts[-2].casefold()
+    return parts[-2] if named in _ALIKE and _ALIKE[named] != _ALIKE.get(collection) else ""
 
 
 def secret_id(cursor: Cursor) -> str:
@@ -55,6 +69,11 @@ class References:
             return None
         if not isinstance(identifier, str):
             holder.fail(f"found {show(identifier)}, expected the id of an object")
+            return None
+        other = _other_collection(identifier, collection)
+        if other:
+            wanted = SPELLING.get(collection, collection)
+            holder.fail(f"this is the id of something in {other}, expected one of {wanted}")
             return None
         names = self.names.get(collection, {})
         exact = identifier.strip().rsplit("/", 1)[-1]

@@ -8,13 +8,13 @@ compact YAML all of this is an error (`gateway.config.check`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from gateway.config.draft import Location
-from gateway.config.hosts import clash_of
+from gateway.config.hosts import Neighbours
 from gateway.config.kinds import ONE
 from gateway.config.model import (
     BackendSettings,
@@ -33,7 +33,7 @@ from gateway.config.model import (
     TrustedRoot,
 )
 from gateway.config.tls_policies import TLS13, policy_problems
-from gateway.config.tree import nearest
+from gateway.config.tree import Hints, show
 
 __all__ = ["NOTHING", "Salvaged", "salvage"]
 
@@ -44,7 +44,12 @@ _OVERRIDE = {
     "pools": "pools: {{{name}: ['host:port']}}",
     "settings": "settings: {{{name}: {{port: 80}}}}",
     "probes": "probes: {{{name}: {{path: /}}}}",
+    "certificates": "certificates: {{{name}: {{certificateFile: …, keyFile: …}}}}",
+    "trusted_roots": "certificates: {{{name}: {{certificateFile: …}}}}",
 }
+_NO_SUCH = "the document has none of that name"
+_LONGEST = 80
+"""Characters that a name may have; one that nothing has may be longer."""
 _Warn = Callable[[Location, str], None]
 
 
@@ -72,10 +77,11 @@ class _Salvage:
         self._removed: dict[Location, set[int]] = {}
         self._names: dict[str, set[str]] = {
             kind: {item.name for item in getattr(gateway, kind)}
-            for kind in ("listeners", "probes", "condition_sets", *_WAYS.values())
+            for kind in ("listeners", "probes", "condition_sets", *_CERTIFICATES, *_WAYS.values())
         }
+        self._hints = Hints()
         self._nothing = NOTHING
-        while self._nothing in self._names["pools"] | self._names["settings"]:
+        while any(self._nothing in self._names[kind] for kind in ("pools", "settings", *_CERTIFICATES)):
             self._nothing += "-"
         self._nothing_else = f"{self._nothing} (layer 4)"
         self._layer4 = {item.name for item in gateway.listeners if item.layer4}
@@ -83,6 +89,7 @@ class _Salvage:
 
     def run(self) -> Salvaged:
         listeners = self._listeners()
+        settings = tuple(self._settings(index, item) for index, item in enumerate(self._gateway.settings))
         self._names["listeners"] = {listener.name for listener in listeners}
         redirects = self._redirects()
         self._names["redirects"] = {redirect.name for redirect in redirects}
@@ -92,15 +99,15 @@ class _Salvage:
             "listeners": listeners,
             "redirects": redirects,
             "distributions": distributions,
-            "settings": tuple(self._settings(index, item) for index, item in enumerate(self._gateway.settings)),
+            "settings": settings,
             "rules": self._rules(),
             "path_maps": tuple(self._path_map(index, item) for index, item in enumerate(self._gateway.path_maps)),
             "routing_maps": tuple(
                 self._routing_map(index, item) for index, item in enumerate(self._gateway.routing_maps)
             ),
             "certificates": self._certificates(listeners),
-            "trusted_roots": self._roots(),
-            **self._client_certificates(),
+            "trusted_roots": self._roots(settings),
+            **self._client_certificates(listeners),
             "ssl_policy": self._policy(("ssl_policy",), self._gateway.ssl_policy),
             "pools": self._gateway.pools,
         }
@@ -118,20 +125,21 @@ class _Salvage:
         if name in self._left_out.get(kind, ()):
             return f"{ONE[kind]} {name!r} is left out"
         known = sorted(self._names[kind])
-        close = nearest(name, known)
+        close = self._hints.nearest(name, known)
         listed = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
         hint = f"; did you mean {close!r}?" if close else f" (there are: {listed})" if known else " (there are none)"
-        override = _OVERRIDE.get(kind)
+        override = _OVERRIDE.get(kind) if len(name) <= _LONGEST else None
         settle = f" or let overrides '{override.format(name=name)}' make it" if override and not close else ""
-        return f"there is no {ONE[kind]} {name!r}{hint}; correct the id, add what it names{settle}"
+        return f"there is no {ONE[kind]} {show(name)}{hint}; correct the id, add what it names{settle}"
 
     # listeners and redirects
 
     def _listeners(self) -> tuple[HttpListener, ...]:
         kept: list[HttpListener] = []
+        before = Neighbours()
         for index, listener in enumerate(self._gateway.listeners):
-            clash = next((other for other in kept if self._same_requests(other, listener)), None)
-            if clash is not None:
+            clash = before.twin(listener) if listener.port != 0 else None
+            if clash is not None and clash.name != listener.name:
                 hosts = "the same hosts" if listener.host_names else "every host"
                 self._leave_out(
                     "listeners",
@@ -140,18 +148,40 @@ class _Salvage:
                     f"answers for {hosts}; give it a host name, or a port of its own with "
                     f"--map-port {listener.name}=PORT",
                 )
-            elif listener.secure and not listener.certificates:
-                kept.append(listener.model_copy(update={"certificates": (self._nothing,)}))
             else:
-                kept.append(listener)
+                kept.append(self._with_certificates(index, listener))
+                before.add(listener)
         return tuple(kept)
 
-    @staticmethod
-    def _same_requests(a: HttpListener, b: HttpListener) -> bool:
-        if a.name == b.name or a.port != b.port or b.port == 0 or a.protocol != b.protocol:
-            return False
-        clash = clash_of(a, b)
-        return clash is not None and not clash[0]
+    def _with_certificates(self, index: int, listener: HttpListener) -> HttpListener:
+        """A listener whose certificates and profile have names that objects can have."""
+        at = ("listeners", index)
+        update: dict[str, Any] = {}
+        title = f"listener {listener.name!r}"
+        if listener.secure and not listener.certificates:
+            update["certificates"] = (self._nothing,)
+            what = "has no certificate: its TLS handshakes fail; give it an 'sslCertificate'"
+            self._warn(at, f"{title} is {listener.protocol} and {what}")
+        elif listener.secure:
+            what = f"TLS handshakes of {title} that need it fail"
+            update["certificates"] = self._named(at, "certificates", listener.certificates, "certificates", what)
+        profile = listener.ssl_profile
+        if profile is not None and (missing := self._missing("ssl_profiles", profile)):
+            update["ssl_profile"] = self._usable(profile)
+            what = "answers 400, for the profile says who is trusted" if listener.secure else "goes without a profile"
+            self._warn((*at, "ssl_profile"), f"{title} {what}: {missing}")
+        return listener.model_copy(update=update)
+
+    def _named(self, at: Location, attribute: str, names: Sequence[str], kind: str, what: str) -> tuple[str, ...]:
+        """Names of certificates, each of which something can have; those that nothing has are reported."""
+        for number, name in enumerate(names):
+            missing = self._missing(kind, name)
+            if missing:
+                self._warn((*at, attribute, number), f"{what}: {missing}")
+        return tuple(dict.fromkeys(map(self._usable, names)))
+
+    def _usable(self, name: str) -> str:
+        return name if len(name) <= _LONGEST else self._nothing
 
     def _redirects(self) -> tuple[Redirect, ...]:
         kept: list[Redirect] = []
@@ -254,50 +284,50 @@ class _Salvage:
         return result | {pool: self._nothing, settings: self._nothing_else if layer4 else self._nothing}
 
     def _settings(self, index: int, settings: BackendSettings) -> BackendSettings:
+        at = ("settings", index)
+        update: dict[str, Any] = {}
         missing = self._missing("probes", settings.probe)
-        if not missing:
-            return settings
-        self._warn(("settings", index, "probe"), f"the default probe is used: {missing}")
-        return settings.model_copy(update={"probe": None})
+        if missing:
+            self._warn((*at, "probe"), f"the default probe is used: {missing}")
+            update["probe"] = None
+        if settings.trusted_root_certificates:
+            attribute = "trusted_root_certificates"
+            what = "backends that are verified against it are down"
+            update[attribute] = self._named(at, attribute, getattr(settings, attribute), "trusted_roots", what)
+        return settings.model_copy(update=update) if update else settings
 
     # certificates
 
     def _certificates(self, listeners: Sequence[HttpListener]) -> tuple[Certificate, ...]:
-        known = {item.name for item in self._gateway.certificates}
         named = (name for listener in listeners if listener.secure for name in listener.certificates)
-        made = [
-            Certificate(name=name, unavailable="the document has none of that name")
-            for name in dict.fromkeys(named)
-            if name not in known
-        ]
-        return (*self._gateway.certificates, *made)
+        absent = self._absent("certificates", named)
+        return (*self._gateway.certificates, *(Certificate(name=name, unavailable=_NO_SUCH) for name in absent))
 
-    def _client_certificates(self) -> dict[str, Any]:
+    def _roots(self, settings: Sequence[BackendSettings]) -> tuple[TrustedRoot, ...]:
+        absent = self._absent("trusted_roots", (name for item in settings for name in item.trusted_root_certificates))
+        return (*self._gateway.trusted_roots, *(TrustedRoot(name=name, unavailable=_NO_SUCH) for name in absent))
+
+    def _absent(self, kind: str, named: Iterable[str]) -> list[str]:
+        """Names that nothing of a collection has, each once."""
+        return [name for name in dict.fromkeys(named) if name not in self._names[kind]]
+
+    def _client_certificates(self, listeners: Sequence[HttpListener]) -> dict[str, Any]:
         """Profiles, and who is trusted by them: a profile that is not there trusts nobody."""
-        profiles = {item.name: item for item in self._gateway.ssl_profiles}
-        for index, listener in enumerate(self._gateway.listeners):
-            name = listener.ssl_profile
-            if name is not None and name not in profiles and index not in self._removed.get(("listeners",), ()):
-                profiles[name] = SslProfile(name=name, trusted_client_certificates=(self._nothing,))
-                self._warn(
-                    ("listeners", index, "ssl_profile"),
-                    f"listener {listener.name!r} answers 400: there is no profile {name!r}, which says who is trusted; "
-                    "correct the id or add what it names",
-                )
-        made = tuple(
-            item.model_copy(update={"ssl_policy": self._policy(("ssl_profiles", index, "ssl_policy"), item.ssl_policy)})
-            for index, item in enumerate(profiles.values())
-        )
-        known = {item.name for item in self._gateway.trusted_client_certificates}
-        named = dict.fromkeys(name for item in made for name in item.trusted_client_certificates)
-        missing = tuple(
-            TrustedClientCertificate(name=name, unavailable="the document has none of that name")
-            for name in named
-            if name not in known
-        )
+        attribute = "trusted_client_certificates"
+        profiles = []
+        for index, profile in enumerate(self._gateway.ssl_profiles):
+            at = ("ssl_profiles", index)
+            what = f"clients with certificates of it get 400 where profile {profile.name!r} applies"
+            update: dict[str, Any] = {"ssl_policy": self._policy((*at, "ssl_policy"), profile.ssl_policy)}
+            update[attribute] = self._named(at, attribute, profile.trusted_client_certificates, attribute, what)
+            profiles.append(profile.model_copy(update=update))
+        absent = self._absent("ssl_profiles", (item.ssl_profile for item in listeners if item.ssl_profile is not None))
+        profiles += [SslProfile(name=name, trusted_client_certificates=(self._nothing,)) for name in absent]
+        named = (name for item in profiles for name in item.trusted_client_certificates)
+        made = (TrustedClientCertificate(name=name, unavailable=_NO_SUCH) for name in self._absent(attribute, named))
         return {
-            "ssl_profiles": made,
-            "trusted_client_certificates": (*self._gateway.trusted_client_certificates, *missing),
+            "ssl_profiles": tuple(profiles),
+            attribute: (*self._gateway.trusted_client_certificates, *made),
         }
 
     def _policy(self, at: Location, policy: SslPolicy | None) -> SslPolicy | None:
@@ -315,15 +345,7 @@ class _Salvage:
             return policy.model_copy(update={"cipher_suites": left})
         return policy
 
-    def _roots(self) -> tuple[TrustedRoot, ...]:
-        known = {item.name for item in self._gateway.trusted_roots}
-        named = (name for item in self._gateway.settings for name in item.trusted_root_certificates)
-        made = [
-            TrustedRoot(name=name, unavailable="the document has none of that name")
-            for name in dict.fromkeys(named)
-            if name not in known
-        ]
-        return (*self._gateway.trusted_roots, *made)
+
 _WAYS = {
     "pool": "pools",
     "settings": "settings",
@@ -334,3 +356,5 @@ _WAYS = {
     "rewrite": "rewrites",
 }
 """What a rule or a default names, and the collection that has it."""
+_CERTIFICATES = ("certificates", "trusted_roots", "ssl_profiles", "trusted_client_certificates")
+"""Collections of what is needed for TLS: what is named there and is not there gets an object that says so."""

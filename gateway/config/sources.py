@@ -13,6 +13,7 @@ from gateway.config.compact import COMPACT_KEYS, CompactReader
 from gateway.config.cursor import Cursor
 from gateway.config.draft import MODEL_KEYS, Draft
 from gateway.config.evaluator import Scope, Shared
+from gateway.config.expressions import is_expression
 from gateway.config.lenient_json import read_json
 from gateway.config.linked import LinkedFiles
 from gateway.config.overrides import unmatched
@@ -125,8 +126,10 @@ class DocumentReader:
             else:
                 yield self._cursor(node, supplied, place)
 
-    def _cursor(self, node: Any, supplied: dict[str, Any], place: Place) -> Cursor:
-        return Cursor(node, Scope(Map(), supplied, self.shared), place, self._problems)
+    def _cursor(self, node: Map, supplied: dict[str, Any], place: Place) -> Cursor:
+        """A gateway outside of any template; of one that Azure has answered with, text in brackets is just text."""
+        scope = None if _is_answer(node) else Scope(Map(), supplied, self.shared)
+        return Cursor(node, scope, place, self._problems)
 
     def _no_gateway(self, message: str) -> ConfigurationError:
         errors = [problem for problem in self._problems if problem.severity == "error"]
@@ -211,6 +214,19 @@ def _is_gateway(node: Map) -> bool:
         if {key.casefold() for key in candidate} & _AZURES_KEYS:
             return True
     return False
+
+
+def _is_answer(node: Map) -> bool:
+    """Whether Azure has answered with this gateway: what only it writes stands in it, or in one of its objects."""
+    inner = node.value("properties")
+    levels = [node, inner] if isinstance(inner, Map) else [node]
+    lists = [value for level in levels for value in level.values() if isinstance(value, Seq)]
+    objects = levels + [item for value in lists for item in value if isinstance(item, Map)]
+    return any(_is_word(item.value(key)) for item in objects for key in ("etag", "provisioningState"))
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and not is_expression(value)
 
 
 def _kinds(tree: Any) -> Iterator[str]:

@@ -16,7 +16,7 @@ from gateway.config.functions import to_bool
 from gateway.config.inventory import Entry, Inventory
 from gateway.config.lazy import Later, Unavailable, View, full
 from gateway.config.parameters import FROM_VAULT, definition_of, is_secure, parameter_problem
-from gateway.config.tree import Map, Place, Seq, line_of, nearest
+from gateway.config.tree import Map, Place, Seq, line_of, nearest, show
 from gateway.errors import Problem
 
 __all__ = ["GATEWAY_TYPE", "Template"]
@@ -141,17 +141,26 @@ class Template:
     def _inner(self, entry: Entry, content: _Content) -> Template:
         """The template of a deployment that is evaluated by itself, with the parameters that it is given."""
         supplied: dict[str, Any] = {}
+        properties = entry.node.value("properties")
+        key = properties.find("parameters")
+        at = entry.place.child(entry.node.find("properties") or "")
+        at = at.child(key or "parameters", line_of(properties, key))
         try:
-            given = entry.scope.look(entry.node.value("properties").value("parameters"))
+            given = entry.scope.look(properties[key]) if key is not None else None
+            if given is not None and not (isinstance(given, View) and given.is_object):
+                raise ExpressionError(f'found {show(full(given))}, expected {{"NAME": {{"value": …}}}}')
+            entries = given.entries().values() if given is not None else ()
         except ExpressionError as error:
-            self._problems.append(content.place.problem(f"the parameters of this deployment: {error}", "warning"))
-            given = None
-        entries = given.entries().values() if isinstance(given, View) else ()
+            unknown = isinstance(error, UnknownValue)
+            message = f"the parameters of this deployment: {error}"
+            self._problems.append(at.problem(message, "warning" if unknown else "error"))
+            entries = ()
         for name, value, scope in entries:
             if isinstance(value, Map) and value.find("value") is None and value.find("reference") is not None:
                 supplied[name] = Unavailable(FROM_VAULT)
             else:
-                supplied[name] = Later(self._shared, partial(_given, name, scope, value))
+                where = at.child(name, line_of(properties[key], name))
+                supplied[name] = Later(self._shared, partial(_given, name, scope, value, where))
         return Template(
             content.template, supplied, self._shared, self._problems, content.place, self._left_out, content.file
         )
@@ -214,10 +223,13 @@ class Template:
     def _turns(self, node: Map, scope: Scope, place: Place | None) -> list[Scope]:
         """The scopes of the turns of a resource's copy loop; one for a resource without."""
         loop = node.value("copy")
-        if not isinstance(loop, Map) or loop.find("count") is None:
+        if loop is None:
             return [scope]
         where = (place or self._place).child("copy", line_of(node, node.find("copy")))
+        name = ""
         try:
+            if not isinstance(loop, Map):
+                raise ExpressionError(f"found {show(loop)}, expected a loop {{name, count}}")
             name = str(full(scope.name_of(loop.value("name", ""))))
             return [scope.copy_of(name, index) for index in range(scope.count(loop))]
         except UnknownValue as error:
@@ -227,7 +239,7 @@ class Template:
         except ExpressionError as error:
             if place is not None:
                 self._problems.append(where.problem(str(error)))
-            return []
+            return [scope.copy_of(name, 0)] if place is not None else []
         except ExpressionLimit as limit:
             limit.place = limit.place or where
             raise
@@ -293,14 +305,23 @@ def _loop(scope: Scope, loop: Map) -> View:
     return View(scope.loop(loop), scope)
 
 
-def _given(name: str, scope: Scope, node: Any) -> Any:
-    """The value that a deployment gives to a parameter of its template."""
+def _given(name: str, scope: Scope, node: Any, place: Place) -> Any:
+    """The value that a deployment gives to a parameter of its template; ``place``: where."""
     entry = scope.look(node)
-    members = set(entry.entries()) if isinstance(entry, View) else {str(key).casefold() for key in entry or ()}
+    if entry is None:
+        return None
+    is_view = isinstance(entry, View)
+    found = entry.entries() if is_view else entry if isinstance(entry, dict) else ()
+    members = {str(key).casefold() for key in found}
     if "value" not in members and "reference" in members:
         raise UnknownValue(
             f"the parameter {name!r} {FROM_VAULT}; give the value that is made from it by an override", name
         )
-    if isinstance(entry, View):
-        return entry.member("value", True)
-    return next((value for key, value in entry.items() if key.casefold() == "value"), None) if entry else None
+    if "value" not in members:
+        at = f" (line {place.line})" if place.line else ""
+        raise ExpressionError(
+            f"{place.path}{at} has no 'value'; a deployment gives its parameters as '{name}: {{\"value\": …}}'"
+        )
+    if is_view:
+        return entry.member("value")
+    return next(value for key, value in entry.items() if key.casefold() == "value")

@@ -126,7 +126,10 @@ def _least_left(policy: SslPolicy) -> str:
 def policy_problems(policy: SslPolicy) -> Iterator[tuple[str, str]]:
     """What is wrong with a policy: attribute and sentence, for each."""
     if policy.policy_type == "Predefined":
-        if policy.policy_name not in PREDEFINED:
+        if not policy.policy_name and not _least_left(policy):
+            message = "all of TLSv1_0, TLSv1_1 and TLSv1_2 are disabled, so that no version is left; leave one of them"
+            yield "disabled_ssl_protocols", f"{message} out, or choose a policy with 'policyName'"
+        elif policy.policy_name not in PREDEFINED:
             close = nearest(policy.policy_name, list(PREDEFINED)) if policy.policy_name else None
             hint = f"; did you mean {close!r}?" if close else f" (there are: {', '.join(PREDEFINED)})"
             found = f"there is no predefined policy {policy.policy_name!r}" if policy.policy_name else "it is missing"
@@ -143,7 +146,7 @@ def policy_problems(policy: SslPolicy) -> Iterator[tuple[str, str]]:
             yield "cipher_suites", f"{suite} belongs to TLS 1.3, which needs policyType CustomV2"
     minimum = policy.min_protocol_version or _least_left(policy)
     if not minimum:
-        yield "disabled_ssl_protocols", "no version is left"
+        yield "disabled_ssl_protocols", "no version is left; leave one out, or give 'minProtocolVersion'"
     elif minimum == "TLSv1_3" and policy.policy_type == "Custom":
         yield "min_protocol_version", "TLS 1.3 needs policyType CustomV2"
     elif minimum != "TLSv1_3" and not any(suite in SUITES for suite in policy.cipher_suites):

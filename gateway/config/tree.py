@@ -17,6 +17,7 @@ from gateway.errors import ConfigurationError, Problem
 
 __all__ = [
     "MAX_DEPTH",
+    "Hints",
     "Map",
     "Place",
     "Seq",
@@ -156,6 +157,17 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     table = {item.casefold(): item for item in islice(known, _MAX_KNOWN)}
     found = difflib.get_close_matches(word.casefold()[:100], list(table), 1, cutoff)
     return table[found[0]] if found else None
+
+
+class Hints:
+    """`nearest` for the first mistakes of a document: looking for the word that is meant takes long."""
+
+    def __init__(self, most: int = 40) -> None:
+        self._left = most
+
+    def nearest(self, word: str, known: Iterable[str]) -> str | None:
+        self._left -= 1
+        return nearest(word, known) if self._left >= 0 else None
 
 
 def syntax_error(source: str, message: str, line: int | None, column: int | None = None) -> ConfigurationError:

@@ -23,6 +23,15 @@ rules:
 class CompactTests(ConfigurationTestCase):
     """`CompactReader` through `load`."""
 
+    def test_names_that_are_none(self) -> None:
+        """A list or a mapping in place of a name; what is meant by it is not offered to others."""
+        listeners, rules = "listeners: [{name: web, port: 80}]", "rules: [{listener: web, pool: chat}]"
+        for kind, more in (("pools", "backends: ['a:1']"), ("settings", "port: 80"), ("distributions", "targets: []")):
+            for slip in ("[a]", "{b: c}"):
+                problems = "\n".join(self.refused(f"{listeners}\n{rules}\n{kind}: [{{name: {slip}, {more}}}]"))
+                self.assertIn(f"{kind}[0].name: found ", problems)
+                self.assertIn("there is no pool 'chat' (there are none)", problems)
+
     def test_six_lines(self) -> None:
         self.assertEqual(
             self.load(SIX_LINES),

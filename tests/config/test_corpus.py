@@ -100,7 +100,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     },
     "116": {},
     "120": {},
-    "136": {"parameters": {"AppGwAfdName": "x"}},
+    "136": {"parameters": {"AppGwAfdName": "x"}, "references": {"resourceGroup().location": "westeurope"}},
     "138": {"parameters": {"resourceNames": {"appService": "x"}}},
 }  # fmt: skip
 """What a person would have to give for these: values that only a deployment has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.config.arm import gateway, template
+from tests.config.arm import child, gateway, template
 from tests.config.support import ConfigurationTestCase
 
 _BASE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/applicationGateways/"
@@ -88,6 +88,25 @@ class ExportTests(ConfigurationTestCase):
         ):
             self.assertEqual(self.load(document), expected)
             self.assertEqual(self.warnings, [])
+
+    def test_brackets(self) -> None:
+        """Text of what Azure answers with is never an expression; in a template it is, unless a bracket is doubled."""
+        conditions = [{"variable": "http_req_X-A", "pattern": text} for text in ("[0-9]", "[[:alpha:]]")]
+        headers = [{"headerName": "X-A", "headerValue": "[concat('a','b')]"}]
+        rules = [{"name": "r", "conditions": conditions, "actionSet": {"requestHeaderConfigurations": headers}}]
+        alone = shown() | {"etag": None, "rewriteRuleSets": [{"name": "w", "rewriteRules": rules}]}
+        del alone["provisioningState"]
+        whole = answered()
+        whole["properties"]["rewriteRuleSets"] = [child("w", rewriteRules=rules)]
+        for document in (alone, whole, [alone]):
+            rule = self.load(document).rewrites[0].rules[0]
+            self.assertEqual([condition.pattern for condition in rule.conditions], ["[0-9]", "[[:alpha:]]"])
+            self.assertEqual(rule.request_headers[0].value, "[concat('a','b')]")
+        made = gateway()
+        made["properties"]["rewriteRuleSets"] = [child("w", rewriteRules=rules)]
+        problem = self.refused_once(template([made]))
+        self.assertIn("conditions[0].pattern: expected the end, but found '-9' at character 3 of the exp", problem)
+        self.assertIn("; if it is no expression but just text, write '[[0-9]' (in [0-9])", problem)
 
     def test_list(self) -> None:
         """Of several the first is read; they are named, and the overrides choose."""

@@ -65,6 +65,20 @@ class ResourceTests(ConfigurationTestCase):
         for identifier in ("/a/pools/x", "/a/pools/x'", "/a/pools/x')]", '/a/pools/x"', "x", "/a/pools/x/ "):
             self.assertEqual(reference_name(identifier), "x")
 
+    def test_id_of_another_collection(self) -> None:
+        """Both collections are named; those that are one here are one."""
+        document = properties()
+        rule = document["requestRoutingRules"][0]["properties"]
+        rule["backendAddressPool"] = reference("probes", "chat")
+        problem = self.refused_once(document)
+        self.assertIn("backendAddressPool.id: this is the id of something in probes, expected one of backendA", problem)
+        rule["backendAddressPool"] = reference("backendAddressPools", "chat")
+        rule["httpListener"] = reference("listeners", "web")
+        rule["backendHttpSettings"] = reference("backendSettingsCollection", "plain")
+        self.load(document)
+        document["httpListeners"][0]["properties"]["frontendPort"] = reference("httpListeners", "p80")
+        self.assertIn("something in httpListeners, expected one of frontendPorts", self.refused(document)[0])
+
     def test_names_with_brackets(self) -> None:
         """A name that itself ends in a bracket is found by its exact spelling."""
         document = properties()

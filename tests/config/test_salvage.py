@@ -80,18 +80,20 @@ class SalvageTests(ConfigurationTestCase):
         """None of that name, none at all, and roots."""
         document = properties()
         document["httpListeners"][0]["properties"] |= {"protocol": "Https", "sslCertificate": {"id": "site"}}
-        gateway = self.noted(document, "certificate 'site' is not there: the document has none of that name")
+        gateway = self.noted(document, "handshakes of listener 'web' that need it fail: there is no certificate 'site'")
+        self.warned("httpListeners[0].properties.sslCertificate.id: ")
+        self.assertEqual([problem for problem in self.warnings if problem.path.startswith("certificates")], [])
         self.assertEqual(gateway.certificates[0].name, "site")
         del document["httpListeners"][0]["properties"]["sslCertificate"]
-        gateway = self.noted(document, "certificate 'unavailable' is not there: the document has none")
+        gateway = self.noted(document, "httpListeners[0]: listener 'web' is Https and has no certificate: its TLS")
         self.assertEqual(gateway.listeners[0].certificates, ("unavailable",))
         document = properties()
         document["backendHttpSettingsCollection"][0]["properties"] |= {
             "protocol": "Https",
             "trustedRootCertificates": [{"id": "root"}],
         }
-        gateway = self.noted(document, "trusted root 'root' is not there: the document has none of that name")
-        self.warned("until it is, backends that are verified against it are down")
+        gateway = self.noted(document, "trustedRootCertificates[0].id: backends that are verified against it are down:")
+        self.warned("there is no trusted root 'root' (there are none); correct the id, add what it names or let")
         self.assertEqual(gateway.settings[0].trusted_root_certificates, ("root",))
 
     def secure(self, **members: Any) -> dict[str, Any]:
@@ -101,14 +103,15 @@ class SalvageTests(ConfigurationTestCase):
 
     def test_profiles(self) -> None:
         """A profile that is not there trusts nobody, rather than everybody; so does one whose authorities are not."""
-        gateway = self.noted(self.secure(), "listener 'web' answers 400: there is no profile 'profile'")
+        gateway = self.noted(self.secure(), "answers 400, for the profile says who is trusted: there is no profile")
         (profile,), (authority,) = gateway.ssl_profiles, gateway.trusted_client_certificates
         self.assertEqual(profile.trusted_client_certificates, (authority.name,))
         self.assertIsNotNone(authority.unavailable)
         profiles = [child("profile", trustedClientCertificates=[{"id": "ca"}])]
         gateway = self.noted(
             self.secure(sslProfiles=profiles),
-            "trusted client certificate 'ca' is not there: the document has none of that name; until it is, clients",
+            "clients with certificates of it get 400 where profile 'profile' applies: there is no trusted client "
+            "certificate 'ca'",
         )
         self.assertEqual(gateway.ssl_profiles[0].trusted_client_certificates, ("ca",))
         self.assertIsNotNone(load_terms(gateway)["web"].authorities)
@@ -117,12 +120,29 @@ class SalvageTests(ConfigurationTestCase):
         reason = gateway.trusted_client_certificates[0].unavailable
         self.assertEqual(reason, "its data is a placeholder and no certificate")
 
+    def test_long_names(self) -> None:
+        """What nothing has may have a longer name than anything can have."""
+        name = "n" * 90
+        document = self.secure(sslProfiles=[child("profile", trustedClientCertificates=[{"id": name}])])
+        document["httpListeners"][0]["properties"]["sslCertificate"] = {"id": name}
+        document["backendHttpSettingsCollection"][0]["properties"]["trustedRootCertificates"] = [{"id": name}]
+        gateway = self.noted(document, f"there is no certificate '{name[:80]}…' (there are none); correct the id, add")
+        self.warned(f"there is no trusted root '{name[:80]}…'")
+        self.warned(f"there is no trusted client certificate '{name[:80]}…'")
+        self.assertEqual(gateway.listeners[0].certificates, ("unavailable",))
+        self.assertEqual(gateway.settings[0].trusted_root_certificates, ("unavailable",))
+        self.assertEqual(gateway.ssl_profiles[0].trusted_client_certificates, ("unavailable",))
+        document["httpListeners"][0]["properties"]["sslProfile"] = {"id": name}
+        gateway = self.noted(document, "for the profile says who is trusted: there is no profile 'nn")
+        self.assertEqual(gateway.listeners[0].ssl_profile, "unavailable")
+        self.assertEqual(gateway.ssl_profiles[1].trusted_client_certificates, ("unavailable",))
+
     def test_policies(self) -> None:
         """Without a name the policy is the usual one; suites that cannot be agreed on are left out."""
         document = properties() | {"sslPolicy": {"disabledSslProtocols": ["TLSv1_0"]}}
         self.assertIsNone(self.noted(document, "sslPolicy: no policy is named: the gateway's own applies").ssl_policy)
         document["sslPolicy"]["disabledSslProtocols"] = ["TLSv1_0", "TLSv1_1", "TLSv1_2"]
-        self.assertIn("sslPolicy.policyName: it is missing", self.refused_once(document))
+        self.assertIn("sslPolicy.disabledSslProtocols: all of TLSv1_0, TLSv1_1 and", self.refused_once(document))
         suites = ["TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
         custom = {"policyType": "Custom", "minProtocolVersion": "TLSv1_2", "cipherSuites": suites}
         document["sslPolicy"] = custom

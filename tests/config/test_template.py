@@ -224,6 +224,24 @@ class ScopeTests(unittest.SynchronousTestCase):
         with self.assertRaises(ExpressionError):
             scope.evaluate("[my.twice()]")
 
+    def test_user_functions_that_are_none(self) -> None:
+        written = '{"functions": [{"namespace": "my", "members": {"f": %s}}]}'
+        for text, wanted in (
+            ('{"functions": 5}', "the template's 'functions' are 5, expected a list of namespaces"),
+            (written % '{"parameters": [], "output": "[add(1, 2)]"}', "the output of my.f() is written"),
+            (written % '{"parameters": ["x"], "output": {"value": 1}}', "the parameters of my.f() are written"),
+            (written % '{"parameters": 7, "output": {"value": 1}}', "the parameters of my.f() are written"),
+        ):
+            with self.assertRaises(ExpressionError) as caught:
+                self.scope(text).evaluate("[my.f()]")
+            self.assertIn(wanted, str(caught.exception))
+
+    def test_deployment(self) -> None:
+        """It knows its template, as that stands."""
+        scope = self.scope('{"contentVersion": "1.2.0.0", "variables": {"v": "[nope()]"}}')
+        self.assertEqual(scope.evaluate("[deployment().properties.template.contentVersion]"), "1.2.0.0")
+        self.assertEqual(scope.evaluate("[deployment().properties.template.variables.v]"), "[nope()]")
+
     def test_unknown_names(self) -> None:
         scope = self.scope('{"variables": {"port": 1}, "parameters": {"host": {"defaultValue": 1}}}')
         for expression, hint in (("[variables('prot')]", "'port'"), ("[parameters('hots')]", "'host'")):

@@ -197,6 +197,43 @@ class LoopTests(ConfigurationTestCase):
         loaded = self.load(template([made], variables=variables))
         self.assertEqual((loaded.pools[0].members[0].host, loaded.settings[0].port), ("h3.test", 8001))
 
+    def test_slips(self) -> None:
+        """A loop that lacks something is an error where it stands; so is one that stands in no list."""
+        for slip, wanted in (
+            ({"name": "probes", "cuont": 2, "input": {}}, ".probes: the copy loop of 'probes' has no 'count'; it has "
+             "'cuont', did you mean 'count'?"),
+            ({"name": "probes", "count": 2}, ".probes: the copy loop of 'probes' has no 'input'"),
+            ({"name": "probes", "count": -1, "input": {}}, ".probes: a copy loop of -1 turns; 0 to 1000 are allowed"),
+            ({"count": 2, "input": {}}, ": the copy loop has no 'name'"),
+            ("probes", ": 'copy' is a list of 2, expected a list of loops {name, count, input}"),
+        ):  # fmt: skip
+            made = gateway()
+            made["properties"]["copy"] = [slip, {"name": "rewriteRuleSets", "count": 0, "input": {}}]
+            self.assertIn(f"resources[0].properties{wanted}", self.refused_once(template([made])))
+        made["properties"]["copy"] = {"name": "probes", "count": 2, "input": {}}
+        problem = self.refused_once(template([made]))
+        self.assertIn("properties.probes: a copy loop of members or variables stands in a list: write", problem)
+        made = gateway() | {"copy": {"name": "x", "cuont": 2}}
+        problem = self.refused_once(template([made]))
+        self.assertIn("resources[0].copy: the copy loop of 'x' has no 'count'; it has 'cuont', did you", problem)
+        problem = self.refused_once(template([gateway() | {"copy": [1]}]))
+        self.assertIn("resources[0].copy: found a list of 1, expected a loop {name, count}", problem)
+
+    def test_slips_of_variables(self) -> None:
+        """The same, where a variable is asked for."""
+        for given, wanted in (
+            ([{"name": "h", "cuont": 2, "input": {}}], "the copy loop of 'h' has no 'count'"),
+            ({"name": "h", "count": 2, "input": {}}, "a copy loop of members or variables stands in a list"),
+            (5, "'copy' is 5, expected a list of loops {name, count, input}"),
+        ):
+            problem = self.refused_once(template([gateway(fqdn="[variables('h')[0]]")], variables={"copy": given}))
+            self.assertIn(wanted, problem)
+
+    def test_name_from_azure(self) -> None:
+        """The name of a loop that cannot be told: one turn is read."""
+        made = gateway() | {"copy": {"name": "[createObject('id', reference('x').id)]", "count": 2}}
+        self.noted(template([made]), "resources[0].copy: reference() of 'x' is known only in Azure")
+
     def test_resources(self) -> None:
         """A loop of gateways with a name and batches; the one that the overrides name is read."""
         made = gateway(fqdn="[concat('h', copyIndex('gateways'), '.test')]") | {
@@ -252,6 +289,37 @@ class BicepTests(ConfigurationTestCase):
         self.assertEqual((loaded.name, loaded.pools[0].members[0].host), ("gw", "a.test"))
         given = self.write({"parameters": {"site": {"value": {"host": "b.test"}}}})
         self.assertEqual(self.host(document, parameters=given), "b.test")
+
+    def test_made_of_secrets(self) -> None:
+        """Objects, what functions make of a secret, also by way of a variable or a nested deployment."""
+        secure = {"s": {"type": "secureString", "defaultValue": "Hunter2-Hunter2"},
+                  "o": {"type": "secureObject", "defaultValue": {"in": {"k": "Nested Words 99"}}},
+                  "t": {"type": "secureString", "defaultValue": ""}}  # fmt: skip
+        variables = {"u": "[toUpper(parameters('s'))]", "v": {"w": "[base64(parameters('o').in.k)]"}}
+        for expression, hidden in (
+            ("[concat(parameters('o').in.k, ' x')]", "'(not shown) x'"),
+            ("[concat(variables('u'), ' x')]", "'(not shown) x'"),
+            ("[concat('a b', variables('v').w)]", "'a b(not shown)'"),
+            ("[concat(substring(parameters('s'), 0, 9), ' x')]", "'(not shown) x'"),
+            ("[int(base64(concat('u:', parameters('s'))))]", "found '(not shown)'"),
+            ("[concat(if(equals(parameters('s'), ''), 'some', 'other words'), ' x')]", "'other words x'"),
+            ("[concat('https:// ', toUpper(concat('words', parameters('t'))))]", "'https:// WORDS'"),
+        ):
+            made = gateway(fqdn=expression)
+            problem = "\n".join(self.refused(template([made], parameters=secure, variables=variables)))
+            self.assertIn(hidden, problem, expression)
+            for word in ("Hunter2", "HUNTER2", "Words 99", "TmVzdGVk", "SHVudGV"):
+                self.assertNotIn(word, problem.partition(" (from")[0])
+        for function in ("parameters('p').in.k", "my.f(parameters('p').in.k)"):
+            inner = template(
+                [gateway(fqdn=f"[concat({function}, ' x')]")],
+                parameters={"p": {"type": "secureObject"}},
+                functions=[{"namespace": "my", "members": {"f": {
+                    "parameters": [{"name": "x"}], "output": {"value": "[toLower(parameters('x'))]"}}}}],
+            )  # fmt: skip
+            outer = deployment("d", inner, p="[parameters('o')]")
+            problem = self.refused_once(template([outer], parameters=secure))
+            self.assertIn("found '(not shown) x'", problem)
 
     def test_secure_type(self) -> None:
         """A parameter is secure where its type is."""
@@ -426,3 +494,19 @@ class ModuleTests(ConfigurationTestCase):
         again = deployment("[format('d{0}', copyIndex())]", template([gateway()]))
         self.load(template([again | {"copy": {"name": "c", "count": 2}}]))
         self.assertEqual(self.warnings, [])
+
+    def test_parameters_without_value(self) -> None:
+        """What a deployment gives is an object with a value; a list of them, or a loop of them, is none."""
+        inner = template([gateway(fqdn="[parameters('ip')]")], parameters={"ip": {"type": "string"}})
+        for slip in ("[parameters('site')]", 5, ["a"], {"valeu": 5}):
+            made = deployment("d", inner)
+            made["properties"]["parameters"] = {"ip": slip}
+            document = template([made], parameters={"site": {"type": "string", "defaultValue": "a.test"}})
+            problem = self.refused_once(document)
+            self.assertIn(".fqdn: resources[0].properties.parameters.ip (line ", problem)
+            self.assertIn("has no 'value'; a deployment gives its parameters as 'ip: {\"value\": …}'", problem)
+        made["properties"]["parameters"] = 5
+        self.assertIn("resources[0].properties.parameters: the parameters of this deployment: found 5, expected",
+                      self.refused(template([made]))[0])  # fmt: skip
+        made["properties"]["parameters"] = {"copy": [{"name": "ip", "count": "[x", "input": {}}]}
+        self.assertIn("copy() wants a whole number, found '[x'", self.refused_once(template([made])))

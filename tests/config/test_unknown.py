@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
@@ -174,6 +175,41 @@ class UnknownTests(ConfigurationTestCase):
         made = self.noted(document, "resources[0].properties.probes: the parameter 'x' has no value")
         self.warned("until then nothing of it is read")
         self.assertEqual(len(made.rules), 1)
+
+    def test_of_the_deployment(self) -> None:
+        """Location, tags, tenant: made up in names, unknown elsewhere; overrides give one, or the whole object."""
+        for expression, path, stand_in in (
+            ("[concat('a.', resourceGroup().location, '.test')]", "resourceGroup().location", "a.local.test.invalid"),
+            ("[concat(resourceGroup().name, '.test')]", "resourceGroup().name", "resource-group.test.invalid"),
+            ("[concat(resourceGroup().tags.env, '.test')]", "resourceGroup().tags.env", None),
+            ("[concat('a.', subscription().tenantId, '.test')]", "subscription().tenantId", None),
+            ("[concat('a.', tenant().tenantId, '.test')]", "tenant().tenantId", None),
+            ("[concat('a.', deployment().location, '.test')]", "deployment().location", "a.local.test.invalid"),
+        ):
+            document = template([gateway(fqdn=expression)])
+            loaded = self.noted(document, f"{path} is known only to a deployment; give it with overrides 'references:")
+            host = loaded.pools[0].members[0].host
+            self.assertTrue(host.endswith(".invalid") and stand_in in (None, host), host)
+            owner, _, member = path.partition(".")
+            inner, _, last = member.partition(".")
+            whole = {owner: {inner: {last: "dev"} if last else "dev"}}
+            for references in ({path: "dev"}, whole):
+                loaded = self.load(document, overrides=self.write(json.dumps({"references": references})))
+                self.assertIn("dev", loaded.pools[0].members[0].host)
+                self.assertEqual(self.warnings, [])
+        for silent in (
+            "[concat(uniqueString(resourceGroup().id, resourceGroup().location, resourceGroup().name), '.test')]",
+            "[concat(guid(subscription().subscriptionId), '.test')]",
+            "[concat('a', string(contains(resourceGroup().tags, 'x')), '.test')]",
+        ):
+            pools = [child("[concat('p-', resourceGroup().location)]", backendAddresses=[{"fqdn": silent}])]
+            made = gateway(backendAddressPools=pools)
+            rule = made["properties"]["requestRoutingRules"][0]["properties"]
+            rule["backendAddressPool"]["id"] = "[concat('/pools/p-', resourceGroup().location)]"
+            self.assertEqual(self.load(template([made])).rules[0].pool, "p-local")
+            self.assertEqual(self.warnings, [])
+        self.noted(template([gateway(fqdn="[concat(uniqueString(parameters('p')), '.test')]")],
+                            parameters={"p": {"type": "string"}}), "the parameter 'p' has no value")  # fmt: skip
 
     def test_mistakes(self) -> None:
         """What is wrong stays wrong: names that are not declared, functions that are not there, types."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.config.checks.findings import Finding, warning
-from gateway.config.hosts import Wide
-from gateway.config.model import BackendSettings, Gateway, Pool, Rule
+from gateway.config.hosts import Patterns, Wide
+from gateway.config.model import BackendSettings, Gateway, HttpListener, Pool, Rule
 from gateway.config.targets import distribution_pools, pairs_of_default, pairs_of_rule
 from gateway.config.texts import is_address
 
@@ -55,22 +55,51 @@ def _targets(gateway: Gateway) -> Iterator[tuple[str, str | None, str | None]]:
 def _order(gateway: Gateway) -> Iterator[Finding]:
     """A listener that is tried before another one on the same port and answers for its hosts takes its requests."""
     listeners = {item.name: item for item in gateway.listeners}
-    earlier: dict[tuple[str, int], list[tuple[Rule, Wide]]] = {}
+    earlier: dict[tuple[str, int], _Earlier] = {}
+    wildcards: dict[tuple[str, int], list[str]] = {}
+    for item in gateway.listeners:
+        wildcards.setdefault((item.address, item.port), []).extend(Wide(item).patterns)
     for index, rule in sorted(enumerate(gateway.rules), key=lambda item: item[1].priority or 0):
         listener = listeners.get(rule.listener)
         if listener is None or listener.port == 0 or rule.priority is None:
             continue
-        before = earlier.setdefault((listener.address, listener.port), [])
-        other, hosts = next(((other, found) for other, wide in before if (found := wide.hides(listener))), (rule, ""))
-        if hosts:
+        port = (listener.address, listener.port)
+        before = earlier.setdefault(port, _Earlier(wildcards.pop(port, ())))
+        other, hosts = before.hiding(listener)
+        if other is not None:
             yield warning(
                 ("rules", index),
                 f"rule {other.name!r} is tried first and answers for {hosts} on port {listener.port}; give "
                 f"{rule.name!r} a smaller priority number",
             )
-        wide = Wide(listener)
+        before.add(rule, Wide(listener))
+
+
+class _Earlier:
+    """The rules of a port that come first, as far as they may take requests of later ones."""
+
+    def __init__(self, wildcards: Iterable[str]) -> None:
+        self._rules: list[tuple[Rule, Wide]] = []
+        self._patterns = Patterns(wildcards)
+        self._of_every_host: int | None = None
+
+    def add(self, rule: Rule, wide: Wide) -> None:
+        order = len(self._rules)
+        for pattern in wide.patterns:
+            self._patterns.add(pattern, order)
+        if wide and not wide.patterns and self._of_every_host is None:
+            self._of_every_host = order
         if wide:
-            before.append((rule, wide))
+            self._rules.append((rule, wide))
+
+    def hiding(self, listener: HttpListener) -> tuple[Rule | None, str]:
+        """The first that takes requests of a listener, and which, in words."""
+        every = self._of_every_host if listener.host_names else None
+        orders = [order for order in (every, self._patterns.first(listener.host_names)) if order is not None]
+        if not orders:
+            return None, ""
+        rule, wide = self._rules[min(orders)]
+        return rule, wide.hides(listener)
 
 
 def _empty_pools(gateway: Gateway) -> Iterator[Finding]:

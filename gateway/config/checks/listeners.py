@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.config.checks.findings import Finding, warning
 from gateway.config.draft import Location
-from gateway.config.hosts import clash_of
+from gateway.config.hosts import Neighbours
 from gateway.config.model import Gateway, HttpListener
 
 __all__ = ["find", "find_idle"]
@@ -43,13 +43,12 @@ def _listener(at: Location, listener: HttpListener) -> Iterator[Finding]:
 
 def _ports(gateway: Gateway) -> Iterator[Finding]:
     """Two listeners on one port: same protocol, one address, no host in common."""
-    by_port: dict[int, list[tuple[int, HttpListener]]] = {}
+    before = Neighbours()
     for index, listener in enumerate(gateway.listeners):
-        if listener.port != 0:
-            by_port.setdefault(listener.port, []).append((index, listener))
-    for group in by_port.values():
-        for position, (index, listener) in enumerate(group):
-            clash = next(filter(None, (clash_of(other, listener) for _, other in group[:position])), None)
-            if clash is not None:
-                key, message = clash
-                yield Finding(("listeners", index, key) if key else ("listeners", index), message)
+        if listener.port == 0:
+            continue
+        clash = before.clash(listener)
+        if clash is not None:
+            key, message = clash
+            yield Finding(("listeners", index, key) if key else ("listeners", index), message)
+        before.add(listener)

@@ -10,8 +10,29 @@ from gateway.config.model import Gateway, PathMap, PathRule
 
 __all__ = ["find"]
 
-_Seen = list[tuple[str, str]]
-"""Patterns in lower case, each with the name of its rule."""
+class _Seen:
+    """Patterns of a path map, for finding the first that matches all that another one does, however many there are."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, tuple[int, str, str]] = {}
+        self._beginnings: dict[int, dict[str, tuple[int, str, str]]] = {}
+        self._count = 0
+
+    def add(self, path: str, owner: str) -> None:
+        """``owner``: the name of its rule."""
+        folded = path.casefold()
+        entry = (self._count, folded, owner)
+        self._exact.setdefault(folded, entry)
+        if folded.endswith("*"):
+            self._beginnings.setdefault(len(folded) - 1, {}).setdefault(folded[:-1], entry)
+        self._count += 1
+
+    def before(self, path: str) -> tuple[str, str] | None:
+        """That pattern, in lower case, and the name of its rule."""
+        folded = path.casefold()
+        found = [known.get(folded[:length]) for length, known in self._beginnings.items() if length <= len(folded)]
+        entries = [entry for entry in (self._exact.get(folded), *found) if entry is not None]
+        return min(entries)[1:] if entries else None
 
 
 def find(gateway: Gateway) -> Iterator[Finding]:
@@ -21,7 +42,7 @@ def find(gateway: Gateway) -> Iterator[Finding]:
 
 
 def _map(at: Location, path_map: PathMap) -> Iterator[Finding]:
-    seen: _Seen = []
+    seen = _Seen()
     names: set[str] = set()
     for index, rule in enumerate(path_map.path_rules):
         here = (*at, "path_rules", index)
@@ -43,7 +64,7 @@ def _paths(at: Location, rule: PathRule, seen: _Seen) -> Iterator[Finding]:
             yield Finding(here, f"found {path!r}; {problem}")
         if path.startswith("/"):
             yield from _reached(here, path, seen)
-            seen.append((path.casefold(), rule.name))
+            seen.add(path, rule.name)
 
 
 def _problem(path: str) -> str:
@@ -57,12 +78,11 @@ def _problem(path: str) -> str:
 
 
 def _reached(at: Location, path: str, seen: _Seen) -> Iterator[Finding]:
-    folded = path.casefold()
-    for earlier, owner in seen:
-        if folded == earlier or (earlier.endswith("*") and folded.startswith(earlier[:-1])):
-            yield warning(
-                at,
-                f"{path!r} is never reached: {earlier!r} of path rule {owner!r} comes before it and matches the same; "
-                "put it first",
-            )
-            return
+    earlier = seen.before(path)
+    if earlier is not None:
+        pattern, owner = earlier
+        yield warning(
+            at,
+            f"{path!r} is never reached: {pattern!r} of path rule {owner!r} comes before it and matches the same; "
+            "put it first",
+        )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from gateway.config.checks.findings import Finding, warning
 from gateway.config.draft import Location
 from gateway.config.kinds import ONE
 from gateway.config.model import Gateway
-from gateway.config.tree import nearest
+from gateway.config.tree import Hints
 
 __all__ = ["find", "find_unused"]
 
@@ -51,9 +51,14 @@ def find(gateway: Gateway) -> Iterator[Finding]:
     """Names that are there twice in a collection, and references to what is not there."""
     yield from _twice(gateway)
     names = {kind: {item.name for item in getattr(gateway, kind)} for kind in ONE}
+    known: dict[str, list[str]] = {}
+    hints = Hints()
     for reference in _references(gateway):
-        if reference.name not in names[reference.kind]:
-            yield _missing(reference, names[reference.kind])
+        kind = reference.kind
+        if reference.name not in names[kind]:
+            if kind not in known:
+                known[kind] = sorted(name for name in names[kind] if not name.startswith("?"))  # stands for a mistake
+            yield _missing(reference, known[kind], hints)
 
 
 def find_unused(gateway: Gateway) -> Iterator[Finding]:
@@ -78,11 +83,10 @@ def _twice(gateway: Gateway) -> Iterator[Finding]:
             seen.add(item.name.casefold())
 
 
-def _missing(reference: _Reference, names: Collection[str]) -> Finding:
+def _missing(reference: _Reference, known: Sequence[str], hints: Hints) -> Finding:
     """Say what exists instead."""
     location, kind, name = reference
-    known = sorted(names)
-    close = nearest(name, known)
+    close = hints.nearest(name, known)
     hint = f"; did you mean {close!r}?" if close else ""
     listed = ", ".join(known[:_MOST_LISTED]) + (", …" if len(known) > _MOST_LISTED else "")
     there_are = f"(there are: {listed})" if known else "(there are none)"

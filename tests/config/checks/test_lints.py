@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from gateway.config.checks.lints import IGNORE_PRIORITY
 from gateway.config.model import Rule
 from gateway.groups import BUILT_IN
@@ -136,3 +138,15 @@ class OrderTests(CheckCase):
                 model = gateway(*pair, rules=rules)
                 wanted = [expected] if expected and first == 1 else []
                 self.says(model, *wanted, severity="warning")
+
+    def test_thousands(self) -> None:
+        """Listeners are not compared with each other, nor is every name that is not there with every one that is."""
+        listeners = tuple(host(f"l{n}", host_names=(f"*.h{n}.test", f"h{n}*.test")) for n in range(3000))
+        rules = tuple(
+            Rule(name=f"r{n}", listener=f"l{n}", pool=f"p{n}", settings="s", priority=n + 1) for n in range(3000)
+        )
+        began = time.monotonic()
+        found = self.found(gateway(*listeners, rules=rules))
+        self.assertEqual(len(found), 3000)
+        self.assertIn("there is no pool 'p2999' (there are: p)", found[-1])
+        self.assertLess(time.monotonic() - began, 20)  # alone about one; each with each takes a minute

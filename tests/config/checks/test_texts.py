@@ -31,6 +31,6 @@ class TextTests(CheckCase):
             "*?.a": "'*?' and '?*'",
             "a*b*.c": "once in each label", "a:80": "no port", "a b": "not a host name", "é.test": "ASCII form",
             "*.a_b": "only", "*..a": "empty label",
-            "-a": "not a host name", "": "not a host name",
+            "-a": "not a host name", "": "not a host name", "http://a.test": "without scheme, port and path",
         }.items():  # fmt: skip
             self.says(gateway(host("l", host_names=(bad,))), message)
