@@ -108,10 +108,12 @@ class ForwardAuth(Middleware):
             lower = name.lower()
             if _NOT_COPIED.fullmatch(lower) is None and (self._wanted is None or lower in self._wanted):
                 headers.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
+        lines = [line.partition(": ") for line in context.added.split("\r\n")]
+        told = {name.lower(): value for name, _, value in lines}  # what a trusted proxy has said, if there is one
         for name, value in (
             ("X-Forwarded-Method", head.method),
-            ("X-Forwarded-Proto", context.scheme),
-            ("X-Forwarded-Host", head.host),
+            ("X-Forwarded-Proto", told.get("x-forwarded-proto", context.scheme)),
+            ("X-Forwarded-Host", told.get("x-forwarded-host", head.host)),
             ("X-Forwarded-Uri", head.target),
             ("X-Forwarded-For", context.address),
         ):

@@ -223,11 +223,13 @@ class ForwardAuthTests(MiddlewareTestCase):
 
         return await self.backend(serve)
 
+    more: dict[str, Any] = {}
+
     async def guarded(self, answer: bytes | None, **options: Any) -> Running:
         service = await self.service(answer)
         options = {"url": f"http://127.0.0.1:{service.port}/check?a=1", **options}
         self.guard = service
-        return await self.through({"strategy": "forward-auth", "options": options})
+        return await self.through({"strategy": "forward-auth", "options": options}, **self.more)
 
     async def test_let_in(self) -> None:
         answer = (
@@ -269,6 +271,14 @@ class ForwardAuthTests(MiddlewareTestCase):
         question = self.questions[0]
         self.assertEqual([None] * len(strange), [question.get(name) for name in strange])
         self.assertEqual(("1", "/secret"), (question.get("X-Kept"), question.get("X-Forwarded-Uri")))
+
+    async def test_it_hears_what_a_trusted_proxy_says(self) -> None:
+        """Of the connection of the client, which is the proxy's."""
+        self.more = {"limits": {"trusted_proxies": ["127.0.0.1"]}}
+        gateway = await self.guarded(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        said = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example", "X-Forwarded-For": "192.0.2.7"}
+        await self.asked(gateway, get("/p", *[f"{name}: {value}" for name, value in said.items()]))
+        self.assertEqual([[value] for value in said.values()], [self.questions[0].all(name) for name in said])
 
     async def test_sent_away(self) -> None:
         answer = b"HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\nContent-Length: 6\r\nX: 1\r\n\r\nlog in"
