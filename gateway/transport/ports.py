@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -168,16 +169,21 @@ class Port:
             if found is None:
                 return
             self._complained = False
-            self._welcome(self, found[0], address(found[1]), False)
+            try:
+                self._welcome(self, found[0], address(found[1]), False)
+            except OSError as error:  # epoll has no room for another; who has made a transport of the socket closes it
+                self._exhausted(error)
+                return
         self._pump.soon(self)
 
     def _exhausted(self, error: OSError) -> None:
         """No descriptors: refuse one client with the spare so that somebody notices, let the others wait a second."""
         if not self._complained:
             self._complained = True
+            limit = "sysctl fs.epoll.max_user_watches" if error.errno == errno.ENOSPC else "the limit of open files"
             _log.error(
-                "{port} cannot accept: {reason}. Connections wait in the backlog; raise the limit of open files.",
-                port=self, reason=error.strerror,
+                "{port} cannot accept: {reason}. Connections wait in the backlog; raise {limit}.",
+                port=self, reason=error.strerror, limit=limit,
             )  # fmt: skip
         if self._spare >= 0:
             os.close(self._spare)

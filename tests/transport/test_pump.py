@@ -352,6 +352,33 @@ class PortTests(PumpCase):
         self.assertEqual(1, len(messages))
         clock.advance(1.0)
 
+    async def test_no_room_in_epoll(self) -> None:
+        """It costs that connection, and a second; the port goes on."""
+        serving = Serving()
+        port = await self.road.server("127.0.0.1", 0).listen(serving)
+        self.addCleanup(port.stopListening)
+        clock = port._reactor = Clock()
+        where = ("127.0.0.1", port.getHost().port)
+
+        def add(fd: int, rider: Any, events: int = 0) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch = self.patch(self.road.pump, "add", add)
+        first = socket.create_connection(where)
+        self.addCleanup(first.close)
+        first.settimeout(0)
+        while not clock.getDelayedCalls():
+            await self.turns()
+        patch.restore()
+        self.assertEqual([], serving.built)
+        self.assertEqual(b"", first.recv(1))
+        second = socket.create_connection(where)
+        self.addCleanup(second.close)
+        clock.advance(1.0)
+        protocol = await serving.next()
+        protocol.transport.abortConnection()
+        await protocol.lost
+
     async def test_backlog_larger_than_one_round(self) -> None:
         serving = Serving()
         port = await self.road.server("127.0.0.1", 0).listen(serving)
