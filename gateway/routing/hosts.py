@@ -24,6 +24,9 @@ _T = TypeVar("_T")
 _LONGEST = 255
 """No DNS name is longer (RFC 1035 §2.3.4); what is longer only matches listeners without host names."""
 
+_MOST_KNOWN = 1024
+"""Hosts, as they were sent, of which is remembered what answers for them: patterns are tried one by one."""
+
 _LAST = 1 << 30
 
 
@@ -47,6 +50,7 @@ class HostMap(Generic[_T]):
             for name in rule.names or ("",):
                 ranked.append((_rank(name, rule.priority, index), name.lower().rstrip("."), rule.value))
         ranked.sort(key=lambda entry: entry[0])
+        self._known: dict[str, _T | None] = {}
         self._ranked = [(name, value) for _, name, value in ranked]
         self._exact: dict[str, tuple[int, _T]] = {}
         self._others: list[tuple[int, re.Pattern[str] | None, _T]] = []
@@ -63,7 +67,20 @@ class HostMap(Generic[_T]):
             self.only = self._others[0][2]
 
     def find(self, host: str) -> _T | None:
-        """The value for a Host as it was sent, or ``None`` where no listener answers."""
+        """The value for a Host as it was sent, or ``None`` where no listener answers. HOT"""
+        known = self._known
+        try:
+            return known[host]
+        except KeyError:
+            pass
+        value = self._look_up(host)
+        if len(host) <= _LONGEST:
+            if len(known) >= _MOST_KNOWN:
+                known.clear()  # hosts come from the peer
+            known[host] = value
+        return value
+
+    def _look_up(self, host: str) -> _T | None:
         name = host_name(host)
         known = len(name) <= _LONGEST
         best, value = self._exact.get(name, (_LAST, None)) if known else (_LAST, None)
@@ -73,7 +90,6 @@ class HostMap(Generic[_T]):
             if pattern is None or (known and pattern.fullmatch(name)):
                 return other
         return value
-
 
     def values(self) -> list[_T]:
         """All values, in the order in which their names are tried."""

@@ -115,6 +115,17 @@ class HostMapTests(SynchronousTestCase):
         self.assertIsNone(host_map(("*", None)).only)
         self.assertIsNone(host_map().only)
 
+    def test_remembered(self) -> None:
+        """Each answer is the same the second time, and what is kept of hosts that a peer makes up is bounded."""
+        hosts = host_map(("*.a.example", None), ("b.example", None))
+        sent = [f"{number}.{name}" for number in range(1500) for name in ("a.example", "c.example")]
+        for _ in range(2):
+            for host in sent:
+                self.assertEqual("*.a.example" if host.endswith("a.example") else None, hosts.find(host))
+                self.assertLessEqual(len(hosts._known), 1024)
+        hosts.find("x" * 256 + ".a.example")
+        self.assertTrue(all(len(host) < 256 for host in hosts._known))
+
     def test_hostile_hosts(self) -> None:
         """A long host neither matches nor takes long, whatever the pattern."""
         hosts = host_map(("*a*a*a*a*a*b", None))
