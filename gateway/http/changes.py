@@ -34,6 +34,8 @@ _TARGET: Final = re.compile(r"/[\x21\x22\x24-\x7e]*")
 _MOST_FIELDS: Final = 512
 _MOST_BYTES: Final = 262144
 
+_OF_THE_BODY: Final = ("content-encoding", "etag")
+
 _Head = TypeVar("_Head", RequestHead, ResponseHead)
 
 
@@ -87,8 +89,8 @@ def checked_request(before: RequestHead, after: RequestHead) -> RequestHead:
 def checked_response(before: ResponseHead, after: ResponseHead) -> ResponseHead:
     """The same for a response; a status that has no body cannot become one that has, nor the other way round.
 
-    The length that an answer to HEAD or a 304 tells is left out where the body would be encoded in another way: it is
-    not what a GET would get (RFC 9110 §8.6).
+    The length that an answer to HEAD or a 304 tells is left out where the body would be another one, encoded or with
+    another ETag: it is not what a GET would get (RFC 9110 §8.6).
     """
     status = after.status
     if status != before.status and (not isinstance(status, int) or _bodiless(status) != _bodiless(before.status)):
@@ -100,7 +102,7 @@ def checked_response(before: ResponseHead, after: ResponseHead) -> ResponseHead:
     lines, nominated = _taken_over(before, after)
     fields, index = _checked(before.fields, before.index, lines)
     told = index.get("content-length", "0")
-    if told != "0" and not before.body and index.get("content-encoding") != before.index.get("content-encoding"):
+    if told != "0" and not before.body and any([index.get(name) != before.index.get(name) for name in _OF_THE_BODY]):
         fields = [field for field in fields if field[0].lower() != "content-length"]
         index = index_of(fields)
     return before._replace(status=status, reason=after.reason, fields=fields, index=index, nominated=nominated)

@@ -22,6 +22,7 @@ from zope.interface import implementer
 from gateway.errors import GatewayError
 from gateway.http.changes import FRAMING, field_fault, with_fields
 from gateway.http.forwarding import request_fields
+from gateway.http.heads import index_of
 from gateway.interfaces import IClosing
 from gateway.middleware.base import Factory, Middleware, Options, refusal
 from gateway.middleware.users import UserHeader, user_text
@@ -109,7 +110,7 @@ class ForwardAuth(Middleware):
             if _NOT_COPIED.fullmatch(lower) is None and (self._wanted is None or lower in self._wanted):
                 headers.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
         lines = [line.partition(": ") for line in context.added.split("\r\n")]
-        told = {name.lower(): value for name, _, value in lines}  # what a trusted proxy has said, if there is one
+        told = index_of([(name, value) for name, _, value in lines])  # what a trusted proxy has said, if there is one
         for name, value in (
             ("X-Forwarded-Method", head.method),
             ("X-Forwarded-Proto", told.get("x-forwarded-proto", context.scheme)),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final, Generic, TypeVar
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -24,8 +25,10 @@ __all__ = ["PathMap", "decoded", "folded", "has_dots", "is_plain", "literal", "r
 
 _T = TypeVar("_T")
 
-_MOST: Final = 16384
-"""Characters of all readings of one path, when it is too ambiguous to be told."""
+_MOST: Final = 32
+_MOST_CHARACTERS: Final = 16384
+"""Readings of one path, and characters of all of them; what has more is too ambiguous to be told. Each condition looks
+at each of them."""
 
 _needs_work = re.compile(r"[%\\\x80-\xff]|//|/\.")
 _odd = re.compile(r"[%\\;\x80-\xff]|//|/\.")
@@ -89,30 +92,41 @@ def settled(path: str, found: _T, decide: Callable[[str], _T]) -> _T:
     return found
 
 
-def readings(path: str) -> Iterator[str]:
+def readings(path: str) -> Sequence[str]:
     """What servers may take a path for: whatever these steps make of it, in any order and none of them needed.
 
     Everything is decoded, or all but slashes; a backslash is a slash; parameters are cut, or all that follows
     the first; repeated slashes are one; dot segments are removed.  So also what a server makes of a path that a proxy
     before it has normalized in its own way is among them.  Raises `AmbiguousPath` where they become too many.
     """
+    found = _readings(path)
+    if found is None:
+        raise AmbiguousPath(f"the path {path[:100]!r} can be read in too many ways")
+    return found
+
+
+@lru_cache(maxsize=8)
+def _readings(path: str) -> Sequence[str] | None:
+    """`readings`, or ``None`` if they are too many. Remembered, for a request may meet several conditions."""
     for encoded, mark in _STANDS:
         path = path.replace(encoded, mark).replace(encoded.upper(), mark)
     waiting = [unquote(path, "latin-1")]
     seen = set(waiting)
-    left = _MOST
+    found: list[str] = []
+    left = _MOST_CHARACTERS
     while waiting:
         form = waiting.pop()
         left -= len(form)
-        if left < 0:
-            raise AmbiguousPath(f"the path {form[:100]!r}… can be read in too many ways")
+        if left < 0 or len(found) == _MOST:
+            return None
         text = form.translate(_ENCODED)
-        yield text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+        found.append(text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "surrogateescape"))
         for step in _STEPS:
             made = step(form)
             if made not in seen:
                 seen.add(made)
                 waiting.append(made)
+    return tuple(found)
 
 
 def literal(pattern: str) -> str:
@@ -176,35 +190,36 @@ class PathMap(Generic[_T]):
 
     def __init__(self, rules: Iterable[tuple[str, _T]], default: _T, names: Sequence[str] | None = None) -> None:
         self._values: list[_T] = [default]
-        alternatives: list[str] = []
-        for pattern, value in rules:
+        self._patterns: list[tuple[str, bool]] = []
+        # The first number of each text: of whole paths, and of beginnings, which are looked up by their lengths.
+        self._whole: dict[str, int] = {}
+        self._beginnings: dict[str, int] = {}
+        for number, (pattern, value) in enumerate(rules, 1):
             # Patterns are text from a file; encoded like this they are what a client would send.
-            sent = literal(pattern).encode("utf-8").decode("latin-1")
-            text = re.escape(folded(sent))
-            alternatives.append(f"({text})" if pattern.endswith("*") else f"({text}\\Z)")
+            text = folded(literal(pattern).encode("utf-8").decode("latin-1"))
+            begins = pattern.endswith("*")
+            (self._beginnings if begins else self._whole).setdefault(text, number)
+            self._patterns.append((text, begins))
             self._values.append(value)
+        self._lengths = sorted({len(text) for text in self._beginnings})
         self._kin: Sequence[object] = self._values if names is None else [None, *names]
-        self._alternatives = alternatives
-        # One alternation instead of a loop: the regex engine takes the first alternative that fits, as we must.
-        self._match = re.compile("|".join(alternatives)).match if alternatives else None
 
     def tried(self, target: str) -> Iterator[tuple[_T, bool]]:
         """Value and whether its pattern matches, in the order listed, up to the first that does. For explanations."""
         path = folded(target.partition("?")[0])
-        for alternative, value in zip(self._alternatives, self._values[1:], strict=True):
-            matches = re.match(alternative, path) is not None
+        for (text, begins), value in zip(self._patterns, self._values[1:], strict=True):
+            matches = path.startswith(text) if begins else path == text
             yield value, matches
             if matches:
                 return
 
     def find(self, target: str) -> _T:
         """The value for a request target (the query is left aside). HOT. Raises `AmbiguousPath`."""
-        if self._match is None:
+        if not self._patterns:
             return self._values[0]
         path = target.partition("?")[0]
         if _odd.search(path) is None:
-            found = self._match(path.lower())
-            return self._values[0 if found is None else found.lastindex or 0]
+            return self._values[self._number(path.lower())]
         number = self._number(folded(path))
         if _doubtful.search(path) is not None:
             settled(path, self._kin[number], lambda reading: self._kin[self._number(reading.lower())])
@@ -212,6 +227,12 @@ class PathMap(Generic[_T]):
 
     def _number(self, path: str) -> int:
         """Of the pattern that matches, from 1; 0 is the default."""
-        assert self._match is not None
-        found = self._match(path)
-        return 0 if found is None else found.lastindex or 0
+        beginnings, size = self._beginnings, len(path)
+        number = self._whole.get(path, 0)
+        for length in self._lengths:
+            if length > size:
+                break
+            found = beginnings.get(path[:length])
+            if found is not None and (found < number or not number):
+                number = found
+        return number

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ MATCHER: Final = "capt_header_value_matcher"
 """In values of ``Set-Cookie``: the cookie that the matcher found; with a number, one of its groups."""
 
 _LONGEST = 32768
+_MOST_SPELLED = 128  # more than one request asks for
 _SAFE = "!$&'()*+,/:;=@~-._"
 _control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _name = re.compile(r"\{((?:http_req_|http_resp_|var_)[^{}\s]{1,200}|" + MATCHER + r"(?:_[0-9]{1,3})?)\}")
@@ -82,6 +84,7 @@ def canonical(path: str) -> str:
     return path if is_plain(path) else spelled(decoded(path))
 
 
+@lru_cache(maxsize=_MOST_SPELLED)
 def spelled(text: str) -> str:
     """A path that is decoded, encoded where it has to be."""
     return quote(text.encode("utf-8", "surrogateescape"), safe=_SAFE)

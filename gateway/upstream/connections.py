@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IRoad
     from gateway.transport.tls import ClientTLS
 
-__all__ = ["MOST_IDLE", "IDLE_SECONDS", "LEAVING_SECONDS", "Upstream", "connect_failure"]
+__all__ = ["MOST_IDLE", "IDLE_SECONDS", "LEAVING_SECONDS", "MOST_LEAVING", "Upstream", "connect_failure"]
 
 MOST_IDLE = 1024
 """Idle connections kept to one backend, whatever their names in TLS; what comes back beyond that is closed."""
 
 LEAVING_SECONDS = 2.0
 """How long a backend that has said that it closes its connection may take to do so."""
+
+MOST_LEAVING = 128
+"""Connections per way that wait for that; with more the oldest is closed from here."""
 
 IDLE_SECONDS = 60.0
 """How long an idle connection is kept. Backends usually close first; then it is dropped at once."""
@@ -159,10 +162,10 @@ class Upstream:
         It says so in its response (RFC 9112 §9.6) and is nearly always at it.  A reset would be an error to it; who
         closes first, though, has a port less for a minute (TIME_WAIT, RFC 9293 §3.6.1).
         """
-        if self._closed:
-            connection.transport.loseConnection()
-        else:
-            self._leaving[connection] = self._seconds()
+        leaving = self._leaving
+        leaving[connection] = self._seconds()
+        if self._closed or len(leaving) > MOST_LEAVING:
+            _let_go(next(iter(leaving)), leaving)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """A connection has ended, or must not be used again."""
@@ -201,9 +204,9 @@ class Upstream:
                 del self._idle[key]
 
     def _stop_waiting(self, since: float) -> None:
-        for connection in [connection for connection, left in self._leaving.items() if left <= since]:
-            del self._leaving[connection]
-            connection.transport.loseConnection()
+        leaving = self._leaving
+        for connection in [connection for connection, left in leaving.items() if left <= since]:
+            _let_go(connection, leaving)
 
     def close(self) -> None:
         """Close the idle connections and keep no more. Ones in use end with their exchange."""
@@ -217,3 +220,9 @@ class Upstream:
                 connection.transport.loseConnection()
         self._idle.clear()
         self._count = 0
+
+
+def _let_go(connection: UpstreamConnection, leaving: dict[UpstreamConnection, float]) -> None:
+    del leaving[connection]
+    connection.transport.quiet = True  # it has said its last
+    connection.transport.loseConnection()

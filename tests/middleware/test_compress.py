@@ -141,6 +141,7 @@ class DialogueTests(DialogueCase):
         weak = ASK.replace(b"\r\n\r\n", b'\r\nIf-None-Match: "b", W/"a"\r\n\r\n')
         strong = ASK.replace(b"\r\n\r\n", b'\r\nIf-None-Match: "a"\r\n\r\n')
         self.assertEqual([status, 'ETag: W/"a"', vary], self.answers(weak, status, etag))
+        self.assertEqual([status, 'ETag: W/"a"', vary], self.answers(weak, status, etag, "Content-Length: 5000"))
         self.assertEqual([status, etag, vary], self.answers(strong, status, etag))
         self.assertEqual([status, "Vary: *"], self.answers(strong, status, "Vary: *"))
         html, picture = "Content-Type: text/html", "Content-Type: image/png"

@@ -16,7 +16,7 @@ from gateway.config.model import BackendSettings, Member
 from gateway.errors import BackendError, BackendTLSFailed, ConnectFailed, OutOfResources
 from gateway.pools.backend import Backend
 from gateway.testing.wires import FakeRoad, Turn
-from gateway.upstream.connections import IDLE_SECONDS, LEAVING_SECONDS, MOST_IDLE, Upstream
+from gateway.upstream.connections import IDLE_SECONDS, LEAVING_SECONDS, MOST_IDLE, MOST_LEAVING, Upstream
 from gateway.upstream.http1 import UpstreamConnection
 
 
@@ -123,6 +123,15 @@ class UpstreamTests(SynchronousTestCase):
         ways.leave(self.connect(ways))
         self.turn.run()
         self.assertEqual(["closed", "closed", "", "closed", "closed"], [wire.ending for wire in self.place.wires])
+
+    def test_the_number_of_those_that_wait_to_be_closed_is_bounded(self) -> None:
+        """Backends that leave it to us would have all descriptors."""
+        ways = self.ways()
+        for connection in [self.connect(ways) for _ in range(MOST_LEAVING + 3)]:
+            ways.leave(connection)
+        self.turn.run()
+        ends = [(wire.ending, getattr(wire, "quiet", False)) for wire in self.place.wires]
+        self.assertEqual([("closed", True)] * 3 + [("", False)] * MOST_LEAVING, ends)
 
     def test_the_number_of_idle_connections_is_bounded(self) -> None:
         ways = self.ways()
