@@ -7,8 +7,9 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from gateway.routing.paths import PathMap, settled
+from gateway.routing.paths import PathMap
 from gateway.routing.patterns import Pattern
+from gateway.routing.readings import settled
 from gateway.routing.variables import canonical, spelled
 
 if TYPE_CHECKING:

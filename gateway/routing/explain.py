@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.errors import GatewayError
 from gateway.listener.forwarded import ForwardedFields, TrustedProxies, client_address
 from gateway.routing.decisions import ByCondition, ByPath, Decision, Shared, resolve
-from gateway.routing.paths import decoded
+from gateway.routing.readings import decoded
 from gateway.routing.rewriting import Rewrites
 from gateway.routing.targets import upstream_target
 from gateway.values import Context, Outcome, Peer, Reply, RequestHead, Route

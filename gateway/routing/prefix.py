@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from gateway.interfaces import IRouter, IStrategyFactory
 from gateway.routing.choices import Choice, route_of
-from gateway.routing.paths import folded, settled
+from gateway.routing.readings import folded, settled
 from gateway.services import Options
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from zope.interface import implementer
 
 from gateway.interfaces import IRouter, IStrategyFactory
 from gateway.routing.choices import Choice, route_of
-from gateway.routing.paths import decoded, settled
 from gateway.routing.patterns import Pattern
+from gateway.routing.readings import decoded, settled
 from gateway.services import Options
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from gateway.errors import BadRequest
 from gateway.http.authority import valid_authority
 from gateway.http.forwarding import is_ours
 from gateway.http.heads import index_of
-from gateway.routing.paths import settled
 from gateway.routing.patterns import Pattern
+from gateway.routing.readings import settled
 from gateway.routing.uris import clean
 from gateway.routing.variables import MATCHER, Template, View, lookup, spelled
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from gateway.routing.paths import decoded, folded, has_dots, resolved
+from gateway.routing.readings import decoded, folded, has_dots, resolved
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from gateway.errors import RewriteFailed
 from gateway.routing.certificate_variables import CERTIFICATE_VARIABLES
 from gateway.routing.hosts import host_name
-from gateway.routing.paths import decoded, is_plain
+from gateway.routing.readings import decoded, is_plain
 
 if TYPE_CHECKING:
     from gateway.values import RequestHead, ResponseHead

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import BackendSettings
-from gateway.routing.paths import has_dots
+from gateway.routing.readings import has_dots
 from gateway.routing.targets import upstream_host, upstream_target
 from gateway.testing import FakeBackend, FakePool, request_head
 from gateway.values import Route
