@@ -2,7 +2,7 @@
 
 A `Scope` is what ``parameters()``, ``variables()`` and ``copyIndex()`` mean at one place.  Parameters and variables are
 evaluated when something asks for them, once, and of objects only the members that are asked for.  Functions that need
-to know where they stand are in `gateway.config.forms`.
+to know where they stand are in `gateway.config.forms`, those that ask for a deployment in `gateway.config.forms_azure`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from gateway.config.expressions import (
     parse,
     unescape,
 )
-from gateway.config.forms import FORMS, arity, ask_azure
+from gateway.config.forms import FORMS, arity
+from gateway.config.forms_azure import ask_azure
 from gateway.config.functions import FUNCTIONS, Budget, integer, text
 from gateway.config.lazy import Given, Later, StandIn, Turns, View, full
 from gateway.config.tree import Hints, Map, Seq, line_of, nearest, show

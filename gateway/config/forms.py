@@ -1,8 +1,7 @@
 """The functions of the ARM expression language that know where they stand, or do not evaluate all their arguments.
 
-`FORMS` maps a lower-case name to a function of the `gateway.config.evaluator.Scope` and the parsed arguments.
-``reference()`` and ``list…()`` ask for what only Azure knows: an override gives their value, or the template itself
-does (outputs of nested deployments, properties that stand in it).
+`FORMS` maps a lower-case name to a function of the `gateway.config.evaluator.Scope` and the parsed arguments.  Those
+that ask for what only a deployment knows are in `gateway.config.forms_azure`.
 """
 
 from __future__ import annotations
@@ -20,14 +19,16 @@ from gateway.config.tree import Map, Seq, show
 if TYPE_CHECKING:
     from gateway.config.evaluator import Scope
 
-__all__ = ["FORMS", "arity", "ask_azure"]
+__all__ = ["FORMS", "Form", "arity", "form", "same"]
 
 Form = Callable[["Scope", list[Tree]], Any]
 FORMS: dict[str, Form] = {}
 _LATER = 100  # what a member that is computed later weighs, in characters
 
 
-def _form(name: str) -> Callable[[Form], Form]:
+def form(name: str) -> Callable[[Form], Form]:
+    """Register a function under its lower-case name."""
+
     def register(body: Form) -> Form:
         FORMS[name] = body
         return body
@@ -54,7 +55,7 @@ def _map(value: Any) -> Map:
 # names of the template
 
 
-@_form("parameters")
+@form("parameters")
 def _parameters(scope: Scope, arguments: list[Tree]) -> Any:
     name = _word(scope, arguments, "parameters")
     declared = _map(scope.template.value("parameters"))
@@ -102,7 +103,7 @@ def _default(scope: Scope, entry: Map, key: str) -> Any:
     return value
 
 
-@_form("variables")
+@form("variables")
 def _variables(scope: Scope, arguments: list[Tree]) -> Any:
     name = _word(scope, arguments, "variables")
     declared = _map(scope.template.value("variables"))
@@ -120,7 +121,7 @@ def _turns(scope: Scope, loop: Map, given: Any) -> View:
     return View(scope.loop(loop, given), scope)
 
 
-@_form("copyindex")
+@form("copyindex")
 def _copy_index(scope: Scope, arguments: list[Tree]) -> Any:
     arity("copyIndex", len(arguments), 0, 2)
     values = [scope.tree(argument) for argument in arguments]
@@ -135,7 +136,7 @@ def _copy_index(scope: Scope, arguments: list[Tree]) -> Any:
 # what evaluates only a part
 
 
-@_form("if")
+@form("if")
 def _if(scope: Scope, arguments: list[Tree]) -> Any:
     arity("if", len(arguments), 3, 3)
     return scope.tree(arguments[1 if _truth(scope, arguments[0]) else 2])
@@ -150,17 +151,17 @@ def _truth(scope: Scope, tree: Tree) -> bool:
         scope.shared.secret_reads = before
 
 
-@_form("and")
+@form("and")
 def _and(scope: Scope, arguments: list[Tree]) -> Any:
     return all(_truth(scope, argument) for argument in arguments)
 
 
-@_form("or")
+@form("or")
 def _or(scope: Scope, arguments: list[Tree]) -> Any:
     return any(_truth(scope, argument) for argument in arguments)
 
 
-@_form("coalesce")
+@form("coalesce")
 def _coalesce(scope: Scope, arguments: list[Tree]) -> Any:
     for argument in arguments:
         value = scope.tree(argument)
@@ -169,7 +170,7 @@ def _coalesce(scope: Scope, arguments: list[Tree]) -> Any:
     return None
 
 
-@_form("tryget")
+@form("tryget")
 def _try_get(scope: Scope, arguments: list[Tree]) -> Any:
     arity("tryGet", len(arguments), 2, None)
     tree = arguments[0]
@@ -178,7 +179,7 @@ def _try_get(scope: Scope, arguments: list[Tree]) -> Any:
     return scope.tree(tree)
 
 
-@_form("createobject")
+@form("createobject")
 def _create_object(scope: Scope, arguments: list[Tree]) -> Any:
     if len(arguments) % 2:
         raise ExpressionError("createObject() wants pairs of a name and a value")
@@ -190,7 +191,7 @@ def _create_object(scope: Scope, arguments: list[Tree]) -> Any:
     return View(result, scope)
 
 
-@_form("createarray")
+@form("createarray")
 def _create_array(scope: Scope, arguments: list[Tree]) -> Any:
     scope.shared.budget.make(_LATER * len(arguments))
     result = Seq()
@@ -199,7 +200,7 @@ def _create_array(scope: Scope, arguments: list[Tree]) -> Any:
     return View(result, scope)
 
 
-@_form("union")
+@form("union")
 def _union(scope: Scope, arguments: list[Tree]) -> Any:
     arity("union", len(arguments), 1, None)
     values = [scope.tree(argument) for argument in arguments]
@@ -226,7 +227,7 @@ def _merged(scope: Scope, objects: list[Any]) -> View:
         entries = _entries(item)
         scope.shared.budget.make(_LATER * len(entries))
         for key, value in entries:
-            get = partial(item.member, key) if isinstance(item, View) else partial(_same, value)
+            get = partial(item.member, key) if isinstance(item, View) else partial(same, value)
             parts.setdefault(key.casefold(), (key, []))[1].append(get)
     result = Map()
     for key, values in parts.values():
@@ -248,14 +249,15 @@ def _overlay(scope: Scope, values: list[Callable[[], Any]]) -> Any:
     return _merged(scope, below)
 
 
-def _same(value: Any) -> Any:
+def same(value: Any) -> Any:
+    """The computation of what is known already."""
     return value
 
 
 # lambdas
 
 
-@_form("lambdavariables")
+@form("lambdavariables")
 def _lambda_variables(scope: Scope, arguments: list[Tree]) -> Any:
     name = _word(scope, arguments, "lambdaVariables")
     if name.casefold() not in scope.locals:
@@ -305,7 +307,7 @@ def _lambda(scope: Scope, body: Tree, name: str) -> Callable[..., Any]:
     return apply
 
 
-@_form("map")
+@form("map")
 def _map_form(scope: Scope, arguments: list[Tree]) -> Any:
     arity("map", len(arguments), 2, 2)
     apply = _lambda(scope, arguments[1], "map")
@@ -315,7 +317,7 @@ def _map_form(scope: Scope, arguments: list[Tree]) -> Any:
     return View(result, scope)
 
 
-@_form("filter")
+@form("filter")
 def _filter(scope: Scope, arguments: list[Tree]) -> Any:
     arity("filter", len(arguments), 2, 2)
     apply = _lambda(scope, arguments[1], "filter")
@@ -326,7 +328,7 @@ def _filter(scope: Scope, arguments: list[Tree]) -> Any:
     return View(result, scope)
 
 
-@_form("reduce")
+@form("reduce")
 def _reduce(scope: Scope, arguments: list[Tree]) -> Any:
     arity("reduce", len(arguments), 3, 3)
     apply = _lambda(scope, arguments[2], "reduce")
@@ -336,7 +338,7 @@ def _reduce(scope: Scope, arguments: list[Tree]) -> Any:
     return result
 
 
-@_form("sort")
+@form("sort")
 def _sort(scope: Scope, arguments: list[Tree]) -> Any:
     """Merge sort: the lambda says whether its first argument is smaller, and comparisons are paid for."""
     arity("sort", len(arguments), 2, 2)
@@ -359,7 +361,7 @@ def _merge_runs(scope: Scope, less: Callable[..., Any], left: list[Any], right: 
     return result + right[at:]
 
 
-@_form("toobject")
+@form("toobject")
 def _to_object(scope: Scope, arguments: list[Tree]) -> Any:
     arity("toObject", len(arguments), 2, 3)
     key = _lambda(scope, arguments[1], "toObject")
@@ -370,7 +372,7 @@ def _to_object(scope: Scope, arguments: list[Tree]) -> Any:
     return View(result, scope)
 
 
-@_form("mapvalues")
+@form("mapvalues")
 def _map_values(scope: Scope, arguments: list[Tree]) -> Any:
     arity("mapValues", len(arguments), 2, 2)
     apply = _lambda(scope, arguments[1], "mapValues")
@@ -380,7 +382,7 @@ def _map_values(scope: Scope, arguments: list[Tree]) -> Any:
     return View(result, scope)
 
 
-@_form("groupby")
+@form("groupby")
 def _group_by(scope: Scope, arguments: list[Tree]) -> Any:
     arity("groupBy", len(arguments), 2, 2)
     apply = _lambda(scope, arguments[1], "groupBy")
@@ -388,144 +390,3 @@ def _group_by(scope: Scope, arguments: list[Tree]) -> Any:
     for index, item in enumerate(_items(scope, arguments[0], "groupBy")):
         result.setdefault(text(full(apply(item, index)), "groupBy"), []).append(full(item))
     return result
-
-
-# what a deployment knows
-
-
-_DEPLOYED = {
-    "resourceGroup": ("name", "location"),
-    "subscription": ("subscriptionId", "tenantId", "displayName"),
-    "tenant": ("tenantId", "displayName"),
-    "deployer": ("tenantId", "objectId"),
-    "deployment": ("location",),
-}
-"""Members of which only a deployment knows the value; it is made up where only a name is made from it."""
-
-
-def _deployed(name: str) -> Form:
-    """``resourceGroup()`` and the like."""
-
-    def known(scope: Scope, arguments: list[Tree]) -> Any:
-        arity(name, len(arguments), 0, 0)
-        result = Map()
-        for key, value in FUNCTIONS[name.casefold()][0](scope.shared.budget).items():
-            made_up = key in _DEPLOYED[name]
-            compute = partial(_made_up, scope, f"{name}().{key}", value)
-            result.put(key, Later(scope.shared, compute) if made_up else value, None)
-        if name == "deployment":
-            result.put("properties", result["properties"] | {"template": scope.template}, None)
-        if name == "resourceGroup":
-            result.put("tags", Later(scope.shared, partial(_tags, scope)), None)
-        given, members = scope.shared.override(f"{name}()")
-        for key in members if given and isinstance(members, dict) else ():
-            result.put(result.find(key) or key, members[key], None)
-        return View(result, scope)
-
-    return known
-
-
-def _made_up(scope: Scope, path: str, stand_in: Any) -> Any:
-    known, value = scope.shared.override(path)
-    if known or scope.shared.naming:
-        return value if known else stand_in
-    raise UnknownValue(
-        f"{path} is known only to a deployment; give it with overrides 'references: {{\"{path}\": …}}'", path
-    )
-
-
-def _tags(scope: Scope) -> Any:
-    """Tags of the resource group: none is known."""
-    path = "resourceGroup().tags"
-    known, value = scope.shared.override(path)
-    return value if known else View(Map(), scope, path)
-
-
-for _name in _DEPLOYED:
-    _form(_name.casefold())(_deployed(_name))
-
-
-@_form("uniquestring")
-def _unique_string(scope: Scope, arguments: list[Tree]) -> Any:
-    return _hashed(scope, arguments, "uniqueString")
-
-
-@_form("guid")
-def _guid(scope: Scope, arguments: list[Tree]) -> Any:
-    return _hashed(scope, arguments, "guid")
-
-
-def _hashed(scope: Scope, arguments: list[Tree], name: str) -> Any:
-    """A stand-in, for which what is made up is good enough."""
-    arity(name, len(arguments), 1, None)
-    values = []
-    for argument in arguments:
-        try:
-            values.append(full(scope.tree(argument)))
-        except UnknownValue as error:
-            if "()." not in error.what:
-                raise
-            values.append(_identity(scope, argument))
-    return FUNCTIONS[name.casefold()][0](scope.shared.budget, *values)
-
-
-@_form("reference")
-def _reference(scope: Scope, arguments: list[Tree]) -> Any:
-    """The version of the API is not looked at: it is often computed from what only Azure knows."""
-    arity("reference", len(arguments), 1, 3)
-    whole = len(arguments) > 2 and str(full(scope.tree(arguments[2]))).casefold() == "full"
-    return _runtime(scope, "reference", arguments, whole)
-
-
-@_form("references")
-def _references(scope: Scope, arguments: list[Tree]) -> Any:
-    """The resources of a copy loop, by its symbolic name."""
-    arity("references", len(arguments), 1, 2)
-    name = text(_identity(scope, arguments[0]), "references")
-    known, value = scope.shared.override(f"references('{name}')", name)
-    if known:
-        return value
-    whole = len(arguments) > 1 and str(full(scope.tree(arguments[1]))).casefold() == "full"
-    result = Seq()
-    while (found := scope.find_resource(f"{name}[{len(result)}]", whole)) is not None:
-        scope.shared.budget.step()
-        result.add(Later(scope.shared, partial(_same, found)), None)
-    if not result:
-        raise _unknown("references", name)
-    return View(result, scope)
-
-
-def ask_azure(scope: Scope, name: str, arguments: list[Tree]) -> Any:
-    """A function whose name begins with ``list``: what overrides say. Raises `ExpressionError` if they do not."""
-    return _runtime(scope, name, arguments)
-
-
-def _identity(scope: Scope, tree: Tree) -> Any:
-    """The name or id of a resource, made of whatever is known."""
-    before, scope.shared.naming = scope.shared.naming, True
-    try:
-        return full(scope.tree(tree))
-    finally:
-        scope.shared.naming = before
-
-
-def _runtime(scope: Scope, name: str, arguments: list[Tree], whole: bool = False) -> Any:
-    resource = text(_identity(scope, arguments[0]), name) if arguments else ""
-    short = resource.rstrip("/").rsplit("/", 1)[-1]
-    known, value = scope.shared.override(f"{name}('{resource}')", resource, short)
-    if known:
-        return value
-    found = scope.find_resource(resource, whole) if name == "reference" else None
-    if found is not None:
-        known, value = scope.shared.override(found.resource) if found.resource != short else (False, None)
-        return value if known else found
-    if scope.shared.naming:
-        return StandIn(short)
-    raise _unknown(name, short)
-
-
-def _unknown(name: str, short: str) -> UnknownValue:
-    return UnknownValue(
-        f"{name}() of {short!r} is known only in Azure; give the value with overrides 'references: {{{short}: …}}'",
-        short,
-    )

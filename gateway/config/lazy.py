@@ -11,7 +11,7 @@ from gateway.config.tree import Map, Seq, line_of, nearest, show
 if TYPE_CHECKING:
     from gateway.config.evaluator import Scope, Shared
 
-__all__ = ["Given", "Later", "StandIn", "Turns", "Unavailable", "View", "full"]
+__all__ = ["Given", "Later", "StandIn", "Turns", "Unavailable", "View", "full", "only_deployed"]
 
 
 _ENTRY = 32  # what a member that has been looked up weighs, in characters
@@ -114,10 +114,7 @@ class View:
 
     def _missing(self, key: Any) -> ExpressionError:
         if "()" in self.resource:
-            path = f"{self.resource}.{key}"
-            return UnknownValue(
-                f"{path} is known only to a deployment; give it with overrides 'references: {{\"{path}\": …}}'", path
-            )
+            return only_deployed(f"{self.resource}.{key}")
         if self.resource:
             return UnknownValue(
                 f"{show(key)} of {self.resource!r} is known only in Azure; give the value with overrides 'references: "
@@ -174,3 +171,10 @@ class Unavailable:
 def full(value: Any) -> Any:
     """A value with everything in it evaluated."""
     return value.full() if isinstance(value, View) else value
+
+
+def only_deployed(path: str) -> UnknownValue:
+    """What is raised for a member of ``resourceGroup()`` and the like that no override gives; ``path`` is its key."""
+    return UnknownValue(
+        f"{path} is known only to a deployment; give it with overrides 'references: {{\"{path}\": …}}'", path
+    )
