@@ -210,6 +210,13 @@ class EndTests(DialogueCase):
         halfway.finds("closed")
         gateway.recorded("200 ok", "200 ok")
 
+    def asks_for_the_last_time(self, gateway: Dialogue, client: Peer) -> None:
+        client.sends(GET)
+        gateway.backend(0).gets("GET")
+        gateway.backend(0).sends(OK)
+        client.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
+        client.finds("closed")
+
     def test_stop_lets_those_ask_who_have_only_just_come(self) -> None:
         """Once, and for half a second; also where the gateway goes on and only the port is left."""
         for stopping in (True, False):
@@ -225,11 +232,7 @@ class EndTests(DialogueCase):
             silent.finds("open")
             gateway.advance(0.3)
             silent.finds("closed")
-            asks.sends(GET)
-            gateway.backend(0).gets("GET")
-            gateway.backend(0).sends(OK)
-            asks.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
-            asks.finds("closed")
+            self.asks_for_the_last_time(gateway, asks)
             gateway.recorded("200 ok")
 
     def test_stop_closes_who_has_asked_before(self) -> None:
@@ -269,11 +272,7 @@ class EndTests(DialogueCase):
         gateway = self.gateway()
         gateway.factory.goodbye = GOODBYE
         asks, silent = gateway.client(), gateway.client()
-        asks.sends(GET)
-        gateway.backend(0).gets("GET")
-        gateway.backend(0).sends(OK)
-        asks.gets("HTTP/1.1 200 OK", "Connection: close", body=b"hello")
-        asks.finds("closed")
+        self.asks_for_the_last_time(gateway, asks)
         silent.finds("open")
         gateway.advance(0.8)
         silent.finds("closed")
