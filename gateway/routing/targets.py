@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["is_verbatim", "upstream_host", "upstream_target"]
 
 _SAFE = "!$&'()*+,/:;=@~-._"
+_ANY_SLASH = r"/|\\|%2f|%5c"
 
 
 def is_verbatim(settings: BackendSettings) -> bool:
@@ -38,19 +41,40 @@ def upstream_target(head: RequestHead, route: Route) -> str:
 
 def _overridden(target: str, override: str, matched: str) -> str:
     path, mark, query = target.partition("?")
-    rest = path[len(matched) :]
+    literal = _spellings(matched).match(path)
+    rest = path[literal.end() :] if literal else ""
     # Dot segments would lead out of the override at the backend, also those that are only there when the literal part
-    # has gone (/a* and /a../x), and an encoded path has its literal part elsewhere: take the form that the rule was
-    # matched with, and encode it again.
-    if path[: len(matched)].lower() != matched.lower() or has_dots(path) or has_dots(f"/{rest}"):
+    # has gone (/a* and /a../x): take the form that the rule was matched with, and encode it again.
+    if literal is None or has_dots(path) or has_dots(f"/{rest}"):
         plain = decoded(path)
-        prefix = folded(matched.encode("utf-8").decode("latin-1"))
+        prefix = _form(matched)
         if plain.lower().startswith(prefix):
             plain = plain[len(prefix) :]
         plain = resolved(f"/{plain}")
         rest = quote(plain.encode("utf-8", "surrogateescape"), safe=_SAFE)
     base = override if override.startswith("/") else f"/{override}"
     return f"{base.rstrip('/')}/{rest.lstrip('/')}{mark}{query}"
+
+
+def _form(literal: str) -> str:
+    return folded(literal.encode("utf-8").decode("latin-1"))
+
+
+@lru_cache(maxsize=1024)
+def _spellings(literal: str) -> re.Pattern[str]:
+    """What paths on the wire may have for the literal part of a pattern, if they have no dot segment: see `folded`."""
+    return re.compile("".join(map(_spelling, _form(literal))), re.IGNORECASE)
+
+
+def _spelling(character: str) -> str:
+    if character == "/":
+        return rf"(?:(?:;|%3b)(?:(?!{_ANY_SLASH}).)*)?(?:{_ANY_SLASH})+"
+    forms = dict.fromkeys((character, character.lower(), character.upper()))
+    return f"(?:{'|'.join(map(_bytes, forms))})"
+
+
+def _bytes(text: str) -> str:
+    return "".join(f"(?:%{byte:02x}|{re.escape(chr(byte))})" for byte in text.encode("utf-8", "surrogateescape"))
 
 
 def upstream_host(head: RequestHead, route: Route, backend: IBackend) -> str:

@@ -56,7 +56,32 @@ class TargetTests(SynchronousTestCase):
         self.assertEqual(target("/PathRule/Home%20x", "/o", "/pathrule"), "/o/Home%20x")
         self.assertEqual(target("/p%61thrule/Home%20x", "/o", "/pathrule"), "/o/Home%20x")
         self.assertEqual(target("//pathrule/home", "/o", "/pathrule"), "/o/home")
-        self.assertEqual(target("/gr%C3%B6n/a", "/o", "/grön"), "/o/a")
+        self.assertEqual(target("/p%61thrule%2fx%2Fy%20z", "/o", "/pathrule/"), "/o/x%2Fy%20z")
+        self.assertEqual(target("/gr%C3%B6n/a%2fb", "/o", "/grön"), "/o/a%2fb")
+        self.assertEqual(target("/gr%c3%96n/a%2fb", "/o", "/grön"), "/o/a%2fb")
+        self.assertEqual(target("/gr\xc3\xb6n/a%2fb", "/o", "/GRÖN"), "/o/a%2fb")
+
+    def test_parameters_of_the_literal_part(self) -> None:
+        """They go with the segment that they belong to."""
+        for sent, expected in (
+            ("/a;v=1/b/x;y=2%2fz", "/o/x;y=2%2fz"),
+            ("/a/b;v=1;w/x", "/o/x"),
+            ("/a%3bv=1%5c%62%2F/x", "/o/x"),
+            ("/a;v=1/b/", "/o/"),
+        ):
+            self.assertEqual(target(sent, "/o", "/a/b/"), expected, sent)
+        self.assertEqual(target("/a;v=1", "/o", "/a"), "/o/;v=1")
+
+    @given(
+        st.text(st.sampled_from("/aB=ö~"), max_size=6), st.text(st.sampled_from("/aBx;=ö%\\"), max_size=12), st.data()
+    )
+    @settings(max_examples=500, deadline=None)
+    def test_any_spelling(self, literal: str, rest: str, data: st.DataObject) -> None:
+        """What the literal part of a pattern is to the rule is taken off however it is spelled, and nothing else."""
+        wire = f"/{literal}".encode().decode("latin-1")
+        sent = "".join(data.draw(st.sampled_from((byte, f"%{ord(byte):02x}", f"%{ord(byte):02X}"))) for byte in wire)
+        kept = rest.lstrip("/\\").encode().decode("latin-1")
+        self.assertEqual(target(f"{sent}{kept}", "/only/here", f"/{literal}"), f"/only/here/{kept}")
 
     def test_asterisk(self) -> None:
         self.assertEqual(target("*", "/o"), "*")
