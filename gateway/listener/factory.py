@@ -60,9 +60,13 @@ class ListenerFactory(Factory):
         self.use(listener, shared, trusted)
         self.refused: set[RefusedConnection] = set()
         self.lost = lost
-        self.plain = PlainFactory(self)
         self._admits = admits
         self.troubles = troubles or Troubles(shared.seconds)
+
+    @property
+    def plain(self) -> PlainFactory:
+        """Made for whoever asks: it and this would keep each other, and a generation, when nobody listens any more."""
+        return PlainFactory(self)
 
     def use(self, listener: str, shared: Surroundings, trusted: TrustedProxies) -> None:
         """From now on; connections that are open follow with their next request."""

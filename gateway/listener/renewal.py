@@ -40,18 +40,21 @@ class Renewal:
         self._files = tuple(files)
         self._reload = reload
         self._used = self._seen = self._stamps()
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = clock
+        self._clock = clock
+        self._loop: LoopingCall | None = None
 
     def start(self) -> None:
         """Begin, if there is anything to look at."""
         if self._files:
+            self._loop = LoopingCall(self._look)
+            self._loop.clock = self._clock
             self._loop.start(SECONDS, now=False)
 
     def stop(self) -> None:
         """End. Safe to repeat."""
-        if self._loop.running:
-            self._loop.stop()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.stop()
 
     def _stamps(self) -> tuple[_Stamp, ...]:
         return tuple(_stamp(name) for name in self._files)

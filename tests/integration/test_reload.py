@@ -467,25 +467,36 @@ class ReloadTests(ReloadCase):
         self.assertEqual([200], sorted({each.status for each in gateway.recorder.outcomes}))
 
     async def test_nothing_is_left(self) -> None:
-        """Old routers, pools and surroundings are gone without the help of a collector, after any number of reloads."""
+        """What is replaced is gone without the help of a collector, after any number of reloads."""
         one, two = await self.two()
         gateway = await self.reloading(model_for(one))
         client = await self.client(gateway)
         await self.said(client)
         service = gateway.service
+        cert, key = TestCA("Test Root").issue(["a.example"]).pem_files(self.mktemp())
+        certificates = [{"name": "c", "certificate_file": cert, "key_file": key}]
         seen: list[Any] = []
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)
         for number in range(50):
-            pool = next(iter(service.pools.values()))
-            seen += [weakref.ref(each) for each in (service.shared.router, service.shared, service.now, pool)]
+            owned = service.shared.router, service.shared, service.now, service._renewal, *service.pools.values()
+            seen += map(weakref.ref, (*owned, *service._ports.factories[1:]))
+            del owned
+            listeners = [
+                {"name": "web", "address": "127.0.0.1", "port": 0},
+                {"name": f"plain{number}", "address": "127.0.0.1", "port": 0},
+                {"name": f"secure{number}", "address": "127.0.0.1", "port": 0, "protocol": "Https",
+                 "certificates": ["c"]},
+            ]  # fmt: skip
             settings = {"request_timeout": 10 + number % 3}
-            del pool
-            await self.reload(gateway, model_for(one, two, settings=settings))
+            await self.reload(
+                gateway, model_for(one, two, settings=settings, listeners=listeners, certificates=certificates)
+            )
             self.assertIn(await self.said(client), (b"one", b"two"))
             service.reloading.retire()
             gateway.recorder.outcomes.clear()
+        await gateway.until(lambda: len(service._ports.factories) == 3, "the old ports to be forgotten")
         self.assertEqual([], [type(each()).__name__ for each in seen if each() is not None])
         self.assertEqual([], service.reloading.leaving)
         self.assertEqual(2, len(service.loads))
