@@ -60,6 +60,10 @@ class Decisions(Attempts):
         self._pending = body
         self._routed(where)
 
+    def left(self) -> None:
+        """The client's side is done with this; it and its passage must not keep each other."""
+        self._passage, self._out = None, self._client
+
     # -- inside
 
     def _routed(self, where: Any) -> None:

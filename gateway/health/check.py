@@ -136,6 +136,18 @@ class Check(Protocol):
             self.ended(reason)
 
 
+class _CheckFactory(Factory):
+    """Gives its check, once. The check does not keep it: the two would be left to the garbage collector."""
+
+    noisy = False
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+
+    def buildProtocol(self, addr: Any) -> Check:
+        return self._check
+
+
 @implementer(ILasting, IProbe)
 class ConnectingProbe:
     """Connects to a member and lets a `Check` do the rest. Subclasses override `make_check`.
@@ -176,9 +188,7 @@ class ConnectingProbe:
             else:
                 tls = tls._replace(preface=UNKNOWN)
         limit = min(self.settings.connect_timeout, deadline)
-        factory = Factory.forProtocol(lambda: check)
-        factory.noisy = False
-        connecting = self._road.client(host, port, tls, limit).connect(factory)
+        connecting = self._road.client(host, port, tls, limit).connect(_CheckFactory(check))
 
         def cancel(_: Deferred[ProbeResult]) -> None:
             check.give_up()

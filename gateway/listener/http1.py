@@ -170,6 +170,8 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
             source.let(FEEDING)
         if self.held:
             self.let(CONNECTING | FEEDING)
+        if self._exchange is not None:
+            self._exchange.left()
         self._exchange = self._request = self._decoder = None
         self._trailers = ()
         self._chunked = False

@@ -99,16 +99,20 @@ class ServerTLS:
         contexts = {shown: _context(shown, least, most, http) for shown in table.all}
         context = contexts[table.default]
         refusing = _context(_Shown(None, _USUAL), least, most)
+        # `choose` must not keep the context that keeps it: nothing but a full collection would find them.
+        others = {shown: made for shown, made in contexts.items() if made is not context}
 
         def choose(connection: SSL.Connection) -> None:
-            # OpenSSL calls this also for clients that send no name; an exception would be lost
+            # OpenSSL calls this also for clients that send no name; an exception would be lost. It calls it again for
+            # a second hello, when the port may have another context already: so the connection keeps the first one.
+            connection.first_context = connection.get_context()  # type: ignore[attr-defined]
             name = connection.get_servername()
             shown = table.find(name) if name else table.default
             authorities = shown.terms.authorities
             if not shown.terms.minimum <= connection.get_protocol_version() <= shown.terms.maximum:
                 connection.set_context(refusing)
-            elif contexts[shown] is not context:
-                connection.set_context(contexts[shown])
+            elif shown in others:
+                connection.set_context(others[shown])
                 if authorities is not None:
                     authorities.ask_on(connection)
                 elif table.default.terms.authorities is not None:

@@ -264,7 +264,9 @@ class Handshake:
             return
         if self._connection is not None:
             self._connection = None
-            self._done(connection)
+            done = self._done
+            self._forget()
+            done(connection)
 
     def dropped(self, reason: Failure) -> None:
         """The pump lets go of it."""
@@ -278,11 +280,22 @@ class Handshake:
         """End it."""
         if self._connection is not None:
             self._connection = None
-            self._pump.later(lambda: self._failed(error))
+            failed = self._failed
+            self._forget()
+            self._pump.later(lambda: failed(error))
 
     def cancel(self) -> None:
         """Nobody wants the result any more; the caller closes the socket."""
         self._connection = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Do not keep those who are told, for they may keep this."""
+        self._done = self._failed = _nothing
+
+
+def _nothing(_: Any) -> None:
+    """Nobody is told any more."""
 
 
 class _Greeting(Handshake):
@@ -343,9 +356,14 @@ class _Greeting(Handshake):
         elsewhere = None if self._adopted else getattr(self._tls, "elsewhere", None)
         if self.moved is None or elsewhere is None or not elsewhere(hello, self._sock):
             return False
+        moved = self.moved
         self.cancel()
-        self.moved()
+        moved()
         return True
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.plain = self.moved = None
 
 
 def server_welcome(
