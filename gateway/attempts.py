@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.errors import BackendClosed, GatewayError, NoHealthyBackend
+from gateway.errors import BackendClosed, GatewayError, NoHealthyBackend, frameless
 from gateway.http.bodies import chunk, last_chunk
 from gateway.http.forwarding import request_bytes, request_stays
 from gateway.relay.flow import CONNECTING, FEEDING
@@ -199,7 +199,7 @@ class Attempts(Uploading):
         if not self._may_retry(error, upstream):
             self._fail(error)
             return
-        outcome.error = error
+        outcome.error = frameless(error)
         if upstream is not None and upstream.reused:
             # The backend had given up an idle connection: it is not to blame, ask it again on a new one.
             self._use_idle = False

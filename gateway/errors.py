@@ -53,7 +53,7 @@ __all__ = [
     "VersionNotSupported", "NoRoute", "Misdirected", "CertificateRefused", "ClientGone", "OutOfResources",
     "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
     "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout", "RewriteFailed",
-    "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError", "ReloadFailed",
+    "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError", "ReloadFailed", "frameless",
 ]  # fmt: skip
 
 
@@ -74,6 +74,20 @@ class GatewayError(Exception):
     advice = ""
     retryable = False
     fields: Sequence[tuple[str, str]] = ()
+
+
+def frameless(error: GatewayError) -> GatewayError:
+    """``error`` without the frames that it and its causes were raised in.
+
+    For whoever keeps it: the frames have what keeps the error, and all of them would wait for the garbage collector.
+    """
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and each.__traceback__ is not None:
+            each.__traceback__ = None
+            waiting += (each.__cause__, each.__context__)
+    return error
 
 
 class RequestError(GatewayError):

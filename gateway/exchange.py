@@ -32,6 +32,7 @@ from gateway.errors import (
     PluginTimeout,
     RequestTimeout,
     SessionEnded,
+    frameless,
 )
 from gateway.http.bodies import chunk
 from gateway.interfaces import IUpstreamListener
@@ -269,7 +270,7 @@ class Exchange(Decisions):
             return
         self.phase = DONE
         outcome, lease, upstream, sent = self.outcome, self._lease, self._upstream, self._complete
-        outcome.error = error
+        outcome.error = error and frameless(error)
         if self._upload is not None:
             sent = False
             self._discard()
@@ -293,7 +294,7 @@ class Exchange(Decisions):
             self.phase = STREAMING if begun else WAITING
             self._fail(error)
             return
-        outcome.error, outcome.cause = error, error.cause
+        outcome.error, outcome.cause = frameless(error), error.cause
         if begun:
             client.break_off()
         else:

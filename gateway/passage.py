@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from gateway.contained import ContainedMiddleware
 from gateway.containment import Containment, as_exception
-from gateway.errors import GatewayError, PluginFailed, PluginTimeout, UpgradeRefused
+from gateway.errors import GatewayError, PluginFailed, PluginTimeout, UpgradeRefused, frameless
 from gateway.http.changes import checked_reply, checked_request, checked_response, said
 from gateway.http.heads import index_of
 from gateway.http.pages import REASONS
@@ -241,7 +241,7 @@ class Passage:
             self._done()
         except GatewayError as error:
             self._chain = []
-            outcome.error, outcome.cause = error, error.cause
+            outcome.error, outcome.cause = frameless(error), error.cause
             reply = self._exchange.error_page(error.status)
         outcome.status = reply.status
         self._client.reply(reply)

@@ -106,7 +106,7 @@ class ChunkedDecoder:
         self._left = 0  # payload bytes of the chunk in progress, and -1 or -2 for the CRLF after it
         self._line = b""  # the incomplete line at the end of what was fed
         self._overhead = 0
-        self._read = self._read_sizes
+        self._read = ChunkedDecoder._read_sizes  # not bound: it would keep this, and this it
         self.done = False
         self.excess = b""
         self.trailers: list[tuple[str, str]] = []
@@ -126,7 +126,7 @@ class ChunkedDecoder:
         if left:
             position = self._payload(data, 0, payload)
         if position >= 0:
-            self._read(data, position, payload)
+            self._read(self, data, position, payload)
         return payload[0] if len(payload) == 1 else b"".join(payload)
 
     def close(self) -> bool:
@@ -167,7 +167,7 @@ class ChunkedDecoder:
             length = self._chunk_size(data, position, end)
             position = end + 2
             if length == 0:
-                self._read = self._read_trailers
+                self._read = ChunkedDecoder._read_trailers
                 self._overhead = 0
                 self._read_trailers(data, position, payload)
                 return

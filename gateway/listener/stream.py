@@ -34,6 +34,7 @@ from gateway.errors import (
     PluginFailed,
     SessionEnded,
     ShuttingDown,
+    frameless,
 )  # fmt: skip
 from gateway.interfaces import ISecureFactory
 from gateway.listener.client_certificates import CertificateGate
@@ -241,7 +242,7 @@ class StreamConnection(FlowProtocol):
             return
         assert lease is not None
         self._lease = None
-        outcome.error = error
+        outcome.error = frameless(error)
         lease.release(outcome)
         self._tried = (*self._tried, lease.backend)
         self._attempt()
@@ -255,7 +256,7 @@ class StreamConnection(FlowProtocol):
         self._over = True
         outcome, lease, awaited = self.outcome, self._lease, self._awaited
         self._lease = self._awaited = None
-        outcome.error, outcome.cause, outcome.status = error, error.cause, error.status
+        outcome.error, outcome.cause, outcome.status = frameless(error), error.cause, error.status
         outcome.ended = self._shared.seconds()
         if awaited is not None:
             awaited.cancel()

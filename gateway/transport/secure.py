@@ -128,7 +128,7 @@ class TLSTransport(TCPTransport):
             except _WANT:
                 break
             except SSL.Error as error:
-                end = error
+                end = error.with_traceback(None)  # this frame, which keeps it
                 break
             pieces.append(data)
             size += len(data)
