@@ -323,7 +323,9 @@ class RewriteSet(_Named):
     Neither redirects nor the gateway's own error pages are rewritten.
     """
 
-    rules: tuple[RewriteRule, ...] = Field(default=(), description="In the order of their `sequence`.")
+    rules: tuple[RewriteRule, ...] = Field(
+        default=(), description="In the order of their `sequence`; each sees what those before it have made."
+    )
 
 
 class DistributionTarget(_Model):

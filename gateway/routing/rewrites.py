@@ -1,8 +1,8 @@
 """Rewrite rule sets: what they make of requests and responses (reference §2.4).
 
-A set looks at each message once.  Its rules see the request as the client sent it and the response as the backend did:
-what an earlier rule changed a later one does not see, but may change again.  Rules whose conditions are about the
-response act on the response only.
+A set looks at each message once.  Each of its rules sees what the ones before it have made of the message: its
+conditions and its texts are about that.  Rules whose conditions are about the response act on the response only; when
+that comes, the request is for all of them what it was when the set got it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Rewriter:
         rules = list(map(_Rule, sorted(rewrite.rules, key=lambda rule: rule.sequence)))
         self._on_request = [rule for rule in rules if rule.changes_request]
         self._on_response = [rule for rule in rules if rule.response]
-        self._about_path = [test for rule in rules for test in rule.tests if test.variable == "var_uri_path"]
+        self._about_path = [test for rule in rules for test in rule.about_path]
         self.changes_requests = bool(self._on_request)
         self.changes_responses = bool(self._on_response)
 
@@ -66,8 +66,11 @@ class Rewriter:
         """
         for test in self._about_path:
             test.settle(view)
-        change = _Change(head, added)
+        came, change = view.head, _Change(head, added)
         for rule in self._on_request:
+            if view.head is not came:
+                for test in rule.about_path:
+                    test.settle(view)
             if not rule.applies(view, note):
                 continue
             for name, template in rule.request:
@@ -79,6 +82,10 @@ class Rewriter:
                 rule.url.apply(view, change)
                 if note:
                     note(f"URL: {change.target}{', path rules are looked at again' if rule.url.reroute else ''}")
+            if rule is not self._on_request[-1]:
+                view.look_at(change.done())
+        if view.head is not came:
+            view.look_at(came)
         return Requested(change.done(), change.added, change.reroute)
 
     def response(self, view: View, head: ResponseHead, note: Note | None = None) -> ResponseHead:
@@ -90,6 +97,8 @@ class Rewriter:
                 for action in rule.response:
                     fields = action.apply(view, list(head.fields) if fields is None else fields)
                     taken.add(action.name.lower())
+                if rule is not self._on_response[-1] and fields is not None:
+                    view.response = head._replace(fields=fields, index=index_of(fields))
         if fields is None:
             return head
         nominated = [name for name in head.nominated if name not in taken]
@@ -142,6 +151,7 @@ class _Rule:
     def __init__(self, rule: model.RewriteRule) -> None:
         self.name = rule.name
         self.tests = [_Test(condition) for condition in rule.conditions]
+        self.about_path = [test for test in self.tests if test.variable == "var_uri_path"]
         groups = {test.variable: test.pattern.groups for test in self.tests}
         self._late = any(is_about_response(test.variable) for test in self.tests)
         self.request = [(action.name, Template(action.value, groups)) for action in rule.request_headers]

@@ -64,7 +64,7 @@ class Rewrites:
             if note:
                 note(f"path rule {where.path_rule}" if where.path_rule else "the path map's default")
             rewriter = next((each.rewriter for each in where.middleware if isinstance(each, Rewrites)), None)
-            view.look_at(head.target)
+            view.look_at(head)
         else:
             raise RewriteFailed(f"rewrites send {view.head.target[:100]!r} round in circles")
         context.notes[_KEY] = self, rewriter, view

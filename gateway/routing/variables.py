@@ -37,25 +37,27 @@ _numbered = re.compile(r"(.+)_([0-9]{1,3})\Z")
 class View:
     """One request as rules see it, and its response once there is one.
 
-    ``head`` and ``response``: as they came, whatever rules have changed since.  ``path``: in `canonical` form,
-    ``sent``: the same as it came, and ``query``: those of the client; after a re-evaluation of the path map those that
-    led to it.  ``context``: the `gateway.values.Context` of the exchange.  ``forwarded``: the X-Forwarded-For of the
-    gateway, the client with its port last.  ``captures``: groups by name of the condition, and ``cookie``: the
-    Set-Cookie that a condition has found, for the rule in progress.  ``marks``: cookies of the response that are the
-    gateway's own, as ``name=value``.
+    ``head`` and ``response``: as they are for the rule in progress, after what rules before it have changed.  ``path``
+    in `canonical` form, ``sent``, the same as it is written, and ``query``: of the target so far.  ``asked``: the
+    target that the client sent.  ``context``: the `gateway.values.Context` of the exchange.  ``forwarded``: the
+    X-Forwarded-For of the gateway, the client with its port last.  ``captures``: groups by name of the condition, and
+    ``cookie``: the Set-Cookie that a condition has found, for the rule in progress.  ``marks``: cookies of the response
+    that are the gateway's own, as ``name=value``.
     """
 
-    __slots__ = ("captures", "context", "cookie", "forwarded", "head", "marks", "path", "query", "response", "sent")
+    __slots__ = (
+        "asked", "captures", "context", "cookie", "forwarded", "head", "marks", "path", "query", "response", "sent",
+    )  # fmt: skip
 
     def __init__(self, head: RequestHead, context: Any, forwarded: str = "") -> None:
-        self.head = head
         self.response: ResponseHead | None = None
         self.context = context
         self.forwarded = forwarded
         self.captures: dict[str, tuple[str, ...]] = {}
         self.cookie: str | None = None
         self.marks: tuple[str, ...] = ()
-        self.look_at(head.target)
+        self.asked = head.target
+        self.look_at(head)
 
     def cookies(self) -> list[str]:
         """What the backend sets, one after the other: they cannot be joined (RFC 9110 §5.3)."""
@@ -66,9 +68,10 @@ class View:
         """Whether a Set-Cookie is the gateway's own."""
         return bool(self.marks) and cookie.partition(";")[0] in self.marks
 
-    def look_at(self, target: str) -> None:
-        """Take another URL for the one of the request."""
-        self.sent, _, self.query = target.partition("?")
+    def look_at(self, head: RequestHead) -> None:
+        """The request is another one from now on."""
+        self.head = head
+        self.sent, _, self.query = head.target.partition("?")
         self.path = canonical(self.sent)
 
 
@@ -156,7 +159,7 @@ SERVER_VARIABLES: Final[Mapping[str, Lookup]] = {
     "received_bytes": _of_context("received_bytes"),
     "request_query": _query,
     "request_scheme": lambda view: view.context.scheme,
-    "request_uri": lambda view: view.head.target,
+    "request_uri": lambda view: view.asked,
     "sent_bytes": lambda view: "0",
     "server_port": _of_context("local_port"),
     "ssl_connection_protocol": _of_context("tls_version"),

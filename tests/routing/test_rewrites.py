@@ -172,21 +172,56 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(self.changed({"url": {"path": "/x"}}, request=request).head.target, "*")
 
     def test_order(self) -> None:
-        """By sequence, then as listed; the last word counts, and no rule sees what another one did."""
+        """By sequence, then as listed; each rule sees what the ones before it have made, and the last word counts."""
         rules = [
             {"sequence": 300, "requestHeaders": [{"name": "X-One", "value": "third"}]},
-            {"sequence": 100, "requestHeaders": [{"name": "X-One", "value": "first"}], "url": {"path": "/other"}},
+            {
+                "sequence": 100,
+                "requestHeaders": [{"name": "X-One", "value": "first"}],
+                "url": {"path": "/other", "query": "b"},
+            },
             {
                 "sequence": 200,
                 "conditions": [
-                    {"variable": "http_req_X-One", "pattern": "^1, 2$"},
-                    {"variable": "var_uri_path", "pattern": "^/shop"},
+                    {"variable": "http_req_X-One", "pattern": "^first$"},
+                    {"variable": "var_uri_path", "pattern": "^/other$"},
                 ],
-                "requestHeaders": [{"name": "X-Saw", "value": "the original"}],
+                "requestHeaders": [
+                    {"name": "X-Saw", "value": "{http_req_X-One} {var_uri_path} {var_query_string} {var_request_uri}"}
+                ],
             },
         ]
         head = self.changed(*rules).head
-        self.assertEqual((head.index["x-one"], head.index["x-saw"]), ("third", "the original"))
+        self.assertEqual(
+            (head.index["x-one"], head.index["x-saw"]), ("third", "first /other b /shop/shoes/7?a=1")
+        )
+
+    def test_one_after_the_other(self) -> None:
+        """A default document, then a prefix for everything, as for a site that lies in a storage container."""
+        rules = [
+            {
+                "sequence": 1,
+                "conditions": [{"variable": "var_uri_path", "pattern": "^/$"}],
+                "url": {"path": "/index.html"},
+            },
+            {"sequence": 2, "url": {"path": "/public{var_uri_path}"}},
+        ]
+        for sent, made in (b"/", "/public/index.html"), (b"/a%20b?c", "/public/a%20b?c"):
+            request = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % sent
+            self.assertEqual(made, self.changed(*rules, request=request).head.target)
+
+    def test_a_made_path_that_is_read_differently(self) -> None:
+        """Conditions of later rules are about it, so it has to be the same to everybody as well."""
+        rules = [
+            {"sequence": 1, "url": {"path": "/{var_query_string}"}},
+            {
+                "sequence": 2,
+                "conditions": [{"variable": "var_uri_path", "pattern": "^/admin"}],
+                "requestHeaders": [{"name": "X-Inner", "value": ""}],
+            },
+        ]
+        with self.assertRaises(AmbiguousPath):
+            self.changed(*rules, request=b"GET /?admin/..;/x HTTP/1.1\r\nHost: a\r\n\r\n")
 
     def test_captures_are_of_one_rule(self) -> None:
         rules = [
@@ -244,6 +279,39 @@ class ResponseTests(SynchronousTestCase):
     def sent(self, *rules: dict[str, Any]) -> list[str]:
         head = self.changed(*rules)
         return response_bytes(head, "1.1", head.body, False).decode("latin-1").split("\r\n")
+
+    def test_one_after_the_other(self) -> None:
+        """What one rule has made is what the next one's condition is about."""
+        rules = [
+            {
+                "sequence": number,
+                "conditions": [{"variable": "http_resp_Server", "pattern": pattern}],
+                "responseHeaders": [{"name": "Server", "value": value}],
+            }
+            for number, pattern, value in (
+                (1, ".", "one"),
+                (2, "^one$", "{http_resp_Server}, two"),
+                (3, "^one$", "three"),
+            )
+        ]
+        self.assertIn("Server: one, two", self.sent(*rules))
+
+    def test_the_request_is_as_it_came(self) -> None:
+        """A condition on the request holds in the response where it held in the request, whatever was made of that."""
+        seen = view()
+        rules = rewriter(
+            {
+                "sequence": 1,
+                "conditions": [{"variable": "var_uri_path", "pattern": "^/shop"}],
+                "requestHeaders": [{"name": "Host", "value": "internal"}],
+                "responseHeaders": [{"name": "X-Host", "value": "{var_host}"}],
+                "url": {"path": "/other"},
+            },
+            {"sequence": 2, "requestHeaders": [{"name": "X-A", "value": "b"}]},
+        )
+        self.assertEqual("/other?a=1", rules.request(seen, seen.head, ADDED).head.target)
+        seen.response = parse_response(RESPONSE, "GET")
+        self.assertEqual(view().head.host, rules.response(seen, seen.response).index["x-host"])
 
     def test_fields(self) -> None:
         lines = self.sent(
