@@ -242,6 +242,8 @@ plan_request(State *state, Plan *plan, PyObject *const *args, Py_ssize_t count)
     if (upgrade) {
         if (look_up(index, state->upgrade, &value) < 0)
             return -1;
+        if (value == NULL || PyUnicode_FindChar(value, ',', 0, PyUnicode_GetLength(value), 1) != -1)
+            return 0; /* which of them is the twin's */
         fine = fine && ADD(plan, "Connection: Upgrade\r\nUpgrade: ") && add_text(plan, value) && ADD(plan, "\r\n");
     } else {
         if (look_up(index, state->te, &value) < 0)

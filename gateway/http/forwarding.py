@@ -121,9 +121,10 @@ def request_bytes(head: RequestHead, target: str, host: str, added: str, body: i
 
     ``target`` and ``host`` are what the backend is to see, ``added`` are ready field lines, each ended by
     CRLF; all three are the caller's word.  ``body`` is the length, 0 for none, or `CHUNKED`.  With
-    ``upgrade`` the Upgrade goes along as it was sent; without, a Connection says only that ``TE: trailers``
-    does.  Fields keep their order and case.  Names with other than letters, digits and hyphens are dropped
-    (Application Gateway does), and so are those in which the gateway itself speaks (X-Forwarded-* …).
+    ``upgrade`` the Upgrade goes along as it was sent, or of several protocols the one that counts here; without, a
+    Connection says only that ``TE: trailers`` does.  Fields keep their order and case.  Names with other than letters,
+    digits and hyphens are dropped (Application Gateway does), and so are those in which the gateway itself speaks
+    (X-Forwarded-* …).
     """
     method, _, version, _, fields, index, _, _, _, nominated = head
     stays = request_stays
@@ -140,7 +141,8 @@ def request_bytes(head: RequestHead, target: str, host: str, added: str, body: i
     else:
         extra = ""
     if upgrade:
-        extra += f"Connection: Upgrade\r\nUpgrade: {index['upgrade']}\r\n"
+        wanted = index["upgrade"] if "," not in index["upgrade"] else head.upgrade
+        extra += f"Connection: Upgrade\r\nUpgrade: {wanted}\r\n"
     elif "te" in index and index["te"].lower() == "trailers":
         extra += "TE: trailers\r\nConnection: TE\r\n"
     return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}{extra}{added}\r\n".encode("latin-1")

@@ -48,6 +48,10 @@ class HeadBuffer:
         self._line_checked = False
         self.started = False
 
+    def begins(self, data: bytes) -> bool:
+        """Whether what is in it begins so; also of use after an error."""
+        return self._buffer.startswith(data)
+
     def feed(self, data: bytes) -> bytes | None:
         """Take more bytes; return the whole head if it is complete now, else ``None``.
 

@@ -33,10 +33,11 @@ NEVER = float("inf")
 class Part(FlowProtocol):
     """The base of each part: what more than one of them reads or sets, and what they ask of each other.
 
-    ``_head`` is a request's head that is not complete, ``_request`` one that is, ``_decoder`` what reads its body, and
-    ``None`` when that is complete.  ``_ahead`` is what was read ahead, from ``_at`` on.  ``_exchange`` is the one in
-    progress, unless it is in the lane (see `_current`), ``_outcome`` its, until it is recorded.  ``_source`` feeds the
-    response; ``_room`` is what it takes of the memory to read it ahead.
+    ``_head`` is a request's head that is not complete, ``_request`` one that is, ``_method`` that of what is none (see
+    `_bad_head`), ``_decoder`` what reads its body, and ``None`` when that is complete.  ``_ahead`` is what was read
+    ahead, from ``_at`` on.  ``_exchange`` is the one in progress, unless it is in the lane (see `_current`),
+    ``_outcome`` its, until it is recorded.  ``_source`` feeds the response; ``_room`` is what it takes of the memory to
+    read it ahead.
 
     ``_close``: close after the response in progress; ``_closing``: no further request is read; ``at_eof``: the client
     sends no more.  ``_received`` and ``_sent`` are bytes of this request and its response, ``_taken`` those that the
@@ -49,6 +50,7 @@ class Part(FlowProtocol):
     review = NEVER
     _head: HeadBuffer | None = None
     _request: RequestHead | None = None
+    _method = "GET"
     _exchange: Exchange | None = None
     _outcome: Outcome | None = None
     _source: FlowProtocol | None = None
@@ -78,7 +80,9 @@ class Part(FlowProtocol):
         def _record(self, cut: bool = False) -> float: ...
 
         # reading
-        def _bad_head(self, error: RequestError, size: int, request: RequestHead | None = None) -> None: ...
+        def _bad_head(
+            self, error: RequestError, size: int, request: RequestHead | None = None, method: str = "GET"
+        ) -> None: ...
         def _run(self) -> None: ...
 
         # ending

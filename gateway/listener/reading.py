@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestReader"]
 
+_HEAD = b"HEAD "
+
 _AT_ONCE = 32
 """Pipelined requests that are answered without a backend before others get their turn."""
 
@@ -71,7 +73,7 @@ class RequestReader(Part):
         try:
             request = parse_request(raw, self.factory.head_limits)
         except RequestError as error:
-            self._bad_head(error, len(raw))
+            self._bad_head(error, len(raw), method="HEAD" if raw.startswith(_HEAD) else "GET")
             return
         self._begin(request, len(raw), data, end)
 
@@ -87,7 +89,7 @@ class RequestReader(Part):
         try:
             raw = buffer.feed(data)
         except RequestError as error:
-            self._bad_head(error, self._received)
+            self._bad_head(error, self._received, method="HEAD" if buffer.begins(_HEAD) else "GET")
             return None
         if raw is None:
             if buffer.started and not was_started:
@@ -190,9 +192,16 @@ class RequestReader(Part):
         self._resting = False
         self._run()
 
-    def _bad_head(self, error: RequestError, size: int, request: RequestHead | None = None) -> None:
-        """Something that is not a request, or is none for here: answer and close; nothing after it can be trusted."""
+    def _bad_head(
+        self, error: RequestError, size: int, request: RequestHead | None = None, method: str = "GET"
+    ) -> None:
+        """Something that is not a request, or is none for here: answer and close; nothing after it can be trusted.
+
+        ``method``: HEAD where the answer may have no body, if there is no ``request`` that says so (RFC 9110 §9.3.2).
+        """
         shared = self._shared
+        if method != self._method:
+            self._method = method
         since = shared.seconds() if self._head is None else self._since
         self._head = None
         self._request = request

@@ -79,7 +79,7 @@ class ResponseWriter(Part):
             self._close = True
         if self._decoder is not None or self._shared.stopping or self.at_eof:
             self._close = True
-        method, version = (request.method, request.version) if request is not None else ("GET", "1.1")
+        method, version = (request.method, request.version) if request is not None else (self._method, "1.1")
         server = self._shared.server
         try:
             data = reply_bytes(reply, method, version, self._close, server)

@@ -107,6 +107,12 @@ class RequestTests(SynchronousTestCase):
         )
         self.assertNotIn("Upgrade: WebSocket", self.sent(head))
 
+    def test_upgrade_to_one_of_several(self) -> None:
+        """The backend is asked for the one that the gateway would let it choose."""
+        for asked, wanted in ("bar, foo", "bar"), ("foo,WebSocket", "websocket"), (" , foo/1 ,", "foo/1"):
+            head = request("Connection: Upgrade", f"Upgrade: {asked}")
+            self.assertEqual(self.sent(head, upgrade=True), ["Connection: Upgrade", f"Upgrade: {wanted}"])
+
     def test_expect(self) -> None:
         lines = ["Expect: 100-continue", "Content-Length: 1"]
         self.assertIn(lines[0], self.sent(request(*lines, start="PUT / HTTP/1.1")))

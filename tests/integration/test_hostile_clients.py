@@ -321,6 +321,24 @@ class RefusedRequestTests(GatewayTestCase):
             (400, b"GET x HTTP/1.1\r\nHost: a\r\n\r\n"),
         )
 
+    async def test_refused_head(self) -> None:
+        """What asks with HEAD gets no body, also where it is no request (RFC 9110 §9.3.2)."""
+        gateway = await self.gateway(model_for(await self.backend(Answers())))
+        for status, pieces in (
+            (400, [b"HEAD / HTTP/1.1\r\n\r\n"]),
+            (400, [b"HE", b"AD / HTTP/1.1\r\nHo", b"st : a\r\n\r\n"]),
+            (417, [b"HEAD / HTTP/1.1\r\nHost: a\r\nExpect: y\r\n\r\n"]),
+            (414, [b"HEAD /" + b"x" * 20_000]),
+            (501, [b"HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"]),
+        ):
+            client = await self.client(gateway)
+            for piece in pieces:
+                client.write(piece)
+                await gateway.settled(lambda: 0, 0.02)
+            response = await read_response(client, "HEAD")
+            self.assertEqual((status, b""), (response.status, await client.rest()), pieces)
+            self.assertNotEqual("0", response.get("Content-Length"))
+
     async def test_bad_chunks(self) -> None:
         # found while the backend is being asked: it must not get an end of the body that was not sent
         for body in (b"zz\r\n", b"3\r\nabcX", b"3\nabc\r\n", b"-3\r\n", b"0x3\r\n", b"3 \x00\r\n", b"f" * 17 + b"\r\n"):
