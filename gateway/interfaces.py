@@ -127,6 +127,9 @@ class IMiddleware(Interface):
 
         Also for answers that the gateway gives itself: redirects, errors (502, 504), and the reply of a middleware
         further in; not for its own.  Return ``None`` or a changed head.  Must be immediate.
+
+        Who has this method is taken to change something: of interim responses only ``Link`` goes on then, and trailers
+        of the response are dropped.  Where that is not so, an attribute ``changes_responses = False`` says it.
         """
 
     def body(head, context):

@@ -20,6 +20,7 @@ from gateway.http.changes import checked_reply, checked_request, checked_respons
 from gateway.http.heads import index_of
 from gateway.http.pages import REASONS
 from gateway.interfaces import IPool
+from gateway.middleware.base import changes_responses
 from gateway.values import CHUNKED, Context, Fields, Reply, RequestHead, ResponseHead, Route
 
 if TYPE_CHECKING:
@@ -184,6 +185,9 @@ class Passage:
         """A response head from the backend, with the first body bytes."""
         client = self._client
         if head.status < 200:
+            if self._answers_change():
+                links = [field for field in head.fields if field[0].lower() == "link"]
+                head = head._replace(fields=links, index=index_of(links), nominated=())
             client.respond(head, data, end)
             return
         self.context.backend = self._exchange.outcome.backend
@@ -220,6 +224,8 @@ class Passage:
                 return
         if end:
             self._done()
+        if trailers and self._answers_change():
+            trailers = ()
         self._client.send(data, end, trailers)
 
     def switching(self, head: ResponseHead) -> ResponseHead:
@@ -245,6 +251,14 @@ class Passage:
             reply = self._exchange.error_page(error.status)
         outcome.status = reply.status
         self._client.reply(reply)
+
+    def _answers_change(self) -> bool:
+        """Whether somebody looks at response heads, which may be to take fields out or to set them.
+
+        Nobody is asked about interim responses and trailers (RFC 9110 §15.2, §6.5.1), so these must not say what
+        is taken out of the head: of the first only early hints are left (RFC 8297), of the second nothing.
+        """
+        return any(map(changes_responses, self._chain[: self._passed]))
 
     def _done(self) -> None:
         """The response is complete."""

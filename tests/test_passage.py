@@ -8,11 +8,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from gateway.config.model import RewriteSet
 from gateway.errors import BadRequest
 from gateway.http.changes import with_fields
 from gateway.http.heads import parse_request
 from gateway.interfaces import IMiddleware
 from gateway.middleware import headers
+from gateway.middleware.base import Middleware
+from gateway.routing.rewrites import Rewriter
+from gateway.routing.rewriting import Rewrites
 from gateway.values import Context, Reply, RequestHead, ResponseHead
 from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase
 from tests.plugin_log import PluginLog
@@ -536,6 +540,38 @@ class WayOutTests(PassageCase):
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         self.assertEqual(["one.request", "one.response", "one.body"], one.calls)
         gateway.recorded("200 ok")
+
+    def test_what_interim_responses_and_trailers_say(self) -> None:
+        """Where response heads are looked at, nothing else may say what is taken out of them."""
+        hints = b"HTTP/1.1 103 Early Hints\r\nServer: s\r\nLink: x\r\n\r\n"
+        rest = b"Transfer-Encoding: chunked\r\n\r\n0\r\nServer: s\r\n\r\n"
+
+        class Asking(Middleware):
+            """Looks at requests only."""
+
+        rewrite = {"name": "x", "request_headers": [{"name": "X", "value": "y"}]}
+        about_responses = {"name": "x", "response_headers": [{"name": "Server", "value": ""}]}
+        for middleware, passes in (
+            (Scripted(), False),
+            (Asking(), True),
+            (Rewrites(Rewriter(RewriteSet.model_validate({"name": "s", "rules": [rewrite]}))), True),
+            (Rewrites(Rewriter(RewriteSet.model_validate({"name": "s", "rules": [about_responses]}))), False),
+        ):
+            for at_once in False, True:
+                gateway = self.gateway(middleware=[middleware])
+                client, server = gateway.client(), b"Server: s\r\n" if passes else b""
+                client.sends(GET)
+                backend = gateway.backend(0)
+                backend.gets_something()
+                backend.sends(hints)
+                client.gets(b"HTTP/1.1 103 Early Hints\r\n%bLink: x\r\n\r\n" % server)
+                head = b"HTTP/1.1 200 OK\r\nX: y\r\n"
+                if not at_once:
+                    backend.sends(head + rest[:31])
+                    client.gets_something()
+                backend.sends(rest[31:] if not at_once else head + rest)
+                self.assertTrue(client.gets_something().endswith(b"0\r\n%b\r\n" % server))
+                gateway.recorded("200 ok")
 
     def test_errors_of_the_gateway(self) -> None:
         one = Scripted(response=setting("X-One", "1"))

@@ -11,7 +11,7 @@ from gateway.interfaces import IMiddleware
 from gateway.services import Factory, Options
 from gateway.values import Context, Fields, Reply, RequestHead, ResponseHead
 
-__all__ = ["BOTH", "HTTP", "UPGRADE", "Factory", "Middleware", "Options", "refusal"]
+__all__ = ["BOTH", "HTTP", "UPGRADE", "Factory", "Middleware", "Options", "changes_responses", "refusal"]
 
 HTTP: Final = frozenset({"http"})
 UPGRADE: Final = frozenset({"upgrade"})
@@ -35,6 +35,13 @@ class Middleware:
     def body(self, head: ResponseHead, context: Context) -> Any:
         """See `IMiddleware.body`."""
         return None
+
+
+def changes_responses(middleware: Any) -> bool:
+    """Whether it may change response heads: its attribute of this name says so, or it has a method for that."""
+    inner = getattr(middleware, "inner", middleware)
+    said = getattr(inner, "changes_responses", None)
+    return said if isinstance(said, bool) else getattr(type(inner), "response", None) is not Middleware.response
 
 
 def refusal(status: int, cause: str, fields: Fields = ()) -> Reply:

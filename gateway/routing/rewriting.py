@@ -37,6 +37,7 @@ class Rewrites:
 
     def __init__(self, rewriter: Rewriter, again: Callable[[RequestHead, str], Route | Reply] | None = None) -> None:
         self.rewriter = rewriter
+        self.changes_responses = rewriter.changes_responses
         self._again = again
 
     def request(self, head: RequestHead, context: Context) -> RequestHead | Reply | None:
