@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.contained import ContainedObserver
 from gateway.containment import Terms
 from gateway.generation import Generation, Material
+from gateway.http.forwarded import TrustedProxies
 from gateway.http.forwarding import SERVER
-from gateway.listener.forwarded import TrustedProxies
 from gateway.registry import Registry, close_all
 from gateway.relay.read_ahead import ReadAhead
 from gateway.relay.upload import Uploads

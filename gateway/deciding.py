@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from gateway.attempts import DONE, Attempts
 from gateway.errors import GatewayError, PluginFailed
-from gateway.listener.forwarded import client_address
+from gateway.http.forwarded import client_address
 from gateway.passage import Passage
 from gateway.relay.flow import CONNECTING
 from gateway.routing.rule_router import PATIENCE

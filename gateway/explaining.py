@@ -11,10 +11,10 @@ from gateway.assembly import uses
 from gateway.config.model import BackendSettings, Gateway
 from gateway.config.texts import is_address
 from gateway.errors import RequestError
+from gateway.http.forwarded import TrustedProxies
 from gateway.http.forwarding import request_bytes
 from gateway.http.heads import parse_request
 from gateway.http.pages import REASONS
-from gateway.listener.forwarded import TrustedProxies
 from gateway.routing.bindings import Binding
 from gateway.routing.explain import Trace, explain
 from gateway.routing.table import RoutingTable, needed_pools

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from gateway.http.forwarded import TrustedProxies
 from gateway.http.forwarding import SERVER, error_reply
 from gateway.interfaces import IHostRouter, ITally
-from gateway.listener.forwarded import TrustedProxies
 
 if TYPE_CHECKING:
     from gateway.config.model import Limits

@@ -21,9 +21,9 @@ from zope.interface import provider
 
 from gateway.config import model
 from gateway.errors import SessionEnded
+from gateway.http.forwarded import TrustedProxies
 from gateway.interfaces import IBackend
 from gateway.listener.factory import ListenerFactory
-from gateway.listener.forwarded import TrustedProxies
 from gateway.observe.sessions import Sessions
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin

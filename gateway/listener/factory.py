@@ -18,7 +18,7 @@ from gateway.observe.troubles import Troubles
 
 if TYPE_CHECKING:
     from gateway.errors import SessionEnded
-    from gateway.listener.forwarded import TrustedProxies
+    from gateway.http.forwarded import TrustedProxies
     from gateway.relay.flow import FlowProtocol
     from gateway.relay.sides import ClientSide
     from gateway.surroundings import Surroundings

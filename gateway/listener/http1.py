@@ -8,9 +8,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.exchange import Exchange
+from gateway.http.forwarded import ForwardedFields
 from gateway.interfaces import IClientStream
 from gateway.listener.ending import Ending
-from gateway.listener.forwarded import ForwardedFields
 from gateway.listener.lane import Lane, lane_for
 from gateway.listener.parts import NEVER, ignore
 from gateway.listener.reading import RequestReader

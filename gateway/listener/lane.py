@@ -25,8 +25,8 @@ from gateway.values import Fields, Outcome, ResponseHead, Route, blank_outcome
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
+    from gateway.http.forwarded import ForwardedFields
     from gateway.interfaces import ILease
-    from gateway.listener.forwarded import ForwardedFields
     from gateway.listener.http1 import ClientConnection
     from gateway.surroundings import Surroundings
     from gateway.upstream.http1 import UpstreamConnection

@@ -17,7 +17,7 @@ from gateway.values import Fields, Outcome, RequestHead
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
-    from gateway.listener.forwarded import ForwardedFields
+    from gateway.http.forwarded import ForwardedFields
     from gateway.surroundings import Surroundings
     from gateway.values import Peer
 

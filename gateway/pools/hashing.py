@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 from zope.interface import implementer
 
+from gateway.http.forwarded import TrustedProxies
 from gateway.interfaces import ILasting, IPeerSelector, IStrategyFactory
-from gateway.listener.forwarded import TrustedProxies
 from gateway.pools.keys import FORMS, Key, key_of
 from gateway.pools.rendezvous import Rendezvous
 from gateway.pools.round_robin import RoundRobin

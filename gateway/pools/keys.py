@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from gateway.http.cookies import cookie
-from gateway.listener.forwarded import TrustedProxies, client_address
+from gateway.http.forwarded import TrustedProxies, client_address
 
 if TYPE_CHECKING:
     from gateway.values import Peer, RequestHead

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator, model_validator
 from zope.interface import implementer
 
+from gateway.http.forwarded import TrustedProxies
 from gateway.interfaces import IRouter, IStrategyFactory
-from gateway.listener.forwarded import TrustedProxies
 from gateway.pools.keys import FORMS, key_of
 from gateway.routing.choices import Choice, route_of
 from gateway.values import NeedsAddress, Peer

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.errors import GatewayError
-from gateway.listener.forwarded import ForwardedFields, TrustedProxies, client_address
+from gateway.http.forwarded import ForwardedFields, TrustedProxies, client_address
 from gateway.routing.decisions import ByCondition, ByPath, Decision, Shared, resolve
 from gateway.routing.readings import decoded
 from gateway.routing.rewriting import Rewrites

@@ -6,11 +6,11 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionLost
 from zope.interface.verify import verifyObject
 
+from gateway.http.forwarded import TrustedProxies
 from gateway.http.heads import HeadLimits
 from gateway.interfaces import ISecureFactory
 from gateway.listener import factory as factory_module
 from gateway.listener.factory import ListenerFactory
-from gateway.listener.forwarded import TrustedProxies
 from gateway.listener.http1 import ClientConnection
 from gateway.testing.wires import Wire
 from tests.dialogue import GET, OK, DialogueCase, Peer

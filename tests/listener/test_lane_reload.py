@@ -7,7 +7,7 @@ from copy import copy
 from typing import Any
 
 from gateway.config.model import Limits
-from gateway.listener.forwarded import TrustedProxies
+from gateway.http.forwarded import TrustedProxies
 from tests.dialogue import GET, POST
 from tests.listener.lane_acts import LIMITS, Act, LaneCase, answers, asks, backend, client, passes, stops
 from tests.listener.lanes import World, agree, warmed

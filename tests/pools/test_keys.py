@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.listener.forwarded import TrustedProxies
+from gateway.http.forwarded import TrustedProxies
 from gateway.pools.keys import address_key, key_of
 from gateway.testing import request_head
 from gateway.values import Peer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gateway.http.forwarded import ForwardedFields, TrustedProxies, client_address
 from gateway.http.heads import parse_request
-from gateway.listener.forwarded import ForwardedFields, TrustedProxies, client_address
 from gateway.testing import request_head
 from gateway.values import Peer, RequestHead
 from tests.dialogue import OK, DialogueCase
