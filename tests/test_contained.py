@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -22,8 +23,8 @@ from gateway.http.changes import with_fields
 from gateway.interfaces import IMiddleware, IOutcomeObserver, IProbe, ISelector
 from gateway.pools.pool import Pool
 from gateway.testing import request_head
-from gateway.values import Outcome, ProbeResult, Reply
-from tests.dialogue import GET, OK, Dialogue, DialogueCase
+from gateway.values import Context, Outcome, ProbeResult, Reply
+from tests.dialogue import GET, HANDSHAKE, OK, Dialogue, DialogueCase
 from tests.plugin_log import PluginLog
 from tests.test_passage import Doubling, Scripted
 
@@ -127,23 +128,70 @@ class MiddlewareTests(DialogueCase):
             self.assertEqual(0, self.contained.run)
         self.assertFalse(self.contained.off)
 
-    def test_a_route_that_is_none(self) -> None:
-        """What it may set is looked at, as what it returns."""
+    def test_what_it_sets(self) -> None:
+        """What makes no sense in its context is a failure as what it returns is, and changes nothing."""
+        naive = datetime(2030, 1, 1)
+        wrong: list[tuple[Callable[[Context], object], str]] = [
+            (lambda to: setattr(to, "route", "nowhere"), "context.route is set to str"),
+            (lambda to: setattr(to, "route", to.route._replace(pool=None)), "context.route is set to a Route without"),
+            (lambda to: setattr(to, "user", b"x"), "context.user is set to bytes; it takes text"),
+            (lambda to: setattr(to, "ends_at", "soon"), "context.ends_at is set to str; it takes seconds of"),
+            (lambda to: setattr(to, "ends_at", naive), "context.ends_at is set to datetime"),
+            (lambda to: setattr(to, "ends_at", float("nan")), "context.ends_at is set to nan"),
+            (lambda to: setattr(to, "ends_at", float("-inf")), "context.ends_at is set to -inf"),
+            (lambda to: setattr(to, "end_code", "4401"), "context.end_code is set to str; it takes a close code"),
+            (lambda to: setattr(to, "end_code", 4000.0), "context.end_code is set to float"),
+            (lambda to: setattr(to, "end_code", 1005), "1005 is no close code that may be sent"),
+            (lambda to: setattr(to, "end_reason", b"x"), "context.end_reason is set to bytes"),
+            (lambda to: to.end_session(naive), "context.ends_at is set to datetime"),  # type: ignore[arg-type]
+            (lambda to: to.end_session(1e9, 1006), "1006 is no close code"),
+            (lambda to: to.end_session(1e9, 4000, 5), "context.end_reason is set to int"),  # type: ignore[arg-type]
+            (lambda to: to.conceal(5), "context.conceal() is given int"),  # type: ignore[arg-type]
+        ]
+        for number, (set_it, text) in enumerate(wrong):
+            with self.subTest(number=number):
+                contained = account("middleware", int)
+                gateway = self.gateway(
+                    middleware=[ContainedMiddleware(Scripted(request=lambda head, to, do=set_it: do(to)), contained)]
+                )
+                client = gateway.client()
+                client.sends(HANDSHAKE)
+                client.gets_page(500)
+                self.assertIn(text, str(gateway.recorded("500 plugin_failed").error))
+                self.assertEqual(1, contained.failures)
+                gateway.connections(0, 0)
 
-        def lose(head: Any, context: Any) -> None:
-            context.route = "nowhere"
+    def test_what_an_optional_one_sets(self) -> None:
+        """It is gone on without, where the request was to go before."""
 
-        def lose_pool(head: Any, context: Any) -> None:
-            context.route = context.route._replace(pool=None)
+        def lose(head: Any, context: Context) -> None:
+            context.route = None
+            context.ends_at = "soon"  # type: ignore[assignment]
 
-        for request in lose, lose_pool:
-            gateway = self.gateway(
-                middleware=[ContainedMiddleware(Scripted(request=request), account("middleware", int))]
-            )
-            client = gateway.client()
-            client.sends(GET)
-            client.gets_page(500)
-            gateway.recorded("500 plugin_failed")
+        contained = account("middleware", int)
+        gateway = self.gateway(middleware=[ContainedMiddleware(Scripted(request=lose), contained, optional=True)])
+        client, backend = gateway.opens_websocket()
+        client.resets()
+        backend.gets_something()
+        backend.closes()
+        gateway.recorded("101 client_gone")
+        self.assertEqual(1, contained.failures)
+
+    def test_what_it_may_set(self) -> None:
+        def set_all(head: Any, context: Context) -> None:
+            context.user = None
+            context.ends_at = context.clock() + 9
+            context.ends_at = None
+            context.end_session(10**6)
+            context.ends_at = float("inf")
+            self.assertEqual(("", float("inf"), 4401), (context.user, context.ends_at, context.end_code))
+
+        gateway = self.gateway(middleware=[ContainedMiddleware(Scripted(request=set_all), account("middleware", int))])
+        client, backend = gateway.opens_websocket()
+        client.resets()
+        backend.gets_something()
+        backend.closes()
+        gateway.recorded("101 client_gone")
 
     def test_a_time_limit_is_a_failure(self) -> None:
         gateway = self.asks()
