@@ -178,7 +178,8 @@ class IAffinity(ISelector):
         """Return field lines to add to the response, or ``()``.
 
         Called for each final response and for the 101 of an upgrade that ``backend`` has sent to the request ``head``;
-        never for replies that the gateway makes itself.  ``secure`` says that the client came over TLS.
+        never for replies that the gateway makes itself.  ``secure`` says that the client came over TLS.  Must be
+        immediate.
         """
 
 
@@ -322,7 +323,7 @@ class IMessages(Interface):
         """
 
     def closed(outcome):
-        """The session is over. Called once, also when `message` has raised; ``outcome`` is complete."""
+        """The session is over. Called once, also when `message` has raised; ``outcome`` is complete. Must be immediate."""
 
 
 class IConversation(Interface):
@@ -341,7 +342,10 @@ class IConversation(Interface):
 
 
 class IOutcomeObserver(Interface):
-    """Is told how exchanges and sessions ended. Must be quick; what it raises is logged under its name and dropped."""
+    """Is told how exchanges and sessions ended. What it raises is logged under its name and dropped.
+
+    Must be quick and immediate: nobody waits for a Deferred or a coroutine, which is a failure.
+    """
 
     def opened(outcome):
         """A WebSocket session has been established; ``outcome`` is not complete yet."""

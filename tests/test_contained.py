@@ -20,7 +20,8 @@ from gateway.containment import Containment, Terms
 from gateway.errors import BadRequest, NoHealthyBackend, PluginFailed
 from gateway.health.monitor import HealthMonitor
 from gateway.http.changes import with_fields
-from gateway.interfaces import IMiddleware, IOutcomeObserver, IProbe, ISelector
+from gateway.interfaces import IAffinity, IMiddleware, IOutcomeObserver, IProbe, ISelector
+from gateway.pools.affinity import Affinity
 from gateway.pools.pool import Pool
 from gateway.testing import request_head
 from gateway.values import Context, Outcome, ProbeResult, Reply
@@ -424,3 +425,74 @@ class ObserverTests(SynchronousTestCase):
         for _ in range(5):
             observer.ended(Outcome())
         self.assertEqual(8, inner.asked)
+
+    def test_one_that_would_be_waited_for(self) -> None:
+        """Nobody waits for an observer: `async def` is a failure each time, and a failed Deferred makes no noise."""
+
+        class Late(Observing):
+            async def opened(self, outcome: Outcome) -> None:  # type: ignore[override]
+                raise AssertionError("it is not run")
+
+            def ended(self, outcome: Outcome) -> Deferred[None]:  # type: ignore[override]
+                return fail(RuntimeError("late"))
+
+        for method, kind in ("opened", "coroutine"), ("ended", "Deferred"):
+            log, contained = PluginLog(self), account("observer", Clock().seconds)
+            observer = ContainedObserver(Late(), contained)
+            for _ in range(5):
+                getattr(observer, method)(Outcome())
+            self.assertEqual((3, 3, True, 2), (contained.calls, contained.failures, contained.off, len(log.lines)))
+            self.assertIn(f"{method}() returned a {kind}, and nobody waits for one there", log.lines[0])
+            self.assertEqual([], self.flushWarnings())
+
+
+class WaitingTests(DialogueCase):
+    """What nobody waits for, in places where it once was lost."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.log = PluginLog(self)
+
+    def test_middleware(self) -> None:
+        async def late(head: Any, context: Any) -> None:
+            """Not run."""
+
+        for method in "response", "body":
+            contained = account("middleware", int)
+            gateway = self.gateway(middleware=[ContainedMiddleware(Scripted(**{method: late}), contained)], backends=1)
+            client = gateway.client()
+            client.sends(GET)
+            gateway.backend(0).gets_something()
+            gateway.backend(0).sends(OK)
+            client.gets_page(500)
+            gateway.recorded("500 plugin_failed")
+            self.assertIn("returned a coroutine", self.log.flush()[0])
+            self.assertEqual((1, []), (contained.failures, self.flushWarnings()))
+
+    def test_affinity(self) -> None:
+        """A mark is wanted at once."""
+
+        @implementer(IAffinity)
+        class Late(Choosing):
+            async def mark(self, backend: Any, head: Any, secure: bool) -> Any:
+                return ()
+
+        contained = account("selector", int)
+        gateway = self.gateway(middleware=[Affinity(Late(), contained)], backends=1)
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets_something()
+        gateway.backend(0).sends(OK)
+        client.gets_page(500)
+        gateway.recorded("500 plugin_failed")
+        self.assertIn("mark() returned a coroutine", self.log.flush()[0])
+
+    def test_selector(self) -> None:
+        selector = Choosing()
+        selector.choose = lambda candidates: fail(RuntimeError("late"))
+        pool = Pool(
+            "pool", BackendSettings(name="s"), [Member(host="10.0.0.1")], selector, contained=account("selector", int)
+        )
+        pool.set_health(pool.backends[0], True, "well")
+        error = self.assertRaises(PluginFailed, pool.lease, request_head())
+        self.assertIn("select() returned a Deferred", str(error))

@@ -69,7 +69,7 @@ class Target:
 
     def ask(self, strategy: IProbe, contained: Containment) -> None:
         """Let ``strategy`` make the checks from now on."""
-        self._ask = contained.guard(strategy.check)
+        self._ask = contained.guard(contained.measured(strategy.check))
         self._contained = contained
 
     def inherit(self, other: Target) -> None:
