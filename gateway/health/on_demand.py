@@ -84,7 +84,8 @@ class OnDemand:
     """Answers requests for probes.
 
     ``pools``: those of the running configuration.  ``probe_of`` gives the configured probe of settings, ``build`` makes
-    the strategy of a probe and may raise `ConfigurationError`.  ``clock`` is an ``IReactorTime``.
+    the strategy of a probe, with a function to call when it is not used any more, and may raise `ConfigurationError`.
+    ``clock`` is an ``IReactorTime``.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class OnDemand:
         gateway: Callable[[], str],
         pools: Callable[[], Iterable[IPool]],
         probe_of: Callable[[BackendSettings], ProbeModel],
-        build: Callable[[BackendSettings, ProbeModel], IProbe],
+        build: Callable[[BackendSettings, ProbeModel], tuple[IProbe, Callable[[], object]]],
         clock: Any,
     ) -> None:
         self._gateway = gateway
@@ -106,12 +107,12 @@ class OnDemand:
     def ask(self, body: bytes) -> Deferred[dict[str, Any]]:
         """Probe as a JSON ``body`` says; fires with the report. Raises `Refused`; cancelling ends the probes."""
         pool, probe = self._understand(body)
-        try:
-            strategy = self._build(pool.settings, probe)
-        except ConfigurationError as error:
-            raise Refused(400, "; ".join([problem.message for problem in error.problems[:_MOST_PROBLEMS]])) from None
         if self._busy >= MOST_REQUESTS:
             raise Refused(503, f"{MOST_REQUESTS} such requests are being answered; ask again later")
+        try:
+            strategy, close = self._build(pool.settings, probe)
+        except ConfigurationError as error:
+            raise Refused(400, "; ".join([problem.message for problem in error.problems[:_MOST_PROBLEMS]])) from None
         self._busy += 1
         backends = tuple(pool.backends)
         checks = [self._semaphore.run(self._check, strategy, backend, probe.timeout) for backend in backends]
@@ -119,6 +120,7 @@ class OnDemand:
 
         def finished(results: Any) -> Any:
             self._busy -= 1
+            close()
             if isinstance(results, Failure):
                 return results
             found = [result for _, result in results]
