@@ -15,10 +15,13 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Defer
 from twisted.internet.defer import TimeoutError as _Late
 from twisted.python.failure import Failure
 
+from gateway.blame import brief
 from gateway.config.model import Match
 from gateway.config.model import Probe as ProbeModel
+from gateway.containment import as_exception
 from gateway.errors import ConfigurationError
 from gateway.health.reports import probe_report
+from gateway.health.results import checked
 from gateway.values import ProbeResult
 
 if TYPE_CHECKING:
@@ -35,7 +38,6 @@ MOST_SECONDS = 60.0
 
 _AT_ONCE = 50
 _MOST_PROBLEMS = 5
-_MOST_REASON = 500
 _BY_PROTOCOL = {"Http": "http", "Https": "http", "Tcp": "tcp", "Tls": "tcp"}
 
 
@@ -166,7 +168,12 @@ def _result(result: Any, timeout: float) -> ProbeResult:
     if isinstance(result, Failure):
         if result.check(_Late, CancelledError):
             return ProbeResult(False, f"no answer within the probe's timeout of {timeout:g} s")
-        return ProbeResult(False, f"the probe failed: {result.getErrorMessage()}"[:_MOST_REASON])
-    if not isinstance(result, ProbeResult):
-        return ProbeResult(False, f"the probe failed: check() gave {type(result).__name__!r} instead of a ProbeResult")
-    return ProbeResult(bool(result.healthy), str(result.reason)[:_MOST_REASON])
+        return _failed(result.value)
+    try:
+        return checked(result)
+    except BaseException as error:
+        return _failed(error)
+
+
+def _failed(error: BaseException | None) -> ProbeResult:
+    return ProbeResult(False, f"the probe failed: {brief(as_exception(error))}")

@@ -28,7 +28,11 @@ class OnDemandTests(SynchronousTestCase):
 
     def test_nonsense_is_unhealthy(self) -> None:
         pool = FakePool(backends=[FakeBackend()])
-        for gives, health in (ProbeResult(True, "well"), "Up"), ("nonsense", "Down"), (KeyError("x"), "Down"):
+        cases: list[tuple[Any, str]] = [
+            (ProbeResult(True, "well"), "Up"), ("nonsense", "Down"), (KeyError("x"), "Down"),
+            (ProbeResult(True, "well", "200"), "Down"),  # type: ignore[arg-type]
+        ]  # fmt: skip
+        for gives, health in cases:
             demand = OnDemand(
                 lambda: "gw", lambda: [pool], lambda settings: Probe(name="p"),
                 lambda settings, probe, gives=gives: (_Probing(gives), lambda: None), Clock(),
