@@ -88,7 +88,7 @@ class IAsyncRouter(Interface):
     """Decides where a request goes when that takes time: it asks somebody."""
 
     def route(head, listener):
-        """Return a Deferred (or a coroutine) of what `IRouter.route` returns, which it may also return itself.
+        """Return a Deferred (or a coroutine) of what `IRouter.route` returns; or that itself, where it is known at once.
 
         Called as `IRouter.route` is.  The client's body is not read meanwhile.  The Deferred is cancelled when the client
         leaves or when ``limits.middlewareTimeout`` has passed (500; 30 s where it is not set).
