@@ -42,7 +42,7 @@ class Factory:
         self.name = name
         self.options = options
         self._make = make
-        self.__module__ = make.__module__  # whom to blame
+        self.__module__ = make.__module__  # a drop-in's own, if it is made there, also without a group
         if group is not None:
             self.group = group
             alsoProvides(self, IPlugin)

@@ -229,11 +229,11 @@ class AsyncRouterConformance(Case):
 class _Raised(NamedTuple):
     """The class of a `GatewayError` that was the answer."""
 
-    error: type[BaseException]
+    error: type[BaseException] | None
 
 
 def _raised(failure: Failure) -> Any:
-    return _Raised(type(failure.value)) if failure.check(GatewayError) else failure
+    return _Raised(failure.type) if failure.check(GatewayError) else failure
 
 
 def _checked(case: Case, decision: Any) -> Any:
