@@ -91,3 +91,7 @@ class Services(NamedTuple):
     settings: BackendSettings | None = None
     pool: str = ""
     make: Callable[[str, Strategy], Any] | None = None
+
+    def __repr__(self) -> str:
+        """Without what is secret, and without whole configurations: it ends up in logs."""
+        return f"Services(pool={self.pool!r}, rule={self.rule and self.rule.name!r}, ...)"

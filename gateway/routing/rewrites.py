@@ -55,8 +55,6 @@ class Rewriter:
         self._on_request = [rule for rule in rules if rule.changes_request]
         self._on_response = [rule for rule in rules if rule.response]
         self._about_path = [test for rule in rules for test in rule.tests if test.variable == "var_uri_path"]
-        self.changes_requests = bool(self._on_request)
-        self.changes_responses = bool(self._on_response)
 
     def request(self, view: View, head: RequestHead, added: str, note: Note | None = None) -> Requested:
         """What becomes of ``head`` and of the gateway's own lines.
