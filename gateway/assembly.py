@@ -174,7 +174,7 @@ def make_checks(
 
     def make(pool: Pool, probe: ProbeModel) -> Checks:
         path = paths.get(probe.name, "probes")
-        strategy = make_probe(registry, services, pool.settings, probe, road, roots, path, keep=True)
+        strategy = make_probe(registry, services, pool.settings, probe, road, roots, path)
         where = f"pool {pool.name!r} with settings {pool.settings.name!r}"
         return Checks(strategy, probe, registry.contain("gateway.probes", probe.strategy, where, strategy))
 
@@ -200,17 +200,17 @@ def make_probe(
     roots: Roots,
     path: str = "probe",
     *,
-    keep: bool = False,
+    built: list[Any] | None = None,
 ) -> IProbe:
     """The strategy of ``probe``, for members of pools with these settings. Raises `ConfigurationError`.
 
-    ``keep``: as for `Registry.build`.
+    ``built``: as for `Registry.build`.
     """
     given = services._replace(road=road, tls_for=partial(probe_tls, roots=roots), probe=probe, settings=settings)
-    built: IProbe = registry.build(
-        "gateway.probes", probe.strategy, probe.options, given, f"{path}.strategy", f"{path}.options", keep=keep
+    strategy: IProbe = registry.build(
+        "gateway.probes", probe.strategy, probe.options, given, f"{path}.strategy", f"{path}.options", built=built
     )
-    return built
+    return strategy
 
 
 def uses(model: Gateway, field: str) -> Iterator[tuple[Place, str, tuple[Strategy, ...]]]:

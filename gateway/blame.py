@@ -6,7 +6,7 @@ from zope.interface.exceptions import Invalid
 
 from gateway.errors import ConfigurationError, Problem
 
-__all__ = ["brief", "sentence", "text_of", "wrong"]
+__all__ = ["brief", "printable", "sentence", "text_of", "wrong"]
 
 _MOST_TEXT = 500
 _MOST_QUOTED = 4000
@@ -28,6 +28,11 @@ def text_of(error: BaseException) -> str:
         text = str(error)[:_MOST_QUOTED]
     except BaseException:
         return "(its text cannot be shown)"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """``text`` in one line, with escapes for what cannot be shown."""
     return text if text.isprintable() else repr(text)[1:-1]
 
 

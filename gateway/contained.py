@@ -29,10 +29,10 @@ class ContainedMiddleware:
         self.contained = contained
         self.optional = optional
         self.traffic = inner.traffic
-        self.request = contained.guard(inner.request)
+        self.request = contained.guard(contained.measured(inner.request))
         # It is asked about the responses to those requests only that it has seen, also when it was switched off since.
-        self.response = contained.measured(inner.response)
-        self.body = inner.body if contained.ours else self._measured_body(contained.measured(inner.body))
+        self.response = contained.immediate(inner.response)
+        self.body = inner.body if contained.ours else self._measured_body(contained.immediate(inner.body))
 
     def _measured_body(self, find: Callable[..., Any]) -> Callable[..., Any]:
         def body(head: ResponseHead, context: Context) -> Any:
@@ -47,8 +47,8 @@ class _Encoder:
     """An encoder whose time is measured. One that has begun goes on, also when its middleware is switched off."""
 
     def __init__(self, encoder: Any, contained: Containment) -> None:
-        self.feed = contained.measured(encoder.feed)
-        self.end = contained.measured(encoder.end)
+        self.feed = contained.immediate(encoder.feed)
+        self.end = contained.immediate(encoder.end)
 
 
 @implementer(IDiscovery)
@@ -69,8 +69,8 @@ class ContainedObserver:
     def __init__(self, inner: IOutcomeObserver, contained: Containment) -> None:
         self.inner = inner
         self._contained = contained
-        self._opened = contained.guard(inner.opened, _ignore, _always)
-        self._ended = contained.guard(inner.ended, _ignore, _always)
+        self._opened = contained.guard(contained.immediate(inner.opened), _ignore, _always)
+        self._ended = contained.guard(contained.immediate(inner.ended), _ignore, _always)
 
     def opened(self, outcome: Outcome) -> None:
         """See `IOutcomeObserver`."""

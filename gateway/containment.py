@@ -12,7 +12,8 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from inspect import iscoroutine
+from functools import partial
+from types import CoroutineType
 from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -40,6 +41,7 @@ _MOST_MESSAGE = 200
 _EVERY = 100
 _QUIET = 60.0
 _OURS = "gateway"
+_WAITS = (CoroutineType, Deferred)
 
 
 class Terms(NamedTuple):
@@ -147,19 +149,18 @@ class Containment:
 
     def guard(
         self,
-        function: Callable[..., Any],
+        call: Callable[..., Any],
         instead: Callable[..., Any] | None = None,
         valid: Callable[..., bool] | None = None,
     ) -> Callable[..., Any]:
-        """``function`` with all this around it; itself, if it is ours.
+        """``call``, which is `measured` or `immediate`, with all this around it; itself, if it is ours.
 
         While it is off ``instead`` is called, or `PluginOff` raised.  ``valid(result, *args)`` says that the call was a
         success; where the result has to be looked at longer the caller says `succeeded`.  Whoever catches what it
         raises says `failed`.
         """
         if self.ours:
-            return function
-        call = self.measured(function)
+            return call
 
         def guarded(*args: Any) -> Any:
             if self.off and not self.admits():
@@ -175,6 +176,13 @@ class Containment:
 
     def measured(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function``, its time measured; itself, if it is ours. A coroutine is run, each of its steps measured."""
+        return self._called(function, self._run)
+
+    def immediate(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for what nobody waits for: a coroutine or a Deferred is given up, and a failure."""
+        return self._called(function, partial(_refuse, getattr(function, "__name__", "the call")))
+
+    def _called(self, function: Callable[..., Any], awaited: Callable[[Any], Any]) -> Callable[..., Any]:
         if self.ours:
             return function
 
@@ -189,9 +197,12 @@ class Containment:
                 raise as_exception(error) from None
             finally:
                 self.spent(self._timer() - began)
-            return Deferred.fromCoroutine(self._steps(result)) if iscoroutine(result) else result
+            return awaited(result) if isinstance(result, _WAITS) else result
 
         return called
+
+    def _run(self, found: Any) -> Deferred[Any]:
+        return found if isinstance(found, Deferred) else Deferred.fromCoroutine(self._steps(found))
 
     def _steps(self, coroutine: Any) -> Generator[Any, Any, Any]:
         step, value = coroutine.send, None
@@ -276,6 +287,23 @@ def as_exception(error: BaseException | None) -> Exception:
     assert error is not None  # a Failure has its value
     meant = "it wanted to end the process" if isinstance(error, SystemExit) else f"it raised {brief(error)}"
     return RuntimeError(meant).with_traceback(error.__traceback__)
+
+
+def _refuse(name: str, found: Any) -> None:
+    """Nobody will hear what comes of ``found``, so it ends here; a coroutine has not begun yet."""
+    try:
+        if isinstance(found, Deferred):
+            found.addErrback(lambda failure: None)
+            found.cancel()
+        else:
+            found.close()
+    except BaseException:
+        pass  # it has failed already
+    kind = "Deferred" if isinstance(found, Deferred) else "coroutine"
+    raise TypeError(
+        f"{name}() returned a {kind}, and nobody waits for one there: it has to be immediate. "
+        "Begin in it what takes time, with an errback, and do not return that"
+    )
 
 
 def _trimmed(error: BaseException, package: str) -> str:

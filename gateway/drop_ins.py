@@ -13,7 +13,14 @@ from twisted.plugin import IPlugin
 from gateway.blame import brief
 from gateway.interfaces import IStrategyFactory
 
-__all__ = ["LeftOut", "drop_ins"]
+__all__ = ["LeftOut", "Offered", "drop_ins"]
+
+
+class Offered(NamedTuple):
+    """What a drop-in offers as a factory, and the name of its module: whom to blame, wherever the rest comes from."""
+
+    module: str
+    factory: Any
 
 
 class LeftOut(NamedTuple):
@@ -23,7 +30,7 @@ class LeftOut(NamedTuple):
     problem: str
 
 
-def drop_ins() -> tuple[list[Any], list[LeftOut]]:
+def drop_ins() -> tuple[list[Offered], list[LeftOut]]:
     """What all drop-ins offer, and those that cannot be imported.
 
     This is ``twisted.plugin.getPlugins`` without its cache, which would not help (what is offered says itself which
@@ -31,7 +38,7 @@ def drop_ins() -> tuple[list[Any], list[LeftOut]]:
     """
     from gateway import plugins
 
-    offered: dict[int, Any] = {}
+    offered: dict[int, Offered] = {}
     broken: list[LeftOut] = []
     for found in pkgutil.iter_modules(plugins.__path__):
         try:
@@ -40,7 +47,9 @@ def drop_ins() -> tuple[list[Any], list[LeftOut]]:
             directory = getattr(found.module_finder, "path", "")
             broken.append(LeftOut(f"{directory}/{found.name}.py", f"cannot be loaded: {brief(error)}"))
         else:
-            offered.update((id(each), each) for each in _offered(module))
+            for each in _offered(module):
+                if id(each) not in offered or _is_of(module, each):  # another one may have imported it
+                    offered[id(each)] = Offered(module.__name__, each)
     return list(offered.values()), broken
 
 
@@ -48,5 +57,9 @@ def _offered(module: ModuleType) -> Iterator[Any]:
     """The factories of a drop-in; those that it has only imported, to use them, are no plugins."""
     for each in tuple(vars(module).values()):
         if IStrategyFactory.providedBy(each):
-            if IPlugin.providedBy(each) or getattr(each, "__module__", None) == module.__name__:
+            if IPlugin.providedBy(each) or _is_of(module, each):
                 yield each
+
+
+def _is_of(module: ModuleType, factory: Any) -> bool:
+    return getattr(factory, "__module__", None) == module.__name__

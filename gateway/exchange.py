@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from gateway.attempts import DONE, ROUTING, STREAMING, TUNNEL, WAITING
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from gateway.surroundings import Surroundings
 
 __all__ = ["Exchange"]
+
+_log = Logger()
 
 
 @implementer(IUpstreamListener)
@@ -223,15 +226,21 @@ class Exchange(Decisions):
         outcome.status = outcome.upstream_status = 101
         outcome.responded = shared.seconds()
         self.phase = TUNNEL
-        tunnel = make(shared, client, upstream, outcome, self._lease, self._route.settings)
-        self._upstream = self._lease = None
-        if passage is not None and passage.context.ends_at is not None:
-            context = passage.context
-            ending = SessionEnded(context.end_code, context.end_reason or "the session's time is over", "expired")
-            tunnel.end_at(context.ends_at, ending)
-        if client.goodbye is not None:
-            tunnel.end_at(outcome.responded, client.goodbye)
-        client.respond(head, b"", False)
+        try:
+            tunnel = make(shared, client, upstream, outcome, self._lease, self._route.settings)
+            if passage is not None and passage.context.ends_at is not None:
+                context = passage.context
+                ending = SessionEnded(context.end_code, context.end_reason or "the session's time is over", "expired")
+                tunnel.end_at(context.ends_at, ending)
+            if client.goodbye is not None:
+                tunnel.end_at(outcome.responded, client.goodbye)
+            client.respond(head, b"", False)
+        except Exception:
+            _log.failure("switching protocols failed on {method} {path}", method=request.method, path=request.path)
+            self._out = client  # the middleware has seen its response
+            self._fail(GatewayError("switching protocols failed; the log says why"))
+            return
+        self._upstream = self._lease = None  # the tunnel's from here on, whatever happens
         tunnel.open(data)
 
     # -- the end

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from zope.interface import alsoProvides
+
 from gateway.assembly import uses
 from gateway.config.model import BackendSettings, Gateway
 from gateway.config.texts import is_address
@@ -15,6 +17,7 @@ from gateway.http.forwarded import TrustedProxies
 from gateway.http.forwarding import request_bytes
 from gateway.http.heads import parse_request
 from gateway.http.pages import REASONS
+from gateway.interfaces import IPool
 from gateway.routing.bindings import Binding
 from gateway.routing.explain import Trace, explain
 from gateway.routing.table import RoutingTable, needed_pools
@@ -61,6 +64,7 @@ class _Pool:
     returning = None
 
     def __init__(self, model: Gateway, name: str, settings: str) -> None:
+        alsoProvides(self, IPool)  # a rewrite may send the request there
         (found,) = (pool for pool in model.pools if pool.name == name)
         self.name = name
         (self.settings,) = (item for item in model.settings if item.name == settings)

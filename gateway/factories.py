@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 
 from gateway import __version__
 from gateway.blame import brief, sentence, wrong
-from gateway.drop_ins import LeftOut
+from gateway.drop_ins import LeftOut, Offered
 from gateway.drop_ins import drop_ins as installed_drop_ins
 from gateway.errors import ConfigurationError
 from gateway.groups import BUILT_IN, GROUPS
@@ -87,7 +87,7 @@ class Factories:
         self,
         *,
         entry_points: Callable[..., Iterable[metadata.EntryPoint]] = metadata.entry_points,
-        drop_ins: Callable[[], tuple[Iterable[Any], Iterable[LeftOut]]] = installed_drop_ins,
+        drop_ins: Callable[[], tuple[Iterable[Offered], Iterable[LeftOut]]] = installed_drop_ins,
     ) -> None:
         self._entry_points = entry_points
         self._drop_ins = drop_ins
@@ -183,11 +183,11 @@ _said: set[LeftOut] = set()
 """What this process has logged of drop-ins: they are looked at again at each reload."""
 
 
-def _sorted(offered: Iterable[Any], left_out: list[LeftOut]) -> _Dropped:
+def _sorted(offered: Iterable[Offered], left_out: list[LeftOut]) -> _Dropped:
     """What drop-ins offer by the group that it is for; what says so wrongly is added to ``left_out``."""
     claims: dict[str, list[_Claim]] = {}
-    for factory in offered:
-        module, group, name = factory.__module__, getattr(factory, "group", None), getattr(factory, "name", None)
+    for module, factory in offered:
+        group, name = getattr(factory, "group", None), getattr(factory, "name", None)
         file = str(getattr(sys.modules.get(module), "__file__", module))
         if not isinstance(group, str) or group not in GROUPS:
             close = difflib.get_close_matches(str(group), GROUPS, 1)

@@ -88,7 +88,7 @@ class IAsyncRouter(Interface):
     """Decides where a request goes when that takes time: it asks somebody."""
 
     def route(head, listener):
-        """Return a Deferred (or a coroutine) of what `IRouter.route` returns, which it may also return itself.
+        """Return a Deferred (or a coroutine) of what `IRouter.route` returns; or that itself, where it is known at once.
 
         Called as `IRouter.route` is.  The client's body is not read meanwhile.  The Deferred is cancelled when the client
         leaves or when ``limits.middlewareTimeout`` has passed (500; 30 s where it is not set).
@@ -181,7 +181,8 @@ class IAffinity(ISelector):
         """Return field lines to add to the response, or ``()``.
 
         Called for each final response and for the 101 of an upgrade that ``backend`` has sent to the request ``head``;
-        never for replies that the gateway makes itself.  ``secure`` says that the client came over TLS.
+        never for replies that the gateway makes itself.  ``secure`` says that the client came over TLS.  Must be
+        immediate.
         """
 
 
@@ -325,7 +326,7 @@ class IMessages(Interface):
         """
 
     def closed(outcome):
-        """The session is over. Called once, also when `message` has raised; ``outcome`` is complete."""
+        """The session is over. Called once, also when `message` has raised; ``outcome`` is complete. Must be immediate."""
 
 
 class IConversation(Interface):
@@ -344,7 +345,10 @@ class IConversation(Interface):
 
 
 class IOutcomeObserver(Interface):
-    """Is told how exchanges and sessions ended. Must be quick; what it raises is logged under its name and dropped."""
+    """Is told how exchanges and sessions ended. What it raises is logged under its name and dropped.
+
+    Must be quick and immediate: nobody waits for a Deferred or a coroutine, which is a failure.
+    """
 
     def opened(outcome):
         """A WebSocket session has been established; ``outcome`` is not complete yet."""

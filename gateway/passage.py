@@ -19,9 +19,8 @@ from gateway.errors import GatewayError, PluginFailed, PluginTimeout, UpgradeRef
 from gateway.http.changes import checked_reply, checked_request, checked_response, said
 from gateway.http.heads import index_of
 from gateway.http.pages import REASONS
-from gateway.interfaces import IPool
 from gateway.middleware.base import changes_responses
-from gateway.values import CHUNKED, Context, Fields, Reply, RequestHead, ResponseHead, Route
+from gateway.values import CHUNKED, Context, Fields, Reply, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -128,6 +127,7 @@ class Passage:
         """Go on without the middleware that was asked and has failed, or raise what the request ends with."""
         _blame(self._chain[self._passed], error)
         del self._chain[self._passed]
+        self.context.route = self._route  # where it would have sent the request does not count either
 
     def _accept(self, middleware: IMiddleware, found: Any) -> Reply | None:
         """Take what a middleware decided: its reply, or ``None`` to go on to the next."""
@@ -159,9 +159,6 @@ class Passage:
     def _follow(self) -> None:
         """A middleware has sent the request elsewhere: next comes what it has not been through there."""
         been, route = self._chain[: self._passed], self.context.route
-        if not _leads_somewhere(route):
-            self.context.route = self._route
-            raise _account(been[-1]).failed(TypeError(f"context.route is {type(route).__name__}"))
         self._route = route
         wanted = route.middleware if route is not None else ()
         self._chain[self._passed :] = [each for each in self._wanted(wanted) if not _holds(been, each)]
@@ -322,10 +319,6 @@ class Passage:
                 # It is too late to do without it: some of the body may be inside.
                 raise _fault(middleware, error) from error
         return data
-
-
-def _leads_somewhere(route: object) -> bool:
-    return route is None or (isinstance(route, Route) and IPool.providedBy(route.pool))
 
 
 def _holds(chain: Sequence[IMiddleware], wanted: IMiddleware) -> bool:

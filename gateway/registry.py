@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from gateway.assembly import Checks, Place, Steps
     from gateway.config.model import BackendSettings, Gateway, Probe, Strategy
     from gateway.contained import ContainedDiscovery
-    from gateway.interfaces import IRoad
+    from gateway.interfaces import IProbe, IRoad
     from gateway.pools.backend import Loads
     from gateway.pools.pool import Pool
     from gateway.routing.rule_router import RouterMaker
@@ -143,12 +144,12 @@ class Registry:
         path: str = "",
         options_path: str = "",
         *,
-        keep: bool = True,
+        built: list[Any] | None = None,
     ) -> Any:
         """The strategy ``name``, made with ``options`` and verified against the interface of its group.
 
-        ``path`` is where the name stands in the configuration, ``options_path`` where the options do.  ``keep``: it is
-        used until the gateway stops, and is closed then.
+        ``path`` is where the name stands in the configuration, ``options_path`` where the options do.  ``built``: gets
+        it, and what it is made of, where it is not used until the gateway stops; who asks has to close that.
         """
         found = self.factories.find(group, name, path)
         at = options_path or path
@@ -159,14 +160,16 @@ class Registry:
         def make(field: str, inner: Strategy) -> Any:
             place = option_path(found.factory.options, field, at)
             wanted = nested(found.factory.options)[field]
-            built = self.build(wanted, inner.strategy, inner.options, services, place, f"{place}.options", keep=keep)
-            within.append(built)
-            return built
+            part = self.build(wanted, inner.strategy, inner.options, services, place, f"{place}.options", built=built)
+            within.append(part)
+            return part
 
         strategy = _built(found, checked, services._replace(make=make), blame, path, at)
-        foreign = found.source != OUR_SOURCE or any(id(built) in self._foreign for built in within)
+        foreign = found.source != OUR_SOURCE or any(id(part) in self._foreign for part in within)
         self._verify(strategy, group, foreign, blame, path)
-        if keep:
+        if built is not None:
+            built.append(strategy)
+        else:
             self.built.append(strategy)
             if foreign:
                 self._foreign.add(id(strategy))
@@ -245,9 +248,17 @@ class Registry:
         """The same, little by little."""
         return make_checks(self, model, self._services, pools, road, roots)
 
-    def probe(self, settings: BackendSettings, probe: Probe, road: IRoad, roots: Roots) -> Any:
-        """See `gateway.assembly.make_probe`."""
-        return make_probe(self, self._services, settings, probe, road, roots)
+    def probe(
+        self, settings: BackendSettings, probe: Probe, road: IRoad, roots: Roots
+    ) -> tuple[IProbe, Callable[[], object]]:
+        """One for a while, see `gateway.assembly.make_probe`, and what closes it."""
+        built: list[Any] = []
+        close = partial(close_all, built)
+        try:
+            return make_probe(self, self._services, settings, probe, road, roots, built=built), close
+        except ConfigurationError:
+            close()
+            raise
 
 
 def close_all(strategies: Iterable[Any]) -> list[tuple[str, Deferred[Any]]]:

@@ -1,7 +1,8 @@
 """Another configuration while the gateway runs: read and checked beside it, built beside it, then taken in one step.
 
-Reading and checking happen in a thread.  What follows happens in one turn of the reactor: building, binding the ports
-that are new, and the change itself.  Whatever is wrong before the last step leaves everything as it was.
+Reading and checking happen in a thread.  Building happens in the reactor, little by little: traffic has its turn in
+between.  Binding the ports that are new, and the change itself, happen in one turn.  Whatever is wrong before the last
+step leaves everything as it was.
 """
 
 from __future__ import annotations

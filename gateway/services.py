@@ -42,7 +42,7 @@ class Factory:
         self.name = name
         self.options = options
         self._make = make
-        self.__module__ = make.__module__  # whom to blame
+        self.__module__ = make.__module__  # a drop-in's own, if it is made there, also without a group
         if group is not None:
             self.group = group
             alsoProvides(self, IPlugin)
@@ -91,3 +91,7 @@ class Services(NamedTuple):
     settings: BackendSettings | None = None
     pool: str = ""
     make: Callable[[str, Strategy], Any] | None = None
+
+    def __repr__(self) -> str:
+        """Without what is secret, and without whole configurations: it ends up in logs."""
+        return f"Services(pool={self.pool!r}, rule={self.rule and self.rule.name!r}, ...)"

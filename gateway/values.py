@@ -12,10 +12,12 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.interfaces import IPool
+
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
     from gateway.errors import GatewayError
-    from gateway.interfaces import IBackend, IMiddleware, IPool
+    from gateway.interfaces import IBackend, IMiddleware
     from gateway.transport.tls import ClientCertificate
     from gateway.websocket.depth import MessageDepth
 
@@ -159,22 +161,25 @@ class NeedsAddress(NamedTuple):
 class Context:
     """What a middleware is told of one exchange, and where it leaves what it found out.
 
+    What it may set is looked at when it is set: what makes no sense raises ``TypeError`` or ``ValueError`` there, which
+    is a failure of that middleware, and changes nothing.
+
     ``peer``, ``scheme`` (``http`` or ``https``), ``listener``, ``trace_id``: of the connection and the request.
     ``address``: the client's address, as text; behind a trusted proxy the one that the proxy names.
     ``route``: the `Route`, or ``None`` where the gateway answers itself (a redirect).  Set it to another one to send
     the request there; what that one passes through comes next, without what it has been through.
     ``added``: the gateway's own field lines for the backend (X-Forwarded-For and its like), each ended by CRLF.
     ``backend``: the `IBackend` whose response this is; ``None`` for an answer of the gateway's own.
-    ``user``: who the client is, for the log; empty until a middleware knows and sets it.
+    ``user``: who the client is, for the log; empty until a middleware knows and sets it (``None`` is nobody).
     ``ends_at``: when a session opened by this request has to end, in seconds of ``clock()``, with ``end_code`` and
-    ``end_reason``; `end_session` sets all three.
+    ``end_reason``; `end_session` sets all three.  ``None`` where it may last.
     ``notes``: for the middleware's own use, from the request to its response; take ``self`` as the key.
     ``clock``: gives monotonic seconds.
     """
 
     __slots__ = (
-        "_outcome", "_transport", "added", "address", "backend", "clock", "concealed", "end_code", "end_reason",
-        "ends_at", "notes", "route",
+        "_end_code", "_end_reason", "_ends_at", "_outcome", "_route", "_transport", "added", "address", "backend",
+        "clock", "concealed", "notes",
     )  # fmt: skip
 
     def __init__(
@@ -189,15 +194,25 @@ class Context:
         self._outcome = outcome
         self._transport = transport
         self.added = added
-        self.route = route
+        self._route = route
         self.clock = clock
         self.address = outcome.peer.host if address is None else address
         self.backend: IBackend | None = None
         self.notes: dict[Any, Any] = {}
         self.concealed: list[str] = []
-        self.ends_at: float | None = None
-        self.end_code = 4401
-        self.end_reason = ""
+        self._ends_at: float | None = None
+        self._end_code = 4401
+        self._end_reason = ""
+
+    @property
+    def route(self) -> Route | None:
+        return self._route
+
+    @route.setter
+    def route(self, route: Route | None) -> None:
+        if route is not None and not (isinstance(route, Route) and IPool.providedBy(route.pool)):
+            raise TypeError(f"context.route is set to {_described(route)}; it takes a Route with a pool, or None")
+        self._route = route
 
     @property
     def peer(self) -> Peer:
@@ -239,7 +254,7 @@ class Context:
 
     @property
     def listener(self) -> str:
-        return self.route.listener if self.route is not None else self._outcome.listener
+        return self._route.listener if self._route is not None else self._outcome.listener
 
     @property
     def client_certificate(self) -> ClientCertificate | None:
@@ -259,11 +274,47 @@ class Context:
         return self._outcome.user
 
     @user.setter
-    def user(self, user: str) -> None:
-        self._outcome.user = user
+    def user(self, user: str | None) -> None:
+        if user is not None and not isinstance(user, str):
+            raise TypeError(f"context.user is set to {_described(user)}; it takes text (str)")
+        self._outcome.user = user or ""
+
+    @property
+    def ends_at(self) -> float | None:
+        return self._ends_at
+
+    @ends_at.setter
+    def ends_at(self, at: float | None) -> None:
+        self._ends_at = None if at is None else _moment(at)
+
+    @property
+    def end_code(self) -> int:
+        return self._end_code
+
+    @end_code.setter
+    def end_code(self, code: int) -> None:
+        from gateway.websocket.frames import may_be_sent  # which needs this module
+
+        if not isinstance(code, int):
+            raise TypeError(f"context.end_code is set to {_described(code)}; it takes a close code (int), such as 4401")
+        if not may_be_sent(code):
+            raise ValueError(f"context.end_code: {code} is no close code that may be sent (RFC 6455 §7.4)")
+        self._end_code = code
+
+    @property
+    def end_reason(self) -> str:
+        return self._end_reason
+
+    @end_reason.setter
+    def end_reason(self, reason: str) -> None:
+        if not isinstance(reason, str):
+            raise TypeError(f"context.end_reason is set to {_described(reason)}; it takes text (str)")
+        self._end_reason = reason
 
     def conceal(self, secret: str) -> None:
         """Keep ``secret``, a part of the request's target, out of the log and of X-Original-URL."""
+        if not isinstance(secret, str):
+            raise TypeError(f"context.conceal() is given {_described(secret)}; it takes text (str)")
         head = self._outcome.head
         if head is not None and secret:
             self.concealed.append(secret)
@@ -271,8 +322,21 @@ class Context:
 
     def end_session(self, at: float, code: int = 4401, reason: str = "") -> None:
         """A session opened by this request ends at ``at`` (see ``ends_at``) with this code; the earliest counts."""
-        if self.ends_at is None or at < self.ends_at:
-            self.ends_at, self.end_code, self.end_reason = at, code, reason
+        at = _moment(at)
+        if self._ends_at is None or at < self._ends_at:
+            self.end_code, self.end_reason, self._ends_at = code, reason, at
+
+
+def _moment(at: float) -> float:
+    if isinstance(at, (int, float)) and at > float("-inf"):  # which NaN is not: it would never come
+        return float(at)
+    what = str(at) if isinstance(at, float) else _described(at)
+    raise TypeError(f"context.ends_at is set to {what}; it takes seconds of context.clock(): context.clock() + 60, say")
+
+
+def _described(value: object) -> str:
+    """What was given instead, in a word; its content may be a secret."""
+    return "a Route without a pool" if isinstance(value, Route) else type(value).__name__
 
 
 class Drop(Enum):

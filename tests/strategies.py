@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from gateway.drop_ins import Offered
 from gateway.errors import ConfigurationError
 from gateway.factories import Factories
 from gateway.interfaces import ISelector, IStrategyFactory
@@ -81,7 +82,7 @@ class StrategyCase(SynchronousTestCase):
     def factories(self, *points: metadata.EntryPoint, drop_ins: Any = (), broken: Any = ()) -> Factories:
         return Factories(
             entry_points=lambda group: [found for found in points if found.group == group],
-            drop_ins=lambda: (drop_ins, broken),
+            drop_ins=lambda: ([Offered(each.__module__, each) for each in drop_ins], broken),
         )
 
     def provide(self, **attributes: Any) -> None:

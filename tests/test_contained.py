@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -19,11 +20,12 @@ from gateway.containment import Containment, Terms
 from gateway.errors import BadRequest, NoHealthyBackend, PluginFailed
 from gateway.health.monitor import HealthMonitor
 from gateway.http.changes import with_fields
-from gateway.interfaces import IMiddleware, IOutcomeObserver, IProbe, ISelector
+from gateway.interfaces import IAffinity, IMiddleware, IOutcomeObserver, IProbe, ISelector
+from gateway.pools.affinity import Affinity
 from gateway.pools.pool import Pool
 from gateway.testing import request_head
-from gateway.values import Outcome, ProbeResult, Reply
-from tests.dialogue import GET, OK, Dialogue, DialogueCase
+from gateway.values import Context, Outcome, ProbeResult, Reply
+from tests.dialogue import GET, HANDSHAKE, OK, Dialogue, DialogueCase
 from tests.plugin_log import PluginLog
 from tests.test_passage import Doubling, Scripted
 
@@ -127,23 +129,70 @@ class MiddlewareTests(DialogueCase):
             self.assertEqual(0, self.contained.run)
         self.assertFalse(self.contained.off)
 
-    def test_a_route_that_is_none(self) -> None:
-        """What it may set is looked at, as what it returns."""
+    def test_what_it_sets(self) -> None:
+        """What makes no sense in its context is a failure as what it returns is, and changes nothing."""
+        naive = datetime(2030, 1, 1)
+        wrong: list[tuple[Callable[[Context], object], str]] = [
+            (lambda to: setattr(to, "route", "nowhere"), "context.route is set to str"),
+            (lambda to: setattr(to, "route", to.route._replace(pool=None)), "context.route is set to a Route without"),
+            (lambda to: setattr(to, "user", b"x"), "context.user is set to bytes; it takes text"),
+            (lambda to: setattr(to, "ends_at", "soon"), "context.ends_at is set to str; it takes seconds of"),
+            (lambda to: setattr(to, "ends_at", naive), "context.ends_at is set to datetime"),
+            (lambda to: setattr(to, "ends_at", float("nan")), "context.ends_at is set to nan"),
+            (lambda to: setattr(to, "ends_at", float("-inf")), "context.ends_at is set to -inf"),
+            (lambda to: setattr(to, "end_code", "4401"), "context.end_code is set to str; it takes a close code"),
+            (lambda to: setattr(to, "end_code", 4000.0), "context.end_code is set to float"),
+            (lambda to: setattr(to, "end_code", 1005), "1005 is no close code that may be sent"),
+            (lambda to: setattr(to, "end_reason", b"x"), "context.end_reason is set to bytes"),
+            (lambda to: to.end_session(naive), "context.ends_at is set to datetime"),  # type: ignore[arg-type]
+            (lambda to: to.end_session(1e9, 1006), "1006 is no close code"),
+            (lambda to: to.end_session(1e9, 4000, 5), "context.end_reason is set to int"),  # type: ignore[arg-type]
+            (lambda to: to.conceal(5), "context.conceal() is given int"),  # type: ignore[arg-type]
+        ]
+        for number, (set_it, text) in enumerate(wrong):
+            with self.subTest(number=number):
+                contained = account("middleware", int)
+                gateway = self.gateway(
+                    middleware=[ContainedMiddleware(Scripted(request=lambda head, to, do=set_it: do(to)), contained)]
+                )
+                client = gateway.client()
+                client.sends(HANDSHAKE)
+                client.gets_page(500)
+                self.assertIn(text, str(gateway.recorded("500 plugin_failed").error))
+                self.assertEqual(1, contained.failures)
+                gateway.connections(0, 0)
 
-        def lose(head: Any, context: Any) -> None:
-            context.route = "nowhere"
+    def test_what_an_optional_one_sets(self) -> None:
+        """It is gone on without, where the request was to go before."""
 
-        def lose_pool(head: Any, context: Any) -> None:
-            context.route = context.route._replace(pool=None)
+        def lose(head: Any, context: Context) -> None:
+            context.route = None
+            context.ends_at = "soon"  # type: ignore[assignment]
 
-        for request in lose, lose_pool:
-            gateway = self.gateway(
-                middleware=[ContainedMiddleware(Scripted(request=request), account("middleware", int))]
-            )
-            client = gateway.client()
-            client.sends(GET)
-            client.gets_page(500)
-            gateway.recorded("500 plugin_failed")
+        contained = account("middleware", int)
+        gateway = self.gateway(middleware=[ContainedMiddleware(Scripted(request=lose), contained, optional=True)])
+        client, backend = gateway.opens_websocket()
+        client.resets()
+        backend.gets_something()
+        backend.closes()
+        gateway.recorded("101 client_gone")
+        self.assertEqual(1, contained.failures)
+
+    def test_what_it_may_set(self) -> None:
+        def set_all(head: Any, context: Context) -> None:
+            context.user = None
+            context.ends_at = context.clock() + 9
+            context.ends_at = None
+            context.end_session(10**6)
+            context.ends_at = float("inf")
+            self.assertEqual(("", float("inf"), 4401), (context.user, context.ends_at, context.end_code))
+
+        gateway = self.gateway(middleware=[ContainedMiddleware(Scripted(request=set_all), account("middleware", int))])
+        client, backend = gateway.opens_websocket()
+        client.resets()
+        backend.gets_something()
+        backend.closes()
+        gateway.recorded("101 client_gone")
 
     def test_a_time_limit_is_a_failure(self) -> None:
         gateway = self.asks()
@@ -376,3 +425,74 @@ class ObserverTests(SynchronousTestCase):
         for _ in range(5):
             observer.ended(Outcome())
         self.assertEqual(8, inner.asked)
+
+    def test_one_that_would_be_waited_for(self) -> None:
+        """Nobody waits for an observer: `async def` is a failure each time, and a failed Deferred makes no noise."""
+
+        class Late(Observing):
+            async def opened(self, outcome: Outcome) -> None:  # type: ignore[override]
+                raise AssertionError("it is not run")
+
+            def ended(self, outcome: Outcome) -> Deferred[None]:  # type: ignore[override]
+                return fail(RuntimeError("late"))
+
+        for method, kind in ("opened", "coroutine"), ("ended", "Deferred"):
+            log, contained = PluginLog(self), account("observer", Clock().seconds)
+            observer = ContainedObserver(Late(), contained)
+            for _ in range(5):
+                getattr(observer, method)(Outcome())
+            self.assertEqual((3, 3, True, 2), (contained.calls, contained.failures, contained.off, len(log.lines)))
+            self.assertIn(f"{method}() returned a {kind}, and nobody waits for one there", log.lines[0])
+            self.assertEqual([], self.flushWarnings())
+
+
+class WaitingTests(DialogueCase):
+    """What nobody waits for, in places where it once was lost."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.log = PluginLog(self)
+
+    def test_middleware(self) -> None:
+        async def late(head: Any, context: Any) -> None:
+            """Not run."""
+
+        for method in "response", "body":
+            contained = account("middleware", int)
+            gateway = self.gateway(middleware=[ContainedMiddleware(Scripted(**{method: late}), contained)], backends=1)
+            client = gateway.client()
+            client.sends(GET)
+            gateway.backend(0).gets_something()
+            gateway.backend(0).sends(OK)
+            client.gets_page(500)
+            gateway.recorded("500 plugin_failed")
+            self.assertIn("returned a coroutine", self.log.flush()[0])
+            self.assertEqual((1, []), (contained.failures, self.flushWarnings()))
+
+    def test_affinity(self) -> None:
+        """A mark is wanted at once."""
+
+        @implementer(IAffinity)
+        class Late(Choosing):
+            async def mark(self, backend: Any, head: Any, secure: bool) -> Any:
+                return ()
+
+        contained = account("selector", int)
+        gateway = self.gateway(middleware=[Affinity(Late(), contained)], backends=1)
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets_something()
+        gateway.backend(0).sends(OK)
+        client.gets_page(500)
+        gateway.recorded("500 plugin_failed")
+        self.assertIn("mark() returned a coroutine", self.log.flush()[0])
+
+    def test_selector(self) -> None:
+        selector = Choosing()
+        selector.choose = lambda candidates: fail(RuntimeError("late"))
+        pool = Pool(
+            "pool", BackendSettings(name="s"), [Member(host="10.0.0.1")], selector, contained=account("selector", int)
+        )
+        pool.set_health(pool.backends[0], True, "well")
+        error = self.assertRaises(PluginFailed, pool.lease, request_head())
+        self.assertIn("select() returned a Deferred", str(error))

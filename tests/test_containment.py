@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Generator
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,6 +26,11 @@ class Unprintable(Exception):
 
 class Evil(BaseException):
     """As some libraries' ways out of everything."""
+
+
+def asked(contained: Containment, function: Any, **others: Any) -> Any:
+    """As a strategy that may be waited for is called."""
+    return contained.guard(contained.measured(function), **others)
 
 
 class ContainmentCase(SynchronousTestCase):
@@ -84,7 +90,7 @@ class FailureTests(ContainmentCase):
 
     def test_only_frames_of_the_plugin(self) -> None:
         contained = self.account(ours=False, package="tests")
-        guarded = contained.guard(lambda: Logger(observer=3, namespace=object()).info(None, a=int("x")))
+        guarded = asked(contained, lambda: Logger(observer=3, namespace=object()).info(None, a=int("x")))
         try:
             guarded()
         except ValueError as error:
@@ -99,7 +105,7 @@ class FailureTests(ContainmentCase):
         def leave() -> None:
             raise SystemExit(3)
 
-        self.assertRaises(RuntimeError, self.contained.guard(leave))
+        self.assertRaises(RuntimeError, asked(self.contained, leave))
 
     def test_what_is_meant_to_end_more_than_a_call(self) -> None:
         """Whatever is raised is an Exception for the caller; how it is raised makes no difference."""
@@ -118,8 +124,8 @@ class FailureTests(ContainmentCase):
                 raise error
 
             kind = ValueError if isinstance(error, ValueError) else RuntimeError
-            raised = self.assertRaises(kind, self.contained.guard(fail))
-            failure = self.failureResultOf(self.contained.guard(late)())
+            raised = self.assertRaises(kind, asked(self.contained, fail))
+            failure = self.failureResultOf(asked(self.contained, late)())
             for found in raised, failure.value, as_exception(error):
                 self.assertIsInstance(found, kind)
                 self.assertEqual(text, str(found))
@@ -134,7 +140,7 @@ class SwitchTests(ContainmentCase):
         super().setUp()
         self.broken = True
         self.asked = 0
-        self.guarded = self.contained.guard(self.work, valid=lambda result: result == "done")
+        self.guarded = asked(self.contained, self.work, valid=lambda result: result == "done")
 
     def work(self) -> str:
         self.asked += 1
@@ -179,7 +185,7 @@ class SwitchTests(ContainmentCase):
     def test_one_at_a_time_is_tried(self) -> None:
         """While the trial waits for somebody, all others are refused."""
         waiting: Deferred[str] = Deferred()
-        guarded = self.contained.guard(lambda: waiting if self.clock.seconds() else self.work())
+        guarded = asked(self.contained, lambda: waiting if self.clock.seconds() else self.work())
         for _ in range(3):
             self.call(guarded)
         self.clock.advance(30)
@@ -187,7 +193,7 @@ class SwitchTests(ContainmentCase):
         self.assertRaises(PluginOff, guarded)
 
     def test_something_else_instead(self) -> None:
-        guarded = self.contained.guard(self.work, instead=lambda: "other")
+        guarded = asked(self.contained, self.work, instead=lambda: "other")
         for _ in range(3):
             self.call(guarded)
         self.assertEqual(["other", "other"], [guarded(), guarded()])
@@ -195,13 +201,13 @@ class SwitchTests(ContainmentCase):
 
     def test_never(self) -> None:
         self.contained = self.account(failures=0, ours=False)
-        guarded = self.contained.guard(self.work)
+        guarded = asked(self.contained, self.work)
         self.assertEqual({"failed"}, {self.call(guarded) for _ in range(100)})
 
     def test_ours(self) -> None:
         """Called directly, and never switched off."""
         contained = self.account()
-        self.assertEqual((self.work, self.work), (contained.guard(self.work), contained.measured(self.work)))
+        self.assertEqual((self.work, self.work), (asked(contained, self.work), contained.measured(self.work)))
         for _ in range(100):
             contained.failed(ValueError("a bug"))
         self.assertFalse(contained.off)
@@ -214,7 +220,7 @@ class BudgetTests(ContainmentCase):
     """The time that calls take."""
 
     def test_over_the_budget(self) -> None:
-        guarded = self.contained.guard(self.timer.advance)
+        guarded = asked(self.contained, self.timer.advance)
         guarded(0.1)
         self.assertEqual([], self.lines())
         for _ in range(3):
@@ -231,7 +237,7 @@ class BudgetTests(ContainmentCase):
             self.timer.advance(1)
             raise ValueError("slow")
 
-        self.assertRaises(ValueError, self.contained.guard(slow))
+        self.assertRaises(ValueError, asked(self.contained, slow))
         self.assertEqual((1, 1.0), (self.contained.exceeded, self.contained.seconds))
 
     def test_steps_of_a_coroutine(self) -> None:
@@ -247,7 +253,7 @@ class BudgetTests(ContainmentCase):
                 self.timer.advance(0.5)
             return start + found
 
-        result = self.contained.guard(work)(40)
+        result = asked(self.contained, work)(40)
         self.assertEqual((0.05, 0), (self.contained.seconds, self.contained.exceeded))
         self.timer.advance(1000)
         waiting.callback(2)
@@ -266,7 +272,7 @@ class BudgetTests(ContainmentCase):
 
         for end, word in (lambda each: each.cancel(), "CancelledError"), (lambda each: None, "KeyError"):
             waiting: Deferred[None] = Deferred()
-            result = self.contained.guard(work)(waiting)
+            result = asked(self.contained, work)(waiting)
             end(result)
             if not waiting.called:
                 waiting.errback(KeyError("x"))
@@ -278,13 +284,58 @@ class BudgetTests(ContainmentCase):
         async def leave() -> None:
             raise SystemExit(3)
 
-        self.failureResultOf(self.contained.guard(leave)(), RuntimeError)
+        self.failureResultOf(asked(self.contained, leave)(), RuntimeError)
 
     def test_generators_are_results(self) -> None:
         def generate() -> Generator[int, None, None]:
             yield 1
 
-        self.assertEqual([1], list(self.contained.guard(generate)()))
+        self.assertEqual([1], list(asked(self.contained, generate)()))
+
+
+class ImmediateTests(ContainmentCase):
+    """What nobody waits for."""
+
+    def refused(self, function: Any) -> str:
+        call = self.contained.guard(self.contained.immediate(function), valid=lambda *_: True)
+        error = self.assertRaises(TypeError, call)
+        self.assertEqual((1, 0), (self.contained.calls, len(self.events)))
+        return str(error)
+
+    def test_a_coroutine(self) -> None:
+        """It is not run: what it did would be nobody's."""
+        ran: list[int] = []
+
+        async def ended() -> None:
+            ran.append(1)
+
+        self.assertIn("ended() returned a coroutine, and nobody waits for one there: it has to be", self.refused(ended))
+        self.assertEqual(([], []), (ran, self.flushWarnings()))
+
+    def test_a_deferred(self) -> None:
+        """Whether it waits, has failed, or does not let go: nothing is heard of it any more."""
+        told: list[str] = []
+
+        def stubborn(_: object) -> None:
+            told.append("cancelled")
+            raise KeyboardInterrupt
+
+        def chained() -> Deferred[None]:
+            return succeed(None).addCallback(lambda _: Deferred(stubborn))
+
+        for make in (lambda: fail(KeyError("x")), lambda: Deferred(), lambda: Deferred(stubborn), chained):
+            self.assertIn("<lambda>() returned a Deferred" if make is not chained else "chained()", self.refused(make))
+            self.contained = self.account(ours=False)
+        self.assertEqual(["cancelled", "cancelled"], told)
+        gc.collect()
+        self.assertEqual([], self.flushLoggedErrors())
+
+    def test_what_is_immediate(self) -> None:
+        for result in (None, 0, "x", (), iter(())):
+            self.assertIs(result, self.contained.immediate(lambda found: found)(result))
+
+    def test_ours(self) -> None:
+        self.assertEqual(self.lines, self.account().immediate(self.lines))
 
 
 class AccountsTests(SynchronousTestCase):

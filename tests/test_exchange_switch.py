@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from twisted.python.monkey import MonkeyPatcher
+
+from gateway.relay.watch import Watch
+from gateway.surroundings import Surroundings
 from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase
 
 
@@ -95,3 +99,29 @@ class SwitchingTests(DialogueCase):
         client.closes()
         self.assertEqual(0, gateway.sessions.count)
         gateway.name_all()
+
+    def test_a_tunnel_that_cannot_be_made(self) -> None:
+        """Nothing may raise there; if it does, it costs one handshake and no lease."""
+        with MonkeyPatcher((Watch, "__init__", _raises)):
+            self.answers(HANDSHAKE, SWITCHING, 500, "gateway_error")
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+
+    def test_a_tunnel_that_cannot_be_opened(self) -> None:
+        for target, name in ((Watch, "_entered"), (Surroundings, "opened"), (Watch, "_bridge")):
+            with self.subTest(name=name):
+                gateway = self.gateway()
+                client = gateway.client()
+                client.sends(HANDSHAKE)
+                backend = gateway.backend(0)
+                backend.gets_something()
+                with MonkeyPatcher((target, name, _raises)):
+                    backend.sends(SWITCHING)
+                self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+                for peer in (client, backend):
+                    peer.finds("reset")
+                gateway.recorded("101 gateway_error")
+                self.assertEqual((0, 0), (gateway.sessions.count, gateway.pool.backends[0].active))
+
+
+def _raises(*args: object) -> None:
+    raise RuntimeError("a bug")

@@ -57,6 +57,22 @@ print(registry.factories.find("gateway.selectors", "first").source, selector.sel
 """
 
 
+ELSEWHERE = """
+from gateway.pools.round_robin import RoundRobin
+from gateway.services import Factory
+
+factory = Factory("last", None, lambda options, services: RoundRobin(), group="gateway.selectors")
+factory.__module__ = RoundRobin.__module__
+"""
+
+BLAMED = """
+from gateway.factories import Factories
+factories = Factories()
+print(factories.find("gateway.selectors", "last").source, end=" ")
+print(*[each.where.rpartition("/")[2][:1] for each in factories.listed("gateway.selectors") if not each.version])
+"""
+
+
 class DropInTests(SynchronousTestCase):
     """In a process of its own, because the directories are looked up when the package is imported."""
 
@@ -68,6 +84,12 @@ class DropInTests(SynchronousTestCase):
         assert plugins.__doc__ is not None
         example = plugins.__doc__.partition("::\n")[2].partition("\nAnything")[0]
         self.check(textwrap.dedent(example), DOCUMENTED, "a")
+
+    def test_a_factory_of_a_class_elsewhere(self) -> None:
+        """Who has put it there is to blame, and is listed."""
+        own = ELSEWHERE.replace("lambda options, services: RoundRobin()", "RoundRobin").rpartition("factory.")[0]
+        for source in ELSEWHERE, own:
+            self.check(source, BLAMED, "o")
 
     def check(self, source: str, ask: str, chosen: str) -> None:
         directory = Path(self.mktemp()) / "gateway" / "plugins"

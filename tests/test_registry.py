@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from zope.interface import alsoProvides, implementer
 
-from gateway.config.model import Strategy
+from gateway import services
+from gateway.config.model import BackendSettings, Probe, Strategy
 from gateway.errors import ConfigurationError
-from gateway.interfaces import IAffinity, IStrategyFactory
+from gateway.interfaces import IAffinity, IClosing, IProbe, IStrategyFactory
 from gateway.pools.round_robin import RoundRobin
 from gateway.registry import Registry
 from gateway.strategy_checks import checked_options
@@ -144,6 +145,45 @@ class KeptTests(StrategyCase):
         """A probe on demand, say, is not: there may be any number of them."""
         registry = Registry(factories=self.factories())
         kept = registry.build(SELECTORS, "round-robin", {}, self.services)
-        registry.build(SELECTORS, "round-robin", {}, self.services, keep=False)
-        registry.build(SELECTORS, "priority", {}, self.services, keep=False)
-        self.assertEqual([kept], registry.built)
+        built: list[Any] = []
+        for name in "round-robin", "priority":
+            registry.build(SELECTORS, name, {}, self.services, built=built)
+        names = [type(each).__name__ for each in built]
+        self.assertEqual(([kept], ["RoundRobin", "RoundRobin", "Priority"]), (registry.built, names))
+
+    def test_a_probe_for_a_while(self) -> None:
+        """It comes with what closes it, and what it is made of; where it cannot be built that is closed at once."""
+        closed: list[str] = []
+
+        @implementer(IProbe, IClosing)
+        class Held:
+            def __init__(self, options: Any, services: Any) -> None:
+                if options is not None:
+                    services.make("over", options.over)
+                    if options.fail:
+                        raise ValueError("no")
+                self.name = "inner" if options is None else "outer"
+
+            def check(self, backend: Any, deadline: float) -> Any:
+                """Not asked."""
+
+            def close(self) -> None:
+                """See `IClosing`."""
+                closed.append(self.name)
+
+        class Over(services.Options):
+            over: Annotated[Strategy, "gateway.probes"] = Strategy(strategy="inner")
+            fail: bool = False
+
+        self.provide(inner=services.Factory("inner", None, Held), outer=services.Factory("outer", Over, Held))
+        points = [point(name, name, group="gateway.probes") for name in ("inner", "outer")]
+        registry = Registry(factories=self.factories(*points))
+        settings = BackendSettings(name="s")
+        probe, close = registry.probe(settings, Probe(name="p", strategy="outer"), None, {})  # type: ignore[arg-type]
+        self.assertEqual(("outer", []), (probe.name, closed))  # type: ignore[attr-defined]
+        close()
+        self.assertEqual(({"inner", "outer"}, []), (set(closed), registry.built))
+        closed.clear()
+        failing = Probe(name="p", strategy="outer", options={"fail": True})
+        self.assertRaises(ConfigurationError, registry.probe, settings, failing, None, {})
+        self.assertEqual((["inner"], []), (closed, registry.built))

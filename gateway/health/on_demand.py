@@ -15,10 +15,13 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Defer
 from twisted.internet.defer import TimeoutError as _Late
 from twisted.python.failure import Failure
 
+from gateway.blame import brief
 from gateway.config.model import Match
 from gateway.config.model import Probe as ProbeModel
+from gateway.containment import as_exception
 from gateway.errors import ConfigurationError
 from gateway.health.reports import probe_report
+from gateway.health.results import checked
 from gateway.values import ProbeResult
 
 if TYPE_CHECKING:
@@ -35,7 +38,6 @@ MOST_SECONDS = 60.0
 
 _AT_ONCE = 50
 _MOST_PROBLEMS = 5
-_MOST_REASON = 500
 _BY_PROTOCOL = {"Http": "http", "Https": "http", "Tcp": "tcp", "Tls": "tcp"}
 
 
@@ -84,7 +86,8 @@ class OnDemand:
     """Answers requests for probes.
 
     ``pools``: those of the running configuration.  ``probe_of`` gives the configured probe of settings, ``build`` makes
-    the strategy of a probe and may raise `ConfigurationError`.  ``clock`` is an ``IReactorTime``.
+    the strategy of a probe, with a function to call when it is not used any more, and may raise `ConfigurationError`.
+    ``clock`` is an ``IReactorTime``.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class OnDemand:
         gateway: Callable[[], str],
         pools: Callable[[], Iterable[IPool]],
         probe_of: Callable[[BackendSettings], ProbeModel],
-        build: Callable[[BackendSettings, ProbeModel], IProbe],
+        build: Callable[[BackendSettings, ProbeModel], tuple[IProbe, Callable[[], object]]],
         clock: Any,
     ) -> None:
         self._gateway = gateway
@@ -106,12 +109,12 @@ class OnDemand:
     def ask(self, body: bytes) -> Deferred[dict[str, Any]]:
         """Probe as a JSON ``body`` says; fires with the report. Raises `Refused`; cancelling ends the probes."""
         pool, probe = self._understand(body)
-        try:
-            strategy = self._build(pool.settings, probe)
-        except ConfigurationError as error:
-            raise Refused(400, "; ".join([problem.message for problem in error.problems[:_MOST_PROBLEMS]])) from None
         if self._busy >= MOST_REQUESTS:
             raise Refused(503, f"{MOST_REQUESTS} such requests are being answered; ask again later")
+        try:
+            strategy, close = self._build(pool.settings, probe)
+        except ConfigurationError as error:
+            raise Refused(400, "; ".join([problem.message for problem in error.problems[:_MOST_PROBLEMS]])) from None
         self._busy += 1
         backends = tuple(pool.backends)
         checks = [self._semaphore.run(self._check, strategy, backend, probe.timeout) for backend in backends]
@@ -119,6 +122,7 @@ class OnDemand:
 
         def finished(results: Any) -> Any:
             self._busy -= 1
+            close()
             if isinstance(results, Failure):
                 return results
             found = [result for _, result in results]
@@ -164,7 +168,12 @@ def _result(result: Any, timeout: float) -> ProbeResult:
     if isinstance(result, Failure):
         if result.check(_Late, CancelledError):
             return ProbeResult(False, f"no answer within the probe's timeout of {timeout:g} s")
-        return ProbeResult(False, f"the probe failed: {result.getErrorMessage()}"[:_MOST_REASON])
-    if not isinstance(result, ProbeResult):
-        return ProbeResult(False, f"the probe failed: check() gave {type(result).__name__!r} instead of a ProbeResult")
-    return ProbeResult(bool(result.healthy), str(result.reason)[:_MOST_REASON])
+        return _failed(result.value)
+    try:
+        return checked(result)
+    except BaseException as error:
+        return _failed(error)
+
+
+def _failed(error: BaseException | None) -> ProbeResult:
+    return ProbeResult(False, f"the probe failed: {brief(as_exception(error))}")

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from gateway.blame import brief
 from gateway.containment import as_exception
 from gateway.errors import PluginOff
+from gateway.health.results import checked
 from gateway.health.verdict import Changed, ChangePending, Judgement, Standing, Unchanged, judge
 from gateway.pools.backend import UNKNOWN, UP
 from gateway.values import ProbeResult
@@ -36,7 +37,6 @@ HISTORY = 10
 
 _JITTER = 0.1
 _LEAST_PAUSE = 0.1  # of the interval: the rest for a backend whose check took longer than the interval
-_MOST_REASON = 500
 
 
 class Target:
@@ -69,7 +69,7 @@ class Target:
 
     def ask(self, strategy: IProbe, contained: Containment) -> None:
         """Let ``strategy`` make the checks from now on."""
-        self._ask = contained.guard(strategy.check)
+        self._ask = contained.guard(contained.measured(strategy.check))
         self._contained = contained
 
     def inherit(self, other: Target) -> None:
@@ -140,18 +140,23 @@ class Target:
         self._check = None
         if self._round is None:
             return  # it came after its time; that has been recorded
-        if isinstance(result, ProbeResult):
-            if self._contained.run:
-                self._contained.succeeded()
-            self._record(result)
-            return
-        if isinstance(result, Failure) and isinstance(result.value, PluginOff):
-            self._record(ProbeResult(False, str(result.value)))
-            return
         if isinstance(result, Failure):
-            error = as_exception(result.value)
-        else:
-            error = TypeError(f"check() gave {type(result).__name__!r} instead of a ProbeResult")
+            self._failed(result.value)
+            return
+        try:
+            found = checked(result)
+        except BaseException as error:
+            self._failed(error)
+            return
+        if self._contained.run:
+            self._contained.succeeded()
+        self._record(found)
+
+    def _failed(self, raised: BaseException | None) -> None:
+        if isinstance(raised, PluginOff):
+            self._record(ProbeResult(False, str(raised)))
+            return
+        error = as_exception(raised)
         self._contained.failed(error)
         self._record(ProbeResult(False, f"the probe failed: {brief(error)}"))
 
@@ -172,9 +177,8 @@ class Target:
 
     def _record(self, result: ProbeResult) -> None:
         took = max(self._clock.seconds() - self._began, 0.0)
-        healthy, reason = bool(result.healthy), str(result.reason)[:_MOST_REASON]
-        seconds = result.seconds or took
-        self.history.append((self._wall(), ProbeResult(healthy, reason, result.status, seconds, result.conclusive)))
+        healthy, reason = result.healthy, result.reason
+        self.history.append((self._wall(), result._replace(seconds=result.seconds or took)))
         if result.conclusive or self.standing.state == UNKNOWN:
             judgement: Judgement = judge(self.standing, healthy, self.probe.unhealthy_threshold)
         else:

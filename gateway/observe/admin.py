@@ -80,7 +80,8 @@ class _Request(Request):
     def gotLength(self, length: int | None) -> None:
         """The head is here; ``length`` is ``None`` for a chunked body."""
         super().gotLength(0)
-        asks = getattr(self.channel, "_command", b"") == b"POST" and getattr(self.channel, "_path", b"") in _POSTED
+        posted = getattr(self.channel, "_path", b"") in _POSTED
+        asks = getattr(self.channel, "_command", b"") == b"POST" and posted
         if length == 0 or (asks and length is not None and length <= _MOST_BODY):
             return
         self._refused = True
@@ -89,7 +90,7 @@ class _Request(Request):
         status, content_type, body = (
             _TOO_LONG if asks else _NO_BODY if method in (b"GET", b"HEAD") else _NO_METHOD
         )
-        fields = [("Allow", _METHODS), ("Content-Type", content_type), *_HEADERS.items()]
+        fields = [("Allow", "POST" if posted else _METHODS), ("Content-Type", content_type), *_HEADERS.items()]
         reply = Reply(status, fields, body)
         self.channel.write(reply_bytes(reply, method.decode("latin-1"), "1.1", True))
 
@@ -271,8 +272,10 @@ class _Root(Resource):
             return _NO_METHOD
         page = self._pages.table.get(request.path)
         if page is None:
-            paths = ", ".join(path.decode() for path in self._pages.table)
-            return _error(404, f"there is no such page; there are {paths}")
+            paths = ", ".join([path.decode() for path in self._pages.table])
+            served = (_ON_DEMAND, self._on_demand), (_RELOAD, self._reload)
+            posted = " and ".join([path.decode() for path, function in served if function is not None])
+            return _error(404, f"there is no such page; there are {paths}{posted and f', and for POST {posted}'}")
         return page(request)
 
 
@@ -367,6 +370,6 @@ def _error(status: int, message: str) -> _Answer:
     return _json(status, {"error": message})
 
 
-_NO_METHOD = _error(405, "only GET and HEAD; nothing can be changed here")
+_NO_METHOD = _error(405, f"pages are for GET and HEAD; POST is for {b' and '.join(_POSTED).decode()}")
 _NO_BODY = _error(413, "a request to this site has no body")
 _TOO_LONG = _error(413, f"the body has a Content-Length of at most {_MOST_BODY}")

@@ -40,7 +40,7 @@ class Affinity:
 
     def __init__(self, selector: IAffinity, contained: Containment) -> None:
         self.contained = contained
-        self._mark = contained.measured(selector.mark)
+        self._mark = contained.immediate(selector.mark)
 
     def request(self, head: RequestHead, context: Context) -> None:
         """Remember the request as the selector sees it: this is the last one in the chain."""

@@ -105,7 +105,10 @@ class Changes:
         ending = self._sessions.end_all(error, rate=rate, where=lambda session: _belongs(session, key))
         self._endings[key] = ending
         ending.addErrback(lambda failure: failure.trap(CancelledError))
-        ending.addBoth(lambda _: self._endings.pop(key, None))
+        ending.addBoth(self._ended, key)
+
+    def _ended(self, result: object, key: _Key) -> None:
+        self._endings.pop(key, None)
 
 
 def _key(pool: Pool, backend: IBackend) -> _Key:

@@ -76,16 +76,18 @@ class Pool:
         self._loads = Loads() if loads is None else loads
         self._seconds = seconds
         self._contained = contained or Containment("selector", self.strategy, f"pool {name!r}", log=self._log)
-        guard, instead = self._contained.guard, RoundRobin().select
-        self._select = guard(selector.select, instead, _is_candidate)
+        guard, immediate, instead = self._contained.guard, self._contained.immediate, RoundRobin().select
+        self._select = guard(immediate(selector.select), instead, _is_candidate)
         self._select_for: Callable[..., Any] | None = None
         if IPeerSelector.providedBy(selector):
-            self._select_for = guard(selector.select_for, lambda found, head, peer: instead(found, head), _is_candidate)
+            self._select_for = guard(
+                immediate(selector.select_for), lambda found, head, peer: instead(found, head), _is_candidate
+            )
         self.heedless = self._select_for is None and is_heedless(selector)
         self._simple = self.heedless and self._contained.ours  # it calls nobody, and chooses a candidate
         self.returning: Callable[[RequestHead], bool] | None = None
         if IReturning.providedBy(selector):
-            self._find = guard(selector.returning, lambda found, head: None, _is_candidate)
+            self._find = guard(immediate(selector.returning), lambda found, head: None, _is_candidate)
             self.returning = self._returning
         self._decay = selector.decay if ILatencyAware.providedBy(selector) else None
         self._leased: Callable[..., Lease] = Lease if self._decay is None else partial(TimedLease, seconds)

@@ -70,22 +70,32 @@ class Splice:
         self._last = shared.seconds()
 
     def open(self, early: bytes) -> None:
-        """Take both connections over; ``early`` came from the backend right behind its 101."""
+        """Take both connections over; ``early`` came from the backend right behind its 101.
+
+        The lease and the outcome are this object's as well: where it raises it has ended, and nothing is left of it.
+        """
         before, upstream = self._client, self._upstream
         self._received, self._sent = before.counted()  # bytes of the client, and for it, with the handshake
         upstream_sent, upstream_received = upstream.sent, upstream.received - len(early)
         self._before = upstream_sent - self._received, upstream_received - self._sent
-        at_eof = before.at_eof
+        outcome, at_eof = self.outcome, before.at_eof
+        outcome.upstream_received, outcome.upstream_sent = upstream_received, upstream_sent
         client, ahead = before.enter(self)
         backend = upstream.enter(self)
-        join(client, backend)
         self._client, self._upstream = client, backend
+        try:
+            self._begin(client, backend, early, ahead, at_eof)
+        except Exception:
+            self._abandon()
+            raise
+
+    def _begin(self, client: Side, backend: Side, early: bytes, ahead: bytes, at_eof: bool) -> None:
+        join(client, backend)
         self._entered()
         shared, outcome = self._shared, self.outcome
         shared.sessions.add(self)
         outcome.websocket = self.websocket
         outcome.received_bytes, outcome.sent_bytes = self._received, self._sent
-        outcome.upstream_received, outcome.upstream_sent = upstream_received, upstream_sent
         shared.opened(outcome)
         if outcome.head is not None:
             outcome.packed = PackedHead.head, PackedHead(outcome.head)
@@ -257,6 +267,16 @@ class Splice:
             if not leg.lost:
                 leg.transport.abortConnection()
 
+    def _abandon(self) -> None:
+        """It has failed while it was opened, and may not know all that it needs in order to end properly."""
+        for leg in (self._client, self._upstream):
+            leg.tunnel = None
+            leg.transport.abortConnection()
+        self._blame("gateway", "gateway_error")
+        if self._state != GONE:
+            self._state = GONE
+            self._settle_accounts()
+
     def _gone(self) -> None:
         """Both connections are gone: give back, record."""
         if self._state == GONE:
@@ -264,6 +284,9 @@ class Splice:
         self._unbridge()
         self._state = GONE
         self.snapshot()
+        self._settle_accounts()
+
+    def _settle_accounts(self) -> None:
         outcome, shared, lease = self.outcome, self._shared, self._lease
         outcome.ended = shared.seconds()
         self._lease = None

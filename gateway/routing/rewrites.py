@@ -55,7 +55,6 @@ class Rewriter:
         self._on_request = [rule for rule in rules if rule.changes_request]
         self._on_response = [rule for rule in rules if rule.response]
         self._about_path = [test for rule in rules for test in rule.about_path]
-        self.changes_requests = bool(self._on_request)
         self.changes_responses = bool(self._on_response)
 
     def request(self, view: View, head: RequestHead, added: str, note: Note | None = None) -> Requested:

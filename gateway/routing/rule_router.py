@@ -59,7 +59,7 @@ class ContainedRouter:
     ) -> None:
         self.inner = router
         self._contained = contained
-        self._ask = contained.guard(router.route)
+        self._ask = contained.guard(contained.measured(router.route))
         self._chain = tuple(chain)
         self._listener = listener
         self._patience = patience

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from gateway.errors import GatewayError
@@ -140,11 +141,11 @@ class RouterConformance(Case):
         raise NotImplementedError
 
     def _decide(self, router: Any, head: RequestHead) -> Any:
-        """The decision; the class of a `GatewayError` that it raises is one too."""
+        """The decision; a `GatewayError` that it raises is one too."""
         try:
             decision = router.route(head, self.listener)
         except GatewayError as error:
-            return type(error)
+            return _Raised(type(error))
         self.assertIsNone(waited_for(decision), "an IRouter must not wait: provide IAsyncRouter instead")
         if IHostRouter.providedBy(router):
             known = router.route_of(head.host, self.listener)
@@ -170,7 +171,10 @@ class RouterConformance(Case):
 
 
 class AsyncRouterConformance(Case):
-    """The same for one that waits. Override `make_router`, and `answer` so that it learns what it waits for."""
+    """The same for one that waits. Override `make_router`, and `answer` so that it learns what it waits for.
+
+    It may know some answers at once, and return or raise those.
+    """
 
     listener = "listener"
     heads: Sequence[RequestHead] = (*REQUESTS, *HANDSHAKES)
@@ -183,13 +187,15 @@ class AsyncRouterConformance(Case):
         """Let everything that is asked for now have its answer."""
 
     def _ask(self, router: Any, head: RequestHead) -> Deferred[Any]:
-        deferred = waited_for(router.route(head, self.listener))
-        assert deferred is not None, "route() must return a Deferred"
-        return deferred
+        try:
+            decision = router.route(head, self.listener)
+        except GatewayError as error:
+            return fail(error)
+        return waited_for(decision) or succeed(decision)
 
     def _decision(self, deferred: Deferred[Any]) -> Any:
         found: list[Any] = []
-        deferred.addErrback(lambda failure: type(failure.value) if failure.check(GatewayError) else failure)
+        deferred.addErrback(_raised)
         deferred.addBoth(found.append)
         self.assertEqual(1, len(found), "there is no decision after `answer`")
         return _checked(self, found[0])
@@ -220,13 +226,33 @@ class AsyncRouterConformance(Case):
         self._decision(deferred)
 
 
+class _Raised(NamedTuple):
+    """The class of a `GatewayError` that was the answer."""
+
+    error: type[BaseException] | None
+
+
+def _raised(failure: Failure) -> Any:
+    return _Raised(failure.type) if failure.check(GatewayError) else failure
+
+
 def _checked(case: Case, decision: Any) -> Any:
     if isinstance(decision, NeedsAddress):
-        return tuple([_checked(case, decision.decide(address)) for address in ("203.0.113.7", "2001:db8::1")])
+        return tuple([_decided(case, decision, address) for address in ("203.0.113.7", "2001:db8::1")])
     if isinstance(decision, Route):
         case.assertTrue(decision.pool is not None and decision.settings is decision.pool.settings, decision)
     elif isinstance(decision, Reply):
         checked_reply(decision)
+    elif isinstance(decision, type) and issubclass(decision, BaseException):
+        case.fail(f"{decision.__name__} was returned: an error is raised")
     else:
-        case.assertTrue(isinstance(decision, type), f"{decision!r} is neither a Route nor a Reply")
+        case.assertIsInstance(decision, _Raised, f"{decision!r} is neither a Route nor a Reply")
     return decision
+
+
+def _decided(case: Case, asks: NeedsAddress, address: str) -> Any:
+    try:
+        decision = asks.decide(address)
+    except GatewayError as error:
+        return _Raised(type(error))
+    return _checked(case, decision)

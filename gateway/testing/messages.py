@@ -63,6 +63,9 @@ class MessageFilterConformance(Case):
         verifyObject(IMessages, session)
         return session
 
+    def _close(self, session: Any, outcome: Outcome) -> None:
+        self.assertIsNone(waited_for(session.closed(outcome)), "nobody waits for closed(): it must be immediate")
+
     def _verdict(self, session: Any, payload: str | bytes, from_client: bool) -> Any:
         """What it says, as the gateway would take it."""
         found = session.message(payload, from_client)
@@ -105,28 +108,28 @@ class MessageFilterConformance(Case):
         made = self.make_filter()
         session = self._open(made)
         self._all(session)
-        session.closed(Outcome())
+        self._close(session, Outcome())
         for payload in (*_MESSAGES, *self.messages):
             for from_client in (True, False):
                 session = self._open(made)
                 self._verdict(session, payload, from_client)
-                session.closed(Outcome())
+                self._close(session, Outcome())
 
     def test_every_session(self) -> None:
         """It takes every session: with and without a user, with any protocol and address; and one without messages."""
         made = self.make_filter()
         for known in ({"user": "ann"}, {"head": HANDSHAKES[1]}, {"peer": Peer("2001:db8::1", 1)}):
             session = self._open(made, **known)
-            session.closed(Outcome(websocket=True, close_code=1006, closed_by="client"))
+            self._close(session, Outcome(websocket=True, close_code=1006, closed_by="client"))
 
     def test_sessions_apart(self) -> None:
         """What is said in one session changes nothing in another."""
         made = self.make_filter()
         one, two = self._open(made), self._open(made)
         first = self._all(one)
-        one.closed(Outcome())
+        self._close(one, Outcome())
         self.assertEqual(first, self._all(two))
-        two.closed(Outcome())
+        self._close(two, Outcome())
 
     def test_cancelled(self) -> None:
         """Where it waits and the session ends, that ends in the same turn."""
@@ -136,4 +139,4 @@ class MessageFilterConformance(Case):
             deferred = waited_for(session.message(payload, True))
             if deferred is not None:
                 self.assertEqual(1, len(ends_with(deferred)))
-            session.closed(Outcome())
+            self._close(session, Outcome())

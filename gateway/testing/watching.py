@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 
 from gateway.config.model import Member
 from gateway.errors import BackendTimeout
+from gateway.health.results import checked
 from gateway.interfaces import IDiscovery, IOutcomeObserver, IProbe
 from gateway.testing.cases import Case, ends_with
 from gateway.testing.fakes import FakeBackend, FakePool, FakeRoad, request_head
@@ -45,8 +46,7 @@ class ProbeConformance(Case):
         self.assertIsInstance(check, Deferred)
         self.answer(healthy)
         result: ProbeResult = self.successResultOf(check)
-        self.assertIsInstance(result, ProbeResult)
-        return result
+        return checked(result)
 
     def test_healthy(self) -> None:
         """A good backend is healthy."""

@@ -38,7 +38,7 @@ class NamedFilter:
         self.name = name
         self.filter = filter
         self.contain = contain or Containment("message filter", name, place)
-        self._open = self.contain.guard(filter.open)
+        self._open = self.contain.guard(self.contain.immediate(filter.open))
 
     def open(self, conversation: Conversation) -> Opened:
         """See `IMessageFilter.open`. A message that is dealt with well ends a run of failures."""
@@ -52,7 +52,7 @@ class NamedFilter:
             _praise(contain, verdict)
             return verdict
 
-        return Opened(message, contain.measured(messages.closed), contain)
+        return Opened(message, contain.immediate(messages.closed), contain)
 
 
 class Opened(NamedTuple):

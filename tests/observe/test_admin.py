@@ -146,7 +146,12 @@ class AdminTests(SynchronousTestCase):
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "BREW"):
             answer = self.ask("/pools", method)
             self.assertEqual((answer.status, answer.fields["allow"]), (405, "GET, HEAD"), method)
-            self.assertIn("error", answer.json())
+            self.assertEqual(
+                "pages are for GET and HEAD; POST is for /getBackendHealthOnDemand and /reload", answer.json()["error"]
+            )
+        for path in "/reload", "/getBackendHealthOnDemand":
+            answer = self.ask(path, "PUT", more="Content-Length: 1\r\n")
+            self.assertEqual((answer.status, answer.fields["allow"]), (405, "POST"), path)
 
     def test_unknown_path(self) -> None:
         for path in ("/nothing", "/pools/", "/pools/x", "//", "/%2e%2e/etc/passwd"):
@@ -155,6 +160,15 @@ class AdminTests(SynchronousTestCase):
                 (answer.status, answer.fields["content-type"]), (404, "application/json; charset=utf-8"), path
             )
             self.assertIn("/pools", answer.json()["error"])
+            self.assertNotIn("POST", answer.json()["error"])
+
+    def test_unknown_path_where_there_is_more(self) -> None:
+        """All that there is is named."""
+        root: Any = self.site.resource
+        root._on_demand = root._reload = lambda *_: None
+        self.assertTrue(
+            self.ask("/x").json()["error"].endswith("/metrics, and for POST /getBackendHealthOnDemand and /reload")
+        )
 
     def test_strange_host(self) -> None:
         for path in ("/", "/pools", "/metrics", "/nothing"):

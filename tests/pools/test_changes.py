@@ -120,7 +120,7 @@ class DrainingTests(ChangesCase):
         self.clock.pump([0.1] * 20)
         self.assertEqual([session for session in sessions if session.ended], gone)
         self.assertEqual({(session.ended.code, session.ended.cause) for session in gone}, {(1001, "drained")})
-        self.assertEqual(self.changes.draining, 0)
+        self.assertEqual((self.changes.draining, self.flushWarnings()), (0, []))
 
     def test_paced(self) -> None:
         """A thousand clients that come back in one instant are a flood: it takes ten seconds, evenly."""

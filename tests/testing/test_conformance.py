@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 from twisted.internet import protocol
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +15,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from gateway.config.model import BackendSettings
-from gateway.errors import NoHealthyBackend
+from gateway.errors import NoHealthyBackend, NoRoute
 from gateway.filters.base import Filter
 from gateway.http.changes import with_fields
 from gateway.interfaces import (
@@ -206,6 +206,28 @@ class RouterTests(SynchronousTestCase):
 
         self.assertEqual(failed(Case), {"test_decides", "test_pure"})
 
+    def test_errors(self) -> None:
+        """They are raised, also by one that has asked for the address; returned they are nothing."""
+
+        def refuse(*_: Any) -> Any:
+            raise NoRoute("nowhere")
+
+        def decides(answer: Any) -> set[str]:
+            @implementer(IRouter)
+            class Refusing:
+                def route(self, head: Any, listener: str) -> Any:
+                    return answer()
+
+            return tried(RouterConformance, "make_router", Refusing)
+
+        for answer in refuse, lambda: NeedsAddress(refuse):
+            self.assertEqual(set(), decides(answer))
+        wrong: list[Any] = [
+            lambda: NoRoute, lambda: NoRoute("nowhere"), lambda: Reply, lambda: NeedsAddress(lambda address: NoRoute)
+        ]  # fmt: skip
+        for answer in wrong:
+            self.assertEqual({"test_decides", "test_pure"}, decides(answer))
+
 
 class ProbeTests(SynchronousTestCase):
     """Probes that must not pass."""
@@ -334,13 +356,23 @@ class AsyncRouterTests(SynchronousTestCase):
         self.assertEqual({"test_decides", "test_cancelled"}, tried(AsyncRouterConformance, "make_router", Good))
 
     def test_not_waiting(self) -> None:
-        @implementer(IAsyncRouter)
-        class Quick:
-            def route(self, head: Any, listener: str) -> Any:
-                return Reply(204)
+        """It may know the answer at once, as the gateway takes it; but not say it in words that are none."""
 
-        found = tried(AsyncRouterConformance, "make_router", Quick)
-        self.assertEqual({"test_decides", "test_cancelled"}, found)
+        def decides(answer: Any) -> set[str]:
+            @implementer(IAsyncRouter)
+            class Quick:
+                def route(self, head: Any, listener: str) -> Any:
+                    return answer()
+
+            return tried(AsyncRouterConformance, "make_router", Quick)
+
+        def refuse() -> Any:
+            raise NoRoute("nowhere")
+
+        for answer in (lambda: Reply(204), lambda: succeed(Reply(204)), refuse, lambda: fail(NoRoute("nowhere"))):
+            self.assertEqual(set(), decides(answer))
+        for answer in (lambda: None, lambda: NoRoute, lambda: succeed(NoRoute), lambda: fail(KeyError())):
+            self.assertIn("test_decides", decides(answer))
 
 
 class MiddlewareTests(SynchronousTestCase):

@@ -578,6 +578,32 @@ class ContainmentTests(_MessageCase):
         self.over(gateway, client, backend)
         self.assertEqual((1, 1), (sour.contain.failures, len(last.ended)))
 
+    def test_one_that_would_be_waited_for(self) -> None:
+        """Nobody waits for `open`, or for `closed`."""
+
+        class Late(Filter):
+            async def closed(self, outcome: Outcome) -> None:  # type: ignore[override]
+                raise AssertionError("it is not run")
+
+        class Later(Filter):
+            async def open(self, conversation: Any) -> Any:
+                raise AssertionError("it is not run")
+
+        log, account = PluginLog(self), Containment("message filter", "late", ours=False)
+        gateway, client, backend = self.opens(NamedFilter("late", Late(), "here", account))
+        self.over(gateway, client, backend)
+        self.assertEqual(1, account.failures)
+        self.assertIn("closed() returned a coroutine", log.lines[0])
+        account = Containment("message filter", "later", ours=False)
+        gateway, client, backend = self.opens(NamedFilter("later", Later(), "here", account))
+        client.gets_close(1011)
+        backend.gets_close(1011)
+        client.closes()
+        backend.closes()
+        gateway.recorded("101 plugin_failed")
+        self.assertIn("open() returned a coroutine", log.lines[1])
+        self.assertEqual([], self.flushWarnings())
+
 
 class ConversationTests(_MessageCase):
     """What a filter knows."""
