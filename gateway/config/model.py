@@ -121,7 +121,7 @@ class SslPolicy(_Model):
 class ClientAuthentication(_Model):
     """How certificates of clients are checked."""
 
-    verify_client_auth_mode: Literal["Strict", "Passthrough"] = Field(default="Strict", description="`Passthrough` asks for a certificate and lets every client in; what was found is in the log and in `{var_client_certificate_verification}`.")
+    verify_client_auth_mode: Literal["Strict", "Passthrough"] = Field(default="Strict", description="`Passthrough` asks for a certificate, also without authorities to judge it by, and lets every client in; what was found is in the log and in `{var_client_certificate_verification}`.")
     verify_client_cert_issuer_dn: bool = Field(default=False, alias="verifyClientCertIssuerDN", description="The issuer must be the lowest authority of an uploaded chain.")
     verify_client_revocation: Literal["None", "OCSP"] = Field(default="None", description="`OCSP`: the issuer is asked whether a certificate was revoked, at the URL in the certificate; without a good answer the client gets 400. Not with `Passthrough`.")
 
