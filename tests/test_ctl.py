@@ -151,6 +151,25 @@ class CheckTests(CtlTestCase):
             for word in ("horse", "staple", "Y29ycmVjdC"):
                 self.assertNotIn(word, out.getvalue())
 
+    def test_check_without_secrets(self) -> None:
+        """Nor are they in what is said of the model, whatever it is a part of."""
+        document = properties()
+        document["backendAddressPools"][0]["properties"]["backendAddresses"] = [{"fqdn": "[concat('x.', parameters('h'))]"}]
+        document["httpListeners"][0]["properties"]["hostName"] = "[toLower(parameters('h'))]"
+        made = {
+            "type": "Microsoft.Network/applicationGateways", "name": "[parameters('h')]", "properties": document
+        }  # fmt: skip
+        path = self.write({"parameters": {"h": {"type": "secureString"}}, "contentVersion": "1", "resources": [made]})
+        given = self.write({"parameters": {"h": {"value": "Hidden-Host.example"}}})
+        status, text = self.run_check(path, "--parameters", given)
+        self.assertEqual(0, status, text)
+        self.assertIn("'(not shown)' would run:", text)
+        self.assertIn("for (not shown) -> ", text)
+        self.assertIn("x.(not shown)", text)
+        for form in ("text", "json"):
+            status, text = self.run_check(path, "--parameters", given, "--format", form)
+            self.assertEqual((0, False), (status, "hidden-host" in text.lower()), text)
+
     def test_no_secrets(self) -> None:
         """Nothing of a certificate is printed."""
         document = properties()
