@@ -150,7 +150,7 @@ class ErrorPage(_Model):
     """
 
     status: Literal["400", "403", "404", "405", "408", "500", "502", "503", "504"] = Field(description="Of the errors it is for.")
-    url: str | None = Field(default=None, description="Fetched once at the start, `http://` or `https://`.")
+    url: str | None = Field(default=None, description="HTML, fetched once at the start, `http://` or `https://`; also where the server says `text/plain`, `application/octet-stream` or nothing of its type.")
     file: str | None = Field(default=None, description="HTML file, instead of `url`; relative to the configuration.")
 
 
