@@ -154,7 +154,8 @@ class CheckTests(CtlTestCase):
     def test_check_without_secrets(self) -> None:
         """Nor are they in what is said of the model, whatever it is a part of."""
         document = properties()
-        document["backendAddressPools"][0]["properties"]["backendAddresses"] = [{"fqdn": "[concat('x.', parameters('h'))]"}]
+        pool = document["backendAddressPools"][0]["properties"]
+        pool["backendAddresses"] = [{"fqdn": "[concat('x.', parameters('h'))]"}]
         document["httpListeners"][0]["properties"]["hostName"] = "[toLower(parameters('h'))]"
         made = {
             "type": "Microsoft.Network/applicationGateways", "name": "[parameters('h')]", "properties": document
@@ -360,7 +361,7 @@ class CertificateTests(CtlTestCase):
         self.says(path, f"line 11: certificates[0].keyFile: {key} holds neither PKCS#12 (PFX) nor PEM{PARTLY}")
         key.unlink()
         key.mkdir()
-        self.says(path, f"line 11: certificates[0].keyFile: there is no file {str(key)!r}")
+        self.says(path, f"line 11: certificates[0].keyFile: {str(key)!r} is a directory, not a file")
 
     def test_encrypted_key(self) -> None:
         """Without a password, and with a wrong one."""

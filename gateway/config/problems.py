@@ -37,9 +37,10 @@ def unwrap(annotation: Any) -> Any:
 
 
 _WORDS: dict[Any, str] = {
-    int: "a whole number", float: "a number", Decimal: "a number", bool: "true or false", str: "text", SecretStr: "text",
-    bytes: "text", SecretBytes: "text", Path: "a path", timedelta: "a number of seconds", datetime: "a date and time",
-    date: "a date", time: "a time of day", Any: "anything", object: "anything",
+    int: "a whole number", float: "a number", Decimal: "a number", bool: "true or false",
+    str: "text", SecretStr: "text", bytes: "text", SecretBytes: "text", Path: "a path",
+    Any: "anything", object: "anything",
+    timedelta: "a number of seconds", datetime: "a date and time", date: "a date", time: "a time of day",
 }  # fmt: skip
 _PLURALS = {"text": "texts", "a whole number": "whole numbers", "a number": "numbers", "a path": "paths"}
 _SEQUENCES = (list, tuple, set, frozenset, deque, abc.Sequence, abc.Collection, abc.Iterable, abc.Set, abc.MutableSet)

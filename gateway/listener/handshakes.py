@@ -24,6 +24,8 @@ _CLOSED = Finding("closed_by_client", "the client closed the connection")
 _OLD = Finding("protocol_version", "the client speaks no version of TLS that is taken for the name it asks for")
 _TABLE = (
     ("unexpected eof", _CLOSED),
+    ("ECONNRESET", _CLOSED),
+    ("EPIPE", _CLOSED),
     ("no shared cipher", Finding("no_common_cipher", "the client has no cipher that this port takes")),
     ("suitable signature", Finding("no_common_cipher", "the client takes no signature that the certificate can make")),
     ("suitable key share", Finding("no_common_cipher", "the client has no key exchange that this port takes")),
