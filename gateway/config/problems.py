@@ -38,8 +38,8 @@ def unwrap(annotation: Any) -> Any:
 
 _WORDS: dict[Any, str] = {
     int: "a whole number", float: "a number", Decimal: "a number", bool: "true or false",
-    str: "text", SecretStr: "text", bytes: "text", SecretBytes: "text", Path: "a path",
-    Any: "anything", object: "anything",
+    str: "text", SecretStr: "text", bytes: "text", SecretBytes: "text",
+    Path: "a path", Any: "anything", object: "anything",
     timedelta: "a number of seconds", datetime: "a date and time", date: "a date", time: "a time of day",
 }  # fmt: skip
 _PLURALS = {"text": "texts", "a whole number": "whole numbers", "a number": "numbers", "a path": "paths"}
