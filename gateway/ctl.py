@@ -35,6 +35,7 @@ from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
 from gateway.explaining import CONNECT, CannotAsk, NoRequest, as_document, as_text, ask
 from gateway.factories import Factories
+from gateway.observe.reports import config_report
 from gateway.preflight import checks
 
 __all__ = ["main", "summary"]
@@ -293,9 +294,9 @@ def _document(
         document["summary"] = redact.document(
             {
                 "name": gateway.name,
-                "listeners": [item.model_dump(by_alias=True) for item in gateway.listeners],
-                "pools": [item.model_dump(by_alias=True) for item in gateway.pools],
-                "rules": [item.model_dump(by_alias=True) for item in gateway.rules],
+                "listeners": config_report(gateway.listeners),
+                "pools": config_report(gateway.pools),
+                "rules": config_report(gateway.rules),
             }
         )
     return document

@@ -172,11 +172,13 @@ class CheckTests(CtlTestCase):
             self.assertEqual((0, False), (status, "hidden-host" in text.lower()), text)
 
     def test_no_secrets(self) -> None:
-        """Nothing of a certificate is printed."""
+        """Nothing of a certificate is printed, nor options that keep something to themselves."""
         document = properties()
         document["sslCertificates"] = [{"name": "c", "properties": {"data": "hunter2", "password": "hunter3"}}]
         for form in ("text", "json"):
             self.assertNotIn("hunter", self.run_check(self.write(document), "--format", form)[1])
+            status, text = self.run_check(self.write(STICKY), "--format", form)
+            self.assertEqual((0, False), (status, "hunter" in text), text)
 
     def test_usage(self) -> None:
         self.patch(sys, "stderr", io.StringIO())
@@ -271,6 +273,12 @@ rules: [{listener: a, pool: p}]
         self.assertEqual((done.returncode, done.stderr), (1, ""))
         self.assertIn("/nonexistent: 1 error\n  cannot read the file: No such file or directory", done.stdout)
 
+
+STICKY = """\
+listeners: [{name: web, port: 8080}]
+pools: [{name: chat, backends: [127.0.0.1:9001], selector: sticky, selectorOptions: {secret: hunter2hunter2hunter2}}]
+rules: [{listener: web, pool: chat}]
+"""
 
 SECURE = """\
 listeners:
