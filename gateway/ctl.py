@@ -35,6 +35,7 @@ from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
 from gateway.explaining import CONNECT, CannotAsk, NoRequest, as_document, as_text, ask
 from gateway.factories import Factories
+from gateway.observe.reports import config_report
 from gateway.preflight import checks
 
 __all__ = ["main", "summary"]
@@ -104,18 +105,19 @@ def _run(options: Any, out: TextIO, err: TextIO) -> int:
         if options.strict and warnings:
             errors += tuple(problem._replace(severity="error") for problem in warnings)
             gateway, warnings = None, []
+    redact = Redactor(secrets)
     if options.command == "explain":
-        return _explain(options, gateway, errors, source, Redactor(secrets), out, err)
+        return _explain(options, gateway, errors, source, redact, out, err)
     if options.command == "convert":
         if errors or warnings:
             err.write(_report(source, None, errors, warnings))
         if gateway is not None:
             out.write(write_compact(gateway, source))
     elif options.format == "json":
-        json.dump(_document(source, gateway, errors, warnings), out, indent=2, ensure_ascii=False)
+        json.dump(_document(source, gateway, errors, warnings, redact), out, indent=2, ensure_ascii=False)
         out.write("\n")
     else:
-        out.write(_report(source, gateway, errors, warnings))
+        out.write(_report(source, gateway, errors, warnings, redact))
     return _status(errors, source)
 
 
@@ -216,7 +218,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report(source: str, gateway: Gateway | None, errors: Sequence[Problem], warnings: Sequence[Problem]) -> str:
+def _report(
+    source: str, gateway: Gateway | None, errors: Sequence[Problem], warnings: Sequence[Problem],
+    redact: Redactor | None = None,
+) -> str:  # fmt: skip
+    """Errors and warnings have no secrets; ``redact`` takes those of the model out, where there is one."""
+    hide = (redact or Redactor()).text
     lines = []
     if errors:
         lines.append(str(ConfigurationError(errors, source)))
@@ -224,9 +231,10 @@ def _report(source: str, gateway: Gateway | None, errors: Sequence[Problem], war
         lines += [f"{_count(len(warnings), 'warning')}:"] + [f"  {problem}" for problem in warnings]
     if gateway is not None:
         if gateway.not_honoured:
-            lines += ["accepted, but not honoured:"] + [f"  {sentence}" for sentence in gateway.not_honoured]
+            lines += ["accepted, but not honoured:"] + [f"  {hide(sentence)}" for sentence in gateway.not_honoured]
         verdict = "it would start, but serve nothing;" if any(each.severity == "idle" for each in warnings) else "ok,"
-        lines += [f"{source}: {verdict} {gateway.name!r} would run:"] + [f"  {line}" for line in summary(gateway)]
+        lines.append(f"{source}: {verdict} {hide(repr(gateway.name))} would run:")
+        lines += [f"  {hide(line)}" for line in summary(gateway)]
     return "\n".join(lines) + "\n"
 
 
@@ -273,7 +281,7 @@ def _listener_line(listener: HttpListener, rule: Rule | None) -> str:
 
 
 def _document(
-    source: str, gateway: Gateway | None, errors: Sequence[Problem], warnings: Sequence[Problem]
+    source: str, gateway: Gateway | None, errors: Sequence[Problem], warnings: Sequence[Problem], redact: Redactor
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "file": source,
@@ -282,13 +290,15 @@ def _document(
         "warnings": [_problem(problem) for problem in warnings],
     }
     if gateway is not None:
-        document["notHonoured"] = list(gateway.not_honoured)
-        document["summary"] = {
-            "name": gateway.name,
-            "listeners": [item.model_dump(by_alias=True) for item in gateway.listeners],
-            "pools": [item.model_dump(by_alias=True) for item in gateway.pools],
-            "rules": [item.model_dump(by_alias=True) for item in gateway.rules],
-        }
+        document["notHonoured"] = redact.document(gateway.not_honoured)
+        document["summary"] = redact.document(
+            {
+                "name": gateway.name,
+                "listeners": config_report(gateway.listeners),
+                "pools": config_report(gateway.pools),
+                "rules": config_report(gateway.rules),
+            }
+        )
     return document
 
 

@@ -33,15 +33,19 @@ class FetchFailed(Exception):
 
 class Request(NamedTuple):
     """What is asked for. ``body``: posted, with its media type ``kind``; ``None`` for a GET. ``kinds``: media types of
-    an answer; ``seconds``: for all of it."""
+    an answer; ``seconds``: for all of it; ``vague``: media types that say nothing of a file, taken for the first of
+    ``kinds``."""
 
     body: bytes | None = None
     kind: str = ""
     kinds: tuple[str, ...] = ("text/html", "application/xhtml+xml")
     seconds: float = SECONDS
+    vague: tuple[str, ...] = ()
 
 
-_PAGE = Request()
+_PAGE = Request(vague=("text/plain", "application/octet-stream", "binary/octet-stream"))
+"""Places that keep files often do not know what is in them: source repositories say ``text/plain``, blob stores
+``application/octet-stream`` of what was uploaded without a type."""
 
 
 def fetch(reactor: Any, url: str, most: int, wanted: Request = _PAGE) -> Deferred[Fetched]:
@@ -68,6 +72,9 @@ async def _fetch(reactor: Any, url: str, most: int, wanted: Request) -> Fetched:
             moved = response.headers.getRawHeaders("location", [""])[0]
             raise FetchFailed(f"status {response.code}" + (f", it has moved to {moved[:200]}" if moved else ""))
         kind = response.headers.getRawHeaders("content-type", [wanted.kinds[0]])[0]
+        media, semicolon, parameters = kind.partition(";")
+        if media.strip().lower() in wanted.vague or not media.strip():
+            kind = wanted.kinds[0] + semicolon + parameters
         if not kind.lower().startswith(wanted.kinds):
             raise FetchFailed(f"it is {kind[:100]!r}, not {wanted.kinds[0]}")
     except FetchFailed:

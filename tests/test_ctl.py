@@ -151,12 +151,34 @@ class CheckTests(CtlTestCase):
             for word in ("horse", "staple", "Y29ycmVjdC"):
                 self.assertNotIn(word, out.getvalue())
 
+    def test_check_without_secrets(self) -> None:
+        """Nor are they in what is said of the model, whatever it is a part of."""
+        document = properties()
+        pool = document["backendAddressPools"][0]["properties"]
+        pool["backendAddresses"] = [{"fqdn": "[concat('x.', parameters('h'))]"}]
+        document["httpListeners"][0]["properties"]["hostName"] = "[toLower(parameters('h'))]"
+        made = {
+            "type": "Microsoft.Network/applicationGateways", "name": "[parameters('h')]", "properties": document
+        }  # fmt: skip
+        path = self.write({"parameters": {"h": {"type": "secureString"}}, "contentVersion": "1", "resources": [made]})
+        given = self.write({"parameters": {"h": {"value": "Hidden-Host.example"}}})
+        status, text = self.run_check(path, "--parameters", given)
+        self.assertEqual(0, status, text)
+        self.assertIn("'(not shown)' would run:", text)
+        self.assertIn("for (not shown) -> ", text)
+        self.assertIn("x.(not shown)", text)
+        for form in ("text", "json"):
+            status, text = self.run_check(path, "--parameters", given, "--format", form)
+            self.assertEqual((0, False), (status, "hidden-host" in text.lower()), text)
+
     def test_no_secrets(self) -> None:
-        """Nothing of a certificate is printed."""
+        """Nothing of a certificate is printed, nor options that keep something to themselves."""
         document = properties()
         document["sslCertificates"] = [{"name": "c", "properties": {"data": "hunter2", "password": "hunter3"}}]
         for form in ("text", "json"):
             self.assertNotIn("hunter", self.run_check(self.write(document), "--format", form)[1])
+            status, text = self.run_check(self.write(STICKY), "--format", form)
+            self.assertEqual((0, False), (status, "hunter" in text), text)
 
     def test_usage(self) -> None:
         self.patch(sys, "stderr", io.StringIO())
@@ -252,6 +274,12 @@ rules: [{listener: a, pool: p}]
         self.assertIn("/nonexistent: 1 error\n  cannot read the file: No such file or directory", done.stdout)
 
 
+STICKY = """\
+listeners: [{name: web, port: 8080}]
+pools: [{name: chat, backends: [127.0.0.1:9001], selector: sticky, selectorOptions: {secret: hunter2hunter2hunter2}}]
+rules: [{listener: web, pool: chat}]
+"""
+
 SECURE = """\
 listeners:
   - {name: web, port: 8443, protocol: Https, certificate: site, hostName: chat.test}
@@ -341,7 +369,7 @@ class CertificateTests(CtlTestCase):
         self.says(path, f"line 11: certificates[0].keyFile: {key} holds neither PKCS#12 (PFX) nor PEM{PARTLY}")
         key.unlink()
         key.mkdir()
-        self.says(path, f"line 11: certificates[0].keyFile: there is no file {str(key)!r}")
+        self.says(path, f"line 11: certificates[0].keyFile: {str(key)!r} is a directory, not a file")
 
     def test_encrypted_key(self) -> None:
         """Without a password, and with a wrong one."""

@@ -25,7 +25,7 @@ _FILES: tuple[tuple[str, tuple[str, ...]], ...] = (
 def with_files(gateway: Gateway, draft: Draft, base: Path, missing: Callable[[Location, Path], object]) -> Gateway:
     """The gateway with absolute paths; those of the configuration are relative to ``base``, those of overrides are not.
 
-    ``missing`` is told where there is no file.
+    ``missing`` is told where there is no file, or something that is none.
     """
 
     def absolute(items: Sequence[_Item], read: Any, at: Location, attributes: tuple[str, ...]) -> tuple[_Item, ...]:

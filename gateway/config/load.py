@@ -222,7 +222,11 @@ class _Loader:
 
         def missing(location: Location, path: Path) -> None:
             broken.append(location)
-            self._problems.append(self._place(draft, location).problem(f"there is no file {str(path)!r}"))
+            message = f"there is no file {str(path)!r}"
+            if os.path.exists(path):  # never raises, unlike Path.exists
+                found = "a directory" if os.path.isdir(path) else "a device or a socket"
+                message = f"{str(path)!r} is {found}, not a file"
+            self._problems.append(self._place(draft, location).problem(message))
 
         return with_files(gateway, draft, Path(os.path.abspath(self._path)).parent, missing)
 

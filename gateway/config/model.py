@@ -121,7 +121,7 @@ class SslPolicy(_Model):
 class ClientAuthentication(_Model):
     """How certificates of clients are checked."""
 
-    verify_client_auth_mode: Literal["Strict", "Passthrough"] = Field(default="Strict", description="`Passthrough` asks for a certificate and lets every client in; what was found is in the log and in `{var_client_certificate_verification}`.")
+    verify_client_auth_mode: Literal["Strict", "Passthrough"] = Field(default="Strict", description="`Passthrough` asks for a certificate, also without authorities to judge it by, and lets every client in; what was found is in the log and in `{var_client_certificate_verification}`.")
     verify_client_cert_issuer_dn: bool = Field(default=False, alias="verifyClientCertIssuerDN", description="The issuer must be the lowest authority of an uploaded chain.")
     verify_client_revocation: Literal["None", "OCSP"] = Field(default="None", description="`OCSP`: the issuer is asked whether a certificate was revoked, at the URL in the certificate; without a good answer the client gets 400. Not with `Passthrough`.")
 
@@ -150,7 +150,7 @@ class ErrorPage(_Model):
     """
 
     status: Literal["400", "403", "404", "405", "408", "500", "502", "503", "504"] = Field(description="Of the errors it is for.")
-    url: str | None = Field(default=None, description="Fetched once at the start, `http://` or `https://`.")
+    url: str | None = Field(default=None, description="HTML, fetched once at the start, `http://` or `https://`; also where the server says `text/plain`, `application/octet-stream` or nothing of its type.")
     file: str | None = Field(default=None, description="HTML file, instead of `url`; relative to the configuration.")
 
 

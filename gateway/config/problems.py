@@ -7,10 +7,16 @@ and turns each of its errors into a `Problem`.
 from __future__ import annotations
 
 import types
+from collections import abc, deque
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from dataclasses import is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from gateway.config import model
@@ -30,20 +36,41 @@ def unwrap(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", SecretStr: "text"}
+_WORDS: dict[Any, str] = {
+    int: "a whole number", float: "a number", Decimal: "a number", bool: "true or false",
+    str: "text", SecretStr: "text", bytes: "text", SecretBytes: "text",
+    Path: "a path", Any: "anything", object: "anything",
+    timedelta: "a number of seconds", datetime: "a date and time", date: "a date", time: "a time of day",
+}  # fmt: skip
+_PLURALS = {"text": "texts", "a whole number": "whole numbers", "a number": "numbers", "a path": "paths"}
+_SEQUENCES = (list, tuple, set, frozenset, deque, abc.Sequence, abc.Collection, abc.Iterable, abc.Set, abc.MutableSet)
+
+
+def _kind(annotation: Any) -> str:
+    """What an annotation takes, in words, whatever its limits."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        kinds = [_kind(inner) for inner in get_args(annotation) if inner is not type(None)]
+        return " or ".join(dict.fromkeys(kinds))
+    annotation = unwrap(annotation)
+    origin = get_origin(annotation) or annotation
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, get_args(annotation)))
+    if origin in _SEQUENCES:
+        kinds = list(dict.fromkeys(_kind(inner) for inner in get_args(annotation) if inner is not Ellipsis))
+        plural = _PLURALS.get(kinds[0]) if len(kinds) == 1 else None
+        return f"a list of {plural}" if plural else "a list"
+    if not isinstance(origin, type):
+        return _WORDS.get(origin, "a value")
+    if issubclass(origin, Enum):
+        return "one of " + ", ".join(str(member.value) for member in origin)
+    if issubclass(origin, (BaseModel, abc.Mapping)) or is_typeddict(origin) or is_dataclass(origin):
+        return "a mapping"
+    return next((_WORDS[base] for base in origin.__mro__[:-1] if base in _WORDS), _WORDS.get(origin, "a value"))
 
 
 def describe(field: FieldInfo) -> str:
     """What a field takes, in words: ``a whole number from 1 to 65535``."""
-    annotation = unwrap(field.annotation)
-    if get_origin(annotation) is Literal:
-        return "one of " + ", ".join(map(str, get_args(annotation)))
-    if get_origin(annotation) is tuple:
-        inner = unwrap(get_args(annotation)[0])
-        return {str: "a list of texts", int: "a list of whole numbers"}.get(inner, "a list")
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "a mapping"
-    words = _WORDS.get(annotation, "a mapping")
+    words = _kind(field.annotation)
     limits = {
         name: getattr(item, name)
         for item in field.metadata
@@ -64,10 +91,13 @@ def describe(field: FieldInfo) -> str:
         for name in ("min_length", "max_length")
         if getattr(item, name, None) is not None
     }
+    counted, of = ("characters", "of") if words == "text" else ("entries", "with")
     if "min_length" in sizes and "max_length" in sizes:
-        return f"{words} of {sizes['min_length']} to {sizes['max_length']} characters"
+        return f"{words} {of} {sizes['min_length']} to {sizes['max_length']} {counted}"
     if "max_length" in sizes:
-        return f"{words} of at most {sizes['max_length']} characters"
+        return f"{words} {of} at most {sizes['max_length']} {counted}"
+    if sizes.get("min_length", 0) > 1:
+        return f"{words} {of} at least {sizes['min_length']} {counted}"
     if "min_length" in sizes:
         return f"{words} that is not empty"
     if any(getattr(item, "pattern", None) == "^/" for item in field.metadata):

@@ -17,7 +17,7 @@ _HIDDEN = "(not shown)"
 class Redactor:
     """Takes secrets out of problems and other text.
 
-    ``secrets`` may still grow; a beginning of a long one counts as it.
+    ``secrets`` may still grow; a beginning of a long one counts as it, and so does one in other case, as hosts have it.
     """
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
@@ -31,9 +31,11 @@ class Redactor:
         """The same without secrets."""
         for secret in sorted(self._secrets, key=len, reverse=True):  # one may be a part of another
             for spelled in {secret, repr(secret)[1:-1]}:
-                text = text.replace(spelled, _HIDDEN)
-                if len(spelled) > _HEAD and spelled[:_HEAD] in text:
-                    text = re.sub(re.escape(spelled[:_HEAD]) + r"[^\s']*", _HIDDEN, text)
+                head = spelled[:_HEAD]
+                if head.lower() in text.lower():
+                    rest = r"[^\s']*" if head != spelled else ""
+                    parts = f"{re.escape(spelled)}|{re.escape(head)}{rest}"
+                    text = re.sub(parts, _HIDDEN, text, flags=re.IGNORECASE)
         return text
 
     def document(self, value: Any) -> Any:

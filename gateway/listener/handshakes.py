@@ -21,14 +21,17 @@ class Finding(NamedTuple):
 
 
 _CLOSED = Finding("closed_by_client", "the client closed the connection")
+_OLD = Finding("protocol_version", "the client speaks no version of TLS that is taken for the name it asks for")
 _TABLE = (
     ("unexpected eof", _CLOSED),
+    ("ECONNRESET", _CLOSED),
+    ("EPIPE", _CLOSED),
     ("no shared cipher", Finding("no_common_cipher", "the client has no cipher that this port takes")),
     ("suitable signature", Finding("no_common_cipher", "the client takes no signature that the certificate can make")),
     ("suitable key share", Finding("no_common_cipher", "the client has no key exchange that this port takes")),
-    ("unsupported protocol", Finding("protocol_version", "the client speaks neither TLS 1.2 nor TLS 1.3")),
-    ("version too low", Finding("protocol_version", "the client speaks neither TLS 1.2 nor TLS 1.3")),
-    ("protocol version", Finding("protocol_version", "the client speaks neither TLS 1.2 nor TLS 1.3")),
+    ("unsupported protocol", _OLD),
+    ("version too low", _OLD),
+    ("protocol version", _OLD),
     ("no application protocol", Finding("no_common_protocol", "the client offers no version of HTTP/1 (ALPN)")),
     ("did not return a certificate", Finding("no_client_certificate", "the client shows no certificate")),
     ("certificate verify failed", Finding("client_certificate_refused", "the client's certificate is not accepted")),

@@ -31,9 +31,9 @@ _MOST_DEPTH = 10
 class Authorities:
     """Who issues the certificates of clients, under one profile.
 
-    ``profile``: its name.  ``certificates``: roots and intermediates.  ``strict``: a client needs a certificate that
-    they have issued; otherwise one is asked for, and what is found is only said.  ``issuers``: the names that an issuer
-    may have; empty for any.  ``revocation``: they are asked whether a certificate was revoked.
+    ``profile``: its name.  ``certificates``: roots and intermediates, perhaps none.  ``strict``: a client needs a
+    certificate that they have issued; otherwise one is asked for, and what is found is only said.  ``issuers``: the
+    names that an issuer may have; empty for any.  ``revocation``: they are asked whether a certificate was revoked.
     """
 
     def __init__(
@@ -144,12 +144,13 @@ def _terms(policy: model.SslPolicy | None, authorities: Authorities | None) -> T
 def _authorities(
     profile: model.SslProfile, uploads: Sequence[Sequence[x509.Certificate]]
 ) -> Authorities | None:
-    if not profile.trusted_client_certificates:
-        return None  # but where some are named and none is there, nobody is trusted
     wanted = profile.client_auth_configuration
+    strict = wanted.verify_client_auth_mode == "Strict"
+    if strict and not profile.trusted_client_certificates:
+        return None  # but where some are named and none is there, nobody is trusted
     issuers = [lowest(upload).subject for upload in uploads] if wanted.verify_client_cert_issuer_dn else []
     every = [certificate for upload in uploads for certificate in upload]
-    strict, revocation = wanted.verify_client_auth_mode == "Strict", wanted.verify_client_revocation == "OCSP"
+    revocation = wanted.verify_client_revocation == "OCSP"
     return Authorities(profile.name, every, strict, issuers, strict and revocation)
 
 

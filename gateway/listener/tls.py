@@ -35,6 +35,7 @@ _FORBIDDING = (
     (SSL.TLS1_3_VERSION, SSL.OP_NO_TLSv1_3),
     (SSL.TLS1_2_VERSION, SSL.OP_NO_TLSv1_2),
     (SSL.TLS1_1_VERSION, SSL.OP_NO_TLSv1_1),
+    (SSL.TLS1_VERSION, SSL.OP_NO_TLSv1),
 )
 
 
@@ -69,6 +70,7 @@ class ServerTLS:
         self.wants_offers = wants_offers
         self._table: _Table
         self._base: SSL.Context
+        self._switch: Callable[[SSL.Connection, _Shown], None]
         self._named: tuple[SSL.Context, bytes] | None = None
         self.replace(listeners, certificates, terms)
 
@@ -79,7 +81,7 @@ class ServerTLS:
         """
         self.wants_offers = other.wants_offers
         if not self._table.equals(other._table):
-            self._table, self._base = other._table, other._base
+            self._table, self._base, self._switch = other._table, other._base, other._switch
 
     def replace(
         self,
@@ -93,8 +95,7 @@ class ServerTLS:
         """
         table = _Table(listeners, certificates, terms or {})
         # The version is agreed on before the name is looked at: the port's context takes all that any listener takes.
-        least = min(shown.terms.minimum for shown in table.all)
-        most = table.most
+        least, most = table.least, table.most
         http = not listeners[0].layer4  # else clients agree on whatever they like, with the backend
         contexts = {shown: _context(shown, least, most, http) for shown in table.all}
         context = contexts[table.default]
@@ -102,25 +103,29 @@ class ServerTLS:
         # `choose` must not keep the context that keeps it: nothing but a full collection would find them.
         others = {shown: made for shown, made in contexts.items() if made is not context}
 
-        def choose(connection: SSL.Connection) -> None:
-            # OpenSSL calls this also for clients that send no name; an exception would be lost. It calls it again for
-            # a second hello, when the port may have another context already: so the connection keeps the first one.
-            connection.first_context = connection.get_context()  # type: ignore[attr-defined]
-            name = connection.get_servername()
-            shown = table.find(name) if name else table.default
+        def switch(connection: SSL.Connection, shown: _Shown) -> None:
+            # OpenSSL calls `choose` of the context that the connection began with, and again for a second hello, when
+            # the port may have another context already: so the connection keeps the first one.
+            vars(connection).setdefault("first_context", connection.get_context())
             authorities = shown.terms.authorities
-            if not shown.terms.minimum <= connection.get_protocol_version() <= shown.terms.maximum:
-                connection.set_context(refusing)
-            elif shown in others:
+            if shown in others:
                 connection.set_context(others[shown])
                 if authorities is not None:
                     authorities.ask_on(connection)
                 elif table.default.terms.authorities is not None:
                     connection.set_verify(SSL.VERIFY_NONE, None)
 
+        def choose(connection: SSL.Connection) -> None:
+            # OpenSSL calls this also for clients that send no name; an exception would be lost.
+            shown = table.asked(connection.get_servername())
+            switch(connection, shown)
+            if not shown.terms.minimum <= connection.get_protocol_version() <= shown.terms.maximum:
+                connection.set_context(refusing)
+
         context.set_tlsext_servername_callback(choose)
         self._table = table
         self._base = context
+        self._switch = switch
 
     @property
     def listens(self) -> bool:
@@ -128,15 +133,16 @@ class ServerTLS:
         return self.wants_offers or self._table.varies
 
     def meet(self, connection: SSL.Connection, hello: Hello) -> bytes:
-        """A client has said what it wants, and OpenSSL has not heard it: nothing newer than its listener takes.
+        """A client has said what it wants, and OpenSSL has not heard it: it gets its listener's versions and suites.
 
-        Returns the suites that are to be remembered.
+        OpenSSL agrees on the version and on a suite of TLS 1.3 before it looks at the name; which signatures it allows,
+        and so whether TLS 1.0 and 1.1, goes with the context.  Returns the suites that are to be remembered.
         """
-        table = self._table
-        if table.varies:
-            shown = table.find(hello.name) if hello.name else table.default
+        if self._table.varies:
+            shown = self._table.asked(hello.name)
+            self._switch(connection, shown)
             for version, option in _FORBIDDING:
-                if version > shown.terms.maximum:
+                if not shown.terms.minimum <= version <= shown.terms.maximum:
                     connection.set_options(option)
         return hello.suites if self.wants_offers else b""
 
@@ -157,7 +163,7 @@ class ServerTLS:
 
     def certificate_for(self, name: str | None) -> ServerCertificate | None:
         """The certificate that a client gets which sends this server name (``None``: sends none); ``None`` for none."""
-        return (self._table.find(name.encode("ascii", "replace")) if name else self._table.default).certificate
+        return self._table.asked(name.encode("ascii", "replace") if name else None).certificate
 
 
 class _Table:
@@ -187,8 +193,10 @@ class _Table:
             raise ValueError("an HTTPS port needs at least one certificate")
         self.all = tuple(every) or (_Shown(None, _USUAL),)
         self.default = self.all[0]
+        self.least = min(shown.terms.minimum for shown in self.all)
         self.most = max(shown.terms.maximum for shown in self.all)
-        self.varies = any(shown.terms.maximum < self.most for shown in self.all)
+        # What OpenSSL settles before it looks at the name.
+        self.varies = len({(each.terms.minimum, each.terms.maximum, each.terms.suites13) for each in self.all}) > 1
         for shown in every:
             for name in shown.certificate.names if shown.certificate is not None else ():
                 self._by_subject.setdefault(name, shown)
@@ -210,6 +218,10 @@ class _Table:
             self._patterns.append((re.compile(pattern).fullmatch, own))
         else:
             self._exact.setdefault(host, own)
+
+    def asked(self, server_name: bytes | None) -> _Shown:
+        """What a client gets which sends this name, or none."""
+        return self.find(server_name) if server_name else self.default
 
     def find(self, server_name: bytes) -> _Shown:
         if len(server_name) > _LONGEST_NAME:

@@ -32,6 +32,9 @@ OFFER = PerMessageDeflateOffer().get_extension_string()
 _WINDOWS = ("client_max_window_bits", "server_max_window_bits")
 """Base-2 logarithms of windows, from 8 to 15 (RFC 7692 §7.1.2): what the gateway deflates with, and the backend."""
 
+_BITS = frozenset(map(str, range(8, 16)))
+"""Without zeros in front (§7.1.2.1, §7.1.2.2); Autobahn takes whatever ``int`` takes."""
+
 _Head = TypeVar("_Head", RequestHead, ResponseHead)
 
 
@@ -92,7 +95,7 @@ def accept_client(head: RequestHead, max_message: int) -> tuple[Deflate | None, 
     An offer that cannot be met, or is none, is declined (RFC 7692 §5.1); without one nothing is compressed.
     """
     for name, parameters in extensions(head.index.get("sec-websocket-extensions", "")):
-        if name == _NAME:
+        if name == _NAME and _spelled(parameters):
             try:
                 accept = PerMessageDeflateOfferAccept(
                     PerMessageDeflateOffer.parse(parameters), max_message_size=max_message
@@ -103,6 +106,11 @@ def accept_client(head: RequestHead, max_message: int) -> tuple[Deflate | None, 
     return None, ""
 
 
+def _spelled(parameters: Any) -> bool:
+    """Whether sizes of windows are spelled as they must be; a parameter may have none."""
+    return all(value is True or value in _BITS for name in _WINDOWS for value in parameters.get(name, ()))
+
+
 def accepted_by_backend(head: ResponseHead, max_message: int) -> Deflate | None:
     """What the backend's 101 says to `OFFER`; ``None`` where it does not compress. Raises `BackendProtocolError`."""
     found: list[Any] = extensions(head.index.get("sec-websocket-extensions", ""))
@@ -110,6 +118,8 @@ def accepted_by_backend(head: ResponseHead, max_message: int) -> Deflate | None:
         return None
     try:
         ((_, parameters),) = found
+        if not _spelled(parameters):
+            raise ValueError
         # zlib has no window of 8 bits without a header, and Autobahn takes none; one of 9 inflates what one of 8 made.
         small = [name for name in _WINDOWS if parameters.get(name) == ["8"]]
         response = PerMessageDeflateResponse.parse({**parameters, **dict.fromkeys(small, ["9"])})

@@ -104,6 +104,8 @@ class LoadTests(ConfigurationTestCase):
             + "certificates: [{name: c, certificateFile: no.pem}]"
         )
         self.assertIn("line 7: certificates[0].certificateFile: there is no file", self.refused_once(text))
+        for named, said in (("/", "'/' is a directory"), ("/dev/null", "'/dev/null' is a device or a socket")):
+            self.assertIn(f"certificateFile: {said}, not a file", self.refused_once(text.replace("no.pem", named)))
 
     def checked(self, document: Any, *problems: Problem, **keywords: Any) -> list[str]:
         """What is refused where a check finds these problems."""

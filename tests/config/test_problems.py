@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, create_model
 from twisted.trial import unittest
 
 from gateway.config import model
@@ -9,6 +16,11 @@ from gateway.config.draft import Draft, place_of
 from gateway.config.problems import describe, validate
 from gateway.config.tree import Place
 from gateway.pools.sticky import StickyOptions
+
+
+class _Colour(Enum):
+    RED = "red"
+    SECOND = 2
 
 
 class DescribeTests(unittest.SynchronousTestCase):
@@ -29,9 +41,39 @@ class DescribeTests(unittest.SynchronousTestCase):
             (model.Member, "host", "text that is not empty"),
             (model.Limits, "head_timeout", "a number above 0"),
             (model.Gateway, "pools", "a list"),
-            (StickyOptions, "secret", "text that is not empty"),
+            (StickyOptions, "secret", "text of at least 16 characters"),
         ):
             self.assertEqual(describe(cls.model_fields[name]), words)
+
+    def test_words_of_plugins(self) -> None:
+        """Their options may be of any type that pydantic knows."""
+        for annotation, limits, words in (
+            (list[str], {"min_length": 1}, "a list of texts that is not empty"),
+            (list[str], {"max_length": 3}, "a list of texts with at most 3 entries"),
+            (list[int] | None, {}, "a list of whole numbers"),
+            (tuple[float, ...], {"min_length": 2}, "a list of numbers with at least 2 entries"),
+            (Sequence[Path], {}, "a list of paths"),
+            (set[Literal["a", "b"]], {}, "a list"),
+            (tuple[int, str], {}, "a list"),
+            (list, {}, "a list"),
+            (dict[str, int], {"min_length": 1}, "a mapping that is not empty"),
+            (Mapping[str, str] | None, {}, "a mapping"),
+            (dict, {}, "a mapping"),
+            (model.Match, {}, "a mapping"),
+            (Path, {}, "a path"),
+            (bytes, {"max_length": 9}, "text of at most 9 characters"),
+            (timedelta, {}, "a number of seconds"),
+            (date, {}, "a date"),
+            (datetime, {}, "a date and time"),
+            (bool, {}, "true or false"),
+            (_Colour, {}, "one of red, 2"),
+            (int | str, {}, "a whole number or text"),
+            (Any, {}, "anything"),
+            (complex, {}, "a value"),
+            (Annotated[int, "note"], {"ge": 1}, "a whole number, 1 or more"),
+        ):
+            made = create_model("Options", option=(annotation, Field(**limits)))
+            self.assertEqual(words, describe(made.model_fields["option"]), annotation)
 
 
 class DraftTests(unittest.SynchronousTestCase):

@@ -299,6 +299,22 @@ class TlsTests(DocumentCase):
                 self.assertIn("TLSv1.3", await self.agreed(running, Visitor(f"{second}.example"), second))
             self.assertEqual("", await self.agreed(running, Visitor(f"{second}.example", SSL.TLS1_2_VERSION), second))
 
+    async def test_profiles_that_differ_in_what_openssl_settles_first(self) -> None:
+        """Suites of TLS 1.3, and old versions, of the listener that has the name."""
+        old = {"sslPolicy": _predefined("20150501")}
+        for profiles, first, second in ((({}, old), "0", "1"), ((old, {}), "1", "0")):
+            running = await self.https(*profiles)
+            oldest = Visitor(f"{second}.example", SSL.TLS1_VERSION, b"ALL:@SECLEVEL=0")
+            self.assertIn("TLSv1 ", await self.agreed(running, oldest, second))
+            refused = Visitor(f"{first}.example", SSL.TLS1_VERSION, b"ALL:@SECLEVEL=0")
+            self.assertEqual("", await self.agreed(running, refused, first))
+        strict = {"sslPolicy": _predefined("20220101S")}
+        for profiles, first, second in ((({}, strict), "0", "1"), ((strict, {}), "1", "0")):
+            running = await self.https(*profiles)
+            # by themselves clients and OpenSSL would agree on AES with 256 bits
+            self.assertIn("TLS_AES_256_GCM", await self.agreed(running, Visitor(f"{first}.example"), first))
+            self.assertIn("TLS_AES_128_GCM", await self.agreed(running, Visitor(f"{second}.example"), second))
+
     async def test_whole_chain(self) -> None:
         """Of a PKCS#12 with its authority clients get both."""
         running = await self.https({})
@@ -311,13 +327,15 @@ class TlsTests(DocumentCase):
         clients = {"trustedClientCertificates": [to("trustedClientCertificates", "clients")]}
         passing = {**clients, "clientAuthConfiguration": {"verifyClientAuthMode": "Passthrough"}}
         issuer = {**clients, "clientAuthConfiguration": {"verifyClientCertIssuerDN": True}}
-        running = await self.https(clients, passing, issuer, rewriteRuleSet=to("rewriteRuleSets", "told"))
+        anybody = {"clientAuthConfiguration": {"verifyClientAuthMode": "Passthrough"}}
+        running = await self.https(clients, passing, issuer, anybody, rewriteRuleSet=to("rewriteRuleSets", "told"))
         mine, below = CLIENTS.issue(common_name="me"), CLIENTS.intermediate().issue(common_name="me")
         theirs = STRANGERS.issue(common_name="me")
         for name, shown, status, verdict in (
             ("0", mine, 200, "SUCCESS"), ("0", below, 200, "SUCCESS"), ("0", theirs, 400, ""), ("0", None, 400, ""),
             ("1", mine, 200, "SUCCESS"), ("1", theirs, 200, "FAILED:"), ("1", None, 200, "NONE"),
             ("2", mine, 200, "SUCCESS"), ("2", below, 400, ""), ("2", None, 400, ""),
+            ("3", mine, 200, "FAILED:"), ("3", None, 200, "NONE"),
         ):  # fmt: skip
             requests = self.answers[name].requests
             before = len(requests)

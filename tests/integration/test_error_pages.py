@@ -47,7 +47,11 @@ class ErrorPageTests(GatewayTestCase):
 
         root = Resource()
         root.putChild(b"page.html", Data(b"<p>fetched</p>", "text/html; charset=utf-8"))
-        root.putChild(b"plain", Data(b"text", "text/plain"))
+        for name, kind in (
+            (b"plain", "text/plain; charset=utf-8"), (b"blob", "application/octet-stream"), (b"untold", ""),
+            (b"json", "application/json"), (b"image", "image/png"), (b"sheet", "text/plainer"),
+        ):  # fmt: skip
+            root.putChild(name, Data(b"<p>of a kind</p>", kind))
         root.putChild(b"empty", Data(b" ", "text/html"))
         root.putChild(b"big", Data(b"x" * ((1 << 20) + 1), "text/html"))
         root.putChild(b"moved", _Moved())
@@ -148,6 +152,15 @@ class ErrorPageTests(GatewayTestCase):
             self.assertEqual((response.status, response.body), (status, b"<p>fetched</p>"))
             self.assertEqual(response.get("Content-Type"), "text/html; charset=utf-8")
 
+    async def test_url_of_a_file(self) -> None:
+        """Who keeps files may not know what is in them; it is HTML."""
+        base = await self.site()
+        for name, kind in (("plain", "text/html; charset=utf-8"), ("blob", "text/html"), ("untold", "text/html")):
+            gateway = await self.gateway(model_for(error_pages=[{"status": "502", "url": f"{base}/{name}"}]))
+            await self.fetched(gateway)
+            response = await self.ask(gateway)
+            self.assertEqual((b"<p>of a kind</p>", kind), (response.body, response.get("Content-Type")))
+
     async def test_not_fetched(self) -> None:
         """The log names URL, status and reason; the gateway's own page is sent."""
         base = await self.site()
@@ -155,7 +168,9 @@ class ErrorPageTests(GatewayTestCase):
         globalLogPublisher.addObserver(warned.append)
         self.addCleanup(globalLogPublisher.removeObserver, warned.append)
         for name, reason in (
-            ("plain", "not text/html"),
+            ("json", "it is 'application/json', not text/html"),
+            ("image", "not text/html"),
+            ("sheet", "not text/html"),
             ("empty", "it is empty"),
             ("big", "more than 1048576 bytes"),
             ("moved", "status 302, it has moved to"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
@@ -68,7 +70,8 @@ class FindingTests(SynchronousTestCase):
 
     def test_ends(self) -> None:
         eof = SSL.SysCallError(-1, "Unexpected EOF")
-        for error in (ConnectionDone(), ConnectionLost(), SSL.ZeroReturnError(), eof):
+        broken = [SSL.SysCallError(number, errno.errorcode[number]) for number in (errno.ECONNRESET, errno.EPIPE)]
+        for error in (ConnectionDone(), ConnectionLost(), SSL.ZeroReturnError(), eof, *broken):
             self.assertEqual("closed_by_client", finding(error).reason, error)
         self.assertEqual(("timeout", "too late"), finding(TimeoutError("too late")))
 

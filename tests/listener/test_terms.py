@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from OpenSSL import SSL
@@ -9,8 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import model
 from gateway.listener.certificate_checks import load_terms, load_used
+from gateway.listener.handshakes import finding
 from gateway.listener.terms import lowest
 from gateway.listener.tls import ServerTLS
+from gateway.transport.hello import MOST_HELLO, read_hello
 from gateway.transport.tls import ClientCertificate, client_certificate
 from tests.certificates import Issued, TestCA, days
 from tests.handshakes import Handshake, client_connection, client_context, server_connection
@@ -48,9 +51,18 @@ def port(*profiles: dict[str, Any], policy: dict[str, Any] | None = None) -> Ser
 
 
 def shake(tls: ServerTLS, name: str = "0.example", context: SSL.Context | None = None) -> Handshake:
-    """A handshake for a server name."""
+    """A handshake for a server name, as the roads make it."""
     client = client_connection(context or client_context(), name)
-    return Handshake(client, server_connection(tls.getContext()))
+    server = server_connection(tls.getContext())
+    if tls.listens:
+        with contextlib.suppress(SSL.WantReadError):
+            client.do_handshake()
+        sent = client.bio_read(MOST_HELLO)
+        hello = read_hello(sent)
+        assert hello is not None
+        tls.meet(server, hello)
+        server.bio_write(sent)
+    return Handshake(client, server)
 
 
 def with_certificate(issued: Issued) -> SSL.Context:
@@ -65,6 +77,8 @@ def with_certificate(issued: Issued) -> SSL.Context:
 
 class PolicyTests(SynchronousTestCase):
     """A handshake outside the policy fails."""
+
+    strict = {"trustedClientCertificates": ["clients"]}
 
     def version(self, tls: ServerTLS, highest: int, name: str = "0.example", ciphers: bytes | None = None) -> str:
         """The version that a client gets which offers at most ``highest``; empty for none."""
@@ -116,6 +130,58 @@ class PolicyTests(SynchronousTestCase):
             self.assertEqual("TLSv1.2", self.version(tls, SSL.TLS1_2_VERSION, names[str(old)]))
             self.assertEqual("", self.version(tls, SSL.TLS1_2_VERSION, names[str(new)]))
             self.assertEqual("TLSv1.3", self.version(tls, SSL.TLS1_3_VERSION, names[str(new)]))
+            self.assertEqual("TLSv1.2", self.version(tls, SSL.TLS1_3_VERSION, names[str(old)]))
+
+    def test_suites_of_version_3_by_server_name(self) -> None:
+        """OpenSSL would take those of the first listener."""
+        chacha, order = client_context(), client_context()
+        chacha.set_tls13_ciphersuites(b"TLS_CHACHA20_POLY1305_SHA256")
+        order.set_tls13_ciphersuites(b"TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256")
+        strict: dict[str, Any] = {"sslPolicy": {"policyName": "AppGwSslPolicy20220101S"}}
+        for first, second in [({}, strict), (strict, {})]:
+            tls = port(first, second)
+            usual, other = ("0.example", "1.example") if first == {} else ("1.example", "0.example")
+            self.assertIsNone(shake(tls, usual, chacha).server_error)
+            self.assertIsNotNone(shake(tls, other, chacha).server_error)
+            self.assertEqual("TLS_AES_256_GCM_SHA384", shake(tls, usual, order).client.get_cipher_name())
+            self.assertEqual("TLS_AES_128_GCM_SHA256", shake(tls, other, order).client.get_cipher_name())
+
+    def test_hello_that_has_to_be_said_again(self) -> None:
+        """OpenSSL asks for another key share, and looks at the name twice."""
+        strict = {"sslPolicy": {"policyName": "AppGwSslPolicy20220101S"}}
+        tls = port({}, strict)
+        again = client_context()
+        SSL._lib.SSL_CTX_set1_curves_list(again._context, b"X448:P-256")  # type: ignore[attr-defined]
+        done = shake(tls, "1.example", again)
+        self.assertIsNone(done.server_error)
+        self.assertEqual("TLS_AES_128_GCM_SHA256", done.client.get_cipher_name())
+        self.assertIs(tls.getContext(), vars(done.server)["first_context"])
+
+    def test_listeners_that_agree(self) -> None:
+        """Nobody looks at hellos where OpenSSL settles nothing too early."""
+        self.assertFalse(port({}, self.strict, {"sslPolicy": None}).listens)
+        same = {"sslPolicy": {"policyName": "AppGwSslPolicy20220101S"}}
+        self.assertFalse(port(same, same).listens)
+        self.assertTrue(port({}, same).listens)
+
+    def test_old_versions_by_server_name(self) -> None:
+        """Their signatures are allowed where the versions are, and only there; who comes too old is told that."""
+        old = {"sslPolicy": {"policyName": "AppGwSslPolicy20150501"}}
+        new = {"sslPolicy": {"policyName": "AppGwSslPolicy20220101S"}}
+        anything = b"ALL:@SECLEVEL=0"
+        for first, second in [(old, new), (new, old)]:
+            tls = port(first, second)
+            theirs, other = ("0.example", "1.example") if first is old else ("1.example", "0.example")
+            for version, name in ((SSL.TLS1_VERSION, "TLSv1"), (SSL.TLS1_1_VERSION, "TLSv1.1")):
+                self.assertEqual(name, self.version(tls, version, theirs, anything))
+                done = shake(tls, other, client_context(highest=version, ciphers=anything))
+                self.assertIn("alert protocol version", str(done.client_error))
+                assert done.server_error is not None
+                self.assertEqual("protocol_version", finding(done.server_error).reason)
+            sha1 = client_context(highest=SSL.TLS1_2_VERSION, ciphers=b"ECDHE+AESGCM:@SECLEVEL=0")
+            SSL._lib.SSL_CTX_set1_sigalgs_list(sha1._context, b"ECDSA+SHA1")  # type: ignore[attr-defined]
+            for name, agrees in ((theirs, True), (other, False)):
+                self.assertEqual(agrees, shake(tls, name, sha1).server_error is None, name)
 
 
 class ClientCertificateTests(SynchronousTestCase):
@@ -156,6 +222,17 @@ class ClientCertificateTests(SynchronousTestCase):
         self.assertEqual("SUCCESS", self.verdict(CLIENTS.issue(common_name="me"), **mode))
         verdict = self.verdict(STRANGERS.issue(common_name="me"), **mode)
         self.assertEqual("FAILED:its issuer is not trusted", verdict)
+
+    def test_passthrough_without_authorities(self) -> None:
+        """A certificate is asked for, and nobody here can say who issued it."""
+        passing = {"clientAuthConfiguration": {"verifyClientAuthMode": "Passthrough"}}
+        issued = CLIENTS.issue(common_name="me")
+        for profiles, asking, quiet in [((passing, {}), 0, 1), (({}, passing), 1, 0)]:
+            tls = port(*profiles)
+            found = self.shown(tls, with_certificate(issued), f"{asking}.example")
+            self.assertEqual((issued.cert, "FAILED:its issuer is not trusted"), (found.certificate, found.verdict))
+            self.assertEqual("NONE", self.shown(tls, None, f"{asking}.example").verdict)
+            self.assertIsNone(self.shown(tls, with_certificate(issued), f"{quiet}.example"))
 
     def test_issuer_for_ocsp(self) -> None:
         """Who issued the certificate is known where that is asked; it need not be a root."""

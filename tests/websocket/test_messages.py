@@ -736,6 +736,9 @@ class ExtensionTests(_MessageCase):
             ("x-other, permessage-deflate; nonsense, permessage-deflate; server_max_window_bits=10", "",
              "permessage-deflate; server_max_window_bits=10"),
             ("permessage-deflate; server_max_window_bits=8", "", None),
+            ("permessage-deflate; client_max_window_bits=010", "", None),
+            ("permessage-deflate; server_max_window_bits=010, permessage-deflate; client_max_window_bits=10", "",
+             "permessage-deflate"),
         ):  # fmt: skip
             gateway, client, backend = self.switched(offer, answer, settings={"web_socket_compression": True})
             self.assertIn(f"Sec-WebSocket-Extensions: {OFFER}\r\n", self.asked)
@@ -778,6 +781,8 @@ class ExtensionTests(_MessageCase):
             "permessage-deflate, permessage-deflate",
             "permessage-deflate; client_max_window_bits=99",
             "permessage-deflate; server_max_window_bits=7",
+            "permessage-deflate; server_max_window_bits=010",
+            "permessage-deflate; client_max_window_bits=+9",
             "permessage-deflate; server_max_window_bits=8; server_max_window_bits=8",
         ):
             gateway, client, backend = self.switched("", answer, settings={"web_socket_compression": True})

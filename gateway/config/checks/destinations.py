@@ -11,6 +11,8 @@ from gateway.config.model import Gateway, PathMap, PathRule, RoutingMap, Routing
 __all__ = ["find"]
 
 _WAYS = ("pool", "distribution", "redirect", "path map", "routing map")
+_TYPES = {"path map": "PathBasedRouting", "routing map": "AdvancedRouting"}
+"""What ``ruleType`` of a template says of a rule that leads there; else ``Basic``."""
 
 
 def find(gateway: Gateway) -> Iterator[Finding]:
@@ -35,7 +37,11 @@ def _one(
 ) -> Iterator[Finding]:  # fmt: skip
     given = [way for way in _WAYS if getattr(owner, prefix + way.replace(" ", "_"), None) is not None]
     if len(given) > 1:
-        yield Finding(at, f"{title} has a {' and a '.join(given)}; it leads to one of them only")
+        message = f"{title} has a {' and a '.join(given)}; it leads to one of them only"
+        types = dict.fromkeys(_TYPES.get(way, "Basic") for way in given)
+        if isinstance(owner, Rule) and len(types) > 1:
+            message += f": leave the other out, or in a template say which with ruleType ({', '.join(types)})"
+        yield Finding(at, message)
     elif not given and not router:
         extra = " or a path map" if isinstance(owner, Rule) else ""
         what = "default pool, or a default redirect" if prefix else f"pool, a redirect{extra}"

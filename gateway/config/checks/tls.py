@@ -40,10 +40,15 @@ def _profile(at: Location, profile: SslProfile) -> Iterator[Finding]:
     if profile.ssl_policy is not None:
         yield from _policy((*at, "ssl_policy"), profile.ssl_policy)
     wanted = profile.client_auth_configuration
-    asked = wanted.verify_client_cert_issuer_dn or wanted.verify_client_revocation != "None"
-    if asked and not profile.trusted_client_certificates:
-        message = "clients are not asked for certificates: the profile has no trustedClientCertificates"
-        yield warning((*at, "client_auth_configuration"), message)
+    # Exports have the defaults of all members also where nobody thought of clients, but only beside a policy.
+    asked = (
+        wanted.verify_client_cert_issuer_dn
+        or wanted.verify_client_revocation != "None"
+        or profile.ssl_policy is None
+    )
+    if asked and wanted.verify_client_auth_mode == "Strict" and not profile.trusted_client_certificates:
+        message = "clients are not asked for certificates: the profile has no trustedClientCertificates; name some"
+        yield warning((*at, "client_auth_configuration"), f"{message}, or set verifyClientAuthMode to Passthrough")
 
 
 def _authority(at: Location, authority: TrustedClientCertificate) -> Iterator[Finding]:

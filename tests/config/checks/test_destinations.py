@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.config.model import BackendSettings, Member, Pool, Redirect, Rule, Strategy
+from gateway.config.model import BackendSettings, Member, PathMap, Pool, Redirect, Rule, Strategy
 from tests.config.checks.support import POOL, SETTINGS, CheckCase, gateway
 
 
@@ -23,6 +23,14 @@ class DestinationTests(CheckCase):
             gateway(rules=rule(pool="p", settings="s", redirect="d"), redirects=redirect), "has a pool and a redirect"
         )
         self.says(gateway(rules=rule(redirect="d"), redirects=redirect))
+        both = self.found(gateway(rules=rule(pool="p", settings="s", redirect="d"), redirects=redirect))
+        self.assertNotIn("ruleType", str(both))
+        path_map = PathMap(name="m", default_redirect="d")
+        self.says(
+            gateway(rules=rule(pool="p", settings="s", path_map="m"), redirects=redirect, path_maps=(path_map,)),
+            "it leads to one of them only: leave the other out, or in a template say which with ruleType "
+            "(Basic, PathBasedRouting)",
+        )
 
     def test_routers(self) -> None:
         """A rule with one may lead nowhere itself; pools and settings that its options name are used."""

@@ -37,3 +37,23 @@ class TLSTests(SynchronousTestCase):
         self.assertIn("is Http, so that the profile has no effect", found["listeners[0].sslProfile"])
         self.assertIn("not asked for certificates", found["sslProfiles[1].clientAuthConfiguration"])
         self.assertIn("neither 'data' nor 'file'", found["trustedClientCertificates[0]"])
+
+    def test_profiles_that_ask_nobody(self) -> None:
+        """Only where something says that clients were meant to be asked."""
+        policy = {"policyName": "AppGwSslPolicy20220101S"}
+        for members, told in (
+            ({}, True),
+            ({"clientAuthConfiguration": {"verifyClientAuthMode": "Strict"}}, True),
+            ({"clientAuthConfiguration": {"verifyClientCertIssuerDN": True}, "sslPolicy": policy}, True),
+            ({"clientAuthConfiguration": {"verifyClientAuthMode": "Strict"}, "sslPolicy": policy}, False),
+            ({"clientAuthConfiguration": {"verifyClientAuthMode": "Passthrough"}}, False),
+            ({"trustedClientCertificates": ["clients"]}, False),
+        ):
+            gateway = model.Gateway.model_validate(
+                {
+                    "sslProfiles": [{"name": "a", **members}],
+                    "trustedClientCertificates": [{"name": "clients", "data": "some"}],
+                }
+            )
+            found = [problem.message for problem in check.check(gateway) if problem.path.startswith("sslProfiles")]
+            self.assertEqual([told] if told else [], ["not asked for certificates" in each for each in found], members)
