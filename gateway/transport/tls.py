@@ -55,9 +55,11 @@ class ClientTLS(NamedTuple):
     preface: bytes = b""
 
 
-def client_connection(tls: ClientTLS, sock: object | None) -> SSL.Connection:
+def client_connection(
+    tls: ClientTLS, sock: object | None, make: type[SSL.Connection] = SSL.Connection
+) -> SSL.Connection:
     """A connection in the client's role over ``sock``, or over memory if that is ``None``."""
-    connection = SSL.Connection(tls.context, sock)  # type: ignore[arg-type]
+    connection = make(tls.context, sock)  # type: ignore[arg-type]
     if tls.server_name:
         connection.set_tlsext_host_name(tls.server_name.encode("idna"))
     connection.set_connect_state()

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from gateway.interfaces import ISecureFactory
 from gateway.transport.greetings import Greetings
 from gateway.transport.hello import MOST_HELLO, Ear
 from gateway.transport.tls import HANDSHAKE_TIMEOUT, begins_tls, late
+from gateway.transport.twisted_tls import TwistedTLS
 from gateway.transport.twisted_transport import Guest, SecureGuest
 
 __all__ = ["Greeting", "GreetingFactory"]
@@ -46,7 +47,7 @@ class Greeting:
         self._hooks = None
         self.guest.abort()
 
-    def speaks_plainly(self, secure: TLSMemoryBIOProtocol, data: bytes) -> bool:
+    def speaks_plainly(self, secure: TwistedTLS, data: bytes) -> bool:
         """The client's first bytes are not TLS: put a protocol for that in place of ``secure``, if there is one."""
         hooks = self._hooks
         if hooks is None or hooks.plain is None:
@@ -93,7 +94,7 @@ def _nothing(*_: Any) -> None:
     """Nobody has to be told."""
 
 
-class _Listening(TLSMemoryBIOProtocol):
+class _Listening(TwistedTLS):
     """TLS, if the client begins it."""
 
     _heard = False
