@@ -184,6 +184,7 @@ class SocketFacts:
 
     if TYPE_CHECKING:
         # The slots are the subclass's: a class with slots cannot be joined to another that has some.
+        connected: bool
         _sock: socket.socket
         _peer: IPv4Address | IPv6Address
         _local: IPv4Address | IPv6Address | None
@@ -203,13 +204,13 @@ class SocketFacts:
 
     @property
     def round_trip(self) -> int | None:
-        """See the function of this name; it asks the kernel."""
-        return round_trip(self._sock)
+        """See the function of this name; it asks the kernel. ``None`` when the connection is lost."""
+        return round_trip(self._sock) if self.connected else None
 
     @property
     def unacknowledged(self) -> int:
-        """See the function of this name; it asks the kernel."""
-        return unacknowledged(self._sock)
+        """See the function of this name; it asks the kernel. 0 when the connection is lost."""
+        return unacknowledged(self._sock) if self.connected else 0
 
     def getTcpNoDelay(self) -> bool:
         """Whether Nagle's algorithm is off; it is unless someone turned it on."""

@@ -264,6 +264,8 @@ class RoadConformance(ConnectingConformance):
         while mine.transport.unacknowledged:
             await self.turns()
         mine.transport.abortConnection()
+        await self.turns()
+        self.assertEqual(0, mine.transport.unacknowledged)
         await mine.lost
         self.assertEqual(0, mine.transport.unacknowledged)
 

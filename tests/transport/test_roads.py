@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 from OpenSSL import SSL
@@ -255,6 +256,21 @@ class TLSConformance(RoadConformance):
             await theirs.read_lost
             await mine.write_lost
             self.assertEqual(b"request", theirs.data)
+            theirs.transport.write(b"response" * 10_000)
+            await mine.received(80_000)
+            theirs.transport.loseConnection()
+            self.assertIsInstance(await theirs.lost, ConnectionDone)
+            await mine.lost
+
+    async def test_half_close_with_the_end_of_tcp(self) -> None:
+        """Most who send close_notify close their direction of TCP as well, or all of it."""
+        for sides in (False, True):
+            mine, theirs = (await self.pair(server=HalfCloser, client=HalfCloser))[:: -1 if sides else 1]
+            mine.transport.loseWriteConnection()
+            await mine.write_lost
+            (mine.transport._sock if self.road.name == "pump" else mine.transport._socket()).shutdown(socket.SHUT_WR)
+            await theirs.read_lost
+            await self.turns(0.01)
             theirs.transport.write(b"response" * 10_000)
             await mine.received(80_000)
             theirs.transport.loseConnection()
