@@ -267,7 +267,7 @@ class TLSConformance(RoadConformance):
         for sides in (False, True):
             mine, theirs = (await self.pair(server=HalfCloser, client=HalfCloser))[:: -1 if sides else 1]
             mine.transport.loseWriteConnection()
-            await mine.write_lost
+            await self.turns(0.01)
             (mine.transport._sock if self.road.name == "pump" else mine.transport._socket()).shutdown(socket.SHUT_WR)
             await theirs.read_lost
             await self.turns(0.01)
