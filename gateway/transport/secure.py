@@ -374,6 +374,10 @@ class _Greeting(Handshake):
                 self.offered = self._tls.meet(self._connection, hello)
         super().again()
 
+    def crowded_out(self, error: Exception) -> None:
+        """See `Greetings`."""
+        self.fail(error)
+
     def _is_taken(self, hello: Hello) -> bool:
         """Whether another process goes on with the connection. Once is enough: it is not passed on again."""
         elsewhere = None if self._adopted else getattr(self._tls, "elsewhere", None)
@@ -402,6 +406,9 @@ def server_welcome(
     def welcome(port: Port, handle: Handle, peer: IPv4Address | IPv6Address, adopted: bool) -> None:
         sock = socket_of(handle)
         hooks = ISecureFactory(port.factory, None)
+        if not greetings.make_room(hooks, peer):
+            sock.close()
+            return
 
         def over() -> None:
             if timer.active():

@@ -12,8 +12,8 @@ from gateway.errors import BackendTLSFailed
 from gateway.transport.tls_reasons import explain, printable
 
 __all__ = [
-    "HANDSHAKE_TIMEOUT", "ClientCertificate", "ClientTLS", "begins_tls", "client_certificate", "client_connection",
-    "failed", "late", "reasons", "verify",
+    "HANDSHAKE_TIMEOUT", "ClientCertificate", "ClientTLS", "Crowded", "begins_tls", "client_certificate",
+    "client_connection", "failed", "late", "reasons", "verify",
 ]  # fmt: skip
 
 HANDSHAKE_TIMEOUT = 10.0
@@ -82,6 +82,10 @@ def verify(tls: ClientTLS, connection: SSL.Connection) -> None:
 def begins_tls(first: int) -> bool:
     """Whether a client's first byte is that of a TLS handshake record, or of an SSL 2 one, which OpenSSL refuses."""
     return first == 0x16 or first & 0x80 != 0
+
+
+class Crowded(Exception):
+    """A handshake is given up, for there are too many connections."""
 
 
 def late() -> TimeoutError:

@@ -47,6 +47,13 @@ class Greeting:
         self._hooks = None
         self.guest.abort()
 
+    def crowded_out(self, error: Exception) -> None:
+        """See `Greetings`."""
+        hooks, self._hooks = self._hooks, None
+        if hooks is not None:
+            hooks.handshake_failed(self.guest.transport.getPeer(), error)
+        self.guest.abort()
+
     def speaks_plainly(self, secure: TwistedTLS, data: bytes) -> bool:
         """The client's first bytes are not TLS: put a protocol for that in place of ``secure``, if there is one."""
         hooks = self._hooks
@@ -130,11 +137,20 @@ class _Listening(TwistedTLS):
 
 
 class GreetingFactory(TLSMemoryBIOFactory):
-    """As Twisted's, for servers, with protocols that listen before they speak. ``tls``: see `server_welcome`."""
+    """As Twisted's, for servers, with protocols that listen before they speak. ``tls``: see `server_welcome`.
+
+    ``hooks`` are the `ISecureFactory` of the road's user, if any.
+    """
 
     noisy = False
     protocol = _Listening
 
-    def __init__(self, acceptor: Any, factory: Any, tls: Any) -> None:
+    def __init__(self, acceptor: Any, factory: Any, tls: Any, greetings: Greetings, hooks: Any) -> None:
         super().__init__(acceptor, False, factory)
         self.tls = tls
+        self._greetings = greetings
+        self._hooks = hooks
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """``None`` where there is no room for another handshake."""
+        return super().buildProtocol(addr) if self._greetings.make_room(self._hooks, addr) else None

@@ -34,7 +34,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.interfaces import IRoad
+from gateway.interfaces import IRoad, ISecureFactory
 from gateway.transport.greetings import Greetings
 from gateway.transport.names import Names, Reactor
 from gateway.transport.tls import ClientTLS, client_connection, failed, verify
@@ -130,7 +130,8 @@ class _ServerEndpoint:
             protocolFactory.doStart, protocolFactory.doStop,
         )  # fmt: skip
         if self._tls is not None:
-            factory = GreetingFactory(_Acceptor(self._tls), factory, self._tls)
+            hooks = ISecureFactory(protocolFactory, None)
+            factory = GreetingFactory(_Acceptor(self._tls), factory, self._tls, self._greetings, hooks)
         try:
             return succeed(self._listen(factory))
         except Exception:

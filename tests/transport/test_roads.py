@@ -104,6 +104,39 @@ class TLSConformance(RoadConformance):
             self.assertEqual("closed_by_client" if len(sent) < 100 else "not_tls", finding(error).reason)
         self.assertEqual([], serving.built)
 
+    async def test_too_many_handshakes(self) -> None:
+        """The oldest makes room for another; where there is none, nothing is even begun."""
+        serving = SecureServing()
+        serving.most = 2
+        port = await self.listen(serving)
+        number = port.getHost().port
+        silent = [await _raw(self, number)]
+        for _ in range(2):
+            await self.turns(0.01)
+            silent.append(await _raw(self, number))
+        await silent[0].lost
+        while not serving.failures:
+            await self.turns()
+        ((peer, error),) = serving.failures
+        self.assertEqual("127.0.0.1", peer.host)
+        self.assertEqual("too_many", finding(error).reason)
+        self.assertEqual([None, None], [each.reason for each in silent[1:]])
+        mine = await self.road.client("127.0.0.1", number, self.client_tls).connect(Serving())
+        theirs = await serving.next()
+        self.ends += [mine, theirs]
+        await silent[1].lost
+        silent[2].transport.loseConnection()
+        await silent[2].lost
+        while len(serving.failures) < 3:
+            await self.turns()
+        serving.most = 0
+        await (await _raw(self, number)).lost
+        self.assertEqual(
+            ["too_many", "too_many", "closed_by_client", "too_many"],
+            [finding(error).reason for _, error in serving.failures],
+        )
+        self.assertEqual(1, len(serving.built))
+
     async def test_what_was_agreed(self) -> None:
         mine, theirs = await self.pair()
         for end in (mine, theirs):
