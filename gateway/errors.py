@@ -21,6 +21,7 @@
     ├── CertificateRefused      400  the client shows no certificate that counts
     ├── ClientGone              499  the client left first (only ever logged)
     ├── OutOfResources          502  retryable: the gateway itself lacks what a connection to a backend needs
+    ├── ClientNameFailed        502  retryable: no TLS with a backend under the name that the client has asked for
     ├── BackendError            the backend's fault, or the way to it
     │   ├── NoHealthyBackend        502
     │   ├── ConnectFailed           502  retryable: nothing was sent
@@ -50,8 +51,8 @@ from typing import NamedTuple
 __all__ = [
     "GatewayError", "RequestError", "BadRequest", "PlainHTTP", "AmbiguousPath", "RequestTimeout", "ContentTooLarge",
     "TargetTooLong", "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere",
-    "VersionNotSupported", "NoRoute", "Misdirected", "CertificateRefused", "ClientGone", "OutOfResources",
-    "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
+    "VersionNotSupported", "NoRoute", "Misdirected", "CertificateRefused", "ClientGone", "ClientNameFailed",
+    "OutOfResources", "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
     "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout", "RewriteFailed",
     "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError", "ReloadFailed", "frameless",
 ]  # fmt: skip
@@ -256,6 +257,15 @@ class OutOfResources(GatewayError):
 
     status = 502
     cause = "connect_failed"
+    info = "ERRORINFO_UPSTREAM_NO_LIVE"
+    retryable = True
+
+
+class ClientNameFailed(GatewayError):
+    """The TLS handshake with the backend failed under a name that the client has chosen; the backend may be fine."""
+
+    status = 502
+    cause = "backend_tls_failed"
     info = "ERRORINFO_UPSTREAM_NO_LIVE"
     retryable = True
 

@@ -411,6 +411,12 @@ class ISecureFactory(Interface):
         "Where it is ``None`` their handshakes fail."
     )
 
+    def has_room(handshakes):
+        """Whether another handshake may begin where so many (``int``) are in progress, on all ports of the road.
+
+        If not, the oldest of them is given up for it.
+        """
+
     def handshake_failed(peer, error):
         """A handshake has failed and there will be no protocol for it.
 

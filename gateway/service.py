@@ -185,10 +185,11 @@ class GatewayService(ShowsGeneration, Service):
         """How many these are."""
         return self._ports.count()
 
-    def _admits(self) -> bool:
-        now = self.now
-        most = now.model.limits.max_connections
-        return not self._stopping.too_late and (most is None or self._ports.count() + self.connections_elsewhere < most)
+    def _admits(self, more: int = 0) -> bool:
+        """Whether one connection may be let in, where there are ``more`` than those that are counted."""
+        most = self.now.model.limits.max_connections
+        room = most is None or self._ports.count() + self.connections_elsewhere + more < most
+        return room and not self._stopping.too_late
 
     # -- parts that may be overridden
 

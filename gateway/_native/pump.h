@@ -66,6 +66,7 @@ struct Stream {
     Py_ssize_t queued;
     Py_ssize_t unsent;
     int fd, size;
+    int broke; /* errno where reading from OpenSSL has failed, 0 without one; -1 if it has not */
     char connected, direct, deaf, end_seen, pulls, waiting;
     char own_event, own_send; /* a subclass in Python has other methods */
     char unread;              /* of what was there, not all has been read */

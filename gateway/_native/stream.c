@@ -474,6 +474,7 @@ init(PyObject *object, PyObject *args, PyObject *named)
     }
     self->protocol = Py_None;
     self->fd = fd;
+    self->broke = -1;
     self->size = SMALL_READ;
     self->own_event = (char)own_event;
     self->own_send = (char)own_send;
@@ -566,6 +567,7 @@ static PyMemberDef members[] = {
     {"waiting", T_BOOL, offsetof(Stream, waiting), 0, NULL},
     {"_direct", T_BOOL, offsetof(Stream, direct), 0, NULL},
     {"_deaf", T_BOOL, offsetof(Stream, deaf), 0, NULL},
+    {"_broke", T_INT, offsetof(Stream, broke), READONLY, NULL},
     {"_end_seen", T_BOOL, offsetof(Stream, end_seen), 0, NULL},
     {"_pulls", T_BOOL, offsetof(Stream, pulls), 0, NULL},
     {"_peer", T_OBJECT, offsetof(Stream, peer), 0, NULL},

@@ -3,6 +3,7 @@
 
 #include "pump.h"
 
+#include <errno.h>
 #include <limits.h>
 
 #define RECORD 16384
@@ -30,13 +31,16 @@ tls_read(Stream *self)
     char *space = free_space(self->loop);
     ssize_t count = 0;
     while (count + RECORD <= LARGE_READ) {
-        const int got = openssl.read(self->ssl, space + count, RECORD);
+        errno = 0;
+        const int got = openssl.read(self->ssl, space + count, RECORD), number = errno;
         if (got > 0) {
             count += got;
             continue;
         }
         if (wants(self, got))
             return count;
+        if (self->broke < 0)
+            self->broke = number; /* neither the kernel nor OpenSSL says it twice */
         if (!count)
             return tell((PyObject *)self, names._read, NULL);
         openssl.clear(); /* it is asked again when these bytes have been delivered */

@@ -186,7 +186,7 @@ class Member(_Model):
 class PassiveHealth(_Model):
     """Takes a member out for a while when real traffic finds it bad. Runs are signs in a row; 0 switches one off."""
 
-    connect_failures: int = Field(default=5, ge=0, le=10000, description="Run of connections that could not be made, TLS included.")
+    connect_failures: int = Field(default=5, ge=0, le=10000, description="Run of connections that could not be made; TLS included where `sniName`, `hostName` or `pickHostNameFromBackendAddress` says the name.")
     server_errors: int = Field(default=5, ge=0, le=10000, description="Run of answers with one of `serverErrorCodes`, late, broken or missing.")
     server_error_codes: tuple[str, ...] = Field(default=("500-599",), description="Codes or ranges `a-b`.")
     abnormal_closes: int = Field(default=5, ge=0, le=10000, description="Run of sessions that the backend ended with one of `abnormalCloseCodes`.")

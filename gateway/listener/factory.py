@@ -31,8 +31,9 @@ class ListenerFactory(Factory):
     """Makes a `ClientConnection` for each client and knows those that are open.
 
     ``listener`` is the name of the first listener on the port, ``port`` the port clients see.  ``admits`` is asked
-    before each connection; where it says no the client gets a 503.  ``connections`` are those that were let in,
-    ``refused`` those that were not and are still there.  ``plain`` makes the protocols of clients that forget the TLS.
+    before each connection, with how many there are besides those that were let in; where it says no the client gets a
+    503.  ``connections`` are those that were let in, ``refused`` those that were not and are still there.  ``plain``
+    makes the protocols of clients that forget the TLS.
     ``troubles`` counts those that never make a request.  ``goodbye``: nobody listens any more, and what connections are
     told whose TLS handshake was in progress then.
     """
@@ -49,7 +50,7 @@ class ListenerFactory(Factory):
         trusted: TrustedProxies,
         *,
         tls: bool = False,
-        admits: Callable[[], bool] = lambda: True,
+        admits: Callable[..., bool] = lambda more=0: True,
         lost: Callable[[ClientConnection], None] = lambda connection: None,
         troubles: Troubles | None = None,
     ) -> None:
@@ -88,6 +89,10 @@ class ListenerFactory(Factory):
         shared = self.shared
         self.troubles.refused_connection(self.listener, None if shared.stopping else shared.limits.max_connections)
         return RefusedConnection(self) if len(self.refused) < MOST_REFUSED else None
+
+    def has_room(self, handshakes: int) -> bool:
+        """See `ISecureFactory`: as many as may be refused afterwards are more than may be let in."""
+        return self._admits(handshakes - MOST_REFUSED)
 
     def handshake_failed(self, peer: Any, error: BaseException) -> None:
         """See `ISecureFactory`."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionClosed
 
-from gateway.transport.tls import reasons
+from gateway.transport.tls import Crowded, reasons
 from gateway.transport.tls_reasons import printable
 
 __all__ = ["Finding", "finding"]
@@ -47,6 +47,8 @@ def finding(error: BaseException) -> Finding:
     """What to say of what ``do_handshake``, or the end of the connection, raised."""
     if isinstance(error, TimeoutError):
         return Finding("timeout", str(error))
+    if isinstance(error, Crowded):
+        return Finding("too_many", str(error))
     if isinstance(error, (ConnectionClosed, SSL.ZeroReturnError)):
         return _CLOSED
     said = reasons(error) if isinstance(error, Exception) else []

@@ -39,6 +39,7 @@ from gateway.errors import (
 from gateway.interfaces import ISecureFactory
 from gateway.listener.client_certificates import CertificateGate
 from gateway.listener.handshakes import finding
+from gateway.listener.refusals import MOST_REFUSED
 from gateway.listener.revocation import RevocationGate
 from gateway.observe.troubles import Troubles
 from gateway.relay.flow import CONNECTING, FlowProtocol
@@ -79,7 +80,7 @@ class StreamFactory(Factory):
         connect: Connect,
         *,
         tls: bool = False,
-        admits: Callable[[], bool] = lambda: True,
+        admits: Callable[..., bool] = lambda more=0: True,
         lost: Callable[[StreamConnection], None] = lambda connection: None,
         troubles: Troubles | None = None,
     ) -> None:
@@ -105,6 +106,10 @@ class StreamFactory(Factory):
         shared = self.shared
         self.troubles.refused_connection(self.listener, None if shared.stopping else shared.limits.max_connections)
         return None
+
+    def has_room(self, handshakes: int) -> bool:
+        """See `ISecureFactory`, and `ListenerFactory.has_room`."""
+        return self._admits(handshakes - MOST_REFUSED)
 
     def handshake_failed(self, peer: Any, error: BaseException) -> None:
         """See `ISecureFactory`."""

@@ -63,6 +63,11 @@ class Flow:
         """Bytes that were written here and are not with the kernel: they wait, or went down with the connection."""
         return getattr(self.transport, "queued", 0) + getattr(self.transport, "unsent", 0)
 
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that were written here and of which the peer's kernel has not said that it has them."""
+        return getattr(self.transport, "queued", 0) + getattr(self.transport, "unacknowledged", 0)
+
     def hold(self, reason: int) -> None:
         """Stop reading until `let` is called with the same reason."""
         if not self.held and not self.lost:

@@ -14,6 +14,7 @@ from gateway.interfaces import ISession, ITunnel
 from gateway.relay.flow import BUSY, CONNECTING
 from gateway.relay.sides import join
 from gateway.transport.bridge import Bridge, bridge
+from gateway.transport.sockets import Truncated
 from gateway.values import Outcome
 
 if TYPE_CHECKING:
@@ -26,18 +27,25 @@ if TYPE_CHECKING:
     from gateway.upstream.http1 import UpstreamConnection
     from gateway.upstream.stream import StreamUpstream
 
-__all__ = ["CLOSED", "CLOSING", "CLOSING_SECONDS", "GONE", "OPEN", "Splice"]
+__all__ = ["BREAKING", "CLOSED", "CLOSING", "CLOSING_SECONDS", "GONE", "OPEN", "Splice"]
 
 CLOSING_SECONDS = 5.0
 """How long a peer may take to answer a close frame, and how often it is looked at whether it takes what is queued."""
 
-OPEN, CLOSING, CLOSED, GONE = range(4)
-"""`CLOSING`: something is still expected from one of the sides.  `CLOSED`: from none, and both are being closed."""
+_BREAKING_SECONDS = 0.1
+"""How often it is looked at whether a peer has got everything, and may be reset."""
+
+OPEN, CLOSING, BREAKING, CLOSED, GONE = range(5)
+"""`CLOSING`: something is still expected from one of the sides.  `BREAKING`: one side has broken, and the other is
+reset when it has got what came before.  `CLOSED`: nothing is expected, and both are being closed."""
 
 
 @implementer(ISession, ITunnel)
 class Splice:
     """Opaque bytes, both ways, with backpressure, half-close and an idle limit.
+
+    The end of one side becomes that of the other behind all that was sent before it: a reset becomes a reset, and an
+    end of TLS without ``close_notify`` one without, or a plain end where there is no TLS.
 
     ``websocket``: what passes are its frames.  ``deadline`` and ``review`` belong to `Deadlines`.
     """
@@ -164,7 +172,8 @@ class Splice:
             else:
                 self.end(SessionEnded(1001, f"idle for {self._idle:g} s", "idle_timeout"))
         elif self._is_taken(now):
-            self._shared.deadlines.set(self, now + CLOSING_SECONDS)
+            pause = _BREAKING_SECONDS if self._state == BREAKING else CLOSING_SECONDS
+            self._shared.deadlines.set(self, now + pause)
         else:
             self.cut()
 
@@ -173,7 +182,8 @@ class Splice:
 
         The kernel's buffer takes more only when a third of it is free, which may be a megabyte.
         """
-        left = sum([leg.undelivered for leg in (self._client, self._upstream) if not leg.lost])
+        legs = [leg for leg in (self._client, self._upstream) if not leg.lost]
+        left = sum([leg.unacknowledged if self._state == BREAKING else leg.undelivered for leg in legs])
         if self._left is None:
             self._left = left, self._last if self._state == OPEN else now
         elif left != self._left[0]:
@@ -205,31 +215,38 @@ class Splice:
         self._half_closed(self._client)
 
     def _half_closed(self, leg: Side) -> None:
+        if leg.lost:
+            return  # the end is on its way already
         if self._client_ended and self._backend_ended:
             self._close_both()
-        elif not leg.lost:
+        else:
             leg.transport.loseWriteConnection()
 
     def client_lost(self, reason: Failure) -> None:
         """The client's connection is gone."""
-        self._blame("client", "ok" if reason.check(ConnectionDone) else "client_reset")
+        self._blame("client", _cause("client", reason))
         self._client_ended = True
         self._lost(self._upstream, reason)
 
     def backend_lost(self, reason: Failure) -> None:
         """The backend's connection is gone."""
-        self._blame("backend", "ok" if reason.check(ConnectionDone) else "backend_reset")
+        self._blame("backend", _cause("backend", reason))
         self._backend_ended = True
         self._lost(self._client, reason)
 
     def _lost(self, other: Side, reason: Failure) -> None:
         if other.lost:
             self._gone()
-        elif reason.check(ConnectionDone):
-            self._closing()
+            return
+        self._closing()
+        if reason.check(ConnectionDone):
             other.transport.loseConnection()
-        else:
-            other.transport.abortConnection()
+        elif reason.check(Truncated):
+            getattr(other.transport, "truncateConnection", other.transport.loseConnection)()
+        elif not other.transport.disconnecting:
+            # A reset destroys what is on its way, so it comes when there is nothing.
+            self._state = BREAKING
+            self.expired(self._shared.seconds())
 
     def _blame(self, who: str, cause: str = "ok", error: SessionEnded | None = None) -> None:
         """Note who ended the session; the first to do so did."""
@@ -308,3 +325,10 @@ class Splice:
         outcome.sent_bytes = sent + self._added_out - self._client.undelivered
         outcome.upstream_sent = received + sent_before + self._added_in - self._upstream.undelivered
         outcome.upstream_received = sent + received_before
+
+
+def _cause(who: str, reason: Failure) -> str:
+    """The log's word for the loss of one side's connection."""
+    if reason.check(ConnectionDone):
+        return "ok"
+    return f"{who}_truncated" if reason.check(Truncated) else f"{who}_reset"

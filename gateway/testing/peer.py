@@ -71,6 +71,11 @@ class Peer:
         self.wire.arrive_end(reset=True)
         self._turn.run()
 
+    def truncates(self) -> None:
+        """It ends TLS without ``close_notify``."""
+        self.wire.arrive_truncated()
+        self._turn.run()
+
     def stalls(self) -> None:
         """It stops to take what is sent."""
         self.wire.stalled = True
@@ -155,7 +160,8 @@ class Peer:
         self._test.assertEqual(list(messages), found, f"then {bytes(taken[:200])!r}")
 
     def finds(self, ending: str) -> None:
-        """How the gateway ended the connection: ``open``, ``half-closed``, ``closed`` or ``reset``."""
+        """How the gateway ended the connection: ``open``, ``half-closed``, ``closed``, ``truncated`` or
+        ``reset``."""
         self._test.assertEqual(ending, self.wire.ending or "open")
 
     def is_held(self) -> None:

@@ -27,10 +27,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.interfaces import IRoad
+from gateway.transport.sockets import Truncated
 
 __all__ = ["FakeRoad", "Place", "Turn", "Wire"]
 
-_EOF, _RESET = object(), object()
+_EOF, _RESET, _TRUNCATED = object(), object(), object()
 _GATHERED = 32768
 _log = Logger()
 
@@ -70,7 +71,8 @@ class Wire:
     For the test that plays the peer: ``taken`` is what it has received and not looked at yet, ``written`` how many
     bytes the gateway wrote that were not dropped, ``late`` how many it wrote when the connection was lost and it had
     not been told yet, ``unsent`` how many the peer never got, ``queued`` how many it has not taken, ``ending`` how the
-    gateway ended it (``half-closed``, ``closed``, ``reset``, or empty), ``paused`` whether the gateway reads.
+    gateway ended it (``half-closed``, ``closed``, ``truncated``, ``reset``, or empty), ``paused`` whether the gateway
+    reads, ``unacknowledged`` how many bytes the gateway's kernel would still have.
     """
 
     def __init__(self, turn: Turn, peer: tuple[str, int], local: tuple[str, int]) -> None:
@@ -78,10 +80,10 @@ class Wire:
         self._peer, self._local = IPv4Address("TCP", *peer), IPv4Address("TCP", *local)
         self.protocol: Any = None
         self.taken = bytearray()
-        self.written = self.late = self.unsent = 0
+        self.written = self.late = self.unsent = self.unacknowledged = 0
         self.ending = ""
         self.connected = True
-        self.disconnecting = self.paused = self.stalled = self.peer_gone = False
+        self.disconnecting = self.paused = self.stalled = self.peer_gone = self._truncated = False
         self.read_closed = self.write_closed = self._closing_write = False
         self._gathered = b""
         self._queue = bytearray()
@@ -104,6 +106,10 @@ class Wire:
     def arrive_end(self, reset: bool = False) -> None:
         """The peer's end of file, or its reset."""
         self.arrive(_RESET if reset else _EOF)
+
+    def arrive_truncated(self) -> None:
+        """The peer's end of TLS without ``close_notify``."""
+        self.arrive(_TRUNCATED)
 
     def take(self, count: int | None = None) -> None:
         """The peer takes ``count`` bytes of the queue, or all and goes on reading."""
@@ -134,6 +140,8 @@ class Wire:
         try:
             if item is _RESET:
                 self._lose(ConnectionLost())
+            elif item is _TRUNCATED:
+                self._lose(Truncated())
             elif item is _EOF:
                 self.read_closed = True
                 if self.write_closed:
@@ -201,6 +209,11 @@ class Wire:
         """Reset it."""
         self._lose(ConnectionAborted())
 
+    def truncateConnection(self) -> None:
+        """As `loseConnection`; the peer hears that more was to come."""
+        self._truncated = True
+        self.loseConnection()
+
     def loseWriteConnection(self) -> None:
         """Send an end of file behind what is queued."""
         if self.connected and not self._closing_write and not self.disconnecting:
@@ -229,7 +242,8 @@ class Wire:
             return
         self.connected = False
         self.unsent += len(self._gathered) + len(self._queue)
-        self.ending = "reset" if isinstance(reason, ConnectionAborted) else "closed"
+        ended = "truncated" if self._truncated else "closed"
+        self.ending = "reset" if isinstance(reason, ConnectionAborted) else ended
         self._gathered = b""
         self._queue.clear()
         self._turn.later(lambda: self._lost(Failure(reason)))

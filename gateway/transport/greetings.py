@@ -7,6 +7,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from gateway.transport.tls import Crowded
+
 __all__ = ["Greetings"]
 
 _PATIENCE = 1.0
@@ -14,7 +16,10 @@ _PATIENCE = 1.0
 
 
 class Greetings:
-    """``clock`` is an ``IReactorTime``."""
+    """``clock`` is an ``IReactorTime``.
+
+    Each has a method ``crowded_out(error)``: it is given up, and tells whom it belongs to.
+    """
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
@@ -28,6 +33,22 @@ class Greetings:
     def add(self, greeting: object) -> None:
         """This one has begun."""
         self._all[greeting] = None
+
+    def make_room(self, hooks: Any, peer: Any) -> bool:
+        """Whether a handshake with ``peer`` may begin; where there are too many, the oldest is given up for it.
+
+        ``hooks``: an `ISecureFactory` or ``None``.  Who has taken longest is nearly always one that never gets to an
+        end, so that clients that are in earnest are served meanwhile.
+        """
+        if hooks is None or hooks.has_room(len(self._all)):
+            return True
+        error = Crowded("too many connections (limits.maxConnections)")
+        for oldest in self._all:
+            self.discard(oldest)
+            oldest.crowded_out(error)  # type: ignore[attr-defined]
+            return True
+        hooks.handshake_failed(peer, error)
+        return False
 
     def discard(self, greeting: object) -> bool:
         """This one is over, with or without success; false if it was already."""

@@ -6,6 +6,7 @@ protocol is only made for connections that got through.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +21,7 @@ from gateway.interfaces import ISecureFactory
 from gateway.transport.greetings import Greetings
 from gateway.transport.hello import MOST_HELLO, Ear, Hello, suite_names
 from gateway.transport.openssl import attach, detach
-from gateway.transport.sockets import lost, socket_of
+from gateway.transport.sockets import Truncated, lost, socket_of
 from gateway.transport.stream import END
 from gateway.transport.tcp import TCPTransport
 from gateway.transport.tls import (
@@ -64,12 +65,12 @@ class TLSTransport(TCPTransport):
     ``tls_cipher`` OpenSSL's name of the suite; ``client_certificate`` is what a client showed that was asked;
     ``offered`` the suites that it offered, and not there at all where nobody wants to know.
     `loseWriteConnection` sends a ``close_notify`` and reads on (RFC 8446 §6.1).  An end without ``close_notify`` is
-    reported as ``ConnectionLost``: it may be a truncation.
+    reported as `Truncated`, and `truncateConnection` is how to pass that on.
     """
 
     __slots__ = (
-        "_connection", "_notify", "_ssl_recv", "_ssl_send", "client_certificate", "negotiatedProtocol", "offered",
-        "tls_cipher", "tls_version",
+        "_connection", "_notify", "_ssl_recv", "_ssl_send", "_truncated", "client_certificate", "negotiatedProtocol",
+        "offered", "tls_cipher", "tls_version",
     )  # fmt: skip
 
     offered: bytes
@@ -81,7 +82,7 @@ class TLSTransport(TCPTransport):
         self._connection: SSL.Connection | None = connection
         self._ssl_recv = connection.recv
         self._ssl_send = connection.send
-        self._notify = False
+        self._notify = self._truncated = False
         self.negotiatedProtocol = connection.get_alpn_proto_negotiated() or None
         self.tls_version = connection.get_protocol_version_name()
         self.tls_cipher = connection.get_cipher_name() or ""
@@ -149,7 +150,21 @@ class TLSTransport(TCPTransport):
             elif isinstance(end, SSL.ZeroReturnError):
                 self._read_ended()
             else:
-                self._lose(_broken(end))
+                self._lose(self._broken(end))
+
+    def _broken(self, error: Exception) -> ConnectionLost:
+        """Why reading has failed, as the loss of the connection.
+
+        That is said once: where C has heard it, ``error`` has no words, and after a reset the kernel speaks of an end.
+        """
+        if self._write_error is not None:
+            return lost(self._write_error)
+        if self._broke > 0:
+            return lost(OSError(self._broke, os.strerror(self._broke)))
+        words = reasons(error)
+        if "unexpected eof while reading" in words or (not words and self.peer_left):
+            return Truncated("the peer closed without close_notify")
+        return ConnectionLost(", ".join(words) or type(error).__name__)
 
     # Writing
 
@@ -192,8 +207,16 @@ class TLSTransport(TCPTransport):
 
     # The end
 
+    def truncateConnection(self) -> None:
+        """See `TCPTransport`: an end without ``close_notify``."""
+        self._truncated = True
+        self.loseConnection()
+
     def _say_goodbye(self) -> None:
-        self._shut_write()
+        if self._truncated:
+            self._lose(ConnectionDone())
+        else:
+            self._shut_write()
 
     def _shut_write(self) -> None:
         detach(self)
@@ -351,6 +374,10 @@ class _Greeting(Handshake):
                 self.offered = self._tls.meet(self._connection, hello)
         super().again()
 
+    def crowded_out(self, error: Exception) -> None:
+        """See `Greetings`."""
+        self.fail(error)
+
     def _is_taken(self, hello: Hello) -> bool:
         """Whether another process goes on with the connection. Once is enough: it is not passed on again."""
         elsewhere = None if self._adopted else getattr(self._tls, "elsewhere", None)
@@ -379,6 +406,9 @@ def server_welcome(
     def welcome(port: Port, handle: Handle, peer: IPv4Address | IPv6Address, adopted: bool) -> None:
         sock = socket_of(handle)
         hooks = ISecureFactory(port.factory, None)
+        if not greetings.make_room(hooks, peer):
+            sock.close()
+            return
 
         def over() -> None:
             if timer.active():
@@ -474,9 +504,3 @@ def client_prelude(tls: ClientTLS) -> Prelude:
 
     return prelude
 
-
-def _broken(error: Exception) -> ConnectionLost:
-    words = reasons(error)
-    if "unexpected eof while reading" in words:
-        return ConnectionLost("the peer closed without close_notify")
-    return ConnectionLost(", ".join(words) or type(error).__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,17 @@ from twisted.internet.error import CannotListenError, ConnectionLost
 
 from gateway import _native
 
+_ioctl: Any = None
+try:
+    from fcntl import ioctl as _ioctl
+    from termios import TIOCOUTQ
+except ImportError:
+    pass  # Windows
+
 __all__ = [
-    "EXHAUSTED", "Handle", "SocketFacts", "accept", "address", "begin", "close", "ended", "lacks_resources",
-    "listening_socket", "lost", "reached", "round_trip", "same_socket", "socket_of",
+    "EXHAUSTED", "Handle", "SocketFacts", "Truncated", "accept", "address", "begin", "close", "ended",
+    "lacks_resources", "listening_socket", "lost", "reached", "round_trip", "same_socket", "socket_of",
+    "unacknowledged",
 ]  # fmt: skip
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -113,6 +122,23 @@ def round_trip(sock: socket.socket) -> int | None:
     return measured if len(facts) == _RTT_AT + 4 else None
 
 
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes that the kernel has, and of which the peer has not said that it has them; 0 where it does not say.
+
+    An end of file that was sent counts as one (SIOCOUTQ, tcp(7)).
+    """
+    if _ioctl is None:
+        return 0
+    try:
+        return int(struct.unpack("i", _ioctl(sock.fileno(), TIOCOUTQ, bytes(4)))[0])
+    except (OSError, ValueError):  # it is closed
+        return 0
+
+
+class Truncated(ConnectionLost):
+    """The peer has ended TLS without ``close_notify``: some of what it sent may be missing (RFC 8446 §6.1)."""
+
+
 def lost(error: Exception) -> ConnectionLost:
     """Twisted's reason for a connection that broke."""
     number = getattr(error, "errno", None)
@@ -158,6 +184,7 @@ class SocketFacts:
 
     if TYPE_CHECKING:
         # The slots are the subclass's: a class with slots cannot be joined to another that has some.
+        connected: bool
         _sock: socket.socket
         _peer: IPv4Address | IPv6Address
         _local: IPv4Address | IPv6Address | None
@@ -177,8 +204,13 @@ class SocketFacts:
 
     @property
     def round_trip(self) -> int | None:
-        """See the function of this name; it asks the kernel."""
-        return round_trip(self._sock)
+        """See the function of this name; it asks the kernel. ``None`` when the connection is lost."""
+        return round_trip(self._sock) if self.connected else None
+
+    @property
+    def unacknowledged(self) -> int:
+        """See the function of this name; it asks the kernel. 0 when the connection is lost."""
+        return unacknowledged(self._sock) if self.connected else 0
 
     def getTcpNoDelay(self) -> bool:
         """Whether Nagle's algorithm is off; it is unless someone turned it on."""

@@ -59,13 +59,14 @@ class Stream(Ending):
     ``peer_left``: whether the peer has closed the connection already, though nobody was told yet; it asks the kernel.
 
     ``sock`` is a `gateway.transport.sockets.Handle`, ``peer`` the address of the other end.
+    ``_broke``: the ``errno`` with which C has failed to read from OpenSSL, 0 without one; -1 if it has not.
     ``_direct``: writes may go to the kernel.  ``_deaf``: nobody wants to read.  ``_pulls``: a pull producer wants to be
     asked.  ``_end_seen``: an edge has announced the end, there will be no other.
     """
 
     __slots__ = (
-        "_end_seen", "_gathered", "_local", "_peer", "_producer_paused", "_recv", "_send", "_size", "_write_error",
-        "lane", "waiting",
+        "_broke", "_end_seen", "_gathered", "_local", "_peer", "_producer_paused", "_recv", "_send", "_size",
+        "_write_error", "lane", "waiting",
     )  # fmt: skip
 
     def __init__(self, pump: Pump, sock: Handle, peer: Any = None) -> None:
@@ -75,6 +76,7 @@ class Stream(Ending):
         self._recv: Callable[[int], bytes] = sock.recv
         self._send: Callable[[Any, int], int] = sock.send
         self._size = _SMALL_READ
+        self._broke = -1
         self._gathered = b""
         self.queued = 0
         self.unsent = 0

@@ -92,6 +92,13 @@ class TCPTransport(SocketFacts, Stream):
             self._reset()
             self._lose(ConnectionAborted())
 
+    def truncateConnection(self) -> None:
+        """`loseConnection` where more was to come: the peer hears no end of what was sent, where its protocol has one.
+
+        TCP has none; TLS has (RFC 8446 §6.1).
+        """
+        self.loseConnection()
+
     def loseWriteConnection(self) -> None:
         """Send an end of file when the queue has been sent; reading goes on."""
         if self.connected and not self._closing_write and not self.disconnecting:

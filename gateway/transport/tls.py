@@ -12,8 +12,8 @@ from gateway.errors import BackendTLSFailed
 from gateway.transport.tls_reasons import explain, printable
 
 __all__ = [
-    "HANDSHAKE_TIMEOUT", "ClientCertificate", "ClientTLS", "begins_tls", "client_certificate", "client_connection",
-    "failed", "late", "reasons", "verify",
+    "HANDSHAKE_TIMEOUT", "ClientCertificate", "ClientTLS", "Crowded", "begins_tls", "client_certificate",
+    "client_connection", "failed", "late", "reasons", "verify",
 ]  # fmt: skip
 
 HANDSHAKE_TIMEOUT = 10.0
@@ -55,9 +55,11 @@ class ClientTLS(NamedTuple):
     preface: bytes = b""
 
 
-def client_connection(tls: ClientTLS, sock: object | None) -> SSL.Connection:
+def client_connection(
+    tls: ClientTLS, sock: object | None, make: type[SSL.Connection] = SSL.Connection
+) -> SSL.Connection:
     """A connection in the client's role over ``sock``, or over memory if that is ``None``."""
-    connection = SSL.Connection(tls.context, sock)  # type: ignore[arg-type]
+    connection = make(tls.context, sock)  # type: ignore[arg-type]
     if tls.server_name:
         connection.set_tlsext_host_name(tls.server_name.encode("idna"))
     connection.set_connect_state()
@@ -80,6 +82,10 @@ def verify(tls: ClientTLS, connection: SSL.Connection) -> None:
 def begins_tls(first: int) -> bool:
     """Whether a client's first byte is that of a TLS handshake record, or of an SSL 2 one, which OpenSSL refuses."""
     return first == 0x16 or first & 0x80 != 0
+
+
+class Crowded(Exception):
+    """A handshake is given up, for there are too many connections."""
 
 
 def late() -> TimeoutError:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from gateway.interfaces import ISecureFactory
 from gateway.transport.greetings import Greetings
 from gateway.transport.hello import MOST_HELLO, Ear
 from gateway.transport.tls import HANDSHAKE_TIMEOUT, begins_tls, late
+from gateway.transport.twisted_tls import TwistedTLS
 from gateway.transport.twisted_transport import Guest, SecureGuest
 
 __all__ = ["Greeting", "GreetingFactory"]
@@ -46,7 +47,14 @@ class Greeting:
         self._hooks = None
         self.guest.abort()
 
-    def speaks_plainly(self, secure: TLSMemoryBIOProtocol, data: bytes) -> bool:
+    def crowded_out(self, error: Exception) -> None:
+        """See `Greetings`."""
+        hooks, self._hooks = self._hooks, None
+        if hooks is not None:
+            hooks.handshake_failed(self.guest.transport.getPeer(), error)
+        self.guest.abort()
+
+    def speaks_plainly(self, secure: TwistedTLS, data: bytes) -> bool:
         """The client's first bytes are not TLS: put a protocol for that in place of ``secure``, if there is one."""
         hooks = self._hooks
         if hooks is None or hooks.plain is None:
@@ -93,7 +101,7 @@ def _nothing(*_: Any) -> None:
     """Nobody has to be told."""
 
 
-class _Listening(TLSMemoryBIOProtocol):
+class _Listening(TwistedTLS):
     """TLS, if the client begins it."""
 
     _heard = False
@@ -129,11 +137,20 @@ class _Listening(TLSMemoryBIOProtocol):
 
 
 class GreetingFactory(TLSMemoryBIOFactory):
-    """As Twisted's, for servers, with protocols that listen before they speak. ``tls``: see `server_welcome`."""
+    """As Twisted's, for servers, with protocols that listen before they speak. ``tls``: see `server_welcome`.
+
+    ``hooks`` are the `ISecureFactory` of the road's user, if any.
+    """
 
     noisy = False
     protocol = _Listening
 
-    def __init__(self, acceptor: Any, factory: Any, tls: Any) -> None:
+    def __init__(self, acceptor: Any, factory: Any, tls: Any, greetings: Greetings, hooks: Any) -> None:
         super().__init__(acceptor, False, factory)
         self.tls = tls
+        self._greetings = greetings
+        self._hooks = hooks
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """``None`` where there is no room for another handshake."""
+        return super().buildProtocol(addr) if self._greetings.make_room(self._hooks, addr) else None

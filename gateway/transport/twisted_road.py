@@ -1,7 +1,6 @@
 """The road without epoll: Twisted's own ports, endpoints and TLS, made to behave like the pump's.
 
-Differences that remain: producers are paused when 64 KiB wait rather than at the first byte, and a TLS connection
-cannot be closed in one direction (``loseWriteConnection`` does nothing there, the peer's end closes both).
+A difference that remains: producers are paused when 64 KiB wait rather than at the first byte.
 """
 
 from __future__ import annotations
@@ -31,15 +30,16 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.interfaces import IRoad
+from gateway.interfaces import IRoad, ISecureFactory
 from gateway.transport.greetings import Greetings
 from gateway.transport.names import Names, Reactor
 from gateway.transport.tls import ClientTLS, client_connection, failed, verify
 from gateway.transport.twisted_greeting import Greeting, GreetingFactory
+from gateway.transport.twisted_tls import MemoryConnection, TwistedTLS
 from gateway.transport.twisted_transport import Guest, SecureGuest
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class _ServerEndpoint:
             protocolFactory.doStart, protocolFactory.doStop,
         )  # fmt: skip
         if self._tls is not None:
-            factory = GreetingFactory(_Acceptor(self._tls), factory, self._tls)
+            hooks = ISecureFactory(protocolFactory, None)
+            factory = GreetingFactory(_Acceptor(self._tls), factory, self._tls, self._greetings, hooks)
         try:
             return succeed(self._listen(factory))
         except Exception:
@@ -210,8 +211,7 @@ class _Attempt:
             self._creator = _Creator(self._tls)
             factory = TLSMemoryBIOFactory(self._creator, True, factory)
             factory.noisy = False
-            if self._tls.preface:
-                factory.protocol = partial(_Prefaced, self._tls.preface)
+            factory.protocol = partial(_Prefaced, self._tls.preface) if self._tls.preface else TwistedTLS
         self._connecting = self._endpoint().connect(factory)
         self._connecting.addErrback(self._failed)
         return self.result
@@ -294,12 +294,12 @@ class _Acceptor:
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """A connection over memory."""
-        connection = SSL.Connection(self._tls.getContext(), None)
+        connection = MemoryConnection(self._tls.getContext(), None)
         connection.set_app_data(tlsProtocol)
         return connection
 
 
-class _Prefaced(BufferingTLSTransport):
+class _Prefaced(TwistedTLS):
     """Sends something in the clear before the handshake."""
 
     def __init__(self, preface: bytes, *others: Any) -> None:
@@ -322,6 +322,6 @@ class _Creator:
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """A connection over memory."""
-        self.connection = connection = client_connection(self._tls, None)
+        self.connection = connection = client_connection(self._tls, None, MemoryConnection)
         connection.set_app_data(tlsProtocol)
         return connection

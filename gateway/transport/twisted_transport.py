@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from gateway.transport.hello import suite_names
-from gateway.transport.sockets import ended, round_trip
+from gateway.transport.sockets import Truncated, ended, round_trip, unacknowledged
 from gateway.transport.tls import client_certificate
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class TwistedTransport:
         self.paused = False
         self.write_closed = False
         self._write_closing = False
+        self.truncating = False
         self.disconnecting = False
         self.unsent = 0
         self.tls_version = transport.getHandle().get_protocol_version_name() if tls else ""
@@ -85,6 +86,12 @@ class TwistedTransport:
         """Microseconds to the peer and back; it asks the kernel."""
         sock = None if self._guest.lost else self._socket()
         return None if sock is None else round_trip(sock)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that the kernel has and the peer's has not; it asks the kernel."""
+        sock = None if self._guest.lost else self._socket()
+        return 0 if sock is None else unacknowledged(sock)
 
     def _socket(self) -> Any:
         socket_side = getattr(self._inner, "transport", self._inner) if self._tls else self._inner
@@ -127,11 +134,20 @@ class TwistedTransport:
         if not self._guest.lost:
             self._guest.abort()
 
+    def truncateConnection(self) -> None:
+        """See `gateway.transport.tcp.TCPTransport`."""
+        self.truncating = self._tls
+        self.loseConnection()
+
     def loseWriteConnection(self) -> None:
-        """Close the direction from here to there; with TLS, nothing."""
-        if not self._tls and not self._guest.lost:
-            self._write_closing = True
+        """Close the direction from here to there."""
+        if self._guest.lost or self._write_closing or self.disconnecting:
+            return
+        self._write_closing = True
+        if not self._tls:
             self._inner.loseWriteConnection()
+        else:
+            self._reactor.callLater(0, self._guest.write_ended, self._inner.end_writing())
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         """The other end."""
@@ -198,7 +214,9 @@ class TwistedTransport:
         return self._producer is not None and not self._streaming
 
     def _lose(self) -> None:
-        if self.write_closed:
+        if self.truncating:
+            self._inner.truncate()
+        elif self.write_closed:
             # Twisted calls connectionLost from inside loseConnection here.
             self._reactor.callLater(0, self._inner.loseConnection)
         else:
@@ -237,6 +255,7 @@ class Guest(Protocol):
         self._aborted = False
         self._refused: BaseException | None = None
         self._held: list[bytes] = []
+        self._held_eof = False
         self._held_end: Failure | None = None
 
     def prepare(self, address: Any) -> bool:
@@ -275,7 +294,7 @@ class Guest(Protocol):
 
     def holds(self) -> bool:
         """Whether something came during a pause."""
-        return bool(self._held) or self._held_end is not None
+        return bool(self._held) or self._held_eof or self._held_end is not None
 
     def release(self) -> None:
         """The pause is over: pass on what came during it."""
@@ -290,6 +309,9 @@ class Guest(Protocol):
             self._held = held
         if self.outer.paused:
             return
+        if self._held_eof:
+            self._held_eof = False
+            self._read_ended()
         if self._held_end is not None:
             end, self._held_end = self._held_end, None
             self._end(end)
@@ -319,10 +341,31 @@ class Guest(Protocol):
             reason = Failure(ConnectionAborted())
         elif reason.check(SSL.Error):
             reason = Failure(ConnectionLost(str(reason.value)))
+        elif self._tls and self.transport.in_order and reason.check(ConnectionLost):
+            ours = self.outer.truncating
+            reason = connectionDone if ours else Failure(Truncated("the peer closed without close_notify"))
         if self._held and not self.outer.disconnecting and not reason.check(ConnectionAborted):
             self._held_end = reason
         else:
             self._end(reason)
+
+    def _read_ended(self) -> None:
+        try:
+            self.readConnectionLost()
+        except BaseException:
+            self._raised()
+
+    def write_ended(self, both: bool) -> None:
+        """Our direction of TLS is closed; ``both``: so is the peer's."""
+        if self.lost or self.outer is None:
+            return
+        if IHalfCloseableProtocol.providedBy(self.inner):
+            try:
+                self.writeConnectionLost()
+            except BaseException:
+                self._raised()
+        if both:
+            self.outer.loseConnection()
 
     def _open(self) -> None:
         self.outer = TwistedTransport(self._reactor, self.transport, self, self._tls)
@@ -349,6 +392,19 @@ class Guest(Protocol):
 class SecureGuest(Guest):
     """A `Guest` that waits for TLS. It is a class of its own because Twisted's endpoints keep only one of a protocol's
     optional interfaces (``_WrappingProtocol.__init__``)."""
+
+    @property
+    def half_closeable(self) -> bool:
+        """Whether the protocol can do with one direction."""
+        return self.outer is not None and IHalfCloseableProtocol.providedBy(self.inner)
+
+    def peer_ended(self) -> None:
+        """The peer has closed its direction of TLS."""
+        assert self.outer is not None
+        if self.outer.paused or self._held:
+            self._held_eof = True
+        elif not self.outer.disconnecting:
+            self._read_ended()
 
     def handshakeCompleted(self) -> None:
         """TLS is there."""

@@ -12,9 +12,10 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from gateway.errors import BackendError, ConnectFailed, GatewayError, OutOfResources
+from gateway.errors import BackendError, BackendTLSFailed, ClientNameFailed, ConnectFailed, GatewayError, OutOfResources
 from gateway.transport.sockets import lacks_resources
 from gateway.upstream.http1 import UpstreamConnection
+from gateway.upstream.tls import client_names
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
@@ -39,7 +40,13 @@ IDLE_SECONDS = 60.0
 
 
 def connect_failure(failure: Failure, backend: IBackend, settings: BackendSettings) -> Failure:
-    """Why there is no connection to a backend, as a `BackendError`, or as `OutOfResources`."""
+    """Why there is no connection to a backend: a `BackendError`, `OutOfResources` or `ClientNameFailed`.
+
+    That is every failed handshake under a client's name, for what a server does with one that it does not know is its
+    own choice: another certificate, any alert, or an end without a word.
+    """
+    if failure.check(BackendTLSFailed) and client_names(settings):
+        return Failure(ClientNameFailed(failure.getErrorMessage()))
     if failure.check(BackendError):
         return failure
     where = f"backend {backend.name} ({backend.connect_host}:{backend.connect_port})"

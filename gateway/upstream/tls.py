@@ -25,7 +25,7 @@ from gateway.errors import BackendTLSFailed
 from gateway.transport.tls import ClientTLS
 from gateway.transport.tls_reasons import mismatch, note_finding, printable
 
-__all__ = ["Roots", "backend_tls", "forget", "probe_tls", "traffic_name"]
+__all__ = ["Roots", "backend_tls", "client_names", "forget", "probe_tls", "traffic_name"]
 
 Roots = Mapping[str, Sequence[x509.Certificate]]
 """Trusted roots by name, as `gateway.listener.certificate_checks.load_used` gives them."""
@@ -50,6 +50,11 @@ def traffic_name(settings: model.BackendSettings, member_host: str, client_host:
     if not name:
         name = member_host if settings.pick_host_name_from_backend_address else client_host or member_host
     return name
+
+
+def client_names(settings: model.BackendSettings) -> bool:
+    """Whether `traffic_name` is what the client says, or leaves out."""
+    return not (settings.sni_name or settings.host_name or settings.pick_host_name_from_backend_address)
 
 
 def probe_tls(settings: model.BackendSettings, probe: model.Probe | None, member_host: str, roots: Roots) -> ClientTLS:

@@ -15,6 +15,7 @@ from gateway.errors import (
     BackendTimeout,
     BackendTLSFailed,
     ClientGone,
+    ClientNameFailed,
     ConnectFailed,
     OutOfResources,
     PluginFailed,
@@ -67,7 +68,8 @@ class SignTests(SynchronousTestCase):
             self.assertEqual(CONNECT, sign_of(Outcome(error=error), RULES))
 
     def test_others_are_not_the_backends_fault(self) -> None:
-        for error in (ClientGone("x"), RequestTimeout("x"), PluginFailed("x"), OutOfResources("x")):
+        for kind in (ClientGone, ClientNameFailed, OutOfResources, PluginFailed, RequestTimeout):
+            error = kind("x")
             self.assertEqual(NEUTRAL, sign_of(Outcome(error=error, upstream_status=500), RULES))
 
     def test_sessions(self) -> None:

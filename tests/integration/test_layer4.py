@@ -6,12 +6,16 @@ import json
 import os
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
+from twisted.internet.protocol import Factory
 
 from gateway.config.check import findings
 from gateway.config.model import Gateway
 from gateway.errors import BackendTLSFailed, NoHealthyBackend
+from gateway.transport.tls import ClientTLS
+from gateway.transport.twisted_road import TwistedRoad
 from tests.certificates import TestCA
 from tests.integration.harness import GatewayTestCase, RawBackend, both_roads, model_for
 from tests.integration.messages import Answers, read_response
@@ -327,6 +331,74 @@ class TlsTests(GatewayTestCase):
         self.assertEqual(("tls", "TLSv1.3"), (outcome.scheme, outcome.tls_version))
         assert outcome.head is not None
         self.assertEqual("one.example", outcome.head.host)
+
+    async def halves(self, gateway: Any) -> Wire:
+        """A TLS client of the first listener that can close its direction alone."""
+        from twisted.internet import reactor
+
+        road = TwistedRoad(reactor)
+        self.addCleanup(road.stop)
+        calling = Factory.forProtocol(lambda: Wire("client", reactor))  # type: ignore[arg-type]
+        calling.noisy = False
+        secure = ClientTLS(SSL.Context(SSL.TLS_METHOD), "one.example")
+        wire: Wire = await road.client("127.0.0.1", gateway.ports["one"], secure).connect(calling)
+        self.addCleanup(self._client_over, wire)
+        return wire
+
+    async def test_the_client_ends_first(self) -> None:
+        """close_notify is an end of what it says, and no more."""
+        gateway = await self.gateway(tls(await self.backend(echo)))
+        client = await self.halves(gateway)
+        client.write(b"hello")
+        client.half_close()
+        self.assertEqual(b"HELLOBYE", await client.rest())
+        await gateway.quiet()
+        outcome = await gateway.outcome()
+        self.assertEqual(("ok", "client"), (outcome.cause, outcome.closed_by))
+
+    async def test_the_backend_ends_first(self) -> None:
+        async def half(wire: Wire) -> None:
+            wire.write(await wire.exactly(2))
+            wire.half_close()
+            await wire.exactly(3)
+            wire.close()
+
+        gateway = await self.gateway(tls(await self.backend(half)))
+        client = await self.halves(gateway)
+        client.write(b"ab")
+        self.assertEqual(b"ab", await client.rest())
+        client.write(b"cde")
+        client.half_close()
+        await gateway.quiet()
+        outcome = await gateway.outcome()
+        self.assertEqual(("ok", "backend", 5), (outcome.cause, outcome.closed_by, outcome.received_bytes))
+
+    async def test_a_backend_that_ends_without_close_notify(self) -> None:
+        """Nothing of what it has sent is lost, and a client of TLS hears no proper end either."""
+
+        async def cut(wire: Wire) -> None:
+            await wire.exactly(1)
+            wire.write(b"x" * MIB)
+            wire.transport.transport.loseConnection()  # of TCP
+
+        for listener in (False, True):
+            backend = await self.backend(cut, Server(CA.issue(names=["db.example"])))
+            made = tls if listener else layer4
+            model = made(
+                backend,
+                settings={"protocol": "Tls", "trustedRootCertificates": ["root"], "hostName": "db.example"},
+                trusted_roots=[CA.trusted_root("root")],
+                probes=[{"name": "probe", "protocol": "Tcp", "interval": 86400}],
+            )
+            gateway = await self.gateway(model)
+            client = await self.client(gateway, tls=Client("one.example") if listener else None)
+            client.write(b"a")
+            self.assertEqual(MIB, len(await client.rest()))
+            await client.gone()
+            self.assertEqual(listener, client.was_reset)
+            await gateway.quiet()
+            outcome = await gateway.outcome()
+            self.assertEqual(("backend_truncated", "backend"), (outcome.cause, outcome.closed_by))
 
     async def test_server_names(self) -> None:
         """Listeners that share a port: the name decides about certificate, rule and pool; nobody's name is refused."""

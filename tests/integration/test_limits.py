@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.listener import factory
 from tests.integration.harness import GatewayTestCase, both_roads, model_for
 from tests.integration.messages import Answers, read_request, read_response
 from tests.integration.test_https import Client, https_listener
@@ -47,6 +48,17 @@ class LimitTests(GatewayTestCase):
         self.assertEqual(503, (await read_response(outside)).status)
         outside.close()
         await outside.gone()
+
+    async def test_handshakes_are_connections_too(self) -> None:
+        """Who begins one and says no more is given up for others when there are too many."""
+        self.patch(factory, "MOST_REFUSED", 2)
+        gateway = await self.gateway(https_listener(await self.backend(Answers()), limits={"max_connections": 2}))
+        silent = [await self.client(gateway, "one") for _ in range(7)]
+        await gateway.until(lambda: sum(each.eof for each in silent) == 3, "the end of three")
+        self.assertEqual([True] * 3 + [False] * 4, [each.eof for each in silent])
+        client = await self.client(gateway, "one", tls=Client())
+        client.write(GET)
+        self.assertEqual(200, (await read_response(client)).status)
 
     async def test_refused_clients_do_not_hold_up_the_end(self) -> None:
         gateway = await self.gateway(model_for(await self.backend(Answers()), limits={"max_connections": 1}))

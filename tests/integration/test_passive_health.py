@@ -7,11 +7,15 @@ from typing import Any
 
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 
+from tests.certificates import TestCA
 from tests.integration.harness import GatewayTestCase, RawBackend, Running, both_roads, model_for
 from tests.integration.messages import read_request, read_response
 from tests.integration.sessions import MASK
+from tests.integration.test_https import Server
 from tests.integration.websocket import TEXT, agree, close, frame, handshake, read_close, read_frame
 from tests.integration.wire import Wire
+
+CA = TestCA("Test Root")
 
 
 class PassiveTests(GatewayTestCase):
@@ -70,6 +74,23 @@ class PassiveTests(GatewayTestCase):
         await bad.refuse()
         self.assertEqual([200] * 6, await self.get(gateway, 6))
         self.assertEqual("ejected for 30 s: 2 connect failures in a row", self.member(gateway).reason)
+
+    async def test_names_of_clients(self) -> None:
+        """Nobody has healthy members ejected with a Host that their certificates are not for."""
+        backends = [await self.backend(self.good, Server(CA.issue(names=["api.example"]))) for _ in range(2)]
+        members = [{"host": "127.0.0.1", "port": backend.port} for backend in backends]
+        for named, reason in (({}, ""), ({"hostName": "other.example"}, "2 connect failures in a row")):
+            model = model_for(
+                pools=[{"name": "pool", "members": members, "passiveHealth": {"connectFailures": 2}}],
+                settings={"protocol": "Https", "trustedRootCertificates": ["root"], **named},
+                trusted_roots=[CA.trusted_root("root")],
+                probes=[{"name": "probe", "protocol": "Tcp", "interval": 86400}],
+            )
+            gateway = await self.gateway(model)
+            self.assertEqual([502] * 6, await self.get(gateway, 6))
+            reasons = [backend.reason for backend in next(iter(gateway.service.pools.values())).backends]
+            self.assertEqual(bool(reason), any(f": {reason}" in each for each in reasons), reasons)
+            self.assertEqual("backend_tls_failed", gateway.recorder.outcomes[-1].cause)
 
     async def test_running_sessions(self) -> None:
         """A server that goes down with 1012 takes all its sessions with it, and gets no new ones."""

@@ -72,6 +72,54 @@ class SpliceTests(DialogueCase):
             sides[second].finds("reset")
             self.ended(gateway, f"{by}_reset", by)
 
+    def test_a_reset_is_passed_on_behind_what_came_before_it(self) -> None:
+        """Not before the peer's kernel has all of it: a reset would destroy it there."""
+        for first, second, by in ((0, 1, "client"), (1, 0, "backend")):
+            gateway, *sides = self.opens()
+            sides[second].stalls()
+            sides[second].wire.unacknowledged = 500
+            sides[first].sends(b"a" * 1000)
+            sides[first].resets()
+            sides[second].finds("open")
+            sides[second].takes()
+            gateway.advance(0.3)
+            sides[second].finds("open")
+            sides[second].half_closes()
+            sides[second].sends(b"nobody hears this")
+            sides[second].finds("open")
+            sides[second].wire.unacknowledged = 0
+            gateway.advance(0.3)
+            sides[second].gets(b"a" * 1000)
+            sides[second].finds("reset")
+            self.ended(gateway, f"{by}_reset", by)
+
+    def test_who_takes_nothing_of_what_came_before_a_reset_is_reset_in_the_end(self) -> None:
+        gateway, client, backend = self.opens(limits={"send_timeout": 60})
+        client.stalls()
+        backend.sends(b"a" * 1000)
+        backend.resets()
+        for _ in range(3):
+            gateway.advance(59)
+            client.takes(1)
+        client.gets(b"aaa")
+        gateway.advance(59.8)
+        client.finds("open")
+        gateway.advance(1)
+        client.finds("reset")
+        self.ended(gateway, "backend_reset", "backend")
+
+    def test_an_end_that_may_be_too_early_is_passed_on_behind_what_came_before_it(self) -> None:
+        for first, second, by in ((0, 1, "client"), (1, 0, "backend")):
+            gateway, *sides = self.opens()
+            sides[second].stalls()
+            sides[first].sends(b"a" * 1000)
+            sides[first].truncates()
+            sides[second].finds("open")
+            sides[second].takes()
+            sides[second].gets(b"a" * 1000)
+            sides[second].finds("truncated")
+            self.ended(gateway, f"{by}_truncated", by)
+
     def test_a_reset_behind_a_half_close_does_not_change_who_ended_it(self) -> None:
         gateway, client, backend = self.opens()
         client.half_closes()

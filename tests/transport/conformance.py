@@ -253,6 +253,22 @@ class RoadConformance(ConnectingConformance):
         self.assertEqual(b"last", theirs.data)
         self.assertTrue(source.stopped)
 
+    async def test_what_is_not_acknowledged_is_known(self) -> None:
+        mine, theirs = await self.pair()
+        theirs.transport.pauseProducing()
+        mine.transport.write(b"x" * 10_000_000)
+        await self.turns(0.01)
+        self.assertGreater(mine.transport.unacknowledged, 0)
+        theirs.transport.resumeProducing()
+        await theirs.received(10_000_000)
+        while mine.transport.unacknowledged:
+            await self.turns()
+        mine.transport.abortConnection()
+        await self.turns()
+        self.assertEqual(0, mine.transport.unacknowledged)
+        await mine.lost
+        self.assertEqual(0, mine.transport.unacknowledged)
+
     async def test_abort(self) -> None:
         mine, theirs = await self.pair()
         theirs.transport.pauseProducing()

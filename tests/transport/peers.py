@@ -196,12 +196,20 @@ class Serving(Factory):
 
 @implementer(ISecureFactory)
 class SecureServing(Serving):
-    """A factory behind a TLS port that wants to know; ``make_plain`` is for connections without TLS."""
+    """A factory behind a TLS port that wants to know; ``make_plain`` is for connections without TLS.
+
+    ``most``: handshakes at a time.
+    """
 
     def __init__(self, make_plain: Callable[[], Any] = Recorder) -> None:
         super().__init__()
         self.plain = Serving(make_plain)
         self.failures: list[tuple[Any, BaseException]] = []
+        self.most = 1000
+
+    def has_room(self, handshakes: int) -> bool:
+        """See `ISecureFactory`."""
+        return handshakes < self.most
 
     def handshake_failed(self, peer: Any, error: BaseException) -> None:
         """See `ISecureFactory`."""

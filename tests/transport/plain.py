@@ -45,6 +45,18 @@ class PlainConformance(RoadConformance):
         mine.transport.resumeProducing()
         await mine.lost
 
+    async def test_truncate(self) -> None:
+        """TCP has one end for all."""
+        mine, theirs = await self.pair()
+        theirs.transport.pauseProducing()
+        mine.transport.write(b"x" * 9_000_000)
+        mine.call("truncateConnection")
+        await self.turns()
+        theirs.transport.resumeProducing()
+        self.assertIsInstance(await theirs.lost, ConnectionDone)
+        self.assertIsInstance(await mine.lost, ConnectionDone)
+        self.assertEqual(9_000_000, theirs.count)
+
     async def test_half_close_waits_for_the_queue(self) -> None:
         mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
         theirs.keep = False

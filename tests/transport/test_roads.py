@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 from OpenSSL import SSL
@@ -17,6 +18,7 @@ from gateway.errors import BackendTLSFailed
 from gateway.listener.handshakes import finding
 from gateway.transport import VARIABLE, road, secure
 from gateway.transport.pump_road import PumpRoad
+from gateway.transport.sockets import Truncated
 from gateway.transport.twisted_road import TwistedRoad
 from tests.certificates import TestCA
 from tests.transport.conformance import RoadConformance
@@ -101,6 +103,39 @@ class TLSConformance(RoadConformance):
             self.assertEqual("127.0.0.1", peer.host)
             self.assertEqual("closed_by_client" if len(sent) < 100 else "not_tls", finding(error).reason)
         self.assertEqual([], serving.built)
+
+    async def test_too_many_handshakes(self) -> None:
+        """The oldest makes room for another; where there is none, nothing is even begun."""
+        serving = SecureServing()
+        serving.most = 2
+        port = await self.listen(serving)
+        number = port.getHost().port
+        silent = [await _raw(self, number)]
+        for _ in range(2):
+            await self.turns(0.01)
+            silent.append(await _raw(self, number))
+        await silent[0].lost
+        while not serving.failures:
+            await self.turns()
+        ((peer, error),) = serving.failures
+        self.assertEqual("127.0.0.1", peer.host)
+        self.assertEqual("too_many", finding(error).reason)
+        self.assertEqual([None, None], [each.reason for each in silent[1:]])
+        mine = await self.road.client("127.0.0.1", number, self.client_tls).connect(Serving())
+        theirs = await serving.next()
+        self.ends += [mine, theirs]
+        await silent[1].lost
+        silent[2].transport.loseConnection()
+        await silent[2].lost
+        while len(serving.failures) < 3:
+            await self.turns()
+        serving.most = 0
+        await (await _raw(self, number)).lost
+        self.assertEqual(
+            ["too_many", "too_many", "closed_by_client", "too_many"],
+            [finding(error).reason for _, error in serving.failures],
+        )
+        self.assertEqual(1, len(serving.built))
 
     async def test_what_was_agreed(self) -> None:
         mine, theirs = await self.pair()
@@ -208,9 +243,98 @@ class TLSConformance(RoadConformance):
         raw.transport.write(connection.bio_read(65536))
         theirs = await serving.next()
         await theirs.received(10)
+        await self.turns()
+        connection.send(b" and no more")
+        raw.transport.write(connection.bio_read(65536))
         raw.transport.loseConnection()
-        self.assertIsInstance(await theirs.lost, ConnectionLost)
+        self.assertIsInstance(await theirs.lost, Truncated)
+        self.assertEqual(b"half of it and no more", theirs.data)
         await raw.lost
+
+    async def test_reset_behind_data(self) -> None:
+        """It is no truncation, whoever reads it."""
+        mine, theirs = await self.pair()
+        theirs.transport.pauseProducing()
+        mine.transport.write(b"all that there is")
+        await self.turns()
+        mine.transport.abortConnection()
+        await mine.lost
+        theirs.transport.resumeProducing()
+        self.assertNotIsInstance(await theirs.lost, Truncated)
+        self.assertIsInstance(theirs.reason, ConnectionLost)
+
+    async def test_truncate(self) -> None:
+        """All that was written, and no close_notify."""
+        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
+        theirs.transport.pauseProducing()
+        payload = b"0123456789" * 900_000
+        mine.transport.write(payload)
+        mine.call("truncateConnection")
+        self.assertFalse(mine.reentered)
+        mine.transport.write(b"too late")
+        await self.turns()
+        theirs.transport.resumeProducing()
+        self.assertIsInstance(await theirs.lost, Truncated)
+        self.assertIsInstance(await mine.lost, ConnectionDone)
+        self.assertTrue(theirs.data == payload)
+
+    async def test_half_close(self) -> None:
+        """close_notify closes one direction (RFC 8446 §6.1)."""
+        for sides in (False, True):
+            mine, theirs = (await self.pair(server=HalfCloser, client=HalfCloser))[:: -1 if sides else 1]
+            mine.transport.write(b"request")
+            mine.call("loseWriteConnection")
+            mine.transport.write(b"ignored")
+            self.assertFalse(mine.reentered)
+            await theirs.read_lost
+            await mine.write_lost
+            self.assertEqual(b"request", theirs.data)
+            theirs.transport.write(b"response" * 10_000)
+            await mine.received(80_000)
+            theirs.transport.loseConnection()
+            self.assertIsInstance(await theirs.lost, ConnectionDone)
+            await mine.lost
+
+    async def test_half_close_with_the_end_of_tcp(self) -> None:
+        """Most who send close_notify close their direction of TCP as well, or all of it."""
+        for sides in (False, True):
+            mine, theirs = (await self.pair(server=HalfCloser, client=HalfCloser))[:: -1 if sides else 1]
+            mine.transport.loseWriteConnection()
+            await self.turns(0.01)
+            (mine.transport._sock if self.road.name == "pump" else mine.transport._socket()).shutdown(socket.SHUT_WR)
+            await theirs.read_lost
+            await self.turns(0.01)
+            theirs.transport.write(b"response" * 10_000)
+            await mine.received(80_000)
+            theirs.transport.loseConnection()
+            self.assertIsInstance(await theirs.lost, ConnectionDone)
+            await mine.lost
+
+    async def test_half_close_while_paused(self) -> None:
+        """The end is told behind what came before it, when reading goes on."""
+        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
+        theirs.transport.pauseProducing()
+        mine.transport.write(b"x" * 100_000)
+        mine.transport.loseWriteConnection()
+        await self.turns(0.01)
+        self.assertNotIn("read lost", theirs.events)
+        theirs.transport.resumeProducing()
+        await theirs.read_lost
+        self.assertEqual(100_000, theirs.count)
+
+    async def test_both_halves_closed_is_the_end(self) -> None:
+        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
+        mine.transport.loseWriteConnection()
+        await theirs.read_lost
+        theirs.transport.loseWriteConnection()
+        for end in (mine, theirs):
+            self.assertIsInstance(await end.lost, ConnectionDone)
+
+    async def test_end_without_half_close_ends_the_connection(self) -> None:
+        mine, theirs = await self.pair(client=HalfCloser)
+        mine.transport.loseWriteConnection()
+        self.assertIsInstance(await theirs.lost, ConnectionDone)
+        await mine.lost
 
 
 async def _raw(case: Any, number: int) -> Recorder:
@@ -226,19 +350,6 @@ class PumpTLSTests(OnPump, TLSConformance, TestCase):
         mine, theirs = await self.pair()
         verifyObject(ISSLTransport, mine.transport)
         verifyObject(ISSLTransport, theirs.transport)
-
-    async def test_half_close(self) -> None:
-        """close_notify closes one direction (RFC 8446 §6.1)."""
-        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
-        mine.transport.write(b"request")
-        mine.call("loseWriteConnection")
-        self.assertFalse(mine.reentered)
-        await theirs.read_lost
-        theirs.transport.write(b"response" * 10_000)
-        await mine.received(80_000)
-        theirs.transport.loseConnection()
-        self.assertIsInstance(await theirs.lost, ConnectionDone)
-        await mine.lost
 
     async def test_garbage_on_the_tls_port(self) -> None:
         serving = Serving()

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import BackendSettings, Member
-from gateway.errors import BackendError, BackendTLSFailed, ConnectFailed, OutOfResources
+from gateway.errors import BackendError, BackendTLSFailed, ClientNameFailed, ConnectFailed, OutOfResources
 from gateway.pools.backend import Backend
 from gateway.testing.wires import FakeRoad, Turn
 from gateway.upstream.connections import IDLE_SECONDS, LEAVING_SECONDS, MOST_IDLE, MOST_LEAVING, Upstream
@@ -28,8 +28,8 @@ class UpstreamTests(SynchronousTestCase):
         self.road = FakeRoad(self.clock, self.turn)
         self.place = self.road.place("127.0.0.1", 9001)
 
-    def ways(self, tls_for: Any = None) -> Upstream:
-        settings = BackendSettings(name="settings", connect_timeout=2.5)
+    def ways(self, tls_for: Any = None, **options: Any) -> Upstream:
+        settings = BackendSettings(name="settings", connect_timeout=2.5, **options)
         member = Member(host="10.0.0.4", port=80, connect_host="127.0.0.1", connect_port=9001)
         return Upstream(Backend(member, settings), settings, self.road, self.clock.seconds, tls_for)
 
@@ -187,8 +187,23 @@ class UpstreamTests(SynchronousTestCase):
         def tls_for(host: str) -> Any:
             raise BackendTLSFailed("no such name")
 
-        ways = self.ways(tls_for)
+        ways = self.ways(tls_for, host_name="api.example")
         self.assertEqual("no such name", self.fails(ways, ways.connect("a"), BackendTLSFailed))
+
+    def test_no_tls_under_a_name_of_the_clients_choice_is_not_the_backends_fault(self) -> None:
+        """It may be tried elsewhere, and counts against nobody, unless the settings or the pool have the name."""
+
+        def tls_for(host: str) -> Any:
+            raise BackendTLSFailed(f"the certificate is not for {host}")
+
+        ways = self.ways(tls_for)
+        self.assertEqual("the certificate is not for b", self.fails(ways, ways.connect("b"), ClientNameFailed))
+        self.assertNotIsInstance(ClientNameFailed("x"), BackendError)
+        said = [(kind.status, kind.cause, kind.info, kind.retryable) for kind in (ClientNameFailed, BackendTLSFailed)]
+        self.assertEqual(said[0], said[1])
+        for named in ({"sni_name": "a"}, {"host_name": "a"}, {"pick_host_name_from_backend_address": True}):
+            ways = self.ways(tls_for, **named)
+            self.fails(ways, ways.connect("b"), BackendTLSFailed)
 
     def test_an_attempt_may_be_given_up(self) -> None:
         self.place.manner = "hang"
