@@ -28,7 +28,7 @@ from zope.interface import implementer
 
 from gateway.interfaces import IRoad
 
-__all__ = ["FakeRoad", "Place", "Turn", "Wire"]
+__all__ = ["WireRoad", "Place", "Turn", "Wire"]
 
 _EOF, _RESET = object(), object()
 _GATHERED = 32768
@@ -315,7 +315,7 @@ class Place:
 
 
 @implementer(IRoad)
-class FakeRoad:
+class WireRoad:
     """Connections to places that the test controls."""
 
     name = "fake"
