@@ -65,6 +65,8 @@ setup(
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Internet :: Proxy Servers",
         "Topic :: Internet :: WWW/HTTP",
     ],

@@ -5,6 +5,7 @@ With ``--check`` nothing is written; the exit status is 1 where the page is not 
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -300,7 +301,7 @@ def page() -> str:
 
 def section(title: str, cls: type[BaseModel], example: str | None) -> str:
     """One class: its words, its keys, an example, then the classes inside it."""
-    text = f"{title}\n\n{(cls.__doc__ or '').strip()}\n\n{table(cls)}"
+    text = f"{title}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n\n{table(cls)}"
     if example:
         text += f"\n```yaml\n{example}\n```\n"
     for name, field in cls.model_fields.items():
@@ -315,7 +316,7 @@ def strategy(word: str, text: str, options: type[BaseModel] | None) -> str:
     """A strategy of the gateway itself, with its options."""
     if options is None:
         return f"### The strategy {word}\n\n{text}\n"
-    return f"### The strategy {word}\n\n{text} {(options.__doc__ or '').strip()}\n\n{table(options)}"
+    return f"### The strategy {word}\n\n{text} {inspect.cleandoc(options.__doc__ or '')}\n\n{table(options)}"
 
 
 def variables() -> str:
@@ -404,7 +405,7 @@ def overrides() -> str:
         "resource that one asks for: `{\"variables('deploy')\": true}`, `{my-site: {defaultHostName: my-site.test}}`, "
         "`{'resourceGroup().location': westeurope}`, `{'resourceGroup().tags.env': test}`. "
         "A word stands for any member of the resource.\n\n### `certificates` of the overrides file\n\n"
-        f"{(CertificateOverride.__doc__ or '').strip()}\n\n{table(CertificateOverride)}"
+        f"{inspect.cleandoc(CertificateOverride.__doc__ or '')}\n\n{table(CertificateOverride)}"
     )
 
 

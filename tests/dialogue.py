@@ -30,13 +30,13 @@ from gateway.pools.round_robin import RoundRobin
 from gateway.routing.table import RoutingTable
 from gateway.surroundings import Surroundings
 from gateway.testing import dialogue
-from gateway.testing.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Peer, frame
+from gateway.testing.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Party, frame
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.connections import Upstream
 from gateway.values import Outcome, Route
 from gateway.websocket.filtering import NamedFilter
 
-__all__ = ["GET", "GOODBYE", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Peer", "frame"]
+__all__ = ["GET", "GOODBYE", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Party", "frame"]
 
 GOODBYE = SessionEnded(1001, "the gateway is shutting down", "shutdown")
 """What connections are told when it stops."""

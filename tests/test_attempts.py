@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.attempts import MOST_ATTEMPTS
 from gateway.errors import BackendTLSFailed
-from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Peer
+from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Party
 
 BIG_HEAD = b"PUT /big HTTP/1.1\r\nHost: example.com\r\nContent-Length: 100000\r\n\r\n"
 PUT = POST.replace(b"POST", b"PUT")
@@ -16,7 +16,7 @@ CHUNKED = b"PUT /form HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunke
 class RetryTests(DialogueCase):
     """Only where nothing was sent, or the method is idempotent and nothing came back (RFC 9110 §9.2.2)."""
 
-    def reuse(self, gateway: Dialogue) -> Peer:
+    def reuse(self, gateway: Dialogue) -> Party:
         """A client whose first request has left an idle connection to the only backend."""
         client = gateway.client()
         client.sends(GET)

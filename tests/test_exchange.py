@@ -11,7 +11,7 @@ from twisted.internet.defer import succeed
 
 from gateway.errors import ClientGone, PluginFailed
 from gateway.values import Reply
-from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Peer
+from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Party
 
 BIG_HEAD = b"PUT /big HTTP/1.1\r\nHost: example.com\r\nContent-Length: 100000\r\n\r\n"
 
@@ -364,7 +364,7 @@ class WaitingTests(DialogueCase):
         gateway.recorded("200 ok")
 
     def test_the_end_of_the_client_inside_the_body_ends_the_exchange(self) -> None:
-        for leave in (Peer.half_closes, Peer.closes, Peer.resets):
+        for leave in (Party.half_closes, Party.closes, Party.resets):
             gateway = self.gateway()
             client = gateway.client()
             client.sends(POST[:-1])
@@ -374,7 +374,7 @@ class WaitingTests(DialogueCase):
             gateway.recorded("499 client_gone")
 
     def test_a_backend_that_closes_is_502_where_no_other_is_left(self) -> None:
-        for leave in (Peer.closes, Peer.resets):
+        for leave in (Party.closes, Party.resets):
             gateway = self.gateway(backends=1)
             client = gateway.client()
             client.sends(GET)
@@ -401,7 +401,7 @@ class StreamingTests(DialogueCase):
 
     HALF = OK[:-3]
 
-    def begin(self, **options: Any) -> tuple[Dialogue, Peer, Peer]:
+    def begin(self, **options: Any) -> tuple[Dialogue, Party, Party]:
         gateway = self.gateway(**options)
         client = gateway.client()
         client.sends(GET)
@@ -431,7 +431,7 @@ class StreamingTests(DialogueCase):
 
     def test_a_backend_that_breaks_off(self) -> None:
         """RFC 9112 §8: what there is does not look complete."""
-        for leave in (Peer.closes, Peer.resets):
+        for leave in (Party.closes, Party.resets):
             gateway, client, backend = self.begin()
             leave(backend)
             client.finds("closed")

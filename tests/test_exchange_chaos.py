@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from gateway.errors import SessionEnded
 from gateway.relay import upload
 from gateway.relay.upload import Disk
-from tests.dialogue import GET, GOODBYE, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer, frame
+from tests.dialogue import GET, GOODBYE, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Party, frame
 from tests.relay.test_upload import Files, Full
 
 _SMALL = {"head_timeout": 5, "body_timeout": 5, "send_timeout": 5, "keep_alive_timeout": 10, "max_body_bytes": 5000}
@@ -69,9 +69,9 @@ class ChaosTests(DialogueCase):
         finally:
             self._dialogues.clear()
 
-    def act(self, chance: random.Random, gateway: Dialogue, peers: list[Peer]) -> None:
+    def act(self, chance: random.Random, gateway: Dialogue, peers: list[Party]) -> None:
         """Somebody does something."""
-        backends = [Peer(self, gateway.turn, wire, True) for wire in gateway.road.wires()]
+        backends = [Party(self, gateway.turn, wire, True) for wire in gateway.road.wires()]
         actor = chance.choice(peers if not backends or chance.random() < 0.4 else backends)
         if not actor.wire.connected and actor in peers:
             peers[peers.index(actor)] = actor = gateway.client()

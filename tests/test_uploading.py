@@ -9,7 +9,7 @@ from gateway.errors import BackendTimeout
 from gateway.middleware.base import Middleware
 from gateway.relay.upload import PIECE, Disk
 from gateway.values import Reply
-from tests.dialogue import OK, POST, Dialogue, DialogueCase, Peer
+from tests.dialogue import OK, POST, Dialogue, DialogueCase, Party
 from tests.relay.test_upload import Files, Full
 
 MIB = 1 << 20
@@ -37,7 +37,7 @@ class UploadingCase(DialogueCase):
         self.assertEqual(0, self.files._disk.used)
         self.assertEqual([], [file for file in self.files.files if not file.closed])
 
-    def answered(self, gateway: Dialogue, client: Peer, backend: int = 0) -> None:
+    def answered(self, gateway: Dialogue, client: Party, backend: int = 0) -> None:
         gateway.backend(backend).sends(OK)
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         gateway.recorded("200 ok")
@@ -193,7 +193,7 @@ class WaitingTests(UploadingCase):
 class GivenUpTests(UploadingCase):
     """Every way to the end closes the file."""
 
-    def begun(self, gateway: Dialogue, head: bytes = PUT + b"\r\n", size: int = 200_000) -> Peer:
+    def begun(self, gateway: Dialogue, head: bytes = PUT + b"\r\n", size: int = 200_000) -> Party:
         client = gateway.client()
         client.sends(head + BODY[:size])
         gateway.connections(0, 0)
@@ -308,7 +308,7 @@ class GivenUpTests(UploadingCase):
         gateway.recorded("502 backend_protocol_error")
         gateway.backend(0).gets_something()
 
-    def stuck(self, gateway: Dialogue) -> tuple[Peer, Peer]:
+    def stuck(self, gateway: Dialogue) -> tuple[Party, Party]:
         """A backend that has its head and the first piece to take, and takes nothing."""
         gateway.place(0).manner = "stall"
         client = gateway.client()

@@ -6,6 +6,10 @@ A strategy's test case mixes in the conformance of its interface and says how to
         def make_selector(self):
             return build(factory, {"colour": "red"})
 
+The conformance tests look at what it says, and at how it behaves while it is asked (`gateway.testing.conduct`): a call
+that takes most of a second fails, so does one that changes what it was handed, and so does what is decided of one
+request, session or backend otherwise than it would be if there were no other.
+
 The fakes do no I/O: `request_head` makes requests, `FakeBackend` and `FakePool` stand for what the gateway would hand
 in, ``twisted.internet.task.Clock`` for time, and `FakeRoad` for the network.  `build` makes a strategy as the gateway
 does, of options as a configuration spells them.
@@ -16,13 +20,6 @@ is a module of its own because it imports nearly everything.
 
 from __future__ import annotations
 
-from gateway.testing.deciding import (
-    AffinityConformance,
-    AsyncRouterConformance,
-    PeerSelectorConformance,
-    RouterConformance,
-    SelectorConformance,
-)
 from gateway.testing.factories import FactoryConformance
 from gateway.testing.fakes import (
     FakeBackend,
@@ -40,6 +37,8 @@ from gateway.testing.fakes import (
 )
 from gateway.testing.messages import FakeConversation, MessageFilterConformance
 from gateway.testing.passing import MiddlewareConformance
+from gateway.testing.routers import AsyncRouterConformance, RouterConformance
+from gateway.testing.selectors import AffinityConformance, PeerSelectorConformance, SelectorConformance
 from gateway.testing.watching import DiscoveryConformance, ObserverConformance, ProbeConformance
 
 __all__ = [

@@ -1,21 +1,25 @@
-"""What all conformance tests have: a base that any test case can be, and odd requests."""
+"""What all conformance tests have: a base that any test case can be, odd requests, and what is said of replies."""
 
 from __future__ import annotations
 
+import re
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from gateway.http.changes import checked_reply
 from gateway.testing.fakes import request_head
-from gateway.values import RequestHead
+from gateway.values import Reply, RequestHead
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as Case
 else:
     Case = object
 
-__all__ = ["HANDSHAKES", "REQUESTS", "Case", "ends_with", "waited_for"]
+__all__ = ["HANDSHAKES", "REQUESTS", "Case", "check_reply", "ends_with", "waited_for"]
+
+_CAUSE = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 
 REQUESTS: tuple[RequestHead, ...] = (
     request_head("/"),
@@ -55,3 +59,12 @@ def ends_with(deferred: Deferred[Any]) -> list[Any]:
     deferred.addBoth(ended.append)
     deferred.cancel()
     return ended
+
+
+def check_reply(case: Case, reply: Reply) -> Reply:
+    """``reply`` as it may be sent. Its cause is a word, and a status without a body has none (RFC 9110 §6.4.1)."""
+    case.assertIsInstance(reply.cause, str)
+    case.assertTrue(_CAUSE.fullmatch(reply.cause), f"the cause {reply.cause!r} is not one lower-case word")
+    checked = checked_reply(reply)
+    case.assertFalse(reply.body and reply.status in (204, 205, 304), f"a {reply.status} has no body")
+    return checked

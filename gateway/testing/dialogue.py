@@ -42,11 +42,11 @@ from gateway.preflight import checks
 from gateway.routing.bindings import bindings
 from gateway.service import GatewayService
 from gateway.testing.fakes import Recorder
-from gateway.testing.peer import GET, HANDSHAKE, OK, POST, SWITCHING, Peer, frame
-from gateway.testing.wires import FakeRoad, Place, Turn, Wire
+from gateway.testing.party import GET, HANDSHAKE, OK, POST, SWITCHING, Party, frame
+from gateway.testing.wires import Place, Turn, Wire, WireRoad
 from gateway.values import Outcome
 
-__all__ = ["GET", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Peer", "frame"]
+__all__ = ["GET", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Party", "frame"]
 
 _D = TypeVar("_D", bound="Dialogue")
 
@@ -88,9 +88,9 @@ class Dialogue:
         self.clock = Clock()
         self.clock.advance(1000.0)
         self.turn = Turn()
-        self.road = FakeRoad(self.clock, self.turn)
+        self.road = WireRoad(self.clock, self.turn)
         self.recorder = Recorder()
-        self.clients: list[Peer] = []
+        self.clients: list[Party] = []
         self.lost: list[Any] = []
         self.rests = 0
         self.service = None
@@ -103,12 +103,12 @@ class Dialogue:
 
     # -- who takes part
 
-    def client(self, host: str = "203.0.113.7", listener: str | None = None) -> Peer:
+    def client(self, host: str = "203.0.113.7", listener: str | None = None) -> Party:
         """A new client, connected to the port of ``listener``, by default the first."""
         factory = next(iter(self.factories.values())) if listener is None else self.factories[listener]
         wire = Wire(self.turn, (host, 50000 + len(self.clients)), ("10.0.0.254", 8080))
         wire.start(factory.buildProtocol(wire.getPeer()))
-        client = Peer(self.test, self.turn, wire, False)
+        client = Party(self.test, self.turn, wire, False)
         self.clients.append(client)
         return client
 
@@ -118,11 +118,11 @@ class Dialogue:
         member = members[backend] if isinstance(backend, str) else list(members.values())[backend]
         return self.road.place(member.connect_host, member.connect_port)
 
-    def backend(self, backend: int | str, connection: int = -1) -> Peer:
+    def backend(self, backend: int | str, connection: int = -1) -> Party:
         """A backend's end of a connection, the latest by default."""
         wires = self.place(backend).wires
         self.test.assertTrue(wires, f"nobody connected to backend {backend}")
-        return Peer(self.test, self.turn, wires[connection], True)
+        return Party(self.test, self.turn, wires[connection], True)
 
     def connections(self, *counts: int) -> None:
         """So many connections have been made to each backend."""
@@ -157,7 +157,7 @@ class Dialogue:
         """Take all outcomes so far as expected."""
         self._unnamed = len(self.recorder.outcomes)
 
-    def opens_websocket(self, number: int | str = 0, handshake: bytes = HANDSHAKE) -> tuple[Peer, Peer]:
+    def opens_websocket(self, number: int | str = 0, handshake: bytes = HANDSHAKE) -> tuple[Party, Party]:
         """A session from a new client to a backend, the next in turn: the client's end and the backend's."""
         client = self.client()
         client.sends(handshake)
@@ -171,7 +171,7 @@ class Dialogue:
         """Everybody hangs up; then nothing may be left."""
         test = self.test
         resting = not any(self._leases())
-        for peer in [*self.clients, *[Peer(test, self.turn, wire, True) for wire in self.road.wires()]]:
+        for peer in [*self.clients, *[Party(test, self.turn, wire, True) for wire in self.road.wires()]]:
             peer.gets_nothing()
             leg = peer.wire.protocol
             if resting and peer.wire.connected and not peer.wire.disconnecting and not leg.stuck:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from gateway.interfaces import IConversation, IMessageFilter, IMessages
-from gateway.testing.cases import HANDSHAKES, Case, ends_with, waited_for
+from gateway.testing.cases import HANDSHAKES, Case, ends_with
+from gateway.testing.conduct import asked, begun, check_close, fresh, image, in_turns
 from gateway.testing.fakes import FakeBackend, FakePool
 from gateway.values import DROP, Answer, Close, Outcome, Peer, RequestHead, Route
-from gateway.websocket.frames import may_be_sent
 
 __all__ = ["FakeConversation", "MessageFilterConformance"]
 
-_MOST_REASON = 123  # bytes, RFC 6455 §5.5
 _MESSAGES: Sequence[str | bytes] = (
     "", b"", "hello", b"\0\xff", "h\u00e9llo \U0001f600", "a" * 70000, b"\x80" * 70000, '{"a": [1, null]}', "{]", "\0",
 )  # fmt: skip
@@ -58,27 +58,32 @@ class MessageFilterConformance(Case):
     def answer(self) -> None:
         """Let everything that it waits for now have its answer, and what it delays pass."""
 
-    def _open(self, made: Any, **known: Any) -> Any:
-        session = made.open(FakeConversation(**known))
+    def _open(self, made: Any, **known: Any) -> tuple[FakeConversation, Any]:
+        conversation = FakeConversation(**{"head": fresh(HANDSHAKES[0]), **known})
+        before = _told(conversation)
+        session = asked(self, made.open, conversation)
+        self.assertEqual(before, _told(conversation), "it has changed the conversation")
         verifyObject(IMessages, session)
-        return session
+        return conversation, session
 
-    def _close(self, session: Any, outcome: Outcome) -> None:
-        self.assertIsNone(waited_for(session.closed(outcome)), "nobody waits for closed(): it must be immediate")
+    def _close(self, opened: tuple[FakeConversation, Any], **known: Any) -> None:
+        conversation, session = opened
+        found = begun(self, session.closed, Outcome(head=conversation.head, websocket=True, **known))
+        self.assertFalse(isinstance(found, Deferred), "nobody waits for closed(): it must be immediate")
+        for close in conversation.ended:
+            check_close(self, *close)
 
-    def _verdict(self, session: Any, payload: str | bytes, from_client: bool) -> Any:
-        """What it says, as the gateway would take it."""
-        found = session.message(payload, from_client)
-        deferred = waited_for(found)
-        if deferred is not None:
+    def _say(self, session: Any, payload: str | bytes, from_client: bool) -> Generator[Any, None, Any]:
+        """What it says, as the gateway would take it; for `in_turns`."""
+        found = begun(self, session.message, payload, from_client)
+        if isinstance(found, Deferred):
             results: list[Any] = []
-            deferred.addBoth(results.append)
-            self.answer()
+            found.addBoth(results.append)
+            yield found
             self.assertEqual(1, len(results), "there is no verdict after `answer`")
             found = results[0]
         if isinstance(found, Close):
-            self.assertTrue(may_be_sent(found.code), f"{found.code} may not be sent (RFC 6455 §7.4)")
-            self.assertLessEqual(len(found.reason.encode()), _MOST_REASON)
+            check_close(self, *found)
         elif isinstance(found, Answer):
             self._check_payload(found.payload)
         elif found is not None and found is not DROP:
@@ -90,13 +95,20 @@ class MessageFilterConformance(Case):
         if isinstance(payload, str):
             payload.encode()  # a lone surrogate cannot be sent
 
-    def _all(self, session: Any) -> list[Any]:
-        verdicts = []
-        for payload in (*_MESSAGES, *self.messages):
-            for from_client in (True, False):
-                verdicts.append(self._verdict(session, payload, from_client))
-                if isinstance(verdicts[-1], Close):
-                    return verdicts
+    def _course(self, made: Any, number: int) -> Generator[Any, None, list[Any]]:
+        """A session from its beginning to its end, for `in_turns`; returns its verdicts.
+
+        ``number`` makes it another one than others: another client, and odd ones say everything the other way round.
+        """
+        opened = self._open(made, user=f"user{number}", peer=Peer(f"203.0.113.{number}", 50000 + number))
+        said = [(payload, side) for payload in (*_MESSAGES, *self.messages) for side in (True, False)]
+        verdicts: list[Any] = []
+        for payload, from_client in said[:: -1 if number % 2 else 1]:
+            yield None
+            verdicts.append((yield from self._say(opened[1], payload, from_client)))
+            if isinstance(verdicts[-1], Close):
+                break
+        self._close(opened)
         return verdicts
 
     def test_provides_interface(self) -> None:
@@ -106,37 +118,37 @@ class MessageFilterConformance(Case):
     def test_messages(self) -> None:
         """Whatever it makes of a message can be done; all kinds, of both sides, in one session and one by one."""
         made = self.make_filter()
-        session = self._open(made)
-        self._all(session)
-        self._close(session, Outcome())
+        in_turns(self, [self._course(made, 0)])
         for payload in (*_MESSAGES, *self.messages):
             for from_client in (True, False):
-                session = self._open(made)
-                self._verdict(session, payload, from_client)
-                self._close(session, Outcome())
+                opened = self._open(made)
+                in_turns(self, [self._say(opened[1], payload, from_client)])
+                self._close(opened)
 
     def test_every_session(self) -> None:
         """It takes every session: with and without a user, with any protocol and address; and one without messages."""
         made = self.make_filter()
-        for known in ({"user": "ann"}, {"head": HANDSHAKES[1]}, {"peer": Peer("2001:db8::1", 1)}):
-            session = self._open(made, **known)
-            self._close(session, Outcome(websocket=True, close_code=1006, closed_by="client"))
+        for known in ({"user": "ann"}, {"head": fresh(HANDSHAKES[1])}, {"peer": Peer("2001:db8::1", 1)}):
+            self._close(self._open(made, **known), close_code=1006, closed_by="client")
 
     def test_sessions_apart(self) -> None:
-        """What is said in one session changes nothing in another."""
+        """What is said in one session changes nothing in others: each has what it would have alone."""
+        numbers = range(4)
+        alone = [in_turns(self, [self._course(self.make_filter(), number)])[0] for number in numbers]
         made = self.make_filter()
-        one, two = self._open(made), self._open(made)
-        first = self._all(one)
-        self._close(one, Outcome())
-        self.assertEqual(first, self._all(two))
-        self._close(two, Outcome())
+        self.assertEqual(alone, in_turns(self, [self._course(made, number) for number in numbers]))
 
     def test_cancelled(self) -> None:
         """Where it waits and the session ends, that ends in the same turn."""
         made = self.make_filter()
         for payload in (*_MESSAGES, *self.messages):
-            session = self._open(made)
-            deferred = waited_for(session.message(payload, True))
-            if deferred is not None:
-                self.assertEqual(1, len(ends_with(deferred)))
-            self._close(session, Outcome())
+            opened = self._open(made)
+            found = begun(self, opened[1].message, payload, True)
+            if isinstance(found, Deferred):
+                self.assertEqual(1, len(ends_with(found)))
+            self._close(opened)
+
+
+def _told(conversation: FakeConversation) -> dict[str, Any]:
+    """What is the gateway's to change: that is, all but the ends that were asked for."""
+    return {name: image(value) for name, value in vars(conversation).items() if name != "ended"}

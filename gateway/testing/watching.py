@@ -9,13 +9,15 @@ from zope.interface.verify import verifyObject
 
 from gateway.config.model import Member
 from gateway.errors import BackendTimeout
-from gateway.health.results import checked
-from gateway.interfaces import IDiscovery, IOutcomeObserver, IProbe
+from gateway.interfaces import IDiscovery, IOutcomeObserver, IProbe, ITally
 from gateway.testing.cases import Case, ends_with
+from gateway.testing.conduct import asked, quick, untouched
 from gateway.testing.fakes import FakeBackend, FakePool, FakeRoad, request_head
 from gateway.values import Outcome, Peer, ProbeResult, Route
 
 __all__ = ["DiscoveryConformance", "ObserverConformance", "ProbeConformance"]
+
+_OF_THE_END = frozenset(["ended", "messages_in", "messages_out", "close_code", "closed_by"])
 
 
 class ProbeConformance(Case):
@@ -41,12 +43,21 @@ class ProbeConformance(Case):
         """It says that it is an `IProbe`, and has its methods."""
         verifyObject(IProbe, self.make_probe())
 
-    def _result(self, healthy: bool) -> ProbeResult:
-        check = self.make_probe().check(self.make_backend(), 30.0)
-        self.assertIsInstance(check, Deferred)
-        self.answer(healthy)
-        result: ProbeResult = self.successResultOf(check)
-        return checked(result)
+    def _result(self, healthy: bool, probe: Any = None) -> ProbeResult:
+        probe, backend = probe or self.make_probe(), self.make_backend()
+        with untouched(self, backend):
+            check = asked(self, probe.check, backend, 30.0)
+            self.assertIsInstance(check, Deferred)
+            with quick(self, "answer"):
+                self.answer(healthy)
+            result: ProbeResult = self.successResultOf(check)
+        self.assertIsInstance(result, ProbeResult)
+        self.assertIsInstance(result.healthy, bool)
+        self.assertIsInstance(result.reason, str)
+        self.assertIsInstance(result.conclusive, bool)
+        self.assertIn(type(result.status), (int, type(None)), "the status of a result")
+        self.assertIn(type(result.seconds), (int, float), "the seconds of a result")
+        return result
 
     def test_healthy(self) -> None:
         """A good backend is healthy."""
@@ -59,8 +70,20 @@ class ProbeConformance(Case):
         self.assertTrue(result.reason)
 
     def test_again(self) -> None:
-        """One check leaves nothing behind that changes the next."""
-        self.assertEqual([self._result(healthy).healthy for healthy in (True, False, True)], [True, False, True])
+        """One check leaves nothing behind that changes the next one of the same probe."""
+        probe = self.make_probe()
+        wanted = [True, False, True]
+        self.assertEqual(wanted, [self._result(healthy, probe).healthy for healthy in wanted])
+
+    def test_two_at_a_time(self) -> None:
+        """What it finds out about one backend it does not say of another."""
+        probe = self.make_probe()
+        other = asked(self, probe.check, self.make_backend(), 30.0)
+        known = other.called
+        for healthy in (False, True):
+            self.assertEqual(healthy, self._result(healthy, probe).healthy)
+            self.assertEqual(known, other.called, "it was another check that has ended")
+        self.assertEqual(1, len(ends_with(other)))
 
     def test_cancelled(self) -> None:
         """A check that is cancelled ends in the same turn."""
@@ -91,15 +114,17 @@ class DiscoveryConformance(Case):
     def _start(self) -> tuple[Any, Any, list[tuple[Member, ...]]]:
         discovery = self.make_discovery()
         found: list[tuple[Member, ...]] = []
-        first = discovery.start(lambda members: found.append(tuple(members)))
+        first = asked(self, discovery.start, lambda members: found.append(tuple(members)))
         self.assertTrue(first is None or isinstance(first, Deferred), first)
         return discovery, first, found
 
-    def _stop(self, discovery: Any) -> None:
-        stopped = discovery.stop()
+    def _stop(self, discovery: Any, timers: int = 0) -> None:
+        stopped = asked(self, discovery.stop)
         self.assertTrue(stopped is None or isinstance(stopped, Deferred), stopped)
-        if self.clock is not None:
-            self.assertEqual([], self.clock.getDelayedCalls(), "it leaves a timer behind")
+        self.assertEqual(timers, self._timers(), "it leaves a timer behind, or has stopped another's")
+
+    def _timers(self) -> int:
+        return 0 if self.clock is None else len(self.clock.getDelayedCalls())
 
     def test_provides_interface(self) -> None:
         """It says that it is an `IDiscovery`, and has its methods."""
@@ -124,14 +149,20 @@ class DiscoveryConformance(Case):
         known = len(found)
         self._stop(discovery)
         self.assertEqual(known, len(found))
+        self.answer()
+        self.assertEqual(known, len(found), "it still listens to what it has asked before")
 
     def test_another_one(self) -> None:
         """Two of them do not share anything: stopping one leaves the other at work."""
-        one, _, _ = self._start()
-        self._stop(one)
+        one, first, known = self._start()
+        if first is not None:
+            first.addErrback(lambda failure: None)
+        timers, before = self._timers(), len(known)
         two, _, found = self._start()
+        self._stop(one, self._timers() - timers)
         self.answer()
         self.assertTrue(found)
+        self.assertEqual(before, len(known), "who was stopped is told what another has found")
         self._stop(two)
 
 
@@ -161,18 +192,24 @@ class ObserverConformance(Case):
         """It says that it is an `IOutcomeObserver`, and has its methods."""
         verifyObject(IOutcomeObserver, self.make_observer())
 
+    def _tell(self, observer: Any, outcome: Outcome) -> None:
+        if outcome.websocket:
+            begun = {name: value for name, value in vars(outcome).items() if name not in _OF_THE_END}
+            self.assertIsNone(asked(self, observer.opened, Outcome(**begun)))
+        self.assertIsNone(asked(self, observer.ended, outcome))
+
     def test_everything(self) -> None:
         """It takes every outcome, complete or not, and returns nothing that would be waited for."""
         observer = self.make_observer()
         for outcome in self.outcomes():
-            if outcome.websocket:
-                self.assertIsNone(observer.opened(outcome))
-            self.assertIsNone(observer.ended(outcome))
+            self._tell(observer, outcome)
+        if ITally.providedBy(observer):
+            backend = FakeBackend()
+            pool = FakePool(backends=[backend])
+            route = Route("listener", "rule", pool, pool.settings)
+            self.assertIsNone(asked(self, observer.tally, route, backend, 200, 100, 200, 0.01))
 
     def test_leaves_outcomes_alone(self) -> None:
-        """Others are told of the same object."""
-        observer = self.make_observer()
+        """Others are told of the same object; also where each is told by itself."""
         for outcome in self.outcomes():
-            before = dict(vars(outcome))
-            observer.ended(outcome)
-            self.assertEqual(before, vars(outcome))
+            self._tell(self.make_observer(), outcome)

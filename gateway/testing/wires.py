@@ -29,7 +29,7 @@ from zope.interface import implementer
 from gateway.interfaces import IRoad
 from gateway.transport.sockets import Truncated
 
-__all__ = ["FakeRoad", "Place", "Turn", "Wire"]
+__all__ = ["WireRoad", "Place", "Turn", "Wire"]
 
 _EOF, _RESET, _TRUNCATED = object(), object(), object()
 _GATHERED = 32768
@@ -329,7 +329,7 @@ class Place:
 
 
 @implementer(IRoad)
-class FakeRoad:
+class WireRoad:
     """Connections to places that the test controls."""
 
     name = "fake"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.errors import ShuttingDown
 from gateway.values import Reply
-from tests.dialogue import GET, GOODBYE, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer
+from tests.dialogue import GET, GOODBYE, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Party
 
 MOVED = b"GET /moved/a HTTP/1.1\r\nHost: example.com\r\n\r\n"
 
@@ -138,7 +138,7 @@ class TimeLimitTests(DialogueCase):
         client.finds("reset")
         gateway.recorded("301 redirect")
 
-    def stalled(self, gateway: Dialogue) -> tuple[Peer, Peer]:
+    def stalled(self, gateway: Dialogue) -> tuple[Party, Party]:
         """A client that has got the head and one byte of a long response and takes no more."""
         client = gateway.client()
         client.sends(GET)
@@ -210,7 +210,7 @@ class EndTests(DialogueCase):
         halfway.finds("closed")
         gateway.recorded("200 ok", "200 ok")
 
-    def asks_for_the_last_time(self, gateway: Dialogue, client: Peer) -> None:
+    def asks_for_the_last_time(self, gateway: Dialogue, client: Party) -> None:
         client.sends(GET)
         gateway.backend(0).gets("GET")
         gateway.backend(0).sends(OK)
@@ -308,7 +308,7 @@ class EndTests(DialogueCase):
         self.assertIsInstance(gateway.recorded("503 shutting_down", "200 shutting_down").error, ShuttingDown)
 
     def test_a_client_that_leaves_without_a_request_leaves_no_trace(self) -> None:
-        for leave in (Peer.closes, Peer.resets):
+        for leave in (Party.closes, Party.resets):
             for sent in (b"", GET[:20]):
                 gateway = self.gateway()
                 client = gateway.client()

@@ -13,7 +13,7 @@ from gateway.listener import factory as factory_module
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.http1 import ClientConnection
 from gateway.testing.wires import Wire
-from tests.dialogue import GET, OK, DialogueCase, Peer
+from tests.dialogue import GET, OK, DialogueCase, Party
 
 
 class ListenerFactoryTests(DialogueCase):
@@ -81,7 +81,7 @@ class ListenerFactoryTests(DialogueCase):
             factory.tls, factory.scheme = True, "https"
             wire = Wire(gateway.turn, ("203.0.113.7", 50000), ("10.0.0.254", 8443))
             wire.start(factory.plain.buildProtocol(None))
-            client = Peer(self, gateway.turn, wire, False)
+            client = Party(self, gateway.turn, wire, False)
             gateway.clients.append(client)
             client.sends(request)
             if page:

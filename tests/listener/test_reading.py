@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Peer
+from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Party
 
 MOVED = b"GET /moved/a HTTP/1.1\r\nHost: example.com\r\n\r\n"
 CHUNKED = b"POST /form HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -222,7 +222,7 @@ class PipeliningTests(DialogueCase):
 class BodyTests(DialogueCase):
     """Request bodies: framing, limits, Expect (RFC 9110 §10.1.1, RFC 9112 §6, §7)."""
 
-    def answered(self, gateway: Dialogue, client: Peer) -> None:
+    def answered(self, gateway: Dialogue, client: Party) -> None:
         gateway.backend(0).sends(OK)
         client.gets("HTTP/1.1 200 OK", body=b"hello")
         gateway.recorded("200 ok")

@@ -17,7 +17,7 @@ from gateway.pools.round_robin import RoundRobin
 from gateway.routing.table import RoutingTable
 from gateway.surroundings import Surroundings
 from gateway.testing import Recorder
-from gateway.testing.wires import FakeRoad, Turn, Wire
+from gateway.testing.wires import Turn, Wire, WireRoad
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.stream import connect_stream
 from gateway.values import Reply
@@ -30,7 +30,7 @@ class StreamTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.turn = Turn()
-        self.road = FakeRoad(self.clock, self.turn)
+        self.road = WireRoad(self.clock, self.turn)
         self.recorder = Recorder()
         self.gateway = model.Gateway.model_validate(
             {

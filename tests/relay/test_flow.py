@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 
 from gateway.relay.flow import BUSY, CONNECTING, FEEDING, FlowProtocol
 from gateway.testing.wires import Turn, Wire
-from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Peer, frame
+from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Party, frame
 
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 UPLOAD = POST[:-5].replace(b": 5", b": 100")
@@ -97,7 +97,7 @@ class FlowProtocolTests(SynchronousTestCase):
 class ResponseTests(DialogueCase):
     """A client that does not read its response."""
 
-    def begins(self, response: bytes = LONG, backends: int = 1) -> tuple[Dialogue, Peer, Peer]:
+    def begins(self, response: bytes = LONG, backends: int = 1) -> tuple[Dialogue, Party, Party]:
         gateway = self.gateway(backends)
         client = gateway.client()
         client.sends(GET)
@@ -226,7 +226,7 @@ class ResponseTests(DialogueCase):
 class RequestTests(DialogueCase):
     """A backend that does not take its request."""
 
-    def begins(self) -> tuple[Dialogue, Peer, Peer]:
+    def begins(self) -> tuple[Dialogue, Party, Party]:
         gateway = self.gateway(1)
         client = gateway.client()
         client.sends(UPLOAD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.errors import SessionEnded
 from gateway.values import Outcome
-from tests.dialogue import GET, Dialogue, DialogueCase, Peer
+from tests.dialogue import GET, Dialogue, DialogueCase, Party
 
 REQUEST = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: thing/2\r\n\r\n"
 RESPONSE = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: thing/2\r\n\r\n"
@@ -13,7 +13,7 @@ RESPONSE = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade:
 class SpliceTests(DialogueCase):
     """`Splice`."""
 
-    def opens(self, ahead: bytes = b"", early: bytes = b"", **options: object) -> tuple[Dialogue, Peer, Peer]:
+    def opens(self, ahead: bytes = b"", early: bytes = b"", **options: object) -> tuple[Dialogue, Party, Party]:
         gateway = self.gateway(1, **options)
         client = gateway.client()
         client.sends(REQUEST + ahead)

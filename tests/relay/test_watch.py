@@ -10,7 +10,7 @@ from __future__ import annotations
 from gateway.errors import SessionEnded
 from gateway.relay import session as relay_session
 from gateway.values import Outcome
-from tests.dialogue import HANDSHAKE, SWITCHING, Dialogue, DialogueCase, Peer, frame
+from tests.dialogue import HANDSHAKE, SWITCHING, Dialogue, DialogueCase, Party, frame
 
 HELLO, ECHO = frame(1, b"hello", mask=True), frame(1, b"hello")
 BYE_IN, BYE_OUT = frame(8, b"\x03\xe8bye", mask=True), frame(8, b"\x03\xe8bye")
@@ -18,12 +18,12 @@ STOPPING = SessionEnded(1012, "the gateway restarts", "restart")
 
 
 class _SessionCase(DialogueCase):
-    def opens(self, **options: object) -> tuple[Dialogue, Peer, Peer]:
+    def opens(self, **options: object) -> tuple[Dialogue, Party, Party]:
         gateway = self.gateway(1, **options)
         client, backend = gateway.opens_websocket()
         return gateway, client, backend
 
-    def violates(self, **options: object) -> tuple[Dialogue, Peer, Peer]:
+    def violates(self, **options: object) -> tuple[Dialogue, Party, Party]:
         """A client breaks a rule behind a message; the backend has been told, and has not answered yet."""
         gateway, client, backend = self.opens(**options)
         client.sends(HELLO + frame(3, mask=True))
@@ -248,7 +248,7 @@ class ClosingTests(_SessionCase):
         self.ended(gateway, "ok", "client", 1000)
 
     def test_who_closes_without_an_answer_ends_it(self) -> None:
-        for leave in (Peer.closes, Peer.resets):
+        for leave in (Party.closes, Party.resets):
             gateway, client, backend = self.opens()
             client.sends(BYE_IN)
             backend.gets(BYE_IN)
@@ -258,7 +258,7 @@ class ClosingTests(_SessionCase):
             self.ended(gateway, "ok", "client", 1000)
 
     def test_a_client_that_closes_without_an_answer_is_answered_for(self) -> None:
-        for leave in (Peer.closes, Peer.resets):
+        for leave in (Party.closes, Party.resets):
             gateway, client, backend = self.opens()
             backend.sends(frame(8, b"\x0f\xa1go"))
             client.gets(frame(8, b"\x0f\xa1go"))
@@ -319,7 +319,7 @@ class VanishedTests(_SessionCase):
     """A side is gone without a close frame: the other one gets one (RFC 6455 §7.1.5: 1006 for the log)."""
 
     def test_a_client_that_vanishes(self) -> None:
-        for leave in (Peer.half_closes, Peer.closes, Peer.resets):
+        for leave in (Party.half_closes, Party.closes, Party.resets):
             gateway, client, backend = self.opens()
             client.sends(HELLO)
             backend.gets(HELLO)
@@ -333,7 +333,7 @@ class VanishedTests(_SessionCase):
             self.assertEqual(0, gateway.pool.backends[0].failures)
 
     def test_a_backend_that_vanishes(self) -> None:
-        for leave in (Peer.half_closes, Peer.closes, Peer.resets):
+        for leave in (Party.half_closes, Party.closes, Party.resets):
             gateway, client, backend = self.opens()
             backend.sends(ECHO)
             client.gets(ECHO)
@@ -681,7 +681,7 @@ class LastWordTests(_SessionCase):
         self.ended(gateway, "client_protocol_error", "gateway", 1002)
 
     def test_a_backend_that_dies_or_goes_mad_instead(self) -> None:
-        for end in (Peer.closes, Peer.resets, lambda backend: backend.sends(HELLO)):
+        for end in (Party.closes, Party.resets, lambda backend: backend.sends(HELLO)):
             gateway, client, backend = self.violates()
             backend.sends(ECHO)
             client.gets(ECHO)

@@ -195,11 +195,14 @@ class DnsTests(DiscoveryConformance, SynchronousTestCase):
 
 
 class _Refused:
-    """An agent that gets no connection."""
+    """An agent that gets no connections."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[Any]] = []
 
     def request(self, *arguments: Any) -> Deferred[Any]:
-        self.waiting: Deferred[Any] = Deferred()
-        return self.waiting
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
 
 
 class ForwardAuthTests(MiddlewareConformance, SynchronousTestCase):
@@ -214,7 +217,9 @@ class ForwardAuthTests(MiddlewareConformance, SynchronousTestCase):
         return forward_auth.ForwardAuth(options, fake_services(self.clock), self.agent)
 
     def answer(self) -> None:
-        self.agent.waiting.errback(ConnectionRefusedError())
+        waiting, self.agent.waiting = self.agent.waiting, []
+        for each in waiting:
+            each.errback(ConnectionRefusedError())
 
 
 class OptionsTests(SynchronousTestCase):

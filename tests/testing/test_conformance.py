@@ -54,13 +54,7 @@ from gateway.testing import (
     response_head,
 )
 from gateway.values import DROP, Answer, Close, NeedsAddress, Outcome, ProbeResult, Reply, Route
-
-
-def failed(case: Any) -> set[str]:
-    """The tests of a case that do not pass."""
-    result = unittest.TestResult()
-    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
-    return {test.id().rpartition(".")[2] for test, _ in [*result.failures, *result.errors]}
+from tests.testing.trying import failed, tried
 
 
 class HeadTests(SynchronousTestCase):
@@ -175,7 +169,7 @@ class RouterTests(SynchronousTestCase):
             def make_router(self) -> Any:
                 return Fickle()
 
-        self.assertEqual(failed(Case), {"test_pure"})
+        self.assertEqual(failed(Case), {"test_alone", "test_pure"})
 
     def test_needs_address(self) -> None:
         """One that wants to know who asks; the pool that it then chooses is looked at, too."""
@@ -192,7 +186,8 @@ class RouterTests(SynchronousTestCase):
             settings = BackendSettings(name="others")
 
         self.assertEqual(set(), tried(RouterConformance, "make_router", Asks))
-        self.assertEqual({"test_decides", "test_pure"}, tried(RouterConformance, "make_router", Other))
+        wrong = {"test_alone", "test_decides", "test_pure"}
+        self.assertEqual(wrong, tried(RouterConformance, "make_router", Other))
 
     def test_undecided(self) -> None:
         @implementer(IRouter)
@@ -204,7 +199,7 @@ class RouterTests(SynchronousTestCase):
             def make_router(self) -> Any:
                 return Undecided()
 
-        self.assertEqual(failed(Case), {"test_decides", "test_pure"})
+        self.assertEqual(failed(Case), {"test_alone", "test_decides", "test_pure"})
 
     def test_errors(self) -> None:
         """They are raised, also by one that has asked for the address; returned they are nothing."""
@@ -226,7 +221,7 @@ class RouterTests(SynchronousTestCase):
             lambda: NoRoute, lambda: NoRoute("nowhere"), lambda: Reply, lambda: NeedsAddress(lambda address: NoRoute)
         ]  # fmt: skip
         for answer in wrong:
-            self.assertEqual({"test_decides", "test_pure"}, decides(answer))
+            self.assertEqual({"test_alone", "test_decides", "test_pure"}, decides(answer))
 
 
 class ProbeTests(SynchronousTestCase):
@@ -256,7 +251,8 @@ class ProbeTests(SynchronousTestCase):
 
     def test_blind(self) -> None:
         """One that finds everything healthy."""
-        self.assertEqual(self.run_case(lambda: succeed(ProbeResult(True))), {"test_unhealthy", "test_again"})
+        always = {"test_unhealthy", "test_again", "test_two_at_a_time"}
+        self.assertEqual(self.run_case(lambda: succeed(ProbeResult(True))), always)
 
     def test_not_deferred(self) -> None:
         self.assertIn("test_healthy", self.run_case(lambda: ProbeResult(True)))
@@ -296,11 +292,6 @@ class ObserverTests(SynchronousTestCase):
         self.assertEqual(failed(Case), set())
 
 
-def tried(conformance: type, maker: str, made: Any, **more: Any) -> set[str]:
-    """The tests of ``conformance`` that what ``made`` makes does not pass."""
-    return failed(type("Case", (conformance, SynchronousTestCase), {maker: lambda self: made(), **more}))
-
-
 class MoreSelectorTests(SynchronousTestCase):
     """Selectors with more to them, that must not pass."""
 
@@ -332,7 +323,8 @@ class MoreSelectorTests(SynchronousTestCase):
                 return [("Set-Cookie", "a=1\r\n")]
 
         self.assertEqual(
-            tried(AffinityConformance, "make_selector", Forgetful), {"test_marks_may_be_sent", "test_mark_leads_back"}
+            tried(AffinityConformance, "make_selector", Forgetful),
+            {"test_marks_apart", "test_marks_may_be_sent", "test_mark_leads_back"},
         )
 
 
@@ -353,7 +345,9 @@ class AsyncRouterTests(SynchronousTestCase):
                 None if each.called else each.callback(None)
 
         self.assertEqual(set(), tried(AsyncRouterConformance, "make_router", Good, answer=answer))
-        self.assertEqual({"test_decides", "test_cancelled"}, tried(AsyncRouterConformance, "make_router", Good))
+        self.assertEqual(
+            {"test_alone", "test_decides", "test_cancelled"}, tried(AsyncRouterConformance, "make_router", Good)
+        )
 
     def test_not_waiting(self) -> None:
         """It may know the answer at once, as the gateway takes it; but not say it in words that are none."""
@@ -431,7 +425,8 @@ class MiddlewareTests(SynchronousTestCase):
             def end(self) -> bytes:
                 return b""
 
-        self.assertEqual({"test_bodies"}, self.failing(body=lambda self, head, context: Encoder()))
+        found = self.failing(body=lambda self, head, context: Encoder())
+        self.assertEqual({"test_bodies", "test_two_at_a_time"}, found)
 
 
 class MessageFilterTests(SynchronousTestCase):

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config.model import BackendSettings, Member
 from gateway.errors import BackendError, BackendTLSFailed, ClientNameFailed, ConnectFailed, OutOfResources
 from gateway.pools.backend import Backend
-from gateway.testing.wires import FakeRoad, Turn
+from gateway.testing.wires import Turn, WireRoad
 from gateway.upstream.connections import IDLE_SECONDS, LEAVING_SECONDS, MOST_IDLE, MOST_LEAVING, Upstream
 from gateway.upstream.http1 import UpstreamConnection
 
@@ -25,7 +25,7 @@ class UpstreamTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock, self.turn = Clock(), Turn()
-        self.road = FakeRoad(self.clock, self.turn)
+        self.road = WireRoad(self.clock, self.turn)
         self.place = self.road.place("127.0.0.1", 9001)
 
     def ways(self, tls_for: Any = None, **options: Any) -> Upstream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Peer
+from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Party
 
 HEAD = GET.replace(b"GET", b"HEAD")
 GET_1_0 = GET.replace(b"1.1", b"1.0")
@@ -12,7 +12,7 @@ CHUNKS = b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"
 
 
 class _ResponseCase(DialogueCase):
-    def asks(self, request: bytes = GET, **options: object) -> tuple[Dialogue, Peer, Peer]:
+    def asks(self, request: bytes = GET, **options: object) -> tuple[Dialogue, Party, Party]:
         """A client's request has reached the only backend."""
         gateway = self.gateway(1, **options)
         client = gateway.client()
@@ -276,7 +276,7 @@ class ReuseTests(_ResponseCase):
         until_it_ends = b"HTTP/1.1 200 OK\r\n\r\nhello"
         says_close = OK[:17] + b"Connection: close\r\n" + OK[17:]
         for response in (says_close, OK.replace(b"HTTP/1.1", b"HTTP/1.0"), until_it_ends):
-            for leave in (Peer.half_closes, Peer.closes):
+            for leave in (Party.half_closes, Party.closes):
                 gateway, client, backend = self.asks()
                 backend.sends(response)
                 backend.finds("open")
@@ -332,7 +332,7 @@ class ReuseTests(_ResponseCase):
         self.used_again(gateway, False)
 
     def test_an_idle_connection_that_ends_is_forgotten(self) -> None:
-        for leave in (Peer.closes, Peer.resets):
+        for leave in (Party.closes, Party.resets):
             gateway, client, backend = self.asks()
             backend.sends(OK)
             client.gets("HTTP/1.1 200 OK", body=b"hello")

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config.model import BackendSettings, Member
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
-from gateway.testing.wires import FakeRoad, Turn
+from gateway.testing.wires import Turn, WireRoad
 from gateway.upstream.connections import Upstream
 from gateway.upstream.ways import Ways
 from gateway.values import Route
@@ -19,7 +19,7 @@ class WaysTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock, self.turn = Clock(), Turn()
-        road = FakeRoad(self.clock, self.turn)
+        road = WireRoad(self.clock, self.turn)
         road.place("127.0.0.1", 9001)
         settings = BackendSettings(name="settings")
         self.members = [

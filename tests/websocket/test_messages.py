@@ -18,7 +18,7 @@ from gateway.interfaces import IConversation, IMessageFilter, IMessages
 from gateway.values import DROP, Answer, Close, Outcome
 from gateway.websocket import frames, making
 from gateway.websocket.filtering import NamedFilter
-from tests.dialogue import HANDSHAKE, SWITCHING, Dialogue, Peer, frame
+from tests.dialogue import HANDSHAKE, SWITCHING, Dialogue, Party, frame
 from tests.plugin_log import PluginLog
 from tests.relay import test_watch
 from tests.relay.test_watch import BYE_IN, BYE_OUT, ECHO, HELLO
@@ -60,12 +60,12 @@ class _MessageCase(test_watch._SessionCase):
         for module in (frames, making):
             self.patch(module, "masking_key", lambda: bytes(4))
 
-    def opens(self, *filters: Any, **options: Any) -> tuple[Dialogue, Peer, Peer]:
+    def opens(self, *filters: Any, **options: Any) -> tuple[Dialogue, Party, Party]:
         gateway = self.gateway(1, filters=filters or [Filter()], **options)
         client, backend = gateway.opens_websocket()
         return gateway, client, backend
 
-    def over(self, gateway: Dialogue, client: Peer, backend: Peer) -> None:
+    def over(self, gateway: Dialogue, client: Party, backend: Party) -> None:
         """An orderly end."""
         client.sends(BYE_IN)
         backend.gets(BYE_IN)
@@ -285,7 +285,7 @@ class VerdictTests(_MessageCase):
 class WaitingTests(_MessageCase):
     """A filter that takes its time holds one direction, in order."""
 
-    def opens_waiting(self, **options: Any) -> tuple[Dialogue, Peer, Peer, list[Deferred[Any]]]:
+    def opens_waiting(self, **options: Any) -> tuple[Dialogue, Party, Party, list[Deferred[Any]]]:
         waiting: list[Deferred[Any]] = []
 
         def says(payload: Any, from_client: bool) -> Any:
@@ -707,7 +707,7 @@ class PressureTests(_MessageCase):
 class ExtensionTests(_MessageCase):
     """Each leg has the extensions that the gateway negotiates, not the other end's."""
 
-    def switched(self, offer: str, answer: str, **options: Any) -> tuple[Dialogue, Peer, Peer]:
+    def switched(self, offer: str, answer: str, **options: Any) -> tuple[Dialogue, Party, Party]:
         gateway = self.gateway(1, filters=[Filter()], **options)
         client = gateway.client()
         extra = f"Sec-WebSocket-Extensions: {offer}\r\n\r\n".encode() if offer else b"\r\n"

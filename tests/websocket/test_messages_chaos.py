@@ -17,7 +17,7 @@ from gateway.values import DROP, Answer, Close, Outcome
 from gateway.websocket.filtering import NamedFilter
 from gateway.websocket.frames import FrameError
 from gateway.websocket.legs import BackendLeg, ClientLeg
-from tests.dialogue import Dialogue, DialogueCase, Peer, frame
+from tests.dialogue import Dialogue, DialogueCase, Party, frame
 
 _LIMITS = {"max_message_bytes": 3000}
 
@@ -79,7 +79,7 @@ class _Numbers:
     def took_close(self, payload: bytes) -> None:
         """See `gateway.websocket.legs.Reader`."""
 
-    def look(self, peer: Peer) -> None:
+    def look(self, peer: Party) -> None:
         """Read what has come; all of it is well-formed, up to the close frame that is the last."""
         taken = peer.gets_something()
         try:
@@ -127,8 +127,8 @@ class ChaosTests(DialogueCase):
         chance: random.Random,
         gateway: Dialogue,
         moody: _Moody,
-        ends: tuple[Peer, Peer],
-        sent: dict[Peer, int],
+        ends: tuple[Party, Party],
+        sent: dict[Party, int],
     ) -> None:
         """Somebody does something."""
         actor = chance.choice(ends)

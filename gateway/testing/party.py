@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.testing.wires import Turn, Wire
 from gateway.websocket.frames import FrameScanner
 
-__all__ = ["GET", "HANDSHAKE", "OK", "POST", "SWITCHING", "Peer", "frame"]
+__all__ = ["GET", "HANDSHAKE", "OK", "POST", "SWITCHING", "Party", "frame"]
 
 GET = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
 POST = b"POST /form HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nabcde"
@@ -38,7 +38,7 @@ def frame(opcode: int, payload: bytes = b"", *, mask: bool = False, fin: bool = 
     return first + length[1:] + (b"\0\0\0\0" if mask else b"") + payload
 
 
-class Peer:
+class Party:
     """Whoever is at the other end of a wire. ``receives_masked``: it is a backend."""
 
     def __init__(self, test: SynchronousTestCase, turn: Turn, wire: Wire, receives_masked: bool) -> None:
