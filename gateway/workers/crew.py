@@ -137,7 +137,10 @@ class Worker(ProcessProtocol):
         self._again = None
 
     def stop(self, limit: float) -> Deferred[None]:
-        """End the process, by force after ``limit`` seconds; fires when it is gone. Told before, it has what is left."""
+        """End the process, by force after ``limit`` seconds; fires when it is gone.
+
+        One that has been told before has what is left of its time.
+        """
         gone: Deferred[None] = Deferred()
         self.stay()
         if not self.pid:
