@@ -68,8 +68,8 @@ class AskTests(SynchronousTestCase):
         """Whatever is no answer of an admin port to this has reloaded nothing, and makes no traceback."""
         strange: tuple[object, ...] = (
             [], "x", 1, None, True, {}, {"ok": True}, {"reloaded": "yes", "changed": []}, {"reloaded": None},
-            {"changed": []}, {"reloaded": True, "changed": None}, {"reloaded": True, "changed": [1]}, {"problems": "abc"},
-            {"reloaded": False, "problems": None}, {"error": ["x"]},
+            {"changed": []}, {"reloaded": True, "changed": None}, {"reloaded": True, "changed": [1]},
+            {"problems": "abc"}, {"reloaded": False, "problems": None}, {"error": ["x"]},
         )  # fmt: skip
         for answer in strange:
             for status in 200, 409, 404:

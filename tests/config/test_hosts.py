@@ -17,7 +17,8 @@ LISTENERS = st.lists(
         lambda address, protocol, port, hosts: HttpListener(
             name="l", port=port, address=address, protocol=protocol, host_names=tuple(hosts)
         ),
-        st.sampled_from(["", "", "127.0.0.1", "127.0.0.2", "0.0.0.0", "::", "::1"]), st.sampled_from(["Http", "Http", "Https", "Tls"]),
+        st.sampled_from(["", "", "127.0.0.1", "127.0.0.2", "0.0.0.0", "::", "::1"]),
+        st.sampled_from(["Http", "Http", "Https", "Tls"]),
         st.sampled_from([80, 81]), st.lists(st.sampled_from(["a.test", "A.test", "*.test", "b.test"]), max_size=2),
     ),
     max_size=8,
