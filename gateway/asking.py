@@ -57,8 +57,7 @@ def _understood(status: int, answer: object) -> tuple[bool, list[str]] | None:
     reloaded = answer.get("reloaded")
     if reloaded is None and status != 200 and isinstance(answer.get("error"), str):
         return False, [answer["error"]]
-    if reloaded is not (status == 200):
-        return None
     lines = answer.get("changed" if reloaded else "problems")
-    good = isinstance(lines, list) and all(isinstance(line, str) for line in lines)
-    return (reloaded, lines) if good else None
+    if reloaded is not (status == 200) or not isinstance(lines, list):
+        return None
+    return (status == 200, lines) if all(isinstance(line, str) for line in lines) else None
