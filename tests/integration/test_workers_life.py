@@ -70,18 +70,6 @@ class WorkersLifeTests(WorkersCase):
         stopped = gateway.service.stopService()
         # They end before they serve: what the first ones were told at the same time has been heard by then.
         await gateway.until(lambda: not any(worker.pid for worker in others), "successors to end", 30)
-        await self.answered(slow, clients, stopped)
-
-    async def test_a_signal_to_the_parent_and_the_workers(self) -> None:
-        """The same, whoever hears of it first."""
-        gateway, slow, clients = await self.asked()
-        crew: Any = gateway.service.crew
-        stopped = gateway.service.stopService()
-        for worker in crew.workers:
-            os.kill(worker.pid, signal.SIGTERM)
-        await self.answered(slow, clients, stopped)
-
-    async def answered(self, slow: Slow, clients: list[Wire], stopped: Deferred[None]) -> None:
         slow.answer()
         for client in clients:
             self.assertEqual(b"ok", (await read_response(client)).body)

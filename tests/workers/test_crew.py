@@ -243,9 +243,9 @@ class CrewTests(SynchronousTestCase):
         self.assertNotIn("hurry", [message["kind"] for message in self.reactor.processes[0].said])
         for protocol in self.reactor.protocols[1:]:
             protocol.processEnded(Failure(ProcessDone(0)))
-        self.reactor.advance(5.1)
-        self.assertEqual([["KILL"], [], []], [process.signals for process in self.reactor.processes])
-        self.reactor.protocols[0].processEnded(Failure(ProcessTerminated(signal=9)))
+        (call,) = self.reactor.getDelayedCalls()
+        self.assertEqual(13, call.getTime())
+        self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
         self.successResultOf(stopped)
         self.assertEqual([], self.reactor.getDelayedCalls())
 
