@@ -32,14 +32,32 @@ def ask_to_reload(
         connection.request("POST", "/reload", b"{}", {"Content-Type": "application/json"})
         response = connection.getresponse()
         answer = json.loads(response.read(_MOST_BYTES))
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
         err.write(f"gatewayctl reload: no answer of an admin port at {address}: {error}\n")
         return 1
     finally:
         connection.close()
-    if response.status == 200:
-        out.write("\n".join(["reloaded", *(f"  {line}" for line in answer.get("changed", ()))]) + "\n")
-        return 0
-    problems = answer.get("problems") or [answer.get("error", f"status {response.status}")]
-    err.write("\n".join(["not reloaded, the old configuration goes on:", *(f"  {each}" for each in problems)]) + "\n")
-    return 1
+    found = _understood(response.status, answer)
+    if found is None:
+        err.write(
+            f"gatewayctl reload: what answers at {address} (status {response.status}) is not the gateway's admin port: "
+            "nothing has been reloaded; give HOST:PORT of its --admin\n"
+        )
+        return 1
+    reloaded, lines = found
+    heading = "reloaded" if reloaded else "not reloaded, the old configuration goes on:"
+    (out if reloaded else err).write("\n".join([heading, *(f"  {line}" for line in lines)]) + "\n")
+    return 0 if reloaded else 1
+
+
+def _understood(status: int, answer: object) -> tuple[bool, list[str]] | None:
+    """Whether it was reloaded, and the lines that say what changed or why not; ``None`` if no gateway says this."""
+    if not isinstance(answer, dict):
+        return None
+    reloaded = answer.get("reloaded")
+    if reloaded is None and status != 200 and isinstance(answer.get("error"), str):
+        return False, [answer["error"]]
+    lines = answer.get("changed" if reloaded else "problems")
+    if reloaded is not (status == 200) or not isinstance(lines, list):
+        return None
+    return (status == 200, lines) if all(isinstance(line, str) for line in lines) else None

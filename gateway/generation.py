@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.error_pages import ErrorPages
-from gateway.listener.certificate_checks import load_terms, load_used
+from gateway.listener.certificate_checks import load_asked, load_terms, load_used
 from gateway.listener.tls import ServerTLS
 from gateway.routing.rewrites import names_variable
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from gateway.assembly import Checks, Place
     from gateway.config.model import Gateway, Member
     from gateway.contained import ContainedDiscovery
@@ -29,12 +31,13 @@ __all__ = ["Generation", "Material", "ShowsGeneration"]
 class Material(NamedTuple):
     """A model and what was read of the files that it names.
 
-    ``wants_offers``: what TLS clients offer is to be known.
+    ``authorities``: those of clients' certificates, by name.  ``wants_offers``: what TLS clients offer is to be known.
     """
 
     model: Gateway
     certificates: Mapping[str, ServerCertificate]
     roots: Roots
+    authorities: Mapping[str, tuple[Certificate, ...]]
     terms: Mapping[str, Terms]
     error_pages: ErrorPages
     wants_offers: bool
@@ -43,13 +46,17 @@ class Material(NamedTuple):
     def of(cls, model: Gateway) -> Material:
         """Read the files. Raises `ConfigurationError`. May be called in any thread."""
         wants_offers = names_variable(model.rewrites, "ciphers_supported")
-        return cls(model, *load_used(model), load_terms(model), ErrorPages(model), wants_offers)
+        certificates, roots = load_used(model)
+        authorities = load_asked(model)
+        terms = load_terms(model, authorities)
+        return cls(model, certificates, roots, authorities, terms, ErrorPages(model), wants_offers)
 
 
 class Generation:
     """All parts of a gateway that one configuration makes. See `gateway.building`.
 
-    ``router``, ``checks``, ``discoveries`` and ``shared`` are made last, of the others.
+    ``router``, ``checks``, ``discoveries`` and ``shared`` are made last, of the others.  ``material``: what it was made
+    of, with the certificates that are shown now.
     """
 
     router: Any
@@ -58,6 +65,7 @@ class Generation:
     shared: Surroundings
 
     def __init__(self, material: Material, registry: Registry) -> None:
+        self.material = material
         self.model = material.model
         self.certificates = material.certificates
         self.roots = material.roots

@@ -165,7 +165,15 @@ class GatewayService(ShowsGeneration, Service):
 
     def _renew(self) -> None:
         """Show the certificates as their files are now. Raises `ConfigurationError` and changes nothing then."""
-        self._ports.renew(Material.of(self.model))
+        self._show(Material.of(self.model))
+
+    def _show(self, material: Material) -> None:
+        """Show the certificates of ``material``, which is of the configuration that runs."""
+        self._ports.renew(material)
+        now = self.now
+        now.material = now.material._replace(
+            certificates=material.certificates, authorities=material.authorities, terms=material.terms
+        )
 
     def _sweep(self) -> None:
         self.ways.sweep()

@@ -10,10 +10,12 @@ whichever program runs it:
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 from twisted.internet.defer import Deferred
@@ -22,8 +24,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 __all__ = [
-    "LISTEN", "MAP_PORT", "Binding", "CannotBind", "StartFailed", "bind_all", "bind_or_none", "cannot_bind", "lacking",
-    "refuse", "result_now",
+    "LISTEN", "MAP_PORT", "Binding", "CannotBind", "StartFailed", "bind_all", "bind_or_none", "cannot_bind", "give_up",
+    "lacking", "refuse", "result_now",
 ]  # fmt: skip
 
 _log = Logger()
@@ -83,13 +85,32 @@ class Binding(NamedTuple):
 def refuse(problems: Iterable[str], heading: str = "gateway: cannot start") -> NoReturn:
     """Print why the gateway cannot start, also to the log where there is one, and raise `StartFailed`."""
     failed = StartFailed(list(problems))
+    _tell(failed.problems, heading)
+    raise failed
+
+
+def give_up(reactor: Any, problems: Sequence[str]) -> None:
+    """As `refuse`, where that shows only when the reactor runs: it is stopped, and the exit status is 1."""
+    _tell(problems, "gateway: cannot start")
+    # The programs that run the reactor have no other way to a status; what they do at the end is done by then.
+    atexit.register(_exit)
+    reactor.stop()
+
+
+def _exit() -> None:
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(1)
+
+
+def _tell(problems: Sequence[str], heading: str) -> None:
     stream = sys.__stderr__
     if stream is not None:
-        print(heading, *failed.problems, sep="\n  ", file=stream, flush=True)
+        print(heading, *problems, sep="\n  ", file=stream, flush=True)
     if sys.stderr is not stream:  # twistd has begun logging, and in a daemon the log is all there is
-        for problem in failed.problems:
+        for problem in problems:
             _log.critical("cannot start: {problem}", problem=problem)
-    raise failed
 
 
 def cannot_bind(listener: str, host: str, port: int, error: BaseException, option: str = MAP_PORT) -> str:

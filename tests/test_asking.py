@@ -64,6 +64,21 @@ class AskTests(SynchronousTestCase):
         self.assertEqual(1, ask_to_reload("127.0.0.1:1", err, err, self.connection))
         self.assertIn("no answer of an admin port at 127.0.0.1:1", err.getvalue())
 
+    def test_somebody_else(self) -> None:
+        """Whatever is no answer of an admin port to this has reloaded nothing, and makes no traceback."""
+        strange: tuple[object, ...] = (
+            [], "x", 1, None, True, {}, {"ok": True}, {"reloaded": "yes", "changed": []}, {"reloaded": None},
+            {"changed": []}, {"reloaded": True, "changed": None}, {"reloaded": True, "changed": [1]},
+            {"problems": "abc"}, {"reloaded": False, "problems": None}, {"error": ["x"]},
+        )  # fmt: skip
+        for answer in strange:
+            for status in 200, 409, 404:
+                code, out, err = self.ask(status, answer)
+                self.assertEqual((1, ""), (code, out), (status, answer))
+                self.assertIn(f"at [::1]:8081 (status {status}) is not the gateway's admin port", err)
+        self.assertEqual(1, self.ask(200, {"reloaded": False, "problems": ["no"]})[0])
+        self.assertEqual(1, self.ask(409, {"reloaded": True, "changed": []})[0])
+
     def test_interrupted(self) -> None:
         """As a shell shows it, and without a traceback."""
 

@@ -33,7 +33,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python import usage
-from gateway.startup import Binding, bind_all
+from gateway.startup import Binding, bind_all, give_up
 
 class Options(usage.Options):
     optParameters = [["port", None, None, None, int]]
@@ -44,12 +44,15 @@ class Sample(Service):
         endpoint = TCP4ServerEndpoint(reactor, port, interface="127.0.0.1")
         self.binding = Binding("web", "127.0.0.1", port, endpoint, Factory())
     def privilegedStartService(self):
-        self.ports = bind_all([self.binding])
+        self.ports = [None] if self.binding.port == 1 else bind_all([self.binding])
     def startService(self):
         if not self.ports:
             self.privilegedStartService()
         super().startService()
-        reactor.callLater(0, reactor.stop)
+        if self.binding.port == 1:
+            reactor.callLater(0, give_up, reactor, ["it is no use"])
+        else:
+            reactor.callLater(0, reactor.stop)
 
 def makeService(options):
     return Sample(options["port"])
@@ -204,6 +207,15 @@ class RunnerTests(unittest.TestCase):
             return
         self.addCleanup(os.close, process)
         self.assertTrue(select.select([process], [], [], 60)[0], "the daemon has not ended")
+
+    def test_given_up(self) -> None:
+        """What shows only later ends them with status 1 as well, and the pid file is gone."""
+        for program in ([*self.TWISTD, "-n"], ["-m", "twisted"]):
+            done = self.run_sample(program, 1)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertIn("gateway: cannot start\n  it is no use\n", done.stderr)
+            self.assertNotIn("Traceback", done.stdout + done.stderr)
+        self.assertFalse((self.directory / "twistd.pid").exists())
 
     def test_a_free_port_starts(self) -> None:
         """The same sample ends with 0 where it can bind: the tests above fail for the reason they name."""

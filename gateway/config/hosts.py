@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import get_args
 
 from gateway.config.model import HttpListener
@@ -24,9 +26,10 @@ def clash_of(a: HttpListener, b: HttpListener) -> tuple[str, str] | None:
     """Why two listeners cannot share their port: the attribute of ``b`` that is to blame (or none), and a sentence."""
     both = f"listeners {a.name!r} and {b.name!r}"
     if a.address != b.address:
-        if a.address and b.address:
+        why = _meeting(a.address, b.address)
+        if why is None:
             return None
-        return "address", f"{both} cannot both be bound to port {a.port}: one of them takes all addresses"
+        return "address", f"{both} cannot both be bound to port {a.port}: {why}; give both the same, or two ports"
     if a.protocol != b.protocol:
         return (
             "protocol",
@@ -39,6 +42,31 @@ def clash_of(a: HttpListener, b: HttpListener) -> tuple[str, str] | None:
     return "", f"{both} share port {a.port} and {where}; one of them could never be reached"
 
 
+def _meeting(a: str, b: str) -> str | None:
+    """Why two addresses, spelled differently, cannot both be bound to one port; ``None`` if they can."""
+    (a_host, a_families), (b_host, b_families) = _reach(a), _reach(b)
+    both = a_families & b_families
+    if not both:
+        return None
+    if a_host and b_host:
+        return "their addresses are one" if a_host == b_host else None
+    which = "" if "" in (a, b) else f"{min(both)} "
+    return f"one of them takes all {which}addresses"
+
+
+@lru_cache(maxsize=4096)
+def _reach(address: str) -> tuple[str, frozenset[str]]:
+    """An address in one spelling, empty where it stands for all of its families, and these.
+
+    Only the empty one stands for both: a socket for ``::`` is one for IPv6 alone, see `listening_socket`.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address, frozenset({"IPv4", "IPv6"})
+    return "" if found.is_unspecified else str(found), frozenset({f"IPv{found.version}"})
+
+
 class Neighbours:
     """Listeners that are there already, for finding the first that another one cannot share its port with.
 
@@ -47,11 +75,13 @@ class Neighbours:
 
     def __init__(self) -> None:
         self._first: dict[tuple[object, ...], tuple[int, HttpListener]] = {}
+        self._addresses: dict[int, set[str]] = {}
         self._count = 0
 
     def add(self, listener: HttpListener) -> None:
         port, address, protocol = listener.port, listener.address, listener.protocol
-        for key in ((port, bool(address)), (port, address, protocol), *_answers(listener)):
+        self._addresses.setdefault(port, set()).add(address)
+        for key in ((port, address), (port, address, protocol), *_answers(listener)):
             self._first.setdefault(key, (self._count, listener))
         self._count += 1
 
@@ -59,7 +89,12 @@ class Neighbours:
         """As `clash_of`, with the first of them for which it gives anything."""
         port, address = listener.port, listener.address
         others = [(port, address, protocol) for protocol in _PROTOCOLS if protocol != listener.protocol]
-        first = self._earliest([(port, not address), *others, *_answers(listener)])
+        meeting = [
+            (port, other)
+            for other in self._addresses.get(port, ())
+            if other != address and _meeting(other, address) is not None
+        ]
+        first = self._earliest([*meeting, *others, *_answers(listener)])
         return clash_of(first, listener) if first is not None else None
 
     def twin(self, listener: HttpListener) -> HttpListener | None:

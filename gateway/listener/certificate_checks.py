@@ -18,7 +18,7 @@ from gateway.listener.certificates import ServerCertificate, load, load_authorit
 from gateway.listener.terms import Terms, terms_of
 from gateway.listener.tls import usable
 
-__all__ = ["SOON", "check_certificates", "lifetime_problems", "load_terms", "load_usable", "load_used"]
+__all__ = ["SOON", "check_certificates", "lifetime_problems", "load_asked", "load_terms", "load_usable", "load_used"]
 
 SOON = timedelta(days=30)
 """A certificate that ends within this time gets a warning."""
@@ -91,14 +91,24 @@ def load_used(gateway: model.Gateway) -> tuple[dict[str, ServerCertificate], dic
     return certificates, roots
 
 
-def load_terms(gateway: model.Gateway) -> dict[str, Terms]:
-    """What each listener asks of its clients, by its name. Raises `ConfigurationError` as `load_used` does."""
+def load_asked(gateway: model.Gateway) -> dict[str, tuple[x509.Certificate, ...]]:
+    """The authorities that listeners trust, by name. Raises `ConfigurationError` as `load_used` does."""
     asked = _asked(gateway)
-    uploads = {
+    return {
         authority.name: load_authorities(authority, f"trustedClientCertificates[{number}]")
         for number, authority in enumerate(gateway.trusted_client_certificates)
         if authority.name in asked and authority.unavailable is None
     }
+
+
+def load_terms(
+    gateway: model.Gateway, uploads: Mapping[str, tuple[x509.Certificate, ...]] | None = None
+) -> dict[str, Terms]:
+    """What each listener asks of its clients, by its name.
+
+    ``uploads``: what `load_asked` has found; it is asked where there is none.
+    """
+    uploads = load_asked(gateway) if uploads is None else uploads
     return terms_of(
         gateway,
         {

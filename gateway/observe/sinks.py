@@ -12,10 +12,14 @@ import stat
 
 from twisted.logger import Logger
 
-__all__ = ["FileSink", "LogSink", "OutputSink", "StreamSink"]
+__all__ = ["ACCESS", "FileSink", "LogSink", "OutputSink", "StreamSink"]
 
 _log = Logger()
-_access_log = Logger("gateway.access")
+
+ACCESS = "gateway.access"
+"""The namespace of access log lines in the log of a process."""
+
+_access_log = Logger(ACCESS)
 
 _RETAINED = 1 << 20
 """Bytes kept for a pipe that is full at the moment; beyond it lines are dropped."""
@@ -162,7 +166,7 @@ class StreamSink(_Descriptor):
 
 
 class LogSink:
-    """Writes to the log of the process: each line is an event of the namespace ``gateway.access``."""
+    """Writes to the log of the process: each line is an event of the namespace `ACCESS`, which has it as ``line``."""
 
     def write(self, data: bytes) -> None:
         """Write whole lines."""

@@ -2,7 +2,9 @@
 
 A worker that dies is replaced; its listening sockets are the parent's as well, so that who connects meanwhile waits in
 the backlog instead of being refused.  One that dies soon after its start is replaced after a growing pause, and so is
-one that cannot be started, for want of descriptors or memory.
+one that cannot be started, for want of descriptors or memory.  Nobody is to wait for that long: where the first attempt
+has failed the parent shuts the sockets, so that the kernel sends their clients to the other workers; who serves at last
+listens again.  One that begins to stop without having been told has its successor at its side at once.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from socket import socket, socketpair
+from socket import SHUT_RDWR, socket, socketpair
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -20,17 +22,22 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from gateway.observe.sinks import ACCESS
 from gateway.startup import lacking
 from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message
 
 __all__ = ["Crew", "Worker"]
 
 _log = Logger("gateway")
+_access_log = Logger(ACCESS)
 
 _STABLE_SECONDS = 10.0
 _FIRST_PAUSE, _MOST_PAUSE = 0.1, 5.0
 _GRACE_SECONDS = 3.0
 """What a worker gets beyond the gateway's own limit before it is killed."""
+
+_ATTEMPTS = 3
+"""How often each worker may fail to start before the first of all has served."""
 
 
 class Worker(ProcessProtocol):
@@ -56,6 +63,8 @@ class Worker(ProcessProtocol):
         self._crew = crew
         self._began = 0.0
         self._pause = _FIRST_PAUSE
+        self._reason = ""
+        self._vacant = False
         self._lacks: int | None = None
         self._gone: Deferred[None] | None = None
         self._again: Any = None
@@ -65,6 +74,7 @@ class Worker(ProcessProtocol):
         """Begin a process. Raises ``OSError`` where that cannot be done; nothing of it is left then."""
         reactor = self._crew.reactor
         self._began = reactor.seconds()
+        self._reason = ""
         self.link = Link(self._received)
         self.handover, end = socketpair()
         self.handover.setblocking(False)
@@ -91,8 +101,27 @@ class Worker(ProcessProtocol):
                 "worker {number} cannot be started: {why}; this is tried again until it can",
                 number=self.number, why=lacking(error),
             )  # fmt: skip
+        self.vacate()
         self._pause = min(self._pause * 2, _MOST_PAUSE)
         self._again = self._crew.reactor.callLater(self._pause, call)
+
+    def use(self, sockets: Mapping[str, socket]) -> None:
+        """Let the next process listen with these, which others may be among than before."""
+        self.sockets = dict(sockets)
+        if self._vacant:
+            self.vacate()
+
+    def vacate(self) -> None:
+        """Let the sockets collect nobody until a process listens with them again; who waits there is reset.
+
+        Without effect from when a process has been told to serve.
+        """
+        if self.informed:
+            return
+        self._vacant = True
+        for sock in self.sockets.values():
+            with suppress(OSError):  # it has been shut before
+                sock.shutdown(SHUT_RDWR)
 
     def _start_again(self) -> None:
         self._again = None
@@ -108,7 +137,10 @@ class Worker(ProcessProtocol):
         self._again = None
 
     def stop(self, limit: float) -> Deferred[None]:
-        """End the process, by force after ``limit`` seconds; fires when it is gone."""
+        """End the process, by force after ``limit`` seconds; fires when it is gone.
+
+        One that has been told before has what is left of its time.
+        """
         gone: Deferred[None] = Deferred()
         self.stay()
         if not self.pid:
@@ -116,7 +148,8 @@ class Worker(ProcessProtocol):
             return gone
         self._gone = gone
         self.link.send("stop")
-        self._killing = self._crew.reactor.callLater(limit + _GRACE_SECONDS, self._kill)
+        if self._killing is None:
+            self._killing = self._crew.reactor.callLater(limit + _GRACE_SECONDS, self._kill)
         return gone
 
     def retire(self, limit: float) -> None:
@@ -127,7 +160,7 @@ class Worker(ProcessProtocol):
     def hurry(self) -> None:
         """It has been told to stop: let it do so now."""
         if self.pid:
-            self.link.send("stop")
+            self.link.send("hurry")
         if self._killing is not None and self._killing.active():
             self._killing.reset(_GRACE_SECONDS)
 
@@ -149,7 +182,7 @@ class Worker(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """It is gone."""
-        crew, pid = self._crew, self.pid
+        crew, pid, served = self._crew, self.pid, self.ready
         self.ready = self.informed = False
         self.pid = 0
         self.link.connected = False
@@ -159,6 +192,7 @@ class Worker(ProcessProtocol):
             crew.left(self)
         if self._killing is not None and self._killing.active():
             self._killing.cancel()
+        self._killing = None
         gone, self._gone = self._gone, None
         if gone is not None:
             gone.callback(None)
@@ -167,26 +201,38 @@ class Worker(ProcessProtocol):
             return
         lived = crew.reactor.seconds() - self._began
         self._pause = _FIRST_PAUSE if lived > _STABLE_SECONDS else min(self._pause * 2, _MOST_PAUSE)
-        how = _how(reason)
+        if not served or self._pause > 2 * _FIRST_PAUSE:  # the second time in a row
+            self.vacate()
+        how = f"cannot start: {self._reason}" if self._reason else _how(reason)
         _log.error(
             "worker {number} (process {pid}) is gone: {how}; a new one starts in {pause:g} s",
             number=self.number, pid=pid, how=how, pause=self._pause,
         )  # fmt: skip
         self.stay()
         self._again = crew.reactor.callLater(self._pause, self._start_again)
+        if not served:
+            crew.failed(how)
 
     def _received(self, message: Message) -> None:
         if message["kind"] == "log":
             level = LogLevel.lookupByName(message["level"])
             _log.emit(level, "worker {number}: {text}", number=self.number, text=message["text"])
             return
+        if message["kind"] == "access":
+            _access_log.info("{line}", line=message["line"])
+            return
         if self._retired:
             return
         if message["kind"] == "built":
             self.informed = True  # by what the parent does with this message
+            self._vacant = False
         elif message["kind"] == "ready":
-            self.ready = True
+            self.ready = self._crew.served = True
             _log.info("worker {number} (process {pid}) serves", number=self.number, pid=self.pid)
+        elif message["kind"] == "failed":
+            self._reason = message["reason"]
+        elif message["kind"] == "leaving":
+            self.ready = self.informed = False
         self._crew.received(self, message)
 
 
@@ -220,7 +266,8 @@ class Crew:
     """All workers.
 
     ``began(worker)`` is called when a process can be spoken to, ``left(worker)`` when it is gone, ``received(worker,
-    message)`` for what it says.  ``sockets``: the listening sockets by listener, a mapping for each worker.
+    message)`` for what it says.  ``hopeless(why)`` is called when no worker has ever served and all have failed some
+    times.  ``sockets``: the listening sockets by listener, a mapping for each worker.
     """
 
     def __init__(
@@ -230,12 +277,15 @@ class Crew:
         began: Callable[[Worker], None],
         left: Callable[[Worker], None],
         received: Callable[[Worker, Message], None],
+        hopeless: Callable[[str], None] = lambda why: None,
     ) -> None:
         self.reactor = reactor
         self.began = began
         self.left = left
         self.received = received
-        self.stopping = False
+        self.stopping = self.served = False
+        self._hopeless = hopeless
+        self._failures = 0
         self.workers = [Worker(self, number, those) for number, those in enumerate(sockets, 1)]
         self._retired: list[Worker] = []
 
@@ -243,6 +293,18 @@ class Crew:
         """Begin all processes. Raises ``OSError`` for the first that cannot be."""
         for worker in self.workers:
             worker.start()
+
+    def failed(self, why: str) -> None:
+        """A process has ended before it served."""
+        self._failures += 1
+        if not self.served and self._failures == _ATTEMPTS * len(self.workers):
+            self._hopeless(why)
+
+    def states(self) -> dict[str, int]:
+        """How many workers serve, how many are being started or are to be, how many old processes still finish."""
+        serving = sum([worker.ready for worker in self.workers])
+        leaving = sum([bool(worker.pid) for worker in self._retired])
+        return {"serving": serving, "starting": len(self.workers) - serving, "leaving": leaving}
 
     def tell(self, kind: str, **others: Any) -> None:
         """Say something to all that have been informed."""

@@ -1,9 +1,10 @@
 """What parent and worker say to each other: JSON objects with a ``kind``, each behind its length.
 
 To the worker: ``config`` (first), ``start`` (when it has said ``built``), ``health``, ``members``, ``loads``,
-``reload``, ``tickets``, ``ask``, ``reopen``, ``stop``.  To the parent: ``built``, ``ready``, ``loads``, ``reloaded``,
-``tickets``, ``answer``, ``fault``, ``log``.  The sockets of ports that a reload adds, and at the beginning the ends of
-the channels between workers, go through a third channel, ahead of the message that names them.
+``reload``, ``renew``, ``tickets``, ``ask``, ``reopen``, ``stop``, ``hurry``.  To the parent: ``built``, ``ready`` (or
+``failed``), ``loads``, ``reloaded``, ``tickets``, ``answer``, ``fault``, ``leaving``, ``log``, ``access``.  The sockets
+of ports that a reload adds, and at the beginning the ends of the channels between workers, go through a third channel,
+ahead of the message that names them.
 """
 
 from __future__ import annotations

@@ -12,14 +12,17 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from gateway.observe.sinks import FileSink
 from gateway.pools.backend import UNKNOWN
 from gateway.service import GatewayService
-from gateway.startup import lacking, refuse
+from gateway.startup import give_up, lacking, refuse
 from gateway.transport.sockets import address, listening_socket
+from gateway.workers.carried import carried, dumped
 from gateway.workers.crew import Crew, Worker
 from gateway.workers.link import Message, send_sockets
 from gateway.workers.merge import counters_of, merged
 from gateway.workers.tickets import Tickets
+from gateway.workers.worker import BACKLOG
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, Member
@@ -36,7 +39,6 @@ _log = Logger("gateway")
 _Standing = tuple[str, str, str, bool | None, bool, str, str]
 """Pool, settings, backend, whether healthy (``None``: not known yet), whether draining, why ejected, reason."""
 
-_BACKLOG = 1024
 _ANSWER_SECONDS = 1.0
 _REFRESH_SESSIONS = 10_000
 
@@ -45,6 +47,8 @@ class ParentService(GatewayService):
     """A gateway of ``workers`` processes. Other arguments as for `GatewayService`."""
 
     def __init__(self, model: Gateway, *, workers: int, access_log: str = "-", **others: Any) -> None:
+        if access_log not in ("", "-", "off"):
+            FileSink(access_log).close()  # the workers open it, but who starts the gateway is to hear why they cannot
         self._count = workers
         self._workers_log = access_log
         self._made_by = os.getpid()
@@ -73,7 +77,7 @@ class ParentService(GatewayService):
         """Probe, and begin the workers."""
         super().startService()
         sockets = [self._sockets_of(number) for number in range(1, self._count + 1)]
-        self.crew = Crew(self.reactor, sockets, self._began, self._left, self._received)
+        self.crew = Crew(self.reactor, sockets, self._began, self._left, self._received, self._hopeless)
         try:
             # Twisted's transports have read the hello by the time that it can be looked at.
             self._tickets = Tickets(self._count if self.road.name == "pump" else 0)
@@ -101,21 +105,38 @@ class ParentService(GatewayService):
             self.crew.tell("reopen")
 
     def readiness(self) -> tuple[bool, str]:
-        """As `GatewayService.readiness`, once a worker serves."""
-        if self.running and not (self.crew is not None and any(worker.ready for worker in self.crew.workers)):
-            return False, "no worker serves yet"
-        return super().readiness()
+        """As `GatewayService.readiness`, while a worker serves.
+
+        One is enough: clients go to those that serve, see `gateway.workers.crew`.
+        """
+        serving = self.crew.states()["serving"] if self.crew is not None else 0
+        if self.running and not serving:
+            return False, "no worker serves"
+        ready, reason = super().readiness()
+        return ready, reason if serving in (0, self._count) else f"{reason}; {serving} of {self._count} workers serve"
 
     def go_on(self, now: Generation, successions: Successions) -> None:
         """See `GatewayService.go_on`. The workers are told to do the same."""
         super().go_on(now, successions)
         self._version += 1
         self._found = {name: found for name, found in self._found.items() if name in now.discoveries}
-        model = now.model.model_dump_json()
+        model = carried(now.material).model_dump_json()
         for worker in tuple(self.crew.workers) if self.crew is not None else ():
-            worker.sockets = self._sockets_of(worker.number)
+            worker.use(self._sockets_of(worker.number))
             if worker.informed:
                 self._tell_to_reload(worker, model)
+
+    def _renew(self) -> None:
+        super()._renew()
+        parts = dumped(self.now.material)
+        for worker in self.crew.workers if self.crew is not None else ():
+            if worker.informed:
+                worker.link.send("renew", parts=parts)
+            else:
+                worker.version = -1  # it is being built of what was there before, and is told when it is there
+
+    def _hopeless(self, why: str) -> None:
+        give_up(self.reactor, [f"none of the {self._count} workers can be started: {why}"])
 
     # -- what workers are told
 
@@ -149,6 +170,9 @@ class ParentService(GatewayService):
             "worker {number} cannot take the new configuration and is replaced: {problems}",
             number=worker.number, problems="; ".join(problems),
         )  # fmt: skip
+        self._replace(worker)
+
+    def _replace(self, worker: Worker) -> None:
         if self.crew is not None and not self.crew.stopping:
             self.crew.replace(worker, self.model.limits.shutdown_timeout)
 
@@ -162,7 +186,7 @@ class ParentService(GatewayService):
             channels = []  # it serves all the same, and nothing is passed on to it or by it
         worker.link.send(
             "config",
-            model=self.model.model_dump_json(),
+            model=carried(self.now.material).model_dump_json(),
             number=worker.number,
             channels=len(channels),
             listeners=list(worker.sockets),
@@ -219,7 +243,7 @@ class ParentService(GatewayService):
             self._share_loads({key for counts in self._leases.values() for key in counts})
             self._tell_tickets()
             if worker.version != self._version:
-                self._tell_to_reload(worker, self.model.model_dump_json())
+                self._tell_to_reload(worker, carried(self.now.material).model_dump_json())
         elif kind == "reloaded":
             if message["version"] == self._version:
                 self.reloading_workers.discard(worker.number)
@@ -233,6 +257,8 @@ class ParentService(GatewayService):
         elif kind == "tickets":
             self._tickets.learn(worker.number, message["names"])
             self._tell_tickets()
+        elif kind == "leaving":
+            self._replace(worker)
         elif kind == "fault":
             pool, settings, backend = message["member"]
             self._accused((pool, settings), backend, message["why"])
@@ -297,9 +323,15 @@ class ParentService(GatewayService):
         done.callback(None)
 
     def exposition(self) -> str:
-        """The metrics of all workers."""
+        """The metrics of all workers, and how they are."""
         pages = [answer["metrics"] for answer in self._answers.values()]
-        return merged(super().exposition(), [self._retired, *pages])
+        return merged(super().exposition() + self._states(), [self._retired, *pages])
+
+    def _states(self) -> str:
+        states = self.crew.states() if self.crew is not None else {}
+        name = "gateway_workers"
+        lines = [f"# HELP {name} Worker processes by what they do.", f"# TYPE {name} gauge"]
+        return "\n".join([*lines, *(f'{name}{{state="{state}"}} {count}' for state, count in states.items()), ""])
 
     def session_reports(self, limit: int) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
         """How many sessions are open, how many per pool, and the newest of them."""
@@ -339,12 +371,15 @@ class _HeldEndpoint:
         sockets: list[socket] = []
         port = self._port
         try:
+            # With a port once without sharing: one that another program shares is not to be shared with it. Else once
+            # for the number: a socket that has not asked for one would get another when it listens again.
+            first = listening_socket(self._host, port, 1, shared=not port)
             if port:
-                # Once without sharing: a port that another program shares is not to be shared with it.
-                listening_socket(self._host, port, 1).close()
+                first.close()
+            port = port or first.getsockname()[1]
             for _ in range(self._count):
-                sockets.append(listening_socket(self._host, port, _BACKLOG, shared=True))
-                port = sockets[0].getsockname()[1]
+                sockets.append(listening_socket(self._host, port, BACKLOG, shared=True))
+            first.close()
         except Exception:
             for sock in sockets:
                 sock.close()

@@ -11,7 +11,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from gateway.config.model import Gateway, Member
+from gateway.errors import ConfigurationError
+from gateway.generation import Material
 from gateway.service import GatewayService
+from gateway.workers.carried import with_dumped
 from gateway.workers.link import receive_sockets
 from gateway.workers.steering import Steering
 
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
     from gateway.successions import Successions
     from gateway.workers.link import Link, Message
 
-__all__ = ["LOADS_SECONDS", "WorkerService"]
+__all__ = ["BACKLOG", "LOADS_SECONDS", "WorkerService"]
+
+BACKLOG = 1024
+"""Connections that may wait at each socket."""
 
 LOADS_SECONDS = 0.1
 """How often a worker says how many leases it holds, where that has changed."""
@@ -58,7 +64,9 @@ class WorkerService(GatewayService):
         """Listen with the socket that the parent has bound."""
         if before is not None:
             return super().server_endpoint(listener, address, port, tls, before)
-        return self.road.server(address, port, tls, sock=socket.socket(fileno=self._sockets.pop(listener)))
+        sock = socket.socket(fileno=self._sockets.pop(listener))
+        sock.listen(BACKLOG)  # once more: the parent may have shut it while there was nobody to serve it
+        return self.road.server(address, port, tls, sock=sock)
 
     def members(self, pool: str) -> Sequence[Member]:
         """Those that the parent has been told of, else those that are listed."""
@@ -104,7 +112,7 @@ class WorkerService(GatewayService):
 
         What comes while the configuration changes is about the coming one, and waits for it.
         """
-        if self._coming is not None and message["kind"] in _ABOUT_POOLS:
+        if self._coming is not None and message["kind"] in _WAITS:
             self._held_back.append(message)
             return
         handler = _HANDLERS.get(message["kind"])
@@ -204,11 +212,16 @@ class WorkerService(GatewayService):
     def _tickets(self, message: Message) -> None:
         self._steering.hear(message)
 
-    # -- what it says
+    def _renewed(self, message: Message) -> None:
+        """The parent has read files of certificates again. Nobody else looks at them: the model here names none."""
+        try:
+            self._show(Material.of(with_dumped(self.model, message["parts"])))
+        except (ConfigurationError, ValueError) as error:
+            self._link.send("reloaded", version=None, problems=[str(error)])
+        else:
+            self._tell_tickets()
 
-    def _renew(self) -> None:
-        super()._renew()
-        self._tell_tickets()
+    # -- what it says
 
     def _tell_tickets(self) -> None:
         """Say what its tickets begin with, and look at those that come: the ports or their contexts have changed."""
@@ -234,5 +247,6 @@ _HANDLERS = {
     "reload": WorkerService._reload,
     "tickets": WorkerService._tickets,
     "reopen": WorkerService._reopen,
+    "renew": WorkerService._renewed,
 }
-_ABOUT_POOLS = frozenset({"members", "health", "loads"})
+_WAITS = frozenset({"members", "health", "loads", "renew"})

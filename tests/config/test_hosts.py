@@ -17,7 +17,8 @@ LISTENERS = st.lists(
         lambda address, protocol, port, hosts: HttpListener(
             name="l", port=port, address=address, protocol=protocol, host_names=tuple(hosts)
         ),
-        st.sampled_from(["", "", "127.0.0.1", "127.0.0.2"]), st.sampled_from(["Http", "Http", "Https", "Tls"]),
+        st.sampled_from(["", "", "127.0.0.1", "127.0.0.2", "0.0.0.0", "::", "::1"]),
+        st.sampled_from(["Http", "Http", "Https", "Tls"]),
         st.sampled_from([80, 81]), st.lists(st.sampled_from(["a.test", "A.test", "*.test", "b.test"]), max_size=2),
     ),
     max_size=8,
@@ -46,6 +47,31 @@ class NeighboursTests(unittest.SynchronousTestCase):
             self.assertEqual(before.twin(listener), twins[0] if twins else None)
             before.add(listener)
             seen.append(listener)
+
+
+class AddressesTests(unittest.SynchronousTestCase):
+    """`clash_of` for two addresses on one port: what the kernel would refuse to bind."""
+
+    def clash(self, a: str, b: str) -> str | None:
+        one, two = named([HttpListener(name="l", port=80, address=address) for address in (a, b)])
+        self.assertEqual(clash_of(one, two) is None, clash_of(two, one) is None)
+        found = clash_of(one, two)
+        return None if found is None else f"{found[0]}: {found[1].partition(': ')[2].partition(';')[0]}"
+
+    def test_all(self) -> None:
+        """``0.0.0.0`` and ``::`` stand for all of one family, in whatever spelling, and nothing for both."""
+        for a, b, family in (
+            ("127.0.0.1", "", ""), ("::1", "", ""), ("0.0.0.0", "", ""), ("::", "", ""),
+            ("127.0.0.1", "0.0.0.0", "IPv4 "), ("::1", "::", "IPv6 "), ("::1", "0:0:0:0:0:0:0:0", "IPv6 "),
+        ):  # fmt: skip
+            self.assertEqual(f"address: one of them takes all {family}addresses", self.clash(a, b), (a, b))
+
+    def test_spelled_differently(self) -> None:
+        self.assertEqual("address: their addresses are one", self.clash("::1", "0:0:0:0:0:0:0:1"))
+
+    def test_apart(self) -> None:
+        for a, b in ("127.0.0.1", "127.0.0.2"), ("127.0.0.1", "::"), ("0.0.0.0", "::"), ("0.0.0.0", "::1"):
+            self.assertIsNone(self.clash(a, b), (a, b))
 
 
 class PatternsTests(unittest.SynchronousTestCase):

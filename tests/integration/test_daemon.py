@@ -53,11 +53,16 @@ class DaemonTests(GatewayTestCase):
         """Start one, ask it something, end it, and look."""
         directory, pid, port = await self.start(await self.backend(Answers()), *more)
         self.assertEqual(200, await self.answer(port))
+        client = await self.connected(port)
+        client.write(b"GET /long?%b HTTP/1.1\r\nHost: a\r\nUser-Agent: %b\r\n\r\n" % (b'"' * 3000, b'"' * 4000))
+        self.assertEqual(200, (await read_response(client)).status)
+        client.close()
         os.kill(pid, signal.SIGTERM)
         await _until(partial(_gone, directory))
         log = (directory / "log").read_text("utf-8")
-        found = [json.loads(line) for line in re.findall(r'(\{"timeStamp".*\})$', log, re.M)]
-        self.assertIn(("/hello", 200), [(line["requestUri"], line["httpStatus"]) for line in found], log)
+        found = [json.loads(line) for line in re.findall(r'\[gateway\.access#info\] (\{"timeStamp".*)$', log, re.M)]
+        seen = {line["requestUri"]: (line["httpStatus"], line["userAgent"]) for line in found}
+        self.assertEqual({"/hello": (200, ""), "/long": (200, '"' * 4000)}, seen, log)
 
     async def start(self, backend: RawBackend, *more: str) -> tuple[Path, int, int]:
         """Start one; its directory, process and port."""

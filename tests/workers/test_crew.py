@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import socket
 from typing import Any
 
 from twisted.internet.error import ProcessDone, ProcessTerminated
@@ -13,6 +15,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from gateway.transport.sockets import listening_socket
 from gateway.workers.crew import Crew, Worker
 from gateway.workers.link import FROM_PARENT, HANDOVER, TO_PARENT, Link, Message
 
@@ -214,7 +217,7 @@ class CrewTests(SynchronousTestCase):
         self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
         self.crew.hurry()
         said = [[message["kind"] for message in process.said] for process in self.reactor.processes]
-        self.assertEqual([["stop"], ["stop", "stop"]], said)
+        self.assertEqual([["stop"], ["stop", "hurry"]], said)
         self.reactor.advance(3)
         self.assertEqual([[], ["KILL"]], [process.signals for process in self.reactor.processes])
 
@@ -232,6 +235,69 @@ class CrewTests(SynchronousTestCase):
         self.successResultOf(stopped)
         self.assertEqual([], self.reactor.getDelayedCalls())
 
+    def test_stop_while_one_leaves(self) -> None:
+        """Who was retired before is not hurried by the end of the gateway, and has only what is left of its time."""
+        self.crew.replace(self.crew.workers[0], 10)
+        self.reactor.advance(8)
+        stopped = self.crew.stop(10)
+        self.assertNotIn("hurry", [message["kind"] for message in self.reactor.processes[0].said])
+        for protocol in self.reactor.protocols[1:]:
+            protocol.processEnded(Failure(ProcessDone(0)))
+        (call,) = self.reactor.getDelayedCalls()
+        self.assertEqual(13, call.getTime())
+        self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
+        self.successResultOf(stopped)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_states(self) -> None:
+        """What each of them does."""
+        self.assertEqual({"serving": 0, "starting": 2, "leaving": 0}, self.crew.states())
+        for index in 0, 1:
+            self.says(index, "ready")
+        self.crew.replace(self.crew.workers[0], 10)
+        self.assertEqual({"serving": 1, "starting": 1, "leaving": 1}, self.crew.states())
+        self.says(1, "leaving")
+        self.reactor.protocols[0].processEnded(Failure(ProcessDone(0)))
+        self.assertEqual({"serving": 0, "starting": 2, "leaving": 0}, self.crew.states())
+
+    def test_log(self) -> None:
+        """An access log line is what it is in one process, however long; all else says which worker it is from."""
+        said: list[LogEvent] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        line = json.dumps({"timeStamp": "x" * 30_000})
+        self.says(1, "access", line=line)
+        self.says(1, "log", level="warn", text="{odd}")
+        self.assertEqual(
+            [("gateway.access", "info", line), ("gateway", "warn", "worker 2: {odd}")],
+            [(event["log_namespace"], event["log_level"].name, formatEvent(event)) for event in said],
+        )
+
+    def test_hopeless(self) -> None:
+        """Where the first ones fail again and again, and none has served, whoever started the gateway is told why."""
+        why: list[str] = []
+        crew = Crew(self.reactor, [{}, {}], *[lambda *_: None] * 3, why.append)
+        crew.start()
+        for _ in range(3):
+            self.assertEqual([], why)
+            for index in -2, -1:
+                self.says(index, "failed", reason="no such file")
+            for worker in crew.workers:
+                worker.processEnded(Failure(ProcessTerminated(exitCode=1)))
+            self.reactor.advance(2)
+        self.assertEqual(["cannot start: no such file"], why)
+
+    def test_not_hopeless(self) -> None:
+        """Once one has served they are tried for ever."""
+        why: list[str] = []
+        crew = Crew(self.reactor, [{}, {}], *[lambda *_: None] * 3, why.append)
+        crew.start()
+        self.says(-1, "ready")
+        for _ in range(20):
+            crew.workers[0].processEnded(Failure(ProcessTerminated(exitCode=1)))
+            self.reactor.advance(5)
+        self.assertEqual([], why)
+
     def test_stop_while_one_is_away(self) -> None:
         """A replacement that was to come does not."""
         self.reactor.protocols[0].processEnded(Failure(ProcessTerminated(signal=9)))
@@ -240,3 +306,98 @@ class CrewTests(SynchronousTestCase):
         self.successResultOf(stopped)
         self.assertEqual([], self.reactor.getDelayedCalls())
         self.assertEqual(2, len(self.reactor.processes))
+
+
+class SocketsTests(SynchronousTestCase):
+    """A port of two workers, of which the second is there and accepts."""
+
+    def setUp(self) -> None:
+        self.reactor = _Reactor()
+        first = listening_socket("127.0.0.1", 0, 1, shared=True)
+        self.addCleanup(first.close)
+        self.port = first.getsockname()[1]
+        self.one, self.two = [listening_socket("127.0.0.1", self.port, 100, shared=True) for _ in range(2)]
+        first.close()
+        self.addCleanup(self.one.close)
+        self.addCleanup(self.two.close)
+        crew = Crew(self.reactor, [{"web": self.one}, {"web": self.two}], *[lambda *_: None] * 3)
+        self.worker = crew.workers[0]
+        crew.start()
+        for worker in crew.workers:
+            self.says(worker, "built")
+            self.says(worker, "ready")
+
+    def says(self, worker: Worker, kind: str) -> None:
+        text = json.dumps({"kind": kind}).encode()
+        worker.childDataReceived(TO_PARENT, len(text).to_bytes(4, "big") + text)
+
+    def collected(self) -> int:
+        """How many of some connections wait at the first worker's socket."""
+        clients = [socket.create_connection(("127.0.0.1", self.port), 5) for _ in range(40)]
+        for client in clients:
+            self.addCleanup(client.close)
+        counts = []
+        for sock in self.one, self.two:
+            counts.append(0)
+            with contextlib.suppress(OSError):  # there are none left, or it does not listen
+                while True:
+                    sock.accept()[0].close()
+                    counts[-1] += 1
+        self.assertEqual(40, sum(counts))
+        return counts[0]
+
+    def ends(self) -> None:
+        self.worker.processEnded(Failure(ProcessTerminated(signal=9)))
+
+    def test_restarted(self) -> None:
+        """Who connects while a worker that served is started again waits for it."""
+        self.reactor.advance(60)
+        self.ends()
+        self.assertGreater(self.collected(), 0)
+        self.reactor.advance(0.1)
+        self.assertGreater(self.collected(), 0)
+
+    def test_not_restarted(self) -> None:
+        """When the first attempt has failed all clients go to the others, until a process listens again."""
+        self.reactor.advance(60)
+        self.ends()
+        self.reactor.advance(0.1)
+        self.ends()
+        self.assertEqual(0, self.collected())
+        self.reactor.advance(60)
+        self.says(self.worker, "built")
+        self.one.listen(100)  # as the process does
+        self.assertGreater(self.collected(), 0)
+
+    def test_no_process(self) -> None:
+        """The same where no process can be begun."""
+        self.reactor.advance(60)
+        self.reactor.lacks = OSError(errno.EMFILE, "")
+        self.ends()
+        self.reactor.advance(0.1)
+        self.assertEqual(0, self.collected())
+
+    def test_no_life(self) -> None:
+        """One that serves each time and ends soon is not waited for either."""
+        self.ends()
+        self.assertGreater(self.collected(), 0)
+        self.reactor.advance(0.2)
+        self.says(self.worker, "ready")
+        self.ends()
+        self.assertEqual(0, self.collected())
+
+    def test_new_ports(self) -> None:
+        """Ports that a reload adds meanwhile collect nobody for it either; those of one that serves do."""
+        self.worker.use({"web": self.one})
+        self.assertGreater(self.collected(), 0)
+        self.ends()
+        self.reactor.advance(0.2)
+        self.ends()
+        self.one.listen(100)
+        self.worker.use({"web": self.one})
+        self.assertEqual(0, self.collected())
+        self.reactor.advance(1)
+        self.says(self.worker, "built")
+        self.one.listen(100)
+        self.worker.use({"web": self.one})
+        self.assertGreater(self.collected(), 0)

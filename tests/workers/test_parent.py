@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import socket
 import sys
 from typing import Any
 
@@ -15,7 +17,7 @@ from gateway.config.model import Gateway
 from gateway.startup import StartFailed
 from gateway.workers.crew import Crew
 from gateway.workers.link import Message
-from gateway.workers.parent import ParentService
+from gateway.workers.parent import ParentService, _HeldEndpoint
 from gateway.workers.tickets import Tickets
 
 _MODEL = Gateway.model_validate({"listeners": [{"name": "web", "address": "127.0.0.1", "port": 0}]})
@@ -65,6 +67,26 @@ class StartTests(SynchronousTestCase):
             "(raise the limit of open files, `ulimit -n` or LimitNOFILE= of systemd)\n",
             stderr.getvalue(),
         )
+
+
+    def test_access_log(self) -> None:
+        """That workers could not open it is known before any of them is there."""
+        fifo = os.path.join(self.mktemp(), "log")
+        os.mkdir(os.path.dirname(fifo))
+        os.mkfifo(fifo)  # without a reader
+        clock: Any = Clock()
+        with self.assertRaises(OSError) as caught:
+            ParentService(Gateway(), workers=2, reactor=clock, transport="twisted", access_log=fifo)
+        self.assertEqual(errno.ENXIO, caught.exception.errno)
+
+    def test_ports(self) -> None:
+        """One that was bound to any port keeps its number when its sockets are shut and listen again."""
+        port = self.successResultOf(_HeldEndpoint("127.0.0.1", 0, 2, None).listen(None))
+        self.addCleanup(port.stopListening)
+        for sock in port.sockets:
+            sock.shutdown(socket.SHUT_RDWR)
+            sock.listen()
+        self.assertEqual({port.getHost().port}, {sock.getsockname()[1] for sock in port.sockets})
 
 
 class TicketsTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import Any
 
@@ -9,9 +10,11 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from gateway.config.model import Gateway
+from gateway.generation import Material
 from gateway.pools.lease import Lease
 from gateway.testing import request_head
 from gateway.values import Outcome
+from gateway.workers.carried import dumped
 from gateway.workers.link import Message
 from gateway.workers.tickets import Tickets
 from gateway.workers.worker import WorkerService
@@ -180,10 +183,24 @@ class TicketsTests(TestCase):
         self.addCleanup(self.worker.stopService)
         self.assertEqual(["tickets", "ready"], [message["kind"] for message in self.link.said])
         (first,) = self.names()
-        self.worker._renew()
+        material = Material.of(
+            self.worker.model.model_copy(update={"certificates": (TestCA().issue(["a.example"]).certificate("c"),)})
+        )
+        self.worker.told({"kind": "renew", "parts": json.loads(json.dumps(dumped(material)))})
+        ((tls, _),) = self.worker._ports.secured().values()
+        self.assertEqual(material.certificates["c"].leaf, tls.certificate_for(None).leaf)
         (second,) = self.names()
         self.assertEqual((32, 32), (len(first), len(second)))
         self.assertNotEqual(first, second)
+
+    async def test_certificates_that_cannot_be_shown(self) -> None:
+        """The parent is told, and replaces it."""
+        self.worker.startService()
+        self.addCleanup(self.worker.stopService)
+        parts: dict[str, Any] = {"certificates": [{"name": "c"}]}
+        parts |= {"trusted_roots": [], "trusted_client_certificates": []}
+        self.worker.told({"kind": "renew", "parts": parts})
+        self.assertIn("there is no certificate", self.link.said[-1]["problems"][0])
 
     async def test_others(self) -> None:
         """It looks at the hellos of clients when it knows names of others, until it stops."""
