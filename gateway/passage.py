@@ -184,7 +184,7 @@ class Passage:
         if head.status < 200:
             if self._answers_change():
                 links = [field for field in head.fields if field[0].lower() == "link"]
-                head = head._replace(fields=links, index=index_of(links), nominated=())
+                head = head._replace(fields=links, index=index_of(links))
             client.respond(head, data, end)
             return
         self.context.backend = self._exchange.outcome.backend

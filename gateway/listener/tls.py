@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from socket import socket
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLContextFactory
@@ -46,6 +47,9 @@ class _Shown(NamedTuple):
     terms: Terms
 
 
+_Beginning = tuple["_Table", Callable[[SSL.Connection, "_Shown"], None]]
+
+
 @implementer(IOpenSSLContextFactory)
 class ServerTLS:
     """What a listening endpoint needs for TLS: ``getContext()``, asked for each new connection.
@@ -70,7 +74,8 @@ class ServerTLS:
         self.wants_offers = wants_offers
         self._table: _Table
         self._base: SSL.Context
-        self._switch: Callable[[SSL.Connection, _Shown], None]
+        # By the context that a connection begins with: it goes on as it has begun, whatever the port is then.
+        self._began: WeakKeyDictionary[SSL.Context, _Beginning] = WeakKeyDictionary()
         self._named: tuple[SSL.Context, bytes] | None = None
         self.replace(listeners, certificates, terms)
 
@@ -81,7 +86,8 @@ class ServerTLS:
         """
         self.wants_offers = other.wants_offers
         if not self._table.equals(other._table):
-            self._table, self._base, self._switch = other._table, other._base, other._switch
+            self._table, self._base = other._table, other._base
+            self._began.update(other._began)
 
     def replace(
         self,
@@ -125,7 +131,7 @@ class ServerTLS:
         context.set_tlsext_servername_callback(choose)
         self._table = table
         self._base = context
-        self._switch = switch
+        self._began[context] = table, switch
 
     @property
     def listens(self) -> bool:
@@ -138,9 +144,10 @@ class ServerTLS:
         OpenSSL agrees on the version and on a suite of TLS 1.3 before it looks at the name; which signatures it allows,
         and so whether TLS 1.0 and 1.1, goes with the context.  Returns the suites that are to be remembered.
         """
-        if self._table.varies:
-            shown = self._table.asked(hello.name)
-            self._switch(connection, shown)
+        table, switch = self._began[connection.get_context()]
+        if table.varies:
+            shown = table.asked(hello.name)
+            switch(connection, shown)
             for version, option in _FORBIDDING:
                 if not shown.terms.minimum <= version <= shown.terms.maximum:
                     connection.set_options(option)

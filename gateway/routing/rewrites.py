@@ -82,7 +82,7 @@ class Rewriter:
                 if note:
                     note(f"URL: {change.target}{', path rules are looked at again' if rule.url.reroute else ''}")
             if rule is not self._on_request[-1]:
-                view.look_at(change.done())
+                view.look_at(change.seen())
         if view.head is not came:
             view.look_at(came)
         return Requested(change.done(), change.added, change.reroute)
@@ -203,6 +203,7 @@ class _Change:
         self._fields: list[tuple[str, str]] | None = None
         self._host = head.host
         self._taken: dict[str, str] = {}
+        self._own: dict[str, str] = {}
         self.target = head.target
         self.added = added
         self.reroute = False
@@ -211,6 +212,7 @@ class _Change:
         lower = name.lower()
         if is_ours(name):
             self.added = _line(self.added, name, value)
+            self._own[lower] = value
             return
         if lower == "host":
             if not value:
@@ -220,6 +222,14 @@ class _Change:
             self._host = value
         self._taken[lower] = value
         self._fields = _with_field(self._head.fields if self._fields is None else self._fields, name, value)
+
+    def seen(self) -> RequestHead:
+        """As `done`, with the gateway's own lines that were set in the index: for the rules that follow."""
+        head = self.done()
+        if not self._own:
+            return head
+        index = {name: value for name, value in head.index.items() if name not in self._own}
+        return head._replace(index=index | {name: value for name, value in self._own.items() if value})
 
     def done(self) -> RequestHead:
         head = self._head

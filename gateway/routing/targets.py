@@ -48,8 +48,9 @@ def _overridden(target: str, override: str, matched: str) -> str:
     if literal is None or has_dots(path) or has_dots(f"/{rest}"):
         plain = decoded(path)
         prefix = _form(matched)
-        if plain.lower().startswith(prefix):
-            plain = plain[len(prefix) :]
+        # Lower case may have more characters than what it is made of.
+        end = next((end for end in range(len(prefix) + 1) if plain[:end].lower() == prefix), 0)
+        plain = plain[end:]
         plain = resolved(f"/{plain}")
         rest = quote(plain.encode("utf-8", "surrogateescape"), safe=_SAFE)
     base = override if override.startswith("/") else f"/{override}"

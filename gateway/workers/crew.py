@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from socket import SHUT_RDWR, socket, socketpair
+from socket import SHUT_RDWR, SO_ACCEPTCONN, SOL_SOCKET, socket, socketpair
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -120,7 +120,8 @@ class Worker(ProcessProtocol):
             return
         self._vacant = True
         for sock in self.sockets.values():
-            with suppress(OSError):  # it has been shut before
+            # Shut once more, it could listen again, but what it accepts would be shut as well.
+            if sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN):
                 sock.shutdown(SHUT_RDWR)
 
     def _start_again(self) -> None:

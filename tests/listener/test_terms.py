@@ -50,13 +50,17 @@ def port(*profiles: dict[str, Any], policy: dict[str, Any] | None = None) -> Ser
     return ServerTLS(gateway.listeners, load_used(gateway)[0], load_terms(gateway))
 
 
-def shake(tls: ServerTLS, name: str = "0.example", context: SSL.Context | None = None) -> Handshake:
-    """A handshake for a server name, as the roads make it."""
+def shake(
+    tls: ServerTLS, name: str = "0.example", context: SSL.Context | None = None, reload: ServerTLS | None = None
+) -> Handshake:
+    """A handshake for a server name, as the roads make it. ``reload``: what the port becomes when it has begun."""
     client = client_connection(context or client_context(), name)
     server = server_connection(tls.getContext())
     if tls.listens:
         with contextlib.suppress(SSL.WantReadError):
             client.do_handshake()
+        if reload is not None:
+            tls.become(reload)
         sent = client.bio_read(MOST_HELLO)
         hello = read_hello(sent)
         assert hello is not None
@@ -182,6 +186,19 @@ class PolicyTests(SynchronousTestCase):
             SSL._lib.SSL_CTX_set1_sigalgs_list(sha1._context, b"ECDSA+SHA1")  # type: ignore[attr-defined]
             for name, agrees in ((theirs, True), (other, False)):
                 self.assertEqual(agrees, shake(tls, name, sha1).server_error is None, name)
+
+
+    def test_reload_meanwhile(self) -> None:
+        """Who has connected already gets what the port was then, certificate and version, and no mixture."""
+        old = {"sslPolicy": {"policyName": "AppGwSslPolicy20170401"}}
+        for name, version in ("0.example", "TLSv1.2"), ("1.example", "TLSv1.3"), ("other.example", "TLSv1.2"):
+            tls, then = port(old, {}), port({}, {})
+            for expected, certificates in (version, tls), ("TLSv1.3", then):
+                leaf = certificates.certificate_for(name).leaf
+                done = shake(tls, name, reload=then)
+                self.assertEqual((None, None), (done.client_error, done.server_error), name)
+                self.assertEqual(expected, done.client.get_protocol_version_name())
+                self.assertEqual(leaf, done.client.get_peer_certificate(as_cryptography=True))
 
 
 class ClientCertificateTests(SynchronousTestCase):

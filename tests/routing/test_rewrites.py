@@ -210,6 +210,22 @@ class RequestTests(SynchronousTestCase):
             request = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % sent
             self.assertEqual(made, self.changed(*rules, request=request).head.target)
 
+    def test_the_gateways_own_lines(self) -> None:
+        """Also what a rule makes of these is what the next one sees, not what a stranger has sent."""
+        rules = [
+            {"sequence": 1, "requestHeaders": [{"name": "X-Forwarded-For", "value": "{var_client_ip}"}]},
+            {
+                "sequence": 2,
+                "conditions": [{"variable": "http_req_X-Forwarded-For", "pattern": "^192"}],
+                "requestHeaders": [
+                    {"name": "X-Copy", "value": "{http_req_X-Forwarded-For}"}, {"name": "X-Forwarded-For", "value": ""},
+                ],
+            },
+            {"sequence": 3, "requestHeaders": [{"name": "X-Last", "value": "<{http_req_X-Forwarded-For}>"}]},
+        ]  # fmt: skip
+        head = self.changed(*rules, request=b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: evil\r\n\r\n").head
+        self.assertEqual(("192.0.2.7", "<>"), (head.index["x-copy"], head.index["x-last"]))
+
     def test_a_made_path_that_is_read_differently(self) -> None:
         """Conditions of later rules are about it, so it has to be the same to everybody as well."""
         rules = [

@@ -61,6 +61,10 @@ class TargetTests(SynchronousTestCase):
         self.assertEqual(target("/gr%c3%96n/a%2fb", "/o", "/grön"), "/o/a%2fb")
         self.assertEqual(target("/gr\xc3\xb6n/a%2fb", "/o", "/GRÖN"), "/o/a%2fb")
 
+    def test_lower_case_may_be_longer(self) -> None:
+        self.assertEqual("/o/abc", target("/%C4%B0abc", "/o", "/\u0130"))
+        self.assertEqual("/o/x", target("/%C4%B0/./x", "/o", "/\u0130"))
+
     def test_parameters_of_the_literal_part(self) -> None:
         """They go with the segment that they belong to."""
         for sent, expected in (

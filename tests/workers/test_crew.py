@@ -369,6 +369,24 @@ class SocketsTests(SynchronousTestCase):
         self.one.listen(100)  # as the process does
         self.assertGreater(self.collected(), 0)
 
+    def test_not_restarted_for_long(self) -> None:
+        """However often that fails, and whatever is reloaded meanwhile: who is served at last can be talked to."""
+        self.reactor.advance(60)
+        for _ in range(4):
+            self.ends()
+            self.worker.use(self.worker.sockets)
+            self.reactor.advance(10)
+        self.worker.use(self.worker.sockets)
+        self.one.listen(100)
+        self.two.close()
+        with socket.create_connection(("127.0.0.1", self.port), 5) as client:
+            server, _ = self.one.accept()
+            with server:
+                client.sendall(b"hello")
+                self.assertEqual(b"hello", server.recv(5))
+                server.sendall(b"world")
+                self.assertEqual(b"world", client.recv(5))
+
     def test_no_process(self) -> None:
         """The same where no process can be begun."""
         self.reactor.advance(60)
