@@ -453,20 +453,24 @@ class WaitingTests(DialogueCase):
         super().setUp()
         self.log = PluginLog(self)
 
+    def fails(self, middleware: Any, why: str) -> None:
+        """It costs the request whose response it was asked about, and the log says ``why``."""
+        gateway = self.gateway(middleware=[middleware], backends=1)
+        client = gateway.client()
+        client.sends(GET)
+        gateway.backend(0).gets_something()
+        gateway.backend(0).sends(OK)
+        client.gets_page(500)
+        gateway.recorded("500 plugin_failed")
+        self.assertIn(why, self.log.flush()[0])
+
     def test_middleware(self) -> None:
         async def late(head: Any, context: Any) -> None:
             """Not run."""
 
         for method in "response", "body":
             contained = account("middleware", int)
-            gateway = self.gateway(middleware=[ContainedMiddleware(Scripted(**{method: late}), contained)], backends=1)
-            client = gateway.client()
-            client.sends(GET)
-            gateway.backend(0).gets_something()
-            gateway.backend(0).sends(OK)
-            client.gets_page(500)
-            gateway.recorded("500 plugin_failed")
-            self.assertIn("returned a coroutine", self.log.flush()[0])
+            self.fails(ContainedMiddleware(Scripted(**{method: late}), contained), "returned a coroutine")
             self.assertEqual((1, []), (contained.failures, self.flushWarnings()))
 
     def test_affinity(self) -> None:
@@ -477,15 +481,7 @@ class WaitingTests(DialogueCase):
             async def mark(self, backend: Any, head: Any, secure: bool) -> Any:
                 return ()
 
-        contained = account("selector", int)
-        gateway = self.gateway(middleware=[Affinity(Late(), contained)], backends=1)
-        client = gateway.client()
-        client.sends(GET)
-        gateway.backend(0).gets_something()
-        gateway.backend(0).sends(OK)
-        client.gets_page(500)
-        gateway.recorded("500 plugin_failed")
-        self.assertIn("mark() returned a coroutine", self.log.flush()[0])
+        self.fails(Affinity(Late(), account("selector", int)), "mark() returned a coroutine")
 
     def test_selector(self) -> None:
         selector = Choosing()

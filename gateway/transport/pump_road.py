@@ -11,10 +11,11 @@ from zope.interface import implementer
 from gateway.interfaces import IRoad
 from gateway.transport.connect import Attempt, literal
 from gateway.transport.greetings import Greetings
+from gateway.transport.handshake import client_prelude
 from gateway.transport.names import Names, Reactor
 from gateway.transport.ports import Port
 from gateway.transport.pump import Pump
-from gateway.transport.secure import client_prelude, server_welcome
+from gateway.transport.pump_greeting import server_welcome
 
 if TYPE_CHECKING:
     from socket import socket

@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from gateway.interfaces import IRoad
 from tests.transport.connecting import ConnectingConformance
-from tests.transport.peers import Pieces, Recorder, Serving, Source
+from tests.transport.peers import HalfCloser, Pieces, Recorder, Serving, Source
 
 __all__ = ["RoadConformance"]
 
@@ -62,6 +62,27 @@ class RoadConformance(ConnectingConformance):
         theirs = await serving.next()
         self.ends += [mine, theirs]
         return mine, theirs
+
+    async def half_closed(self, by_server: bool = False) -> tuple[Any, Any]:
+        """Two ends, of which the first has made a request and closed its direction."""
+        pair = await self.pair(server=HalfCloser, client=HalfCloser)
+        mine, theirs = pair[::-1] if by_server else pair
+        mine.transport.write(b"request")
+        mine.call("loseWriteConnection")
+        mine.transport.write(b"ignored")
+        self.assertFalse(mine.reentered)
+        await theirs.read_lost
+        await mine.write_lost
+        self.assertEqual(b"request", theirs.data)
+        return mine, theirs
+
+    async def answered(self, mine: Any, theirs: Any) -> None:
+        """The second goes on to speak, and ends."""
+        theirs.transport.write(b"response" * 10_000)
+        await mine.received(80_000)
+        theirs.transport.loseConnection()
+        self.assertIsInstance(await theirs.lost, ConnectionDone)
+        await mine.lost
 
     def turns(self, seconds: float = 0.0) -> Deferred[None]:
         """Let the reactor run."""

@@ -18,14 +18,7 @@ class PlainConformance(RoadConformance):
     """What only plain TCP can do, or where TLS makes no difference."""
 
     async def test_half_close_by_the_client(self) -> None:
-        mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
-        mine.transport.write(b"request")
-        mine.call("loseWriteConnection")
-        mine.transport.write(b"ignored")
-        self.assertFalse(mine.reentered)
-        await theirs.read_lost
-        await mine.write_lost
-        self.assertEqual(b"request", theirs.data)
+        mine, theirs = await self.half_closed()
         theirs.transport.write(b"response" * 1000)
         theirs.transport.loseConnection()
         await theirs.lost

@@ -12,8 +12,8 @@ from twisted.trial.unittest import TestCase
 from gateway.transport.greetings import Greetings
 from gateway.transport.hello import Hello
 from gateway.transport.ports import Port
+from gateway.transport.pump_greeting import server_welcome
 from gateway.transport.pump_road import PumpRoad
-from gateway.transport.secure import server_welcome
 from tests.transport.conformance import RoadConformance
 from tests.transport.peers import Recorder, SecureServing, client_tls, server_tls
 

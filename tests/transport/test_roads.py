@@ -280,20 +280,8 @@ class TLSConformance(RoadConformance):
 
     async def test_half_close(self) -> None:
         """close_notify closes one direction (RFC 8446 §6.1)."""
-        for sides in (False, True):
-            mine, theirs = (await self.pair(server=HalfCloser, client=HalfCloser))[:: -1 if sides else 1]
-            mine.transport.write(b"request")
-            mine.call("loseWriteConnection")
-            mine.transport.write(b"ignored")
-            self.assertFalse(mine.reentered)
-            await theirs.read_lost
-            await mine.write_lost
-            self.assertEqual(b"request", theirs.data)
-            theirs.transport.write(b"response" * 10_000)
-            await mine.received(80_000)
-            theirs.transport.loseConnection()
-            self.assertIsInstance(await theirs.lost, ConnectionDone)
-            await mine.lost
+        for by_server in (False, True):
+            await self.answered(*await self.half_closed(by_server))
 
     async def test_half_close_with_the_end_of_tcp(self) -> None:
         """Most who send close_notify close their direction of TCP as well, or all of it."""
@@ -304,11 +292,7 @@ class TLSConformance(RoadConformance):
             (mine.transport._sock if self.road.name == "pump" else mine.transport._socket()).shutdown(socket.SHUT_WR)
             await theirs.read_lost
             await self.turns(0.01)
-            theirs.transport.write(b"response" * 10_000)
-            await mine.received(80_000)
-            theirs.transport.loseConnection()
-            self.assertIsInstance(await theirs.lost, ConnectionDone)
-            await mine.lost
+            await self.answered(mine, theirs)
 
     async def test_half_close_while_paused(self) -> None:
         """The end is told behind what came before it, when reading goes on."""
@@ -364,7 +348,7 @@ class PumpTLSTests(OnPump, TLSConformance, TestCase):
 
         from gateway.transport.greetings import Greetings
         from gateway.transport.ports import Port
-        from gateway.transport.secure import server_welcome
+        from gateway.transport.pump_greeting import server_welcome
 
         clock = Clock()
         port = Port(
