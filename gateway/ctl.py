@@ -35,6 +35,7 @@ from gateway.config.writer import write_compact
 from gateway.errors import ConfigurationError, Problem
 from gateway.explaining import CONNECT, CannotAsk, NoRequest, as_document, as_text, ask
 from gateway.factories import Factories
+from gateway.http.authority import authority
 from gateway.observe.reports import config_report
 from gateway.preflight import checks
 
@@ -249,14 +250,9 @@ def summary(gateway: Gateway) -> list[str]:
     for pool in gateway.pools:
         members = []
         for member in pool.members:
-            name = member.host if member.port is None else f"{member.host}:{member.port}"
+            name = authority(member.host, member.port)
             if member.connect_host is not None:
-                target = (
-                    member.connect_host
-                    if member.connect_port is None
-                    else f"{member.connect_host}:{member.connect_port}"
-                )
-                name += f" (at {target})"
+                name += f" (at {authority(member.connect_host, member.connect_port)})"
             members.append(name)
         if pool.discovery is not None:
             members.append(f"what {pool.discovery.strategy} finds")
@@ -265,9 +261,9 @@ def summary(gateway: Gateway) -> list[str]:
 
 
 def _listener_line(listener: HttpListener, rule: Rule | None) -> str:
-    address = f"[{listener.address}]" if ":" in listener.address else listener.address or "*"
+    place = authority(listener.address or "*", listener.port)
     hosts = f" for {', '.join(listener.host_names)}" if listener.host_names else ""
-    text = f"listener {listener.name}: {listener.protocol.lower()}://{address}:{listener.port}{hosts}"
+    text = f"listener {listener.name}: {listener.protocol.lower()}://{place}{hosts}"
     if rule is None:
         return f"{text} -> nothing"
     kinds = (

@@ -13,6 +13,7 @@ from gateway.assembly import uses
 from gateway.config.model import BackendSettings, Gateway
 from gateway.config.texts import is_address
 from gateway.errors import RequestError
+from gateway.http.authority import authority
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.forwarding import request_bytes
 from gateway.http.heads import parse_request
@@ -69,7 +70,7 @@ class _Pool:
         self.name = name
         (self.settings,) = (item for item in model.settings if item.name == settings)
         port = self.settings.port
-        self.members = [f"{member.host}:{member.port or port}" for member in found.members]
+        self.members = [authority(member.host, member.port or port) for member in found.members]
         self.backends = [_Member(member.host) for member in found.members]
 
 

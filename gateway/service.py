@@ -64,10 +64,10 @@ class GatewayService(ShowsGeneration, Service):
     """A whole gateway as a Twisted service. It serves once: what has been stopped cannot be started again.
 
     ``model``: a checked configuration.  ``reactor``: the global one if ``None``.  ``transport``: ``auto``, ``pump`` or
-    ``twisted``.  ``access_log``: a path, ``-`` or ``off``.  ``admin``: ``HOST:PORT`` or ``None``.  ``notices``: what to
-    log at start.  ``observers``: further `IOutcomeObserver`.  ``secret``: see `gateway.services.Services`; random if
-    ``None``.  ``source``: reads the configuration again, see `reload`.  ``port_option``: what chooses another port, for
-    messages.
+    ``twisted``.  ``access_log``: a path, ``-`` or ``off``; ``hide_queries`` keeps query strings out of it.  ``admin``:
+    ``HOST:PORT`` or ``None``.  ``notices``: what to log at start.  ``observers``: further `IOutcomeObserver`.
+    ``secret``: see `gateway.services.Services`; random if ``None``.  ``source``: reads the configuration again, see
+    `reload`.  ``port_option``: what chooses another port, for messages.
 
     ``ports``: bound port by listener name, once started.  ``admin_port``: that of the admin site, if any.
     Subclass it for a deployment of one's own: ``listener_class``, `make_router`, `make_observers` and `make_road` are
@@ -84,6 +84,7 @@ class GatewayService(ShowsGeneration, Service):
         reactor: Any = None,
         transport: str = "auto",
         access_log: str = "-",
+        hide_queries: bool = False,
         admin: str | None = None,
         notices: Sequence[str] = (),
         observers: Sequence[IOutcomeObserver] = (),
@@ -100,6 +101,7 @@ class GatewayService(ShowsGeneration, Service):
         self._secret = os.urandom(32) if secret is None else secret
         self._transport = transport
         self._access_log = access_log
+        self._hide_queries = hide_queries
         self._admin = admin
         self._extra_observers = tuple(observers)
         self.connections_elsewhere = 0  # clients of other processes
@@ -132,7 +134,7 @@ class GatewayService(ShowsGeneration, Service):
         self.membership = Membership({}, {}, lambda: self.pools.values(), self.change_members)
         self.troubles = Troubles(self.deadlines.now)
         self.metrics = Metrics(lambda: self.pools.values(), self.sessions, self.troubles, self.accounts)
-        self.access_log = open_access_log(self._access_log, reactor)
+        self.access_log = open_access_log(self._access_log, reactor, hide_queries=self._hide_queries)
         self._ports = Ports(self._factory, self.server_endpoint, self.sessions, reactor, self._port_option)
         self._stopping = Stopping(self._ports, self.sessions, reactor)
         self._closing = Closing(reactor)

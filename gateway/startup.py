@@ -23,6 +23,8 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gateway.http.authority import authority
+
 __all__ = [
     "LISTEN", "MAP_PORT", "Binding", "CannotBind", "StartFailed", "bind_all", "bind_or_none", "cannot_bind", "give_up",
     "lacking", "refuse", "result_now",
@@ -121,7 +123,7 @@ def cannot_bind(listener: str, host: str, port: int, error: BaseException, optio
     cause = getattr(error, "socketError", error)
     number = cause.errno if isinstance(cause, OSError) else None
     reason = (cause.strerror if isinstance(cause, OSError) else None) or str(cause) or type(cause).__name__
-    place = f"{f'[{host}]' if ':' in host else host or '*'}:{port}"
+    place = authority(host or "*", port)
     remedy = _REMEDIES.get(number or 0, "").format(option=option.format(port=port))
     return f"listener {listener!r}: cannot listen on {place}: {reason}" + (f" ({remedy})" if remedy else "")
 

@@ -21,6 +21,7 @@ from gateway import __version__, config
 from gateway.config.defects import defect
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
+from gateway.http.authority import authority
 from gateway.preflight import checks
 from gateway.process import cores, heed_signals, raise_descriptor_limit, reopen_logs_on_signal, settle
 from gateway.startup import LISTEN, MAP_PORT, refuse
@@ -50,6 +51,7 @@ class Options(usage.Options):
 
     optFlags = [
         ["demo", None, "Serve a demonstration on 127.0.0.1:8080 (or the next free port) with two embedded backends."],
+        ["hide-queries", None, "The access log shows - for query strings, in which tokens are often handed over."],
     ]
     optParameters = [
         ["config", "c", None, "The configuration: compact YAML, an ARM template, an exported resource, or properties."],
@@ -219,6 +221,7 @@ def makeService(options: Options, service_class: type[GatewayService] | None = N
                 reactor=reactor,
                 transport=options["transport"],
                 access_log=options["access-log"],
+                hide_queries=bool(options["hide-queries"]),
                 admin=options["admin"],
                 notices=options.notices,
                 source=None if options["demo"] else options.read,
@@ -251,8 +254,7 @@ def _admin_address(text: str) -> str:
     if found is None or int(found[2]) > 65535:
         raise ValueError(text)
     host = "127.0.0.1" if found[1] in (None, "localhost") else found[1].strip("[]")
-    address = ipaddress.ip_address(host)
-    return f"[{address}]:{found[2]}" if address.version == 6 else f"{address}:{found[2]}"
+    return authority(str(ipaddress.ip_address(host)), found[2])
 
 
 def _refuse_configuration(error: ConfigurationError) -> NoReturn:

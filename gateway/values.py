@@ -12,6 +12,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.http.authority import authority
 from gateway.interfaces import IPool
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Peer(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
 
 class RequestHead(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from zope.interface import implementer
 
-from gateway.config.objects import ObjectReader
+from gateway.config import objects
 from gateway.ctl import main, summary
 from gateway.interfaces import IStrategyFactory
 from tests.certificates import TestCA, days
@@ -56,7 +56,7 @@ class CheckTests(CtlTestCase):
         def broken(*_: object) -> None:
             raise KeyError("SuperSecret1")
 
-        self.patch(ObjectReader, "_status", broken)
+        self.patch(objects, "_status", broken)
         document = properties()
         document["customErrorConfigurations"] = [{"statusCode": "HttpStatus502", "customErrorPageUrl": "http://a"}]
         path = self.write(document)
@@ -251,6 +251,17 @@ rules: [{listener: a, redirect: r}, {listener: b, pathMap: m}]
                 "pool p: no members",
             ],
         )
+
+    def test_addresses(self) -> None:
+        """Those of IPv6 can be told from their ports."""
+        text = """
+listeners: [{name: a, port: 1}]
+pools: [{name: p, backends: ['[::1]:9001', '10.0.0.4:80']}]
+rules: [{listener: a, pool: p}]
+"""
+        status, told = self.run_check(self.write(text), "--map-backend", "10.0.0.4=[::1]:9002")
+        self.assertEqual(status, 0)
+        self.assertIn("pool p: [::1]:9001, 10.0.0.4:80 (at [::1]:9002)", told)
 
     def test_discovery(self) -> None:
         """Members that are only known when it runs."""

@@ -140,6 +140,12 @@ class ExplainTests(ConfigurationTestCase):
             ],
         )
 
+    def test_address(self) -> None:
+        """A member of IPv6 is spelled so that its port can be told from it."""
+        document = YAML.replace("127.0.0.1:9002", "'[::1]:9002'")
+        _, told, _ = self.run_it("GET", "http://shop.test:8080/root", document=document)
+        self.assertIn("  => pool admin: [::1]:9002, b.test:80", told)
+
     def test_default(self) -> None:
         made = self.document("http://shop.test:8080/x")
         last = made["steps"][-1]

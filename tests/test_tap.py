@@ -171,6 +171,11 @@ class OptionsTests(unittest.SynchronousTestCase):
         self.assertTrue(self.parse("--demo", "--access-log", "access.log")["access-log"].startswith("/"))
         self.assertEqual(self.parse("--demo", "--access-log", "off")["access-log"], "off")
 
+    def test_queries(self) -> None:
+        """They are in the access log, as in an Application Gateway's, unless they are not to be."""
+        for words, hidden in ((["--demo"], False), (["--demo", "--hide-queries"], True)):
+            self.assertEqual(hidden, bool(self.parse(*words)["hide-queries"]))
+
     def test_version(self) -> None:
         """Ours, not Twisted's."""
         stdout = io.StringIO()

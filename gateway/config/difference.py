@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.config.model import Gateway, Member, Pool
+from gateway.http.authority import authority
 
 __all__ = ["difference"]
 
@@ -58,8 +59,7 @@ def _members(before: Any, after: Any) -> str:
 
 
 def _place(member: Member) -> str:
-    host = f"[{member.host}]" if ":" in member.host else member.host
-    return host if member.port is None else f"{host}:{member.port}"
+    return authority(member.host, member.port)
 
 
 def _some(marked: Iterable[str]) -> str:

@@ -134,32 +134,30 @@ class ObjectReader:
         return True
 
     def _read(self, draft: Draft, field: Field, cursor: Cursor) -> Any:
-        value: Any
-        if field.kind == "ref":
-            value = self._references.one(cursor, field.collection)
-        elif field.kind == "refs":
-            value = self._references.several(draft, field.target, cursor, field.collection)
-        elif field.kind == "object":
-            value = self._nested(Draft(cursor.place), cursor, OBJECTS[field.collection])
-        elif field.kind == "objects":
-            value = self._nested_list(cursor, field.collection)
-        elif field.kind == "status":
-            value = self._status(cursor)
-        elif field.kind == "members":
-            value = pool_members(cursor, self._skipped)
-        elif field.kind == "children":
-            value = self._children(cursor, field.collection)
-        elif field.kind == "port":
-            value = self._references.port(cursor)
-        elif field.kind in ("host", "hosts"):
-            value = self._hosts(draft, cursor)
-        else:
-            value = secret_id(cursor) if field.kind == "secret" else cursor.value()
-            if field.kind == "text" and isinstance(value, str) and not value.strip():
-                value = None
-            if isinstance(value, (list, tuple)):
-                value = list(value)
-        return value
+        match field.kind:
+            case "ref":
+                return self._references.one(cursor, field.collection)
+            case "refs":
+                return self._references.several(draft, field.target, cursor, field.collection)
+            case "object":
+                return self._nested(Draft(cursor.place), cursor, OBJECTS[field.collection])
+            case "objects":
+                return self._nested_list(cursor, field.collection)
+            case "children":
+                return self._children(cursor, field.collection)
+            case "members":
+                return pool_members(cursor, self._skipped)
+            case "port":
+                return self._references.port(cursor)
+            case "host" | "hosts":
+                return self._hosts(draft, cursor)
+            case "status":
+                return _status(cursor)
+            case "secret":
+                return secret_id(cursor)
+            case "text":
+                return _text(cursor)
+        return _value(cursor)
 
     def _hosts(self, draft: Draft, cursor: Cursor) -> list[Any] | None:
         before = len(cursor.problems)
@@ -205,13 +203,6 @@ class ObjectReader:
         read = [self._nested(Draft(item.place), item, fields, needed) for item in cursor.items()]
         return [draft for draft in read if draft is not None]
 
-    def _status(self, cursor: Cursor) -> Any:
-        """``HttpStatus403`` as ``403``."""
-        value = cursor.value()
-        if isinstance(value, str) and value.casefold().startswith("httpstatus"):
-            return value[len("httpstatus") :]
-        return value
-
     def _children(self, cursor: Cursor, key: str) -> list[Draft]:
         """Named objects inside of another one: path rules, rules of a routing map."""
         result = []
@@ -236,6 +227,24 @@ class ObjectReader:
         if frontend is not None:
             address = self._references.one(frontend.quiet(), "frontendipconfigurations") or ""
             self.frontends[title] = address.casefold()
+
+
+def _value(cursor: Cursor) -> Any:
+    value = cursor.value()
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _text(cursor: Cursor) -> Any:
+    value = _value(cursor)
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _status(cursor: Cursor) -> Any:
+    """``HttpStatus403`` as ``403``."""
+    value = cursor.value()
+    if isinstance(value, str) and value.casefold().startswith("httpstatus"):
+        return value[len("httpstatus") :]
+    return value
 
 
 def _without_other_targets(members: dict[str, Cursor]) -> dict[str, Cursor]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from gateway.config import model
 from gateway.config.compact import parse_backend
+from gateway.http.authority import authority
 
 __all__ = ["write_compact"]
 
@@ -72,8 +73,7 @@ def _plain(item: BaseModel) -> dict[str, Any]:
 
 def _backend(member: model.Member) -> Any:
     """``host:port`` where that says it all."""
-    host = f"[{member.host}]" if ":" in member.host else member.host
-    text = host if member.port is None else f"{host}:{member.port}"
+    text = authority(member.host, member.port)
     try:
         if parse_backend(text) == ("", member.host, member.port) and member == model.Member(
             host=member.host, port=member.port

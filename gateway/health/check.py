@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.errors import BackendTLSFailed
+from gateway.http.authority import authority
 from gateway.interfaces import ILasting, IProbe
 from gateway.relay.proxy_header import UNKNOWN
 from gateway.transport.sockets import lacks_resources
@@ -196,7 +197,7 @@ class ConnectingProbe:
 
         def not_connected(failure: Failure) -> None:
             if check.waiting:
-                why = _why_not(failure.value, f"{host}:{port}", limit)
+                why = _why_not(failure.value, authority(host, port), limit)
                 result.callback(ProbeResult(False, why, conclusive=not lacks_resources(failure.value)))
 
         result: Deferred[ProbeResult] = Deferred(cancel)

@@ -10,9 +10,15 @@ from __future__ import annotations
 import re
 from ipaddress import AddressValueError, IPv6Address
 
-__all__ = ["valid_authority"]
+__all__ = ["authority", "valid_authority"]
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~-]{1,255}|\[([0-9A-Fa-f:.]{2,45})\])(?::([0-9]{0,5}))?")
+
+
+def authority(host: str, port: int | str | None = None) -> str:
+    """``host:port``, or the host alone where there is no port; an IPv6 address gets its brackets."""
+    name = f"[{host}]" if ":" in host else host
+    return name if port is None else f"{name}:{port}"
 
 
 def valid_authority(text: str) -> bool:

@@ -5,7 +5,7 @@ been established) and ``websocket-end``, or ``tunnel-open`` and ``tunnel-end`` f
 ``connection-open`` and ``connection-end`` for connections of plain TCP and TLS (`gateway.observe.connections`).
 Field names are those of an Application Gateway's access log where it has them.  Header values other than User-Agent,
 Host and the response's Content-Type never appear, so credentials in ``Authorization`` or ``Cookie`` cannot leak.  The
-query string does appear, because the original log has it; ``redact_query`` replaces it with ``-``.
+query string does appear, because the original log has it; ``hide_queries`` replaces it with ``-``.
 
 Lines are made at once (an `Outcome` goes on changing after ``opened``) but written together, at most a second or
 64 KiB later.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import implementer
 
+from gateway.http.authority import authority
 from gateway.interfaces import IOutcomeObserver
 from gateway.observe.certificate_fields import NO_CERTIFICATE, certificate_text
 from gateway.observe.connections import connection_line
@@ -73,11 +74,11 @@ class AccessLog:
     """Writes outcomes to a `Sink`.
 
     ``clock`` is an ``IReactorTime`` for flushing, ``wall`` gives the seconds since 1970 for ``timeStamp``.
-    ``redact_query`` hides query strings.  ``delay`` (seconds) and ``batch`` (characters) bound the buffer.
+    ``hide_queries`` writes ``-`` for query strings.  ``delay`` (seconds) and ``batch`` (characters) bound the buffer.
     """
 
     __slots__ = (
-        "_batch", "_clock", "_delay", "_flush_call", "_lines", "_redact", "_routes", "_second", "_second_text", "_sink",
+        "_batch", "_clock", "_delay", "_flush_call", "_hide", "_lines", "_routes", "_second", "_second_text", "_sink",
         "_size", "_wall",
     )  # fmt: skip
 
@@ -87,14 +88,14 @@ class AccessLog:
         clock: Any,
         *,
         wall: Callable[[], float] = time.time,
-        redact_query: bool = False,
+        hide_queries: bool = False,
         delay: float = 1.0,
         batch: int = 65536,
     ) -> None:
         self._sink = sink
         self._clock = clock
         self._wall = wall
-        self._redact = redact_query
+        self._hide = hide_queries
         self._delay = delay
         self._batch = batch
         self._lines: list[str] = []
@@ -183,11 +184,7 @@ class AccessLog:
         if ended is None:
             # A session that has just opened: so far it has taken as long as its handshake.
             ended = responded if responded is not None else started
-        if backend is None:
-            server = ""
-        else:
-            server = backend.connect_host
-            server = f"[{server}]:{backend.connect_port}" if ":" in server else f"{server}:{backend.connect_port}"
+        server = "" if backend is None else authority(backend.connect_host, backend.connect_port)
         if responded is None:
             header_time = latency = ""
         else:
@@ -234,12 +231,12 @@ class AccessLog:
     def _request(self, head: RequestHead, host: str, rewritten: str = "") -> str:  # HOT
         target = head.target
         path, mark, query = target.partition("?")
-        if mark and self._redact:
+        if mark and self._hide:
             target = path + "?-"
             query = "-"
         if rewritten:
             path, mark, query = rewritten.partition("?")
-            query = "-" if mark and self._redact else query
+            query = "-" if mark and self._hide else query
         agent = head.index.get("user-agent", "")
         if len(target) > _LONGEST:
             target, path, query = _cut(target), _cut(path), _cut(query)

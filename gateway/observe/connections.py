@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from gateway.http.authority import authority
 from gateway.observe.certificate_fields import certificate_fields
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def connection_line(stamp: str, event: str, outcome: Outcome) -> str:
     """A JSON object and a newline. ``serverStatus`` is 200 once a backend took the connection, else what went wrong."""
     route, backend, error = outcome.route, outcome.backend, outcome.error
     until = outcome.ended if outcome.ended is not None else outcome.started
-    server = "" if backend is None else f"{_bracketed(backend.connect_host)}:{backend.connect_port}"
+    server = "" if backend is None else authority(backend.connect_host, backend.connect_port)
     line: dict[str, Any] = {
         "timeStamp": stamp,
         "event": event,
@@ -56,7 +57,3 @@ def connection_line(stamp: str, event: str, outcome: Outcome) -> str:
     if error is not None:
         line["reason"] = str(error)[:_LONGEST]
     return json.dumps(line, separators=(",", ":")) + "\n"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
+from gateway.http.authority import authority
+
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IPool, ISession
     from gateway.observe.sessions import Sessions
@@ -65,7 +67,7 @@ def backend_report(pool: IPool, backend: IBackend, probes: ProbeHistory | None =
     """One backend: its state, why, what it is doing, and its last probes, oldest first, with how long each took."""
     return {
         "name": backend.name,
-        "address": _address(backend.connect_host, backend.connect_port),
+        "address": authority(backend.connect_host, backend.connect_port),
         "weight": backend.weight,
         "state": backend.state,
         "healthy": backend.healthy,
@@ -171,10 +173,6 @@ def config_report(value: Any) -> Any:
     if isinstance(value, str):
         return _USER_INFO.sub(f"{HIDDEN}@", value)
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _instant(seconds: float) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
+from gateway.http.authority import authority
 from gateway.interfaces import IBackend
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Backend:
     def __init__(self, member: Member, settings: BackendSettings, load: Load | None = None) -> None:
         self.host = member.host
         self.port = settings.port if member.port is None else member.port
-        self.name = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        self.name = authority(self.host, self.port)
         self.connect_host = self.host if member.connect_host is None else member.connect_host
         self.connect_port = self.port if member.connect_port is None else member.connect_port
         self.weight = member.weight

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from gateway.http.authority import authority
 from gateway.routing.readings import decoded, folded, has_dots, resolved
 
 if TYPE_CHECKING:
@@ -88,6 +89,5 @@ def upstream_host(head: RequestHead, route: Route, backend: IBackend) -> str:
     if settings.host_name is not None:
         return settings.host_name
     if settings.pick_host_name_from_backend_address or not head.host:
-        host: str = backend.host
-        return f"[{host}]" if ":" in host else host
+        return authority(backend.host)
     return head.host

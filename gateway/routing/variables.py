@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from gateway.errors import RewriteFailed
+from gateway.http.authority import authority
 from gateway.routing.certificate_variables import CERTIFICATE_VARIABLES
 from gateway.routing.hosts import host_name
 from gateway.routing.readings import decoded, is_plain
@@ -104,8 +105,7 @@ def _proxy_chain(view: View) -> str:
 
 
 def _host(view: View) -> str:
-    name = host_name(view.head.host)
-    return f"[{name}]" if ":" in name else name
+    return authority(host_name(view.head.host))
 
 
 def _user(view: View) -> str:

@@ -13,6 +13,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from gateway.errors import BackendError, BackendTLSFailed, ClientNameFailed, ConnectFailed, GatewayError, OutOfResources
+from gateway.http.authority import authority
 from gateway.transport.sockets import lacks_resources
 from gateway.upstream.http1 import UpstreamConnection
 from gateway.upstream.tls import client_names
@@ -49,7 +50,7 @@ def connect_failure(failure: Failure, backend: IBackend, settings: BackendSettin
         return Failure(ClientNameFailed(failure.getErrorMessage()))
     if failure.check(BackendError):
         return failure
-    where = f"backend {backend.name} ({backend.connect_host}:{backend.connect_port})"
+    where = f"backend {backend.name} ({authority(backend.connect_host, backend.connect_port)})"
     if failure.check(ConnectTimeout):
         return Failure(ConnectFailed(f"cannot connect to {where} within {settings.connect_timeout:g} s"))
     kind = OutOfResources if lacks_resources(failure.value) else ConnectFailed

@@ -79,6 +79,7 @@ class _Child:
             reactor=self._reactor,
             transport=message["transport"],
             access_log=message["accessLog"],
+            hide_queries=message["hideQueries"],
             secret=bytes.fromhex(message["secret"]),
         )
         self.link.send("built")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +193,7 @@ class ParentService(GatewayService):
             transport=self._transport,
             # The workers of a daemon have no standard output either: `gateway.observe.sinks.OutputSink`.
             accessLog="log" if self._workers_log == "-" and os.getpid() != self._made_by else self._workers_log,
+            hideQueries=self._hide_queries,
             secret=self._secret.hex(),
         )
 
@@ -235,38 +236,51 @@ class ParentService(GatewayService):
     # -- what they say
 
     def _received(self, worker: Worker, message: Message) -> None:
-        kind = message["kind"]
-        if kind == "built":
-            # As things stand now, not when the process was begun: it serves from here on.
-            found = [(name, _dumped(members)) for name, members in self._found.items()]
-            worker.link.send("start", members=found, backends=self._standings())
-            self._share_loads({key for counts in self._leases.values() for key in counts})
-            self._tell_tickets()
-            if worker.version != self._version:
-                self._tell_to_reload(worker, carried(self.now.material).model_dump_json())
-        elif kind == "reloaded":
-            if message["version"] == self._version:
-                self.reloading_workers.discard(worker.number)
-            if message["problems"]:
-                self._not_taken(worker, message["problems"])
-        elif kind == "loads":
-            held = {(pool, backend): count for pool, backend, count in message["held"]}
-            self._leases.setdefault(worker.number, {}).update(held)
-            self._connections[worker.number] = message["connections"]
-            self._share_loads(held)
-        elif kind == "tickets":
-            self._tickets.learn(worker.number, message["names"])
-            self._tell_tickets()
-        elif kind == "leaving":
-            self._replace(worker)
-        elif kind == "fault":
-            pool, settings, backend = message["member"]
-            self._accused((pool, settings), backend, message["why"])
-        elif kind == "answer":
-            self._answers[worker.number] = message
-            waiting = self._waiting.get(message["number"])
-            if waiting is not None:
-                self._answered(waiting, worker.number)
+        heard = _HEARD.get(message["kind"])
+        if heard is not None:  # what only its crew needs, that it is ready for example, means nothing here
+            heard(self, worker, message)
+
+    def _built(self, worker: Worker, message: Message) -> None:
+        # As things stand now, not when the process was begun: it serves from here on.
+        found = [(name, _dumped(members)) for name, members in self._found.items()]
+        worker.link.send("start", members=found, backends=self._standings())
+        self._share_loads({key for counts in self._leases.values() for key in counts})
+        self._tell_tickets()
+        if worker.version != self._version:
+            self._tell_to_reload(worker, carried(self.now.material).model_dump_json())
+
+    def _reloaded(self, worker: Worker, message: Message) -> None:
+        if message["version"] == self._version:
+            self.reloading_workers.discard(worker.number)
+        if message["problems"]:
+            self._not_taken(worker, message["problems"])
+
+    def _loaded(self, worker: Worker, message: Message) -> None:
+        held = {(pool, backend): count for pool, backend, count in message["held"]}
+        self._leases.setdefault(worker.number, {}).update(held)
+        self._connections[worker.number] = message["connections"]
+        self._share_loads(held)
+
+    def _named_tickets(self, worker: Worker, message: Message) -> None:
+        self._tickets.learn(worker.number, message["names"])
+        self._tell_tickets()
+
+    def _leaving(self, worker: Worker, message: Message) -> None:
+        self._replace(worker)
+
+    def _found_fault(self, worker: Worker, message: Message) -> None:
+        """A worker finds a member at fault: judge, and so tell all."""
+        pool, settings, name = message["member"]
+        found = self.pools.get((pool, settings))
+        backend = found.find(name) if found is not None else None
+        if backend is not None and backend.witness is not None:
+            backend.witness.accuse(message["why"])
+
+    def _counted(self, worker: Worker, message: Message) -> None:
+        self._answers[worker.number] = message
+        waiting = self._waiting.get(message["number"])
+        if waiting is not None:
+            self._answered(waiting, worker.number)
 
     def _left(self, worker: Worker) -> None:
         """Its leases and tickets are gone; what it had counted, as far as it was asked, is kept."""
@@ -281,13 +295,6 @@ class ParentService(GatewayService):
         others = self.crew.workers if self.crew is not None else ()
         self._tickets.leave(worker.number, [each.number for each in others if each.ready and each is not worker])
         self._tell_tickets()
-
-    def _accused(self, pair: tuple[str, str], name: str, why: str) -> None:
-        """A worker finds a member at fault: judge, and so tell all."""
-        pool = self.pools.get(pair)
-        backend = pool.find(name) if pool is not None else None
-        if backend is not None and backend.witness is not None:
-            backend.witness.accuse(why)
 
     def _answered(self, waiting: tuple[set[int], Deferred[None]], number: int) -> None:
         missing, done = waiting
@@ -343,6 +350,18 @@ class ParentService(GatewayService):
             reports += [{"worker": number, **report} for report in answer["sessions"]]
         reports.sort(key=lambda report: report["age"])
         return sum(answer["count"] for answer in self._answers.values()), by_pool, reports[:limit]
+
+
+_HEARD: dict[str, Callable[[ParentService, Worker, Message], None]] = {
+    "built": ParentService._built,
+    "reloaded": ParentService._reloaded,
+    "loads": ParentService._loaded,
+    "tickets": ParentService._named_tickets,
+    "leaving": ParentService._leaving,
+    "fault": ParentService._found_fault,
+    "answer": ParentService._counted,
+}
+"""What a worker says, by its kind: `gateway.workers.worker` says it."""
 
 
 def _dumped(members: Sequence[Member]) -> list[dict[str, Any]]:

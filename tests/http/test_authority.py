@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.http.authority import valid_authority
+from gateway.http.authority import authority, valid_authority
 
 
 class AuthorityTests(SynchronousTestCase):
+    def test_made(self) -> None:
+        """Only an address of IPv6 has brackets."""
+        cases = (
+            ("a.example", 80, "a.example:80"),
+            ("::1", 443, "[::1]:443"),
+            ("::1", None, "[::1]"),
+            ("10.0.0.4", None, "10.0.0.4"),
+        )
+        for host, port, text in cases:
+            self.assertEqual(text, authority(host, port))
+            self.assertTrue(valid_authority(text), text)
+
     def test_valid(self) -> None:
         for text in (
             "a",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 from gateway.config import model
@@ -40,8 +41,8 @@ class WorkersCase(GatewayTestCase):
         from twisted.internet import reactor
 
         service = ParentService(
-            configuration, workers=2, reactor=reactor, transport=self.transport, access_log="off",
-            admin="127.0.0.1:0", **others,
+            configuration, workers=2, reactor=reactor, transport=self.transport,
+            **{"access_log": "off", "admin": "127.0.0.1:0", **others},
         )  # fmt: skip
         service.privilegedStartService()
         service.startService()
@@ -129,6 +130,20 @@ class WorkersTests(WorkersCase):
         metrics = (await self.admin(gateway, "/metrics")).decode()
         ok = [line for line in metrics.splitlines() if line.startswith("gateway_requests_total{") and "2xx" in line]
         self.assertEqual(["20"], [line.rpartition(" ")[2] for line in ok])
+
+    async def test_access_log(self) -> None:
+        """Both write it, and neither writes what is not to be seen."""
+        backend = await self.backend(_serve)
+        log = Path(self.mktemp())
+        gateway = await self.workers(model_for(backend), access_log=str(log), hide_queries=True)
+        for _ in range(6):
+            client = await self.client(gateway)
+            client.write(_GET.replace(b"/ ", b"/a?token=s3cret "))
+            self.assertEqual(b"ok", (await read_response(client)).body)
+        await gateway.service.stopService()
+        lines = [json.loads(line) for line in log.read_text("ascii").splitlines()]
+        self.assertEqual(["/a?-"] * 6, [line["originalRequestUriWithArgs"] for line in lines])
+        self.assertNotIn("s3cret", log.read_text("ascii"))
 
     async def test_sessions(self) -> None:
         """Sessions of all workers are seen, counted as leases everywhere, and end with a close frame."""

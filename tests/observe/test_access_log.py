@@ -186,18 +186,18 @@ class ContentTests(_LogCase):
         self.assertNotIn(secret, json.dumps(self.line(outcome(head=request))))
 
     def test_redacted_query(self) -> None:
-        line = self.line(outcome(head=head("/a?token=s3cret?x")), self.make(redact_query=True))
+        line = self.line(outcome(head=head("/a?token=s3cret?x")), self.make(hide_queries=True))
         self.assertEqual(
             (line["originalRequestUriWithArgs"], line["requestUri"], line["requestQuery"]), ("/a?-", "/a", "-")
         )
-        line = self.line(outcome(head=head("/a")), self.make(redact_query=True))
+        line = self.line(outcome(head=head("/a")), self.make(hide_queries=True))
         self.assertEqual((line["originalRequestUriWithArgs"], line["requestQuery"]), ("/a", ""))
 
     def test_rewritten(self) -> None:
         """The request as the client sent it, and what was asked of the backend."""
         rewritten = outcome(head=head("/a?token=s3cret"), target="/b?c=d")
         for redact, expected in ((False, ("/a?token=s3cret", "/b", "c=d")), (True, ("/a?-", "/b", "-"))):
-            line = self.line(rewritten, self.make(redact_query=redact))
+            line = self.line(rewritten, self.make(hide_queries=redact))
             self.assertEqual((line["originalRequestUriWithArgs"], line["requestUri"], line["requestQuery"]), expected)
 
     def test_long_values_are_cut(self) -> None:
@@ -311,7 +311,7 @@ class OpenTests(SynchronousTestCase):
 
     def test_path(self) -> None:
         path = self.mktemp()
-        log = open_access_log(path, Clock(), redact_query=True)
+        log = open_access_log(path, Clock(), hide_queries=True)
         assert log is not None
         log.ended(outcome())
         log.close()
