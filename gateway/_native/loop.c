@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define BATCH 64
+#define LONGEST 1e6 /* seconds of one wait */
 
 double
 monotonic(void)
@@ -237,32 +238,59 @@ serve(Loop *self, double ends)
     return finish(self);
 }
 
+/* Wait so many milliseconds, without end where they are negative; -1 with an exception. A signal ends it. */
 static int
-rounds(Loop *self, double ends)
+fetch(Loop *self, struct epoll_event *events, int timeout)
+{
+    int count;
+    if (self->epoll < 0)
+        return 0;
+    if (timeout) {
+        Py_BEGIN_ALLOW_THREADS
+        count = epoll_wait(self->epoll, events, BATCH, timeout);
+        Py_END_ALLOW_THREADS
+    } else {
+        count = epoll_wait(self->epoll, events, BATCH, 0);
+    }
+    if (count < 0 && errno == EINTR)
+        return 0;
+    if (count < 0)
+        PyErr_SetFromErrno(PyExc_OSError);
+    return count;
+}
+
+/* Whether the nested epoll has something; -1 with an exception. */
+static int
+rounds(Loop *self, double seconds, int timeout)
 {
     struct epoll_event events[BATCH];
+    double ends = 0;
+    int others = 0;
     for (;;) {
-        const int count = self->epoll < 0 ? 0 : epoll_wait(self->epoll, events, BATCH, 0);
-        if (count < 0) {
-            if (errno == EINTR)
-                return 0;
-            PyErr_SetFromErrno(PyExc_OSError);
+        const int count = fetch(self, events, timeout);
+        if (count < 0)
             return -1;
-        }
         self->now = monotonic();
-        for (int i = 0; i < count; i++)
-            if (dispatch(self, events[i].data.fd, (int)events[i].events) < 0)
+        if (!ends)
+            ends = self->now + seconds;
+        timeout = 0;
+        for (int i = 0; i < count; i++) {
+            const int fd = events[i].data.fd;
+            if (fd == self->nested)
+                others = 1;
+            else if (dispatch(self, fd, (int)events[i].events) < 0)
                 return -1;
+        }
         if (finish(self) < 0)
             return -1;
         if (self->ready_count) {
             if (serve(self, ends) < 0)
                 return -1;
         } else if (!count) {
-            return 0;
+            return others;
         }
         if (monotonic() > ends)
-            return 0;
+            return others;
     }
 }
 
@@ -273,29 +301,53 @@ close_epoll(Loop *self)
         return 0;
     const int failed = tell((PyObject *)self, names._closed, NULL);
     close(self->epoll);
-    self->epoll = -1;
+    self->epoll = self->nested = -1;
     return failed;
 }
 
 /* -- what Python sees */
 
+/* For epoll_wait: rounded up, so that nobody is woken just before time. */
+static int
+milliseconds(double seconds)
+{
+    if (seconds < 0)
+        return -1;
+    const double exact = (seconds < LONGEST ? seconds : LONGEST) * 1000;
+    const int whole = (int)exact;
+    return whole + (whole < exact);
+}
+
 static PyObject *
-turn(PyObject *object, PyObject *seconds)
+turn(PyObject *object, PyObject *args)
 {
     Loop *self = (Loop *)object;
-    const double most = PyFloat_AsDouble(seconds);
-    if (PyErr_Occurred())
+    double seconds, timeout = 0;
+    if (!PyArg_ParseTuple(args, "d|d:turn", &seconds, &timeout))
         return NULL;
     if (self->turning)
-        Py_RETURN_NONE;
+        Py_RETURN_TRUE;
     self->turning = 1;
-    self->now = monotonic();
-    const int failed = rounds(self, self->now + most);
+    const int others = rounds(self, seconds, milliseconds(timeout));
     self->turning = 0;
-    if (failed || (!self->riders && close_epoll(self) < 0))
+    if (others < 0 || (!self->riders && close_epoll(self) < 0))
         return NULL;
     if ((self->ready_count || PyList_Size(self->later) || PyList_Size(self->last)) && wake(self) < 0)
         return NULL;
+    return PyBool_FromLong(others);
+}
+
+static PyObject *
+nest(PyObject *object, PyObject *number)
+{
+    Loop *self = (Loop *)object;
+    const long fd = PyLong_AsLong(number);
+    if (fd == -1 && PyErr_Occurred())
+        return NULL;
+    struct epoll_event wanted = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = (int)fd};
+    if (epoll_ctl(self->epoll, self->nested < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, (int)fd, &wanted) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    self->nested = (int)fd;
     Py_RETURN_NONE;
 }
 
@@ -477,7 +529,7 @@ make(PyTypeObject *type, PyObject *args, PyObject *named)
     Loop *self = (Loop *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
     if (self == NULL)
         return NULL;
-    self->epoll = -1;
+    self->epoll = self->nested = -1;
     self->closing = PyList_New(0);
     self->later = PyList_New(0);
     self->last = PyList_New(0);
@@ -555,7 +607,8 @@ static PyMethodDef methods[] = {
     {"at_end", put_last, METH_O, "at_end(call)\n\nDo call() when the events at hand are served and all is sent."},
     {"fileno", fileno_of, METH_NOARGS, "fileno()\n\nThe epoll's descriptor, -1 while there is none."},
     {"riders", riders, METH_NOARGS, "riders()\n\nAll whose sockets are watched."},
-    {"turn", turn, METH_O, "turn(seconds)\n\nServe all that have something."},
+    {"nest", nest, METH_O, "nest(fd)\n\nWatch another epoll until a turn finds something in it."},
+    {"turn", turn, METH_VARARGS, "turn(seconds, timeout=0)\n\nServe all that have something."},
     {"settle", settle, METH_NOARGS, "settle()\n\nDo all calls that wait; close the epoll if nobody rides."},
     {"_opened", do_nothing, METH_NOARGS, NULL},
     {"_closed", do_nothing, METH_NOARGS, NULL},

@@ -40,6 +40,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     int epoll;       /* -1 while there is none */
+    int nested;      /* the epoll that is watched besides, -1 without one */
     char turning;
     double now;      /* monotonic seconds when this round began */
     Seat *seats;     /* by descriptor */

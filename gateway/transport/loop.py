@@ -24,6 +24,9 @@ __all__ = ["ALL_EVENTS", "Loop", "Rider"]
 _BATCH = 64
 """Events that are fetched at once."""
 
+_LONGEST = 1e6
+"""Seconds of one wait."""
+
 ALL_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
 """What is watched of a connection."""
 
@@ -61,6 +64,7 @@ class Loop:
         self._last: list[Callable[[], None]] = []
         self._outbox: list[Stream] = []
         self._closing: list[Stream] = []
+        self._nested = -1
         self.turning = False
 
     # What riders call
@@ -139,19 +143,34 @@ class Loop:
         """All whose sockets are watched."""
         return list(self._riders.values())
 
-    def turn(self, seconds: float) -> None:
-        """Serve all that have something, once or more often, for about ``seconds`` at most. HOT"""
+    def nest(self, fd: int) -> None:
+        """Watch another epoll, which is no rider, until a `turn` has found something in it; then call this anew."""
+        assert self._epoll is not None
+        events = select.EPOLLIN | select.EPOLLONESHOT
+        if self._nested < 0:
+            self._nested = fd
+            self._epoll.register(fd, events)
+        else:
+            self._epoll.modify(fd, events)
+
+    def turn(self, seconds: float, timeout: float = 0.0) -> bool:
+        """Serve all that have something, once or more often, for about ``seconds`` at most. HOT
+
+        Before, wait for it for ``timeout`` seconds, with a negative number without end.  True if the nested epoll has
+        something, or if this is a turn within a turn, so that nobody knows.
+        """
         if self.turning:
-            return
+            return True
         self.turning = True
         try:
-            self._turn(monotonic() + seconds)
+            others = self._turn(seconds, timeout)
         finally:
             self.turning = False
         if not self._riders:
             self._close()
         if self._ready or self._later or self._last:
             self._wake()
+        return others
 
     def settle(self) -> None:
         """Do all calls that wait; close the epoll if nobody rides any more."""
@@ -177,16 +196,19 @@ class Loop:
 
     # The turn
 
-    def _turn(self, ends: float) -> None:
+    def _turn(self, seconds: float, timeout: float) -> bool:
         handlers = self._handlers
         ready = self._ready
         poll = self._epoll.poll if self._epoll is not None else _nothing
+        events = poll(min(timeout, _LONGEST), _BATCH)
+        ends = monotonic() + seconds
+        others = False
         while True:
-            events = poll(0, _BATCH)
             for fd, mask in events:
                 try:
                     handler = handlers[fd]
                 except KeyError:
+                    others = others or fd == self._nested
                     continue
                 try:
                     handler(mask)
@@ -196,9 +218,10 @@ class Loop:
             if ready:
                 self._serve(len(ready), ends)
             elif not events:
-                return
+                return others
             if monotonic() > ends:
-                return
+                return others
+            events = poll(0, _BATCH)
 
     def _serve(self, count: int, ends: float) -> None:
         """Give each rider that waits one look; those that ask again queue up behind."""
@@ -255,6 +278,7 @@ class Loop:
             self._closed()
             self._epoll.close()
             self._epoll = None
+            self._nested = -1
 
 
 def _nothing(timeout: float, count: int) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
-"""The pump: an epoll set of its own, nested in the Twisted reactor.
+"""The pump: an epoll set of its own beside that of the Twisted reactor.
 
-The reactor watches one descriptor, the epoll's.  When that is readable, one *turn* serves all sockets in a tight
-loop: no adaptation, no log context, no interest bookkeeping per event, which is what makes a reactor slow.
+When it has something, one *turn* serves all sockets in a tight loop: no adaptation, no log context, no interest
+bookkeeping per event, which is what makes a reactor slow.  Who waits for whom is in `gateway.transport.driving`.
 
 Sockets are registered once, edge-triggered, for everything.  An edge is reported once, so whoever leaves something
 unread must ask for another look with `Pump.soon`; that list is served in the same turn, one read per socket and
@@ -16,16 +16,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from gateway.transport.deadlines import Deadlines
+from gateway.transport.driving import Nested, driver_for
 from gateway.transport.loop import Loop, Rider
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
+    from gateway.transport.driving import Driver
 
 __all__ = ["Pump", "Rider"]
 
@@ -34,11 +33,7 @@ _log = Logger()
 _TURN = 0.005
 """Seconds after which a turn ends, so that timers and other descriptors of the reactor get theirs."""
 
-_PAUSE = 0.1
-"""Seconds before the next turn where one has failed as none should: nobody is to blame, so it may do so again."""
 
-
-@implementer(IReadDescriptor)
 class Pump(Loop):
     """A `Loop` that a reactor drives. ``reactor`` is an ``IReactorFDSet`` and ``IReactorTime``.
 
@@ -48,7 +43,8 @@ class Pump(Loop):
     def __init__(self, reactor: Any) -> None:
         super().__init__()
         self._reactor = reactor
-        self._kick: IDelayedCall | None = None
+        self._idle: Driver = Nested(self, reactor)
+        self._driver: Driver = self._idle
         self.stopped = False
         self.deadlines = Deadlines(reactor)
 
@@ -61,21 +57,18 @@ class Pump(Loop):
             self.deadlines.expire(entry, self.deadlines.now())
         self.deadlines.stop()
 
-    # What the reactor calls
+    # What the driver calls
 
-    def logPrefix(self) -> str:
-        """For the reactor's own messages."""
-        return "pump"
-
-    def doRead(self) -> None:
-        """One turn. Never raises: the reactor would let go of the pump, and so of everybody's connections. HOT"""
+    def serve(self, timeout: float = 0.0) -> bool | None:
+        """One turn, see `Loop.turn`. Never raises; ``None`` if it has failed. HOT"""
         try:
-            self.turn(_TURN)
+            return self.turn(_TURN, timeout)
         except BaseException:
-            self._turn_failed()
+            _log.failure("a turn of the pump failed")
+            return None
 
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor has let go of the pump, as it does when it stops: every rider is dropped."""
+    def reactor_lets_go(self, reason: Failure) -> None:
+        """There will be no more turns: every rider is dropped."""
         for rider in self.riders():
             _drop(rider, reason)
         self.settle()
@@ -83,24 +76,15 @@ class Pump(Loop):
     # What the loop calls
 
     def _opened(self) -> None:
-        self._reactor.addReader(self)
+        self._driver = driver_for(self, self._reactor)
+        self._driver.begin()
 
     def _closed(self) -> None:
-        self._reactor.removeReader(self)
+        driver, self._driver = self._driver, self._idle
+        driver.end()
 
     def _wake(self) -> None:
-        if self._kick is None:
-            self._kick = self._reactor.callLater(0, self._kicked)
-
-    def _kicked(self) -> None:
-        self._kick = None
-        self.doRead()
-
-    def _turn_failed(self) -> None:
-        """Go on with what was left, some time later."""
-        _log.failure("a turn of the pump failed")
-        if self._kick is None:
-            self._kick = self._reactor.callLater(_PAUSE, self._kicked)
+        self._driver.wake()
 
     def _rider_failed(self, rider: Rider, error: BaseException) -> None:
         failure = Failure(error)

@@ -6,6 +6,7 @@ import random
 import select
 import socket
 from asyncio import CancelledError
+from time import monotonic
 from typing import Any
 
 from twisted.internet.error import ConnectionLost
@@ -91,6 +92,56 @@ class LoopTests(Chosen):
         theirs.send(b"x")
         self.loop.turn(TURN)
         self.assertEqual(([select.EPOLLIN], [select.EPOLLIN]), (rider.told, next_rider.told))
+
+    def test_nested(self) -> None:
+        """Whether another epoll has something is said once, until it is asked for again."""
+        for _ in range(2):  # the second time in a new epoll
+            stream, theirs = self.stream()
+            (ours, far), other = socket.socketpair(), select.epoll()
+            self._socks += [ours, far]
+            self.addCleanup(other.close)
+            other.register(ours, select.EPOLLIN)
+            self.loop.nest(other.fileno())
+            self.assertIs(False, self.loop.turn(TURN))
+            far.send(b"x")
+            theirs.send(b"y")
+            self.assertIs(True, self.loop.turn(TURN))
+            self.assertEqual([b"y"], stream.told)
+            self.assertIs(False, self.loop.turn(TURN))
+            self.loop.nest(other.fileno())
+            self.assertIs(True, self.loop.turn(TURN, 60))
+            ours.recv(1)
+            self.loop.nest(other.fileno())
+            self.assertIs(False, self.loop.turn(TURN))
+            self.assertEqual([stream], self.loop.riders())
+            self.loop.remove(stream._sock.fileno())
+            self.assertEqual(-1, self.loop.fileno())
+
+    def test_nothing_to_nest(self) -> None:
+        self.stream()
+        self.assertRaises(OSError, self.loop.nest, 1 << 20)
+
+    def test_waiting(self) -> None:
+        """A turn begins when something comes, and at the latest when the time is over, never before."""
+        stream, theirs = self.stream()
+        self.loop.turn(TURN)
+        for timeout in 0.0, 0.0004, 0.0101:
+            began = monotonic()
+            self.loop.turn(TURN, timeout)
+            self.assertGreaterEqual(monotonic() - began, timeout)
+        for timeout in 60, 1e300, -1:
+            theirs.send(b"x")
+            self.loop.turn(TURN, timeout)
+        self.assertEqual([b"x"] * 3, stream.told)
+
+    def test_turn_within_a_turn(self) -> None:
+        """It does nothing, and nobody knows what else there is."""
+        stream, theirs = self.stream()
+        told: list[bool] = []
+        stream.answer = lambda data: told.append(self.loop.turn(TURN, 60))
+        theirs.send(b"x")
+        self.assertIs(False, self.loop.turn(TURN))
+        self.assertEqual([True], told)
 
     def test_a_rider_that_raises(self) -> None:
         rider = Rider()

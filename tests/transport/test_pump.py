@@ -76,20 +76,22 @@ class TurnTests(PumpCase):
         client = socket.create_connection(("127.0.0.1", port.getHost().port))
         protocol = await serving.next()
         await port.stopListening()
-        self.assertIn(self.pump, self.reactor.getReaders(), "there is still a connection")
+        driver = self.pump._driver
+        self.assertIn(driver, self.reactor.getReaders(), "there is still a connection")
         client.close()
         await protocol.lost
         await self.turns()
-        self.assertNotIn(self.pump, self.reactor.getReaders())
+        self.assertNotIn(driver, self.reactor.getReaders())
         self.assertEqual(-1, self.pump.fileno())
 
     async def test_epoll_is_closed_and_made_again(self) -> None:
         for _ in range(3):
             port = await self.road.server("127.0.0.1", 0).listen(Serving())
-            self.assertIn(self.pump, self.reactor.getReaders())
+            driver = self.pump._driver
+            self.assertIn(driver, self.reactor.getReaders())
             await port.stopListening()
             await self.turns()
-            self.assertNotIn(self.pump, self.reactor.getReaders())
+            self.assertNotIn(driver, self.reactor.getReaders())
             self.assertEqual(-1, self.pump.fileno())
 
     async def test_a_bulk_reader_does_not_starve_others(self) -> None:
@@ -179,15 +181,7 @@ class TurnTests(PumpCase):
         await other.received(4)
         await self.turns()
         self.assertEqual(2, len(self.flushLoggedErrors(Evil)), "the rider, and that it could not be given up")
-        for turn in self.pump.doRead, self.pump._kicked:
-            with_failing = self.patch(self.pump, "turn", fail)
-            turn()
-            with_failing.restore()
-            self.assertEqual(1, len(self.flushLoggedErrors(Evil)))
-            self.assertTrue(self.pump._kick is not None and self.pump._kick.active(), "it goes on with what is left")
-            self.pump._kick.cancel()
-            self.pump._kick = None
-        self.assertIn(self.pump, self.reactor.getReaders())
+        self.assertIn(self.pump._driver, self.reactor.getReaders())
         other_client.sendall(b"still")
         await other.received(9)
         staying.restore()
@@ -221,7 +215,7 @@ class TurnTests(PumpCase):
         """As at shutdown: every connection is told."""
         protocol, _ = await self.serve()
         await self.turns()
-        self.pump.connectionLost(Failure(ConnectionLost("the reactor stops")))
+        self.pump.reactor_lets_go(Failure(ConnectionLost("the reactor stops")))
         self.assertIsInstance(protocol.reason, ConnectionLost)
         self.assertEqual(-1, self.pump.fileno())
 
