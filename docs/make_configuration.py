@@ -34,8 +34,9 @@ EXAMPLES = {
     "3}]\n    selector: least-connections\n    passiveHealth: {serverErrors: 10, readmit: probe}",
     "settings": "settings:\n  - {name: chat, requestTimeout: 60, webSocketIdleTimeout: 3600, probe: health}\n"
     "  - {name: queue, protocol: Tcp, port: 5672, requestTimeout: 900, enableL4ClientIpPreservation: true}",
-    "probes": "probes:\n  - {name: health, path: /health, interval: 5, match: {statusCodes: [200-299]}}\n"
-    "  - {name: chat, strategy: websocket, path: /chat, interval: 5, options: {subprotocol: chat, pongTimeout: 2}}",
+    "probes": "probes:\n  - {name: health, path: /health, interval: 5, timeout: 2, match: {statusCodes: [200-299]}}\n"
+    "  - {name: chat, strategy: websocket, path: /chat, interval: 5, timeout: 4, "
+    "options: {subprotocol: chat, pongTimeout: 2}}",
     "rules": "rules:\n  - {listener: web, pool: chat, settings: chat, rewrite: tidy}\n"
     "  - {listener: shop, pathMap: by-path}\n  - {listener: queue, pool: chat, settings: queue}",
     "path_maps": (

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from zope.interface import alsoProvides
 
 from gateway.assembly import uses
-from gateway.config.model import BackendSettings, Gateway
+from gateway.config.model import BackendSettings, Gateway, Member
 from gateway.config.texts import is_address
 from gateway.errors import RequestError
 from gateway.http.authority import authority
@@ -70,8 +70,16 @@ class _Pool:
         self.name = name
         (self.settings,) = (item for item in model.settings if item.name == settings)
         port = self.settings.port
-        self.members = [authority(member.host, member.port or port) for member in found.members]
+        self.members = [_spelled(member, port) for member in found.members]
         self.backends = [_Member(member.host) for member in found.members]
+
+
+def _spelled(member: Member, port: int) -> str:
+    """Who is meant, and where that is on this machine."""
+    text = authority(member.host, member.port or port)
+    if member.connect_host is None:
+        return text
+    return f"{text} (at {authority(member.connect_host, member.connect_port or member.port or port)})"
 
 
 class _Plugin:

@@ -278,19 +278,19 @@ class IDiscovery(Interface):
         health; those that are gone get no new requests.  Where nothing can be found out, do not call it: the last good
         members stay.
 
-        Return ``None``, or a Deferred that fires after the first attempt, whatever came of it: the gateway is not
+        Return ``None``, or a Deferred or coroutine that ends after the first attempt, whatever came of it: the gateway is not
         ready before.
         """
 
     def stop():
-        """End, and let go of timers and connections. May return a Deferred. ``found`` does nothing from now on."""
+        """End, and let go of timers and connections. May return a Deferred or coroutine. ``found`` does nothing from now on."""
 
 
 class IProbe(Interface):
     """Does one health check. Knows nothing of intervals or thresholds: the monitor does."""
 
     def check(backend, deadline):
-        """Return a Deferred of `gateway.values.ProbeResult`.
+        """Return a Deferred of `gateway.values.ProbeResult`, or a coroutine.
 
         ``deadline`` is in seconds from now; the monitor cancels the Deferred then, and the probe must let go of its
         connection.  A failure of the Deferred counts as an unhealthy result with the exception's text as reason.

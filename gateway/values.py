@@ -137,8 +137,9 @@ class Route(NamedTuple):
 class Reply(NamedTuple):
     """An answer that the gateway gives itself: a redirect, or a refusal by a plugin.
 
-    ``cause``: one lower-case word for the log.  ``middleware``: as in `Route`, where a router answers.
-    ``plain``: the body is the gateway's own page for the status, and the operator's may take its place.
+    ``fields``: a body without a Content-Type among them is sent as ``text/html``.  ``cause``: one lower-case word for
+    the log.  ``middleware``: as in `Route`, where a router answers.  ``plain``: the body is the gateway's own page for
+    the status, and the operator's may take its place.
     """
 
     status: int

@@ -146,6 +146,11 @@ class ExplainTests(ConfigurationTestCase):
         _, told, _ = self.run_it("GET", "http://shop.test:8080/root", document=document)
         self.assertIn("  => pool admin: [::1]:9002, b.test:80", told)
 
+    def test_mapped(self) -> None:
+        """Where a member is on this machine, as `gatewayctl check` says it."""
+        told = self.told("http://shop.test:8080/root", "--map-backend", "b.test=127.0.0.1:9003")
+        self.assertIn("  => pool admin: 127.0.0.1:9002, b.test:80 (at 127.0.0.1:9003)", told)
+
     def test_default(self) -> None:
         made = self.document("http://shop.test:8080/x")
         last = made["steps"][-1]

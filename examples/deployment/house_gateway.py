@@ -1,6 +1,6 @@
 """A deployment of one's own: the gateway with a service, a listener and a selector that are subclasses.
 
-``twistd house-gateway`` takes every option of ``twistd gateway``.
+``twistd house-gateway`` takes the options of ``twistd gateway``, but runs in one process (no ``--workers``).
 """
 
 from __future__ import annotations

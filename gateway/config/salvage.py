@@ -338,12 +338,23 @@ class _Salvage:
         if wrong == {"policy_name"} and not policy.policy_name and "TLSv1_2" not in policy.disabled_ssl_protocols:
             self._warn(at, "no policy is named: the gateway's own applies (TLS 1.2 and 1.3)")
             return None
+        if wrong == {"policy_name", "min_protocol_version"} and not policy.policy_name:
+            if "TLSv1_2" not in policy.disabled_ssl_protocols:
+                return self._least(at, policy)
         left = tuple(suite for suite in policy.cipher_suites if suite not in TLS13)
         if policy.policy_type == "Custom" and len(left) < len(policy.cipher_suites):
             others = ", ".join(suite for suite in policy.cipher_suites if suite in TLS13)
             self._warn((*at, "cipher_suites"), f"{others}: left out, for TLS 1.3 needs policyType CustomV2")
             return policy.model_copy(update={"cipher_suites": left})
         return policy
+
+    def _least(self, at: Location, policy: SslPolicy) -> SslPolicy | None:
+        """Of a policy of which nothing is known but the least version: the gateway's own, if that is as strict."""
+        if policy.min_protocol_version == "TLSv1_3":
+            self._warn(at, "neither policyType nor policyName is given: only TLS 1.3 is spoken, as of CustomV2")
+            return policy.model_copy(update={"policy_type": "CustomV2"})
+        self._warn(at, "neither policyType nor policyName is given: the gateway's own policy applies (TLS 1.2 and 1.3)")
+        return None
 
 
 _WAYS = {

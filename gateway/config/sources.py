@@ -97,6 +97,8 @@ class DocumentReader:
         if not isinstance(tree, (Map, Seq)):
             raise ConfigurationError([Problem("", f"found {show(tree)}; {_FORMS}", 1)], self._path)
         keys = {key.casefold() for key in tree} if isinstance(tree, Map) else set()
+        if "deploymentparameters" in str(tree.value("$schema", "") if isinstance(tree, Map) else "").casefold():
+            raise self._no_gateway("this is a parameter file; give the template, and this file with --parameters")
         if isinstance(tree, Map) and isinstance(tree.value("resources"), (Map, Seq)) and not keys & _ARM_KEYS:
             return self._template(tree, supplied)
         if isinstance(tree, Map) and _is_gateway(tree):
@@ -104,8 +106,6 @@ class DocumentReader:
         found = list(islice(self._inside(tree, supplied), _MAX_GATEWAYS))
         if found:
             return self._resource(self._chosen(found))
-        if "deploymentparameters" in str(tree.value("$schema", "") if isinstance(tree, Map) else "").casefold():
-            raise self._no_gateway("this is a parameter file; give the template, and this file with --parameters")
         if isinstance(tree, Map) and (keys & COMPACT_KEYS or any(nearest(key, COMPACT_KEYS, 0.75) for key in tree)):
             self.arm = False
             self.may_lack = tuple(kind for kind in self.may_lack if tree.value(kind) == [])

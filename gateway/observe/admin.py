@@ -123,6 +123,7 @@ class AdminSite(Site):
     """
 
     displayTracebacks = False
+    noisy = False
     requestFactory = _Request
 
     def __init__(

@@ -11,7 +11,7 @@ from gateway.config.model import Member
 from gateway.errors import BackendTimeout
 from gateway.interfaces import IDiscovery, IOutcomeObserver, IProbe, ITally
 from gateway.testing.cases import Case, ends_with
-from gateway.testing.conduct import asked, quick, untouched
+from gateway.testing.conduct import asked, begun, quick, untouched
 from gateway.testing.fakes import FakeBackend, FakePool, FakeRoad, request_head
 from gateway.values import Outcome, Peer, ProbeResult, Route
 
@@ -46,8 +46,9 @@ class ProbeConformance(Case):
     def _result(self, healthy: bool, probe: Any = None) -> ProbeResult:
         probe, backend = probe or self.make_probe(), self.make_backend()
         with untouched(self, backend):
-            check = asked(self, probe.check, backend, 30.0)
+            check = begun(self, probe.check, backend, 30.0)
             self.assertIsInstance(check, Deferred)
+            check.addErrback(lambda failure: ProbeResult(False, failure.getErrorMessage()))  # as the monitor has it
             with quick(self, "answer"):
                 self.answer(healthy)
             result: ProbeResult = self.successResultOf(check)
@@ -78,7 +79,7 @@ class ProbeConformance(Case):
     def test_two_at_a_time(self) -> None:
         """What it finds out about one backend it does not say of another."""
         probe = self.make_probe()
-        other = asked(self, probe.check, self.make_backend(), 30.0)
+        other = begun(self, probe.check, self.make_backend(), 30.0)
         known = other.called
         for healthy in (False, True):
             self.assertEqual(healthy, self._result(healthy, probe).healthy)
@@ -87,7 +88,7 @@ class ProbeConformance(Case):
 
     def test_cancelled(self) -> None:
         """A check that is cancelled ends in the same turn."""
-        check = self.make_probe().check(self.make_backend(), 30.0)
+        check = begun(self, self.make_probe().check, self.make_backend(), 30.0)
         self.assertEqual(1, len(ends_with(check)))
         road = getattr(self, "road", None)
         if isinstance(road, FakeRoad):
@@ -114,12 +115,12 @@ class DiscoveryConformance(Case):
     def _start(self) -> tuple[Any, Any, list[tuple[Member, ...]]]:
         discovery = self.make_discovery()
         found: list[tuple[Member, ...]] = []
-        first = asked(self, discovery.start, lambda members: found.append(tuple(members)))
+        first = begun(self, discovery.start, lambda members: found.append(tuple(members)))
         self.assertTrue(first is None or isinstance(first, Deferred), first)
         return discovery, first, found
 
     def _stop(self, discovery: Any, timers: int = 0) -> None:
-        stopped = asked(self, discovery.stop)
+        stopped = begun(self, discovery.stop)
         self.assertTrue(stopped is None or isinstance(stopped, Deferred), stopped)
         self.assertEqual(timers, self._timers(), "it leaves a timer behind, or has stopped another's")
 

@@ -29,6 +29,9 @@ _PAUSE = 0.1
 class Driven(Protocol):
     """What a driver needs of its pump."""
 
+    driver: Driver
+    """Who drives it at present."""
+
     def serve(self, timeout: float = 0.0) -> bool | None:
         """One turn, as `Loop.turn` with a wait of ``timeout`` seconds before it. ``None``: it has failed."""
 
@@ -96,7 +99,11 @@ class Nested:
 
     def _kicked(self) -> None:
         self._kick = None
-        self.doRead()
+        driver = self._pump.driver
+        if driver is self:
+            self.doRead()
+        else:
+            driver.wake()  # another drives by now, and is to see what its turn finds
 
 
 @implementer(IReadDescriptor)
@@ -156,9 +163,11 @@ class Around:
         others = self._pump.serve(-1.0 if timeout is None else timeout)
         if others is not False:
             self._eager = self._eager or others is None  # go on with what a failed turn has left
-            type(self._reactor).doIteration(self._reactor, _PAUSE if others is None else 0)
-            if self._silent >= 0:
-                self._watch()
+            try:
+                type(self._reactor).doIteration(self._reactor, _PAUSE if others is None else 0)
+            finally:
+                if self._silent >= 0:
+                    self._watch()
 
 
 def driver_for(pump: Driven, reactor: Any) -> Driver:

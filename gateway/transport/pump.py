@@ -37,14 +37,14 @@ _TURN = 0.005
 class Pump(Loop):
     """A `Loop` that a reactor drives. ``reactor`` is an ``IReactorFDSet`` and ``IReactorTime``.
 
-    ``stopped``: `stop` was called.
+    ``stopped``: `stop` was called.  ``driver``: see `gateway.transport.driving`.
     """
 
     def __init__(self, reactor: Any) -> None:
         super().__init__()
         self._reactor = reactor
         self._idle: Driver = Nested(self, reactor)
-        self._driver: Driver = self._idle
+        self.driver: Driver = self._idle
         self.stopped = False
         self.deadlines = Deadlines(reactor)
 
@@ -76,15 +76,15 @@ class Pump(Loop):
     # What the loop calls
 
     def _opened(self) -> None:
-        self._driver = driver_for(self, self._reactor)
-        self._driver.begin()
+        self.driver = driver_for(self, self._reactor)
+        self.driver.begin()
 
     def _closed(self) -> None:
-        driver, self._driver = self._driver, self._idle
+        driver, self.driver = self.driver, self._idle
         driver.end()
 
     def _wake(self) -> None:
-        self._driver.wake()
+        self.driver.wake()
 
     def _rider_failed(self, rider: Rider, error: BaseException) -> None:
         failure = Failure(error)

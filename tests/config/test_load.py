@@ -88,6 +88,10 @@ class LoadTests(ConfigurationTestCase):
             ("foo: bar", "no gateway found in this document"),
             ("listners: []", "unknown key 'listners'; did you mean 'listeners'?"),
             ({"$schema": "https://x/deploymentParameters.json#", "parameters": {}}, "this is a parameter file"),
+            (
+                {"$schema": "https://x/deploymentParameters.json#", "parameters": {"httpListeners": {"value": []}}},
+                "this is a parameter file",
+            ),
             ({"$schema": "x", "resources": []}, "the template deploys no Application Gateway"),
         ):
             self.assertTrue(any(message in text for text in self.refused(document)), (document, message))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.config.model import Gateway
+from gateway.config.tls_policies import policy_of
 from gateway.listener.certificate_checks import load_terms
 from gateway.preflight import checks
 from tests.config.arm import child
@@ -143,6 +144,16 @@ class SalvageTests(ConfigurationTestCase):
         self.assertIsNone(self.noted(document, "sslPolicy: no policy is named: the gateway's own applies").ssl_policy)
         document["sslPolicy"]["disabledSslProtocols"] = ["TLSv1_0", "TLSv1_1", "TLSv1_2"]
         self.assertIn("sslPolicy.disabledSslProtocols: all of TLSv1_0, TLSv1_1 and", self.refused_once(document))
+        for least, disabled, told, versions in (
+            ("TLSv1_2", [], "the gateway's own policy applies", None),
+            ("TLSv1_0", ["TLSv1_0"], "the gateway's own policy applies", None),
+            ("TLSv1_3", [], "only TLS 1.3 is spoken", ("TLSv1_3", "TLSv1_3")),
+        ):
+            document["sslPolicy"] = {"minProtocolVersion": least, "disabledSslProtocols": disabled}
+            made = self.noted(document, f"sslPolicy: neither policyType nor policyName is given: {told}").ssl_policy
+            self.assertEqual(versions, made and policy_of(made)[:2])
+        document["sslPolicy"] = {"minProtocolVersion": "TLSv1_2", "disabledSslProtocols": ["TLSv1_2"]}
+        self.assertIn("sslPolicy.policyName: it is missing", "".join(self.refused(document)))
         suites = ["TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
         custom = {"policyType": "Custom", "minProtocolVersion": "TLSv1_2", "cipherSuites": suites}
         document["sslPolicy"] = custom

@@ -50,6 +50,22 @@ class ProbeTests(TryingCase):
         ):
             self.assertLessEqual({"test_healthy", "test_unhealthy"}, self.failing(result=result), result(True))
 
+    def test_other_ways(self) -> None:
+        """One may be a coroutine, and fail where the backend is bad, with the reason."""
+        waiting: list[Deferred[bool]] = []
+
+        async def check(made: Any, backend: Any, deadline: float) -> ProbeResult:
+            waiting.append(Deferred())
+            if not await waiting[-1]:
+                raise OSError("it has no answer")
+            return ProbeResult(True, "it has")
+
+        def answer(case: Any, healthy: bool) -> None:
+            waiting.pop().callback(healthy)
+
+        made = implementer(IProbe)(type("Made", (), {"check": check}))
+        self.assertEqual(set(), tried(ProbeConformance, "make_probe", made, answer=answer))
+
     def test_remembers(self) -> None:
         """It says again what it has found out once."""
 

@@ -76,7 +76,7 @@ class TurnTests(PumpCase):
         client = socket.create_connection(("127.0.0.1", port.getHost().port))
         protocol = await serving.next()
         await port.stopListening()
-        driver = self.pump._driver
+        driver = self.pump.driver
         self.assertIn(driver, self.reactor.getReaders(), "there is still a connection")
         client.close()
         await protocol.lost
@@ -87,7 +87,7 @@ class TurnTests(PumpCase):
     async def test_epoll_is_closed_and_made_again(self) -> None:
         for _ in range(3):
             port = await self.road.server("127.0.0.1", 0).listen(Serving())
-            driver = self.pump._driver
+            driver = self.pump.driver
             self.assertIn(driver, self.reactor.getReaders())
             await port.stopListening()
             await self.turns()
@@ -181,7 +181,7 @@ class TurnTests(PumpCase):
         await other.received(4)
         await self.turns()
         self.assertEqual(2, len(self.flushLoggedErrors(Evil)), "the rider, and that it could not be given up")
-        self.assertIn(self.pump._driver, self.reactor.getReaders())
+        self.assertIn(self.pump.driver, self.reactor.getReaders())
         other_client.sendall(b"still")
         await other.received(9)
         staying.restore()

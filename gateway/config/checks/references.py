@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from gateway.config.checks.findings import Finding, warning
@@ -10,6 +10,7 @@ from gateway.config.draft import Location
 from gateway.config.kinds import ONE
 from gateway.config.model import Gateway
 from gateway.config.tree import Hints
+from gateway.groups import BUILT_IN
 
 __all__ = ["find", "find_unused"]
 
@@ -65,8 +66,13 @@ def find_unused(gateway: Gateway) -> Iterator[Finding]:
     """What can only be there for others, and no other refers to."""
     used = {(kind, name) for _, kind, name in _references(gateway)}
     for rule in gateway.rules:
-        if rule.router is not None:  # its options are its own; names of pools and settings in them count as used
-            used |= {(kind, word) for word in _words(rule.router.options) for kind in ("pools", "settings")}
+        if rule.router is None:
+            continue
+        if rule.router.strategy in BUILT_IN["gateway.routers"]:  # whose options name all that they lead to
+            words: Iterable[str] = _words(rule.router.options)
+        else:  # it may ask for any
+            words = [item.name for item in (*gateway.pools, *gateway.settings)]
+        used |= {(kind, word) for word in words for kind in ("pools", "settings")}
     for kind in _MAY_BE_UNUSED:
         for index, item in enumerate(getattr(gateway, kind)):
             if (kind, item.name) not in used:

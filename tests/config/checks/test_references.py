@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.config.check import check
-from gateway.config.model import BackendSettings, Gateway, Pool, Rule
+from gateway.config.checks.references import find_unused
+from gateway.config.model import BackendSettings, Gateway, Pool, Rule, Strategy
 from tests.config.checks.support import POOL, CheckCase, gateway, host
 
 
@@ -44,6 +45,14 @@ class ReferenceTests(CheckCase):
             "pool 'q' is not used by anything",
             severity="warning",
         )
+
+    def test_unused_by_routers(self) -> None:
+        """The options of our own name what they lead to; somebody else's may ask for anything in its code."""
+        for strategy, unused in (("table", 1), ("acme", 0), ("acme.routing:factory", 0)):
+            rule = Rule(name="r", listener="l", router=Strategy(strategy=strategy))
+            model = gateway(host("l"), rules=(rule,), pools=(Pool(name="q"),), settings=())
+            found = [finding for finding in find_unused(model) if "'q' is not used" in finding.message]
+            self.assertEqual(unused, len(found), strategy)
 
     def test_everywhere(self) -> None:
         """Each attribute that names another object, once."""
