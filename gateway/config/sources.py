@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gateway.config import arm_tables
+from gateway.config.arm_tables import CARDS, COLLECTIONS
 from gateway.config.compact import COMPACT_KEYS, CompactReader
 from gateway.config.cursor import Cursor
 from gateway.config.draft import MODEL_KEYS, Draft
@@ -31,9 +31,10 @@ MAX_FILE = 16 << 20
 _MAX_YAML = 4 << 20
 _MAX_SEARCH = 12
 _MAX_GATEWAYS = 200
-_ARM_KEYS = frozenset(arm_tables.COLLECTIONS) | {"frontendports", "gatewayipconfigurations", "frontendipconfigurations"}
+_ARM_KEYS = frozenset(COLLECTIONS) | {"frontendports", "gatewayipconfigurations", "frontendipconfigurations"}
 _AZURES_KEYS = _ARM_KEYS - MODEL_KEYS
 """Those that no object of a compact document has."""
+_POOLS_OF_CARD = "applicationGatewayBackendAddressPools"
 _TERRAFORM = "azurerm_application_gateway"
 _FORMS = (
     "expected an ARM template, an exported Application Gateway, its 'properties' (httpListeners, …) "
@@ -96,6 +97,7 @@ class DocumentReader:
         """``supplied``: values for the parameters of a template. Raises `ConfigurationError` if there is no gateway."""
         if not isinstance(tree, (Map, Seq)):
             raise ConfigurationError([Problem("", f"found {show(tree)}; {_FORMS}", 1)], self._path)
+        self._tree = tree
         keys = {key.casefold() for key in tree} if isinstance(tree, Map) else set()
         if "deploymentparameters" in str(tree.value("$schema", "") if isinstance(tree, Map) else "").casefold():
             raise self._no_gateway("this is a parameter file; give the template, and this file with --parameters")
@@ -197,6 +199,9 @@ class DocumentReader:
         reader = ResourceReader(cursor, replaced)
         draft = reader.read()
         self.frontends, self.left_out = reader.frontends, reader.left_out
+        cards = _cards(self._tree)
+        if cards:
+            draft["not_honoured"].append(f"{_POOLS_OF_CARD} ({', '.join(cards)}): {CARDS}.")
         self._problems.extend(unmatched(self.shared.used, given.references))
         return draft
 
@@ -206,6 +211,27 @@ def _name(cursor: Cursor) -> str:
     name = quiet.members().get("name")
     value = name.name() if name is not None else None
     return value if isinstance(value, str) else ""
+
+
+def _cards(tree: Map | Seq) -> list[str]:
+    """The kinds of resources that put network interfaces into backend pools."""
+    found: set[str] = set()
+    waiting: list[tuple[Map | Seq, str]] = [(tree, "")]
+    seen: set[int] = set()  # nodes that YAML's aliases share
+    while waiting:
+        node, kind = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Map):
+            own = node.value("type")
+            if isinstance(own, str) and "/" in own:
+                kind = own.rpartition("/")[2]
+            if node.value(_POOLS_OF_CARD):
+                found.add(kind or "an unknown resource")
+        inner = node.values() if isinstance(node, Map) else node
+        waiting += [(item, kind) for item in inner if isinstance(item, (Map, Seq))]
+    return sorted(found)
 
 
 def _is_gateway(node: Map) -> bool:

@@ -161,6 +161,29 @@ class ResourceTests(ConfigurationTestCase):
         gateway = self.load(document)
         self.assertTrue(any("members that are network interfaces" in text for text in gateway.not_honoured))
 
+    def test_network_cards(self) -> None:
+        """Those that join pools by their own resource are named: a pool may have members besides."""
+        joining = {"applicationGatewayBackendAddressPools": [reference("backendAddressPools", "chat")]}
+        card = {"ipConfigurations": [{"properties": {"privateIPAddress": "10.1.1.4"} | joining}]}
+        inside = {"networkProfile": {"networkInterfaceConfigurations": [{"properties": card}]}}
+        document = {
+            "resources": [
+                {"type": "Microsoft.Network/applicationGateways", "name": "g", "properties": properties()},
+                {"type": "Microsoft.Network/networkInterfaces", "name": "n", "properties": card},
+                {
+                    "type": "Microsoft.Compute/virtualMachineScaleSets", "name": "s",
+                    "properties": {"virtualMachineProfile": inside},
+                },
+                {"type": "Microsoft.Network/networkInterfaces", "name": "o", "properties": {"ipConfigurations": []}},
+            ]
+        }  # fmt: skip
+        self.assertIn(
+            "applicationGatewayBackendAddressPools (networkInterfaces, virtualMachineScaleSets): members that are "
+            "network interfaces are known only in Azure; give them with overrides 'pools'.",
+            self.load(document).not_honoured,
+        )
+        self.assertFalse([text for text in self.load(properties()).not_honoured if "interfaces" in text])
+
     def test_frontends(self) -> None:
         """Listeners that differ only in their frontend address: one is bound, the other named."""
         document = properties()
