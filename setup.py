@@ -112,7 +112,7 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["gatewayctl = gateway.ctl:main"],
+        "console_scripts": ["gatewayctl = gateway.ctl.main:main"],
         "gateway.routers": [
             "canary = gateway.routing.canary:factory",
             "prefix = gateway.routing.prefix:factory",

@@ -18,7 +18,7 @@ from zope.interface import Interface
 from zope.interface.interface import Method
 
 from gateway import interfaces, services, values
-from gateway.groups import BUILT_IN, GROUPS
+from gateway.strategies.groups import BUILT_IN, GROUPS
 
 PAGES = Path(__file__).with_name("interfaces")
 MADE = "*This page is made from the docstrings of `{module}` by `docs/make_interfaces.py`.*"

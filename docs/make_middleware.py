@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from make_configuration import inner, table
 
-from gateway.factories import Factories
-from gateway.groups import BUILT_IN
+from gateway.strategies.factories import Factories
+from gateway.strategies.groups import BUILT_IN
 
 PAGE = Path(__file__).with_name("middleware.md")
 GROUP = "gateway.middleware"

@@ -537,4 +537,4 @@ class ISession(Interface):
         """End it at once, without a word; for those that did not end in time. Idempotent."""
 
     def uses(shared):
-        """Whether it was made with this `gateway.surroundings.Surroundings`."""
+        """Whether it was made with this `gateway.exchange.surroundings.Surroundings`."""

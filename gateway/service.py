@@ -12,17 +12,19 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succee
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from gateway.admin_port import admin_binding
-from gateway.assembly import Place, finished
-from gateway.building import Building
-from gateway.closing import Closing
 from gateway.config.model import Gateway, Member, Resolver
-from gateway.containment import Accounts
 from gateway.discovery.membership import Membership
 from gateway.discovery.resolver import NameServers
-from gateway.generation import Generation, Material, ShowsGeneration
 from gateway.health.monitor import HealthMonitor
 from gateway.interfaces import IMiddleware, IOutcomeObserver, IRoad
+from gateway.lifecycle.admin_port import admin_binding
+from gateway.lifecycle.building import Building
+from gateway.lifecycle.generation import Generation, Material, ShowsGeneration
+from gateway.lifecycle.ports import Ports
+from gateway.lifecycle.reloading import Reloading, Source
+from gateway.lifecycle.startup import MAP_PORT, CannotBind, refuse
+from gateway.lifecycle.stopping import Stopping
+from gateway.lifecycle.successions import Successions
 from gateway.listener.client_certificates import gates
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.renewal import Renewal, certificate_files
@@ -36,15 +38,13 @@ from gateway.observe.sessions import Sessions
 from gateway.observe.troubles import Troubles
 from gateway.pools.backend import Loads
 from gateway.pools.changes import Changes
-from gateway.ports import Ports
-from gateway.registry import Registry, close_all
 from gateway.relay.upload import Disk
-from gateway.reloading import Reloading, Source
 from gateway.routing.bindings import bindings
 from gateway.routing.table import RoutingTable
-from gateway.startup import MAP_PORT, CannotBind, refuse
-from gateway.stopping import Stopping
-from gateway.successions import Successions
+from gateway.strategies.assembly import Place, finished
+from gateway.strategies.closing import Closing
+from gateway.strategies.containment import Accounts
+from gateway.strategies.registry import Registry, close_all
 from gateway.transport import road as choose_road
 from gateway.transport.deadlines import Deadlines
 from gateway.transport.names import Names
@@ -162,7 +162,7 @@ class GatewayService(ShowsGeneration, Service):
         self._renewal.start()
 
     def reload(self) -> Deferred[list[str]]:
-        """Read the configuration again and go on with it; see `gateway.reloading.Reloading.reload`."""
+        """Read the configuration again and go on with it; see `gateway.lifecycle.reloading.Reloading.reload`."""
         return self.reloading.reload()
 
     def _renew(self) -> None:

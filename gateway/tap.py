@@ -22,9 +22,9 @@ from gateway.config.defects import defect
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError, Problem
 from gateway.http.authority import authority
-from gateway.preflight import checks
-from gateway.process import cores, heed_signals, raise_descriptor_limit, reopen_logs_on_signal, settle
-from gateway.startup import LISTEN, MAP_PORT, refuse
+from gateway.lifecycle.preflight import checks
+from gateway.lifecycle.process import cores, heed_signals, raise_descriptor_limit, reopen_logs_on_signal, settle
+from gateway.lifecycle.startup import LISTEN, MAP_PORT, refuse
 
 if TYPE_CHECKING:
     from gateway.service import GatewayService

@@ -21,6 +21,7 @@ from zope.interface import provider
 
 from gateway.config import model
 from gateway.errors import SessionEnded
+from gateway.exchange.surroundings import Surroundings
 from gateway.http.forwarded import TrustedProxies
 from gateway.interfaces import IBackend
 from gateway.listener.factory import ListenerFactory
@@ -28,7 +29,6 @@ from gateway.observe.sessions import Sessions
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
 from gateway.routing.table import RoutingTable
-from gateway.surroundings import Surroundings
 from gateway.testing import dialogue
 from gateway.testing.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Party, frame
 from gateway.transport.deadlines import Deadlines

@@ -12,9 +12,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway import config, testing
+from gateway.lifecycle.preflight import checks
 from gateway.pools.backend import Loads
-from gateway.preflight import checks
-from gateway.registry import Registry
+from gateway.strategies.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 

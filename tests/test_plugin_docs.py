@@ -14,14 +14,14 @@ from zope.interface.verify import verifyObject
 from gateway import interfaces
 from gateway.config import load
 from gateway.config.model import Limits
-from gateway.containment import INSTEAD
 from gateway.errors import GatewayError
-from gateway.factories import Factories
-from gateway.groups import BUILT_IN, GROUPS
 from gateway.interfaces import IRouter, IStrategyFactory
+from gateway.lifecycle.preflight import checks
 from gateway.observe.metrics import Metrics
-from gateway.preflight import checks
 from gateway.services import Services
+from gateway.strategies.containment import INSTEAD
+from gateway.strategies.factories import Factories
+from gateway.strategies.groups import BUILT_IN, GROUPS
 from gateway.testing import request_head
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

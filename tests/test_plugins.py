@@ -40,7 +40,7 @@ factory = Factory()
 """
 
 ASK = """
-from gateway.registry import Registry
+from gateway.strategies.registry import Registry
 from gateway.services import Services
 registry = Registry()
 selector = registry.build("gateway.selectors", "last", {}, Services(None, None, None))
@@ -49,7 +49,7 @@ print(registry.factories.find("gateway.selectors", "last").source, selector.sele
 
 
 DOCUMENTED = """
-from gateway.registry import Registry
+from gateway.strategies.registry import Registry
 from gateway.services import Services
 registry = Registry()
 selector = registry.build("gateway.selectors", "first", {}, Services(None, None, None))
@@ -66,7 +66,7 @@ factory.__module__ = RoundRobin.__module__
 """
 
 BLAMED = """
-from gateway.factories import Factories
+from gateway.strategies.factories import Factories
 factories = Factories()
 print(factories.find("gateway.selectors", "last").source, end=" ")
 print(*[each.where.rpartition("/")[2][:1] for each in factories.listed("gateway.selectors") if not each.version])

@@ -20,9 +20,9 @@ from gateway.config.model import BackendSettings, Certificate, Gateway, HttpList
 from gateway.config.options import CONFIGURATION_OPTIONS
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import IStrategyFactory
-from gateway.preflight import checks
+from gateway.lifecycle.preflight import checks
+from gateway.lifecycle.startup import StartFailed
 from gateway.service import GatewayService
-from gateway.startup import StartFailed
 from tests.certificates import TestCA, days
 
 

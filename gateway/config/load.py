@@ -57,8 +57,8 @@ def load(
     ``parameters``: a parameter file of an ARM template, or several, later ones winning.  ``overrides``: a file that
     `gateway.config.overrides.OverridesFile` describes.  ``map_ports`` (``80=8080``) and ``map_backends``
     (``10.0.0.4=127.0.0.1:9001``) win over it.  Warnings are added to ``warnings``.  ``checks`` are made after those of
-    this package (`gateway.preflight` has the usual ones), and what they find is shown where it stands in the file.
-    Values of secure parameters that the model may have are added to ``secrets``.
+    this package (`gateway.lifecycle.preflight` has the usual ones), and what they find is shown where it stands in the
+    file.  Values of secure parameters that the model may have are added to ``secrets``.
     Raises `ConfigurationError` with every error found; where a file cannot be read, with all that is wrong with any.
     """
     loader = _Loader(str(path), tuple(checks))

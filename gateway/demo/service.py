@@ -14,9 +14,9 @@ from twisted.logger import Logger
 from gateway.config.model import Gateway
 from gateway.demo.backends import DemoBackends
 from gateway.demo.config import demo_model
+from gateway.lifecycle.startup import refuse, result_now
 from gateway.observe.reports import pool_report
 from gateway.service import GatewayService
-from gateway.startup import refuse, result_now
 
 __all__ = ["DemoService", "hold_port"]
 

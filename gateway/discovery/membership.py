@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.config.model import Member
-from gateway.containment import Containment, as_exception
+from gateway.strategies.containment import Containment, as_exception
 
 if TYPE_CHECKING:
     from gateway.interfaces import IDiscovery

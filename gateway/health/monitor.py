@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
-from gateway.containment import Containment
 from gateway.health.passive import Passive, Report
 from gateway.health.target import Target
+from gateway.strategies.containment import Containment
 
 if TYPE_CHECKING:
     from gateway.config.model import Probe

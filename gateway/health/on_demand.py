@@ -15,13 +15,13 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Defer
 from twisted.internet.defer import TimeoutError as _Late
 from twisted.python.failure import Failure
 
-from gateway.blame import brief
 from gateway.config.model import Match
 from gateway.config.model import Probe as ProbeModel
-from gateway.containment import as_exception
 from gateway.errors import ConfigurationError
 from gateway.health.reports import probe_report
 from gateway.health.results import checked
+from gateway.strategies.blame import brief
+from gateway.strategies.containment import as_exception
 from gateway.values import ProbeResult
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gateway.blame import printable
+from gateway.strategies.blame import printable
 from gateway.values import ProbeResult
 
 __all__ = ["checked"]

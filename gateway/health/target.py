@@ -13,20 +13,20 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.blame import brief
-from gateway.containment import as_exception
 from gateway.errors import PluginOff
 from gateway.health.results import checked
 from gateway.health.verdict import Changed, ChangePending, Judgement, Standing, Unchanged, judge
 from gateway.pools.backend import UNKNOWN, UP
+from gateway.strategies.blame import brief
+from gateway.strategies.containment import as_exception
 from gateway.values import ProbeResult
 
 if TYPE_CHECKING:
     from gateway.config.model import Probe
-    from gateway.containment import Containment
     from gateway.interfaces import IProbe
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
+    from gateway.strategies.containment import Containment
 
 __all__ = ["HISTORY", "Target"]
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from gateway.assembly import Place
     from gateway.config.model import Gateway
     from gateway.listener.revocation import Revocations
     from gateway.listener.terms import Terms
+    from gateway.strategies.assembly import Place
     from gateway.values import Context, RequestHead
 
 __all__ = ["CertificateGate", "gates"]

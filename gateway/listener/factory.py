@@ -18,10 +18,10 @@ from gateway.observe.troubles import Troubles
 
 if TYPE_CHECKING:
     from gateway.errors import SessionEnded
+    from gateway.exchange.surroundings import Surroundings
     from gateway.http.forwarded import TrustedProxies
     from gateway.relay.flow import FlowProtocol
     from gateway.relay.sides import ClientSide
-    from gateway.surroundings import Surroundings
 
 __all__ = ["ListenerFactory"]
 

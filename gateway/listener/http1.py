@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.exchange import Exchange
+from gateway.exchange.exchange import Exchange
 from gateway.http.forwarded import ForwardedFields
 from gateway.interfaces import IClientStream
 from gateway.listener.ending import Ending
@@ -21,10 +21,10 @@ from gateway.relay.sides import ClientSide
 from gateway.values import Outcome, Peer, RequestHead, blank_outcome
 
 if TYPE_CHECKING:
+    from gateway.exchange.surroundings import Surroundings
     from gateway.interfaces import IBackend, IPool
     from gateway.listener.factory import ListenerFactory
     from gateway.relay.splice import Splice
-    from gateway.surroundings import Surroundings
     from gateway.upstream.connections import Upstream
 
 __all__ = ["ClientConnection"]

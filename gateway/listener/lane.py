@@ -24,11 +24,11 @@ from gateway.transport.stream import Stream
 from gateway.values import Fields, Outcome, ResponseHead, Route, blank_outcome
 
 if TYPE_CHECKING:
-    from gateway.exchange import Exchange
+    from gateway.exchange.exchange import Exchange
+    from gateway.exchange.surroundings import Surroundings
     from gateway.http.forwarded import ForwardedFields
     from gateway.interfaces import ILease
     from gateway.listener.http1 import ClientConnection
-    from gateway.surroundings import Surroundings
     from gateway.upstream.http1 import UpstreamConnection
     from gateway.values import RequestHead
 

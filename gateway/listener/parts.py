@@ -18,11 +18,11 @@ from gateway.relay.flow import FlowProtocol
 
 if TYPE_CHECKING:
     from gateway.errors import RequestError
-    from gateway.exchange import Exchange
+    from gateway.exchange.exchange import Exchange
+    from gateway.exchange.surroundings import Surroundings
     from gateway.http.heads import HeadBuffer
     from gateway.listener.factory import ListenerFactory
     from gateway.relay.read_ahead import ReadAhead
-    from gateway.surroundings import Surroundings
     from gateway.values import Outcome, Reply, RequestHead
 
 __all__ = ["NEVER", "Part", "ignore"]

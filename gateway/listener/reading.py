@@ -16,9 +16,9 @@ from gateway.relay.flow import BUSY
 from gateway.values import Fields, Outcome, RequestHead
 
 if TYPE_CHECKING:
-    from gateway.exchange import Exchange
+    from gateway.exchange.exchange import Exchange
+    from gateway.exchange.surroundings import Surroundings
     from gateway.http.forwarded import ForwardedFields
-    from gateway.surroundings import Surroundings
     from gateway.values import Peer
 
 __all__ = ["RequestReader"]

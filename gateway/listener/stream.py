@@ -25,7 +25,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.attempts import MOST_ATTEMPTS
 from gateway.errors import (
     BackendClosed,
     BackendError,
@@ -36,6 +35,7 @@ from gateway.errors import (
     ShuttingDown,
     frameless,
 )  # fmt: skip
+from gateway.exchange.attempts import MOST_ATTEMPTS
 from gateway.interfaces import ISecureFactory
 from gateway.listener.client_certificates import CertificateGate
 from gateway.listener.handshakes import finding
@@ -49,8 +49,8 @@ from gateway.relay.splice import Splice
 from gateway.values import Context, Outcome, Peer, RequestHead, Route
 
 if TYPE_CHECKING:
+    from gateway.exchange.surroundings import Surroundings
     from gateway.interfaces import IBackend, ILease
-    from gateway.surroundings import Surroundings
     from gateway.upstream.stream import StreamUpstream
 
 __all__ = ["Connect", "StreamConnection", "StreamFactory"]

@@ -16,10 +16,10 @@ from zope.interface import implementer
 from gateway.interfaces import ITally
 
 if TYPE_CHECKING:
-    from gateway.containment import Containment
     from gateway.interfaces import IBackend, IPool
     from gateway.observe.sessions import Sessions
     from gateway.observe.troubles import Troubles
+    from gateway.strategies.containment import Containment
     from gateway.values import Outcome, Route
 
 __all__ = ["BUCKETS", "CONTENT_TYPE", "Metrics"]

@@ -13,8 +13,8 @@ from gateway.http.changes import with_fields
 from gateway.interfaces import IMiddleware
 
 if TYPE_CHECKING:
-    from gateway.containment import Containment
     from gateway.interfaces import IAffinity
+    from gateway.strategies.containment import Containment
     from gateway.values import Context, RequestHead, ResponseHead
 
 __all__ = ["Affinity", "marks"]

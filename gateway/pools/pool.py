@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from gateway.containment import Containment
 from gateway.errors import NoHealthyBackend, PluginFailed
 from gateway.interfaces import IAffinity, ILatencyAware, IMiddleware, IPeerSelector, IPool, IReturning
 from gateway.pools.affinity import Affinity
@@ -23,6 +22,7 @@ from gateway.pools.heedless import is_heedless
 from gateway.pools.latency import Latency
 from gateway.pools.lease import Lease, TimedLease
 from gateway.pools.round_robin import RoundRobin
+from gateway.strategies.containment import Containment
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings, Member, PassiveHealth

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from gateway.errors import SessionEnded
+    from gateway.exchange.surroundings import Surroundings
     from gateway.relay.flow import FlowProtocol
     from gateway.relay.splice import Splice
-    from gateway.surroundings import Surroundings
     from gateway.upstream.connections import Upstream
 
 __all__ = ["BackendSide", "ClientSide", "Side", "join"]

@@ -19,11 +19,11 @@ from gateway.values import Outcome
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
+    from gateway.exchange.surroundings import Surroundings
     from gateway.interfaces import ILease
     from gateway.listener.http1 import ClientConnection
     from gateway.listener.stream import StreamConnection
     from gateway.relay.sides import Side
-    from gateway.surroundings import Surroundings
     from gateway.upstream.http1 import UpstreamConnection
     from gateway.upstream.stream import StreamUpstream
 

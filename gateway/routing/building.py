@@ -19,10 +19,10 @@ from gateway.routing.targets import is_verbatim
 from gateway.values import Reply, RequestHead, Route
 
 if TYPE_CHECKING:
-    from gateway.assembly import Place
     from gateway.config.model import BackendSettings, Gateway, PathRule, RoutingMap, RoutingRule, Rule
     from gateway.interfaces import IMiddleware, IPool
     from gateway.routing.rule_router import RouterMaker
+    from gateway.strategies.assembly import Place
     from gateway.websocket.depth import MessageDepth
     from gateway.websocket.filtering import NamedFilter
 

@@ -16,18 +16,18 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.containment import as_exception
 from gateway.errors import GatewayError, NoRoute, PluginTimeout
 from gateway.http.changes import checked_reply
 from gateway.interfaces import IPool, IRouter
+from gateway.strategies.containment import as_exception
 from gateway.values import NeedsAddress, Reply, RequestHead, Route
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.config.model import Rule
-    from gateway.containment import Containment
     from gateway.interfaces import IMiddleware
+    from gateway.strategies.containment import Containment
 
 __all__ = ["PATIENCE", "ContainedRouter", "Otherwise", "RouterMaker", "Targets", "nowhere"]
 

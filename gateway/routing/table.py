@@ -17,10 +17,10 @@ from gateway.routing.rule_router import Otherwise
 from gateway.values import Reply, RequestHead, Route
 
 if TYPE_CHECKING:
-    from gateway.assembly import Place
     from gateway.config.model import Gateway, HttpListener, Rule
     from gateway.interfaces import IMiddleware, IPool
     from gateway.routing.rule_router import RouterMaker
+    from gateway.strategies.assembly import Place
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["RoutingTable", "Site", "factory", "needed_pools"]

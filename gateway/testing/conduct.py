@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from gateway.containment import Terms
 from gateway.interfaces import IPool
+from gateway.strategies.containment import Terms
 from gateway.testing.cases import Case
 from gateway.testing.fakes import FakeBackend, FakePool
 from gateway.values import Context, Outcome, RequestHead, ResponseHead, Route

@@ -36,9 +36,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway import config
 from gateway.config.model import Gateway
 from gateway.interfaces import IBackend, IOutcomeObserver, IRoad
+from gateway.lifecycle.preflight import checks
 from gateway.observe.sessions import Sessions
 from gateway.pools.pool import Pool
-from gateway.preflight import checks
 from gateway.routing.bindings import bindings
 from gateway.service import GatewayService
 from gateway.testing.fakes import Recorder

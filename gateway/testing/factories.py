@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from zope.interface.verify import verifyObject
 
-from gateway.groups import GROUPS
 from gateway.interfaces import IStrategyFactory
 from gateway.services import Services
+from gateway.strategies.groups import GROUPS
 from gateway.testing.cases import Case
 from gateway.testing.fakes import build, fake_services
 

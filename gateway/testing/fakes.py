@@ -16,11 +16,11 @@ from zope.interface.verify import verifyObject
 
 from gateway.config.model import BackendSettings
 from gateway.errors import NoHealthyBackend
-from gateway.groups import GROUPS
 from gateway.http.heads import index_of
 from gateway.interfaces import IBackend, ILease, IOutcomeObserver, IPool, IRoad, IStrategyFactory
-from gateway.registry import Registry
 from gateway.services import Services
+from gateway.strategies.groups import GROUPS
+from gateway.strategies.registry import Registry
 from gateway.values import Context, Outcome, Peer, RequestHead, ResponseHead, Route
 
 __all__ = [

@@ -10,9 +10,9 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from gateway.errors import GatewayError
+from gateway.exchange.passage import traffic_of
 from gateway.http.changes import checked_request, checked_response, with_fields
 from gateway.interfaces import IBodyEncoder, IMiddleware
-from gateway.passage import traffic_of
 from gateway.testing.cases import HANDSHAKES, REQUESTS, Case, check_reply, ends_with
 from gateway.testing.conduct import asked, begun, check_context, described, fresh, in_turns, quick, untouched
 from gateway.testing.fakes import FakeBackend, FakePool, request_context, response_head

@@ -11,9 +11,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.containment import Containment, as_exception
 from gateway.errors import PluginFailed, SessionEnded
 from gateway.interfaces import IConversation
+from gateway.strategies.containment import Containment, as_exception
 from gateway.values import Answer, Close, Drop
 from gateway.websocket.frames import may_be_sent
 

@@ -20,8 +20,8 @@ from gateway.websocket.frames import FrameError, close_payload
 from gateway.websocket.legs import BackendLeg, ClientLeg, Leg
 
 if TYPE_CHECKING:
+    from gateway.exchange.surroundings import Surroundings
     from gateway.relay.sides import Side
-    from gateway.surroundings import Surroundings
     from gateway.websocket.deflate import Deflate
     from gateway.websocket.filtering import NamedFilter
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway.config.model import Certificate, Gateway, TrustedClientCertificate, TrustedRoot
 
 if TYPE_CHECKING:
-    from gateway.generation import Material
+    from gateway.lifecycle.generation import Material
     from gateway.listener.certificates import ServerCertificate
 
 __all__ = ["carried", "dumped", "with_dumped"]

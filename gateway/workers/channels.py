@@ -8,7 +8,7 @@ from socket import recv_fds, send_fds
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.ports import Place
+    from gateway.lifecycle.ports import Place
 
 __all__ = ["channel", "pass_on", "receive"]
 

@@ -15,9 +15,9 @@ from zope.interface import provider
 
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError
+from gateway.lifecycle.process import settle
+from gateway.lifecycle.startup import StartFailed
 from gateway.observe.sinks import ACCESS
-from gateway.process import settle
-from gateway.startup import StartFailed
 from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message, receive_sockets
 from gateway.workers.worker import WorkerService
 

@@ -22,8 +22,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from gateway.lifecycle.startup import lacking
 from gateway.observe.sinks import ACCESS
-from gateway.startup import lacking
 from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message
 
 __all__ = ["Crew", "Worker"]

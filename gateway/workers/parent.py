@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from gateway.lifecycle.startup import give_up, lacking, refuse
 from gateway.observe.sinks import FileSink
 from gateway.pools.backend import UNKNOWN
 from gateway.service import GatewayService
-from gateway.startup import give_up, lacking, refuse
 from gateway.transport.sockets import address, listening_socket
 from gateway.workers.carried import carried, dumped
 from gateway.workers.crew import Crew, Worker
@@ -26,11 +26,11 @@ from gateway.workers.worker import BACKLOG
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, Member
-    from gateway.generation import Generation
+    from gateway.lifecycle.generation import Generation
+    from gateway.lifecycle.successions import Successions
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
-    from gateway.successions import Successions
 
 __all__ = ["ParentService"]
 

@@ -20,8 +20,8 @@ from zope.interface import implementer
 from gateway.workers.channels import pass_on, receive
 
 if TYPE_CHECKING:
+    from gateway.lifecycle.ports import Place, Ports
     from gateway.listener.tls import ServerTLS
-    from gateway.ports import Place, Ports
     from gateway.transport.hello import Hello
     from gateway.workers.link import Message
 

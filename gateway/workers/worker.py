@@ -12,19 +12,19 @@ from twisted.internet.task import LoopingCall
 
 from gateway.config.model import Gateway, Member
 from gateway.errors import ConfigurationError
-from gateway.generation import Material
+from gateway.lifecycle.generation import Material
 from gateway.service import GatewayService
 from gateway.workers.carried import with_dumped
 from gateway.workers.link import receive_sockets
 from gateway.workers.steering import Steering
 
 if TYPE_CHECKING:
-    from gateway.generation import Generation
+    from gateway.lifecycle.generation import Generation
+    from gateway.lifecycle.successions import Successions
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
-    from gateway.registry import Registry
-    from gateway.successions import Successions
+    from gateway.strategies.registry import Registry
     from gateway.workers.link import Link, Message
 
 __all__ = ["BACKLOG", "LOADS_SECONDS", "WorkerService"]

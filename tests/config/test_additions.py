@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from gateway.config.model import PassiveHealth, Strategy
-from gateway.preflight import checks
+from gateway.lifecycle.preflight import checks
 from tests.config.support import ConfigurationTestCase, properties, reference
 
 

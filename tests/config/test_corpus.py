@@ -14,7 +14,7 @@ from gateway.config import load
 from gateway.config.model import Gateway
 from gateway.config.writer import write_compact
 from gateway.errors import Problem
-from gateway.preflight import checks
+from gateway.lifecycle.preflight import checks
 from tests.certificates import TestCA
 from tests.config.support import ConfigurationTestCase, properties
 

@@ -11,7 +11,7 @@ import yaml
 
 from gateway.config import load
 from gateway.config.overrides_file import OverridesFile
-from gateway.preflight import checks
+from gateway.lifecycle.preflight import checks
 from gateway.routing.variables import SERVER_VARIABLES
 from tests.config.support import ConfigurationTestCase
 

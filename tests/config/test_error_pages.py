@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.config import model
 from gateway.config.writer import write_compact
-from gateway.preflight import checks
+from gateway.lifecycle.preflight import checks
 from tests.config.arm import gateway
 from tests.config.support import ConfigurationTestCase
 

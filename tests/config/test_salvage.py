@@ -6,8 +6,8 @@ from typing import Any
 
 from gateway.config.model import Gateway
 from gateway.config.tls_policies import policy_of
+from gateway.lifecycle.preflight import checks
 from gateway.listener.certificate_checks import load_terms
-from gateway.preflight import checks
 from tests.config.arm import child
 from tests.config.support import ConfigurationTestCase, properties
 

@@ -10,11 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from gateway.config.model import Member
-from gateway.contained import ContainedDiscovery
-from gateway.containment import Containment, Terms
 from gateway.discovery.membership import MOST_MEMBERS, Membership
 from gateway.discovery.static import Static
 from gateway.interfaces import IDiscovery
+from gateway.strategies.contained import ContainedDiscovery
+from gateway.strategies.containment import Containment, Terms
 from gateway.testing import FakePool
 from tests.plugin_log import PluginLog
 

@@ -12,12 +12,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import BackendSettings, Member, Probe
-from gateway.containment import Containment
 from gateway.health.monitor import HealthMonitor
 from gateway.health.results import checked
 from gateway.observe.listings import pools_listing
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
+from gateway.strategies.containment import Containment
 from gateway.values import ProbeResult
 
 

@@ -22,7 +22,7 @@ PATIENCE = 15.0
 _PROGRAMS = {
     "python": "",
     "twistd": "-c 'from twisted.scripts.twistd import run; run()'",
-    "gatewayctl": "-c 'import sys; from gateway.ctl import main; sys.exit(main())'",
+    "gatewayctl": "-c 'import sys; from gateway.ctl.main import main; sys.exit(main())'",
 }
 
 

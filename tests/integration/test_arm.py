@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
 from gateway.config import load
-from gateway.preflight import checks
+from gateway.lifecycle.preflight import checks
 from gateway.routing.variables import SERVER_VARIABLES
 from tests.certificates import Issued, TestCA
 from tests.config.arm import child, gateway, template

@@ -1,4 +1,4 @@
-"""What has ended is gone at once, whatever it was; nothing waits for the garbage collector (`gateway.collector`)."""
+"""What has ended is gone at once, whatever it was; nothing waits for `gateway.lifecycle.collector`."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.load import load
-from gateway.factories import Factories
 from gateway.filters.base import SideOptions
-from gateway.groups import BUILT_IN
+from gateway.strategies.factories import Factories
+from gateway.strategies.groups import BUILT_IN
 from tests.integration.harness import both_roads
 from tests.integration.sessions import MASK, Opened, SessionTestCase
 from tests.integration.shell import ROOT

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import load
-from gateway.preflight import checks
+from gateway.lifecycle.preflight import checks
 from tests.config.arm import gateway as resource
 from tests.config.arm import template
 from tests.integration.harness import GatewayTestCase, both_roads

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from gateway.config import load
 from gateway.errors import Problem
-from gateway.preflight import checks
+from gateway.lifecycle.preflight import checks
 from gateway.service import GatewayService
 from tests.config.arm import child, template
 from tests.config.arm import gateway as resource

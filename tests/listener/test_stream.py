@@ -9,13 +9,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import model
+from gateway.exchange.surroundings import Surroundings
 from gateway.listener.stream import StreamConnection, StreamFactory
 from gateway.observe.sessions import Sessions
 from gateway.pools.backend import Loads
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
 from gateway.routing.table import RoutingTable
-from gateway.surroundings import Surroundings
 from gateway.testing import Recorder
 from gateway.testing.wires import Turn, Wire, WireRoad
 from gateway.transport.deadlines import Deadlines

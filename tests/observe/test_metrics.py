@@ -9,11 +9,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from gateway.containment import Accounts, Terms
 from gateway.interfaces import ITally
 from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import Sessions
 from gateway.observe.troubles import Troubles
+from gateway.strategies.containment import Accounts, Terms
 from gateway.values import Outcome
 from tests.observe.examples import SETTINGS, Backend, Pool, Session, outcome, route, websocket
 

@@ -13,12 +13,12 @@ from tests.packaging import environment
 
 _ENTRY_POINTS = """
 from importlib.metadata import distribution
-from gateway.groups import BUILT_IN
+from gateway.strategies.groups import BUILT_IN
 found = {}
 for point in distribution("gateway").entry_points:
     point.load()
     found.setdefault(point.group, {})[point.name] = point.value
-assert found.pop("console_scripts") == {"gatewayctl": "gateway.ctl:main"}
+assert found.pop("console_scripts") == {"gatewayctl": "gateway.ctl.main:main"}
 assert found == {group: dict(names) for group, names in BUILT_IN.items()}, (found, BUILT_IN)
 """
 

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import load
 from gateway.discovery.listing import read_members
-from gateway.factories import Factories
-from gateway.groups import BUILT_IN
-from gateway.preflight import checks
+from gateway.lifecycle.preflight import checks
+from gateway.strategies.factories import Factories
+from gateway.strategies.groups import BUILT_IN
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

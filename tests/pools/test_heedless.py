@@ -8,10 +8,10 @@ from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import BackendSettings, Member
-from gateway.groups import BUILT_IN
 from gateway.pools.heedless import heedless, is_heedless
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
+from gateway.strategies.groups import BUILT_IN
 from gateway.testing import build, request_head
 
 

@@ -11,11 +11,11 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from gateway.config.model import BackendSettings, Rule
-from gateway.containment import Containment, Terms
 from gateway.errors import NoRoute
 from gateway.interfaces import IAsyncRouter, IRouter
 from gateway.middleware.base import Middleware
 from gateway.routing.rule_router import ContainedRouter, Otherwise, Targets, nowhere
+from gateway.strategies.containment import Containment, Terms
 from gateway.testing import FakePool, request_head
 from gateway.values import NeedsAddress, Reply, RequestHead, Route
 from tests.dialogue import GET, HANDSHAKE, OK, SWITCHING, Dialogue, DialogueCase

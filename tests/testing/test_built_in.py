@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config.model import Member
 from gateway.discovery import dns
 from gateway.discovery.answers import Answer
-from gateway.factories import Factories
-from gateway.groups import BUILT_IN
 from gateway.interfaces import IAffinity, IPeerSelector
 from gateway.middleware import forward_auth
-from gateway.registry import Registry
+from gateway.strategies.factories import Factories
+from gateway.strategies.groups import BUILT_IN
+from gateway.strategies.registry import Registry
 from gateway.testing import (
     AffinityConformance,
     DiscoveryConformance,

@@ -12,17 +12,17 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from gateway.containment import Containment, Terms
 from gateway.errors import SessionEnded
 from gateway.interfaces import IConversation, IMessageFilter, IMessages
+from gateway.strategies.containment import Containment, Terms
 from gateway.values import DROP, Answer, Close, Outcome
 from gateway.websocket import frames, making
 from gateway.websocket.filtering import NamedFilter
 from tests.dialogue import HANDSHAKE, SWITCHING, Dialogue, Party, frame
+from tests.exchange.test_passage import Scripted
 from tests.plugin_log import PluginLog
 from tests.relay import test_watch
 from tests.relay.test_watch import BYE_IN, BYE_OUT, ECHO, HELLO
-from tests.test_passage import Scripted
 
 OFFER = "permessage-deflate; client_no_context_takeover; client_max_window_bits"
 

@@ -1,6 +1,6 @@
 """Whatever clients, backends, filters and the clock do to sessions with filters: order stays, and nothing leaks.
 
-As `tests.test_exchange_chaos`: everybody acts at random, and the seed is in the failure's message.
+As `tests.exchange.test_chaos`: everybody acts at random, and the seed is in the failure's message.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from gateway.containment import Containment, Terms
 from gateway.errors import SessionEnded
+from gateway.strategies.containment import Containment, Terms
 from gateway.values import DROP, Answer, Close, Outcome
 from gateway.websocket.filtering import NamedFilter
 from gateway.websocket.frames import FrameError

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import Gateway
-from gateway.generation import Material
+from gateway.lifecycle.generation import Material
 from gateway.workers.carried import carried, dumped, with_dumped
 from tests.certificates import TestCA
 

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import Gateway
-from gateway.startup import StartFailed
+from gateway.lifecycle.startup import StartFailed
 from gateway.workers.crew import Crew
 from gateway.workers.link import Message
 from gateway.workers.parent import ParentService, _HeldEndpoint

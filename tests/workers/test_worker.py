@@ -10,7 +10,7 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from gateway.config.model import Gateway
-from gateway.generation import Material
+from gateway.lifecycle.generation import Material
 from gateway.pools.lease import Lease
 from gateway.testing import request_head
 from gateway.values import Outcome

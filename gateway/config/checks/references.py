@@ -10,7 +10,7 @@ from gateway.config.draft import Location
 from gateway.config.kinds import ONE
 from gateway.config.model import Gateway
 from gateway.config.tree import Hints
-from gateway.groups import BUILT_IN
+from gateway.strategies.groups import BUILT_IN
 
 __all__ = ["find", "find_unused"]
 

@@ -6,7 +6,7 @@ import time
 
 from gateway.config.checks.lints import IGNORE_PRIORITY
 from gateway.config.model import Rule
-from gateway.groups import BUILT_IN
+from gateway.strategies.groups import BUILT_IN
 from tests.config.checks.support import CheckCase, gateway, host
 from tests.config.support import ConfigurationTestCase
 

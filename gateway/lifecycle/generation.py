@@ -1,0 +1,136 @@
+"""What comes of one configuration, and goes when the last exchange that it began is over; and who shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.exchange.error_pages import ErrorPages
+from gateway.listener.certificate_checks import load_asked, load_terms, load_used
+from gateway.listener.tls import ServerTLS
+from gateway.routing.rewrites import names_variable
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from gateway.config.model import Gateway, Member
+    from gateway.exchange.surroundings import Surroundings
+    from gateway.interfaces import IMiddleware
+    from gateway.listener.certificates import ServerCertificate
+    from gateway.listener.terms import Terms
+    from gateway.routing.bindings import Binding
+    from gateway.strategies.assembly import Checks, Place
+    from gateway.strategies.contained import ContainedDiscovery
+    from gateway.strategies.registry import Registry
+    from gateway.upstream.tls import Roots
+    from gateway.websocket.filtering import NamedFilter
+
+__all__ = ["Generation", "Material", "ShowsGeneration"]
+
+
+class Material(NamedTuple):
+    """A model and what was read of the files that it names.
+
+    ``authorities``: those of clients' certificates, by name.  ``wants_offers``: what TLS clients offer is to be known.
+    """
+
+    model: Gateway
+    certificates: Mapping[str, ServerCertificate]
+    roots: Roots
+    authorities: Mapping[str, tuple[Certificate, ...]]
+    terms: Mapping[str, Terms]
+    error_pages: ErrorPages
+    wants_offers: bool
+
+    @classmethod
+    def of(cls, model: Gateway) -> Material:
+        """Read the files. Raises `ConfigurationError`. May be called in any thread."""
+        wants_offers = names_variable(model.rewrites, "ciphers_supported")
+        certificates, roots = load_used(model)
+        authorities = load_asked(model)
+        terms = load_terms(model, authorities)
+        return cls(model, certificates, roots, authorities, terms, ErrorPages(model), wants_offers)
+
+
+class Generation:
+    """All parts of a gateway that one configuration makes. See `gateway.lifecycle.building`.
+
+    ``router``, ``checks``, ``discoveries`` and ``shared`` are made last, of the others.  ``material``: what it was made
+    of, with the certificates that are shown now.
+    """
+
+    router: Any
+    checks: dict[tuple[str, str], Checks]
+    discoveries: dict[str, ContainedDiscovery]
+    shared: Surroundings
+
+    def __init__(self, material: Material, registry: Registry) -> None:
+        self.material = material
+        self.model = material.model
+        self.certificates = material.certificates
+        self.roots = material.roots
+        self.terms = material.terms
+        self.error_pages = material.error_pages
+        self._wants_offers = material.wants_offers
+        self.registry = registry
+        self.pools: dict[tuple[str, str], Any] = {}
+        self.middleware: Mapping[Place, tuple[IMiddleware, ...]] = {}
+        self.filters: Mapping[Place, tuple[NamedFilter, ...]] = {}
+
+    @property
+    def listed(self) -> dict[str, tuple[Member, ...]]:
+        """The members that the configuration lists, by pool name."""
+        return {pool.name: pool.members for pool in self.model.pools}
+
+    def left_over(self, others: Iterable[Generation]) -> tuple[list[Any], list[Any]]:
+        """The strategies and accounts that none of ``others`` uses: these are to be closed."""
+        kept = {id(each) for other in others for each in (*other.registry.built, *other.registry.opened)}
+        strategies = [each for each in self.registry.built if id(each) not in kept]
+        return strategies, [each for each in self.registry.opened if id(each) not in kept]
+
+    def tls(self, group: Binding) -> ServerTLS | None:
+        """That of a port, ``None`` for one without. Raises ``ValueError``."""
+        if not group.secure:
+            return None
+        return ServerTLS(group.listeners, self.certificates, self.terms, self._wants_offers)
+
+
+class ShowsGeneration:
+    """Shows parts of ``now``, the generation that runs, as its own."""
+
+    now: Generation
+
+    @property
+    def model(self) -> Gateway:
+        """The configuration that runs."""
+        return self.now.model
+
+    @property
+    def pools(self) -> dict[tuple[str, str], Any]:
+        """By pool name and settings name."""
+        return self.now.pools
+
+    @property
+    def middleware(self) -> Mapping[Place, tuple[IMiddleware, ...]]:
+        """By the place where it is listed."""
+        return self.now.middleware
+
+    @property
+    def filters(self) -> Mapping[Place, tuple[NamedFilter, ...]]:
+        """By the place where they are listed."""
+        return self.now.filters
+
+    @property
+    def registry(self) -> Registry:
+        """What has made the strategies."""
+        return self.now.registry
+
+    @property
+    def shared(self) -> Surroundings:
+        """What new exchanges share."""
+        return self.now.shared
+
+    @property
+    def error_pages(self) -> ErrorPages:
+        """The operator's."""
+        return self.now.error_pages
