@@ -1,7 +1,7 @@
 """Inside of a gateway that is measured: writes down every step of its reactor that took long.
 
-It is installed before the reactor is there (`install`).  A step is one selectable that was served (of the pump: one
-turn), or one timed call.  A line of JSON for each that took longer than `LONG`:
+It is installed before the reactor is there (`install`).  A step is one selectable that was served, one turn of the
+pump without the wait before it, or one timed call.  A line of JSON for each that took longer than `LONG`:
 
     {"at": monotonic seconds, "wall": ..., "cpu": ..., "gc": ..., "blocked": ..., "preempted": ..., "what": "…"}
 
@@ -16,6 +16,7 @@ import gc
 import json
 import os
 import resource
+import select
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,9 +31,11 @@ def install(path: str) -> None:
     """Watch the reactor that will be made, and write to the file ``path``."""
     from twisted.internet import base, epollreactor
 
+    from gateway.transport.pump import Pump
+
     witness = _Witness(path)
     reactor: Any = epollreactor.EPollReactor
-    serve, call_later = reactor._doReadOrWrite, base.ReactorBase.callLater
+    serve, call_later, turn = reactor._doReadOrWrite, base.ReactorBase.callLater, Pump.serve
 
     def watched(self: Any, selectable: Any, fd: int, event: int) -> None:
         witness.step(type(selectable).__name__, serve, self, selectable, fd, event)
@@ -41,8 +44,16 @@ def install(path: str) -> None:
         name = getattr(call, "__qualname__", None) or type(call).__name__
         return call_later(self, delay, witness.step, name, call, *args, **named)
 
+    def turned(self: Pump, timeout: float = 0.0) -> bool | None:
+        waiting = select.poll()
+        waiting.register(self.fileno(), select.POLLIN)
+        waiting.poll(None if timeout < 0 else timeout * 1000)
+        found: bool | None = witness.step("Pump", turn, self)
+        return found
+
     reactor._doReadOrWrite = watched
     base.ReactorBase.callLater = timed  # type: ignore[method-assign, assignment]
+    Pump.serve = turned  # type: ignore[method-assign]
 
 
 class _Witness:
@@ -57,12 +68,12 @@ class _Witness:
         else:
             self._collected += time.monotonic() - self._collecting
 
-    def step(self, what: str, call: Callable[..., object], *args: Any, **named: Any) -> None:
+    def step(self, what: str, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
         """Do it, and write it down if it was long."""
         collected, began, ran = self._collected, time.monotonic(), time.thread_time()
         before = resource.getrusage(resource.RUSAGE_THREAD)
         try:
-            call(*args, **named)
+            return call(*args, **named)
         finally:
             wall = time.monotonic() - began
             if wall > LONG:

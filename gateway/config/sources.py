@@ -36,6 +36,16 @@ _AZURES_KEYS = _ARM_KEYS - MODEL_KEYS
 """Those that no object of a compact document has."""
 _POOLS_OF_CARD = "applicationGatewayBackendAddressPools"
 _TERRAFORM = "azurerm_application_gateway"
+_OF_TERRAFORM = (
+    "this is Terraform's spelling of a gateway, which is not read; give what is deployed, as "
+    "'az network application-gateway show -g GROUP -n NAME' prints it"
+)
+_LANGUAGES = {
+    ".bicep": "this is Bicep, which is not read; 'az bicep build --file FILE' makes the ARM template of it",
+    ".bicepparam": "this is Bicep, which is not read; 'az bicep build-params --file FILE' makes a parameter file of it",
+    ".tf": _OF_TERRAFORM,
+}
+"""By the ending of a file, what to do with one that is neither JSON nor YAML."""
 _FORMS = (
     "expected an ARM template, an exported Application Gateway, its 'properties' (httpListeners, …) "
     "or a compact configuration (listeners, pools, rules)"
@@ -57,6 +67,8 @@ def read_tree(path: str) -> Any:
         raise ConfigurationError([Problem("", f"the file has more than {MAX_FILE >> 20} MiB")], path)
     text = decode(data, path)
     suffix = Path(path).suffix.lower()
+    if suffix in _LANGUAGES:
+        raise ConfigurationError([Problem("", _LANGUAGES[suffix])], path)
     looks_like_json = text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", '"', "/")
     if suffix in (".json", ".jsonc", ".template") or (looks_like_json and suffix not in (".yaml", ".yml")):
         return read_json(text, path)
@@ -113,10 +125,7 @@ class DocumentReader:
             self.may_lack = tuple(kind for kind in self.may_lack if tree.value(kind) == [])
             return CompactReader(tree, self._problems).read()
         if any(kind == _TERRAFORM for kind in _kinds(tree)):
-            raise self._no_gateway(
-                "this is Terraform's spelling of a gateway, which is not read; give what is deployed, as "
-                "'az network application-gateway show -g GROUP -n NAME' prints it"
-            )
+            raise self._no_gateway(_OF_TERRAFORM)
         raise self._no_gateway(f"no gateway found in this document; {_FORMS}")
 
     def _inside(self, tree: Any, supplied: dict[str, Any]) -> Iterator[Cursor]:

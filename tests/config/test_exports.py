@@ -156,6 +156,15 @@ class ExportTests(ConfigurationTestCase):
         ):
             self.assertIn("az network application-gateway show", self.refused_once(document))
 
+    def test_languages(self) -> None:
+        """Files that are neither JSON nor YAML are known by their names, and what makes JSON of them is told."""
+        for name, remedy in (
+            ("main.bicep", "az bicep build --file"),
+            ("main.BICEPPARAM", "az bicep build-params --file"),
+            ("main.tf", "az network application-gateway show"),
+        ):
+            self.assertIn(remedy, self.refused_once("param location string = 'here'\n", name))
+
     def test_templates_in_documents(self) -> None:
         """A template inside of something else is read with its own parameters and variables."""
         inner = template(
