@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 _STATE = select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP
 
+_TRIES = 5
+"""An address that says nothing gets no less than this part of the time: a short share would end distant ones too."""
+
 __all__ = ["Attempt", "Prelude", "literal"]
 
 Prelude = Callable[["Attempt", Handle, "IPv4Address | IPv6Address"], None]
@@ -54,13 +57,13 @@ class Attempt:
     """Connects to the first address of ``host`` that answers and joins the connection to a protocol.
 
     ``result`` fires with the protocol, after its ``connectionMade``; it fails with a ``ConnectError`` and may be
-    cancelled.  ``timeout`` in seconds covers everything up to then.  ``address``: that of ``host``, if it is one itself
-    (see `literal`).
+    cancelled.  ``timeout`` in seconds covers everything up to then; of several addresses each has a share of what is
+    left to accept the connection.  ``address``: that of ``host``, if it is one itself (see `literal`).
     """
 
     __slots__ = (
-        "_abandon", "_addresses", "_events", "_factory", "_fd", "_host", "_peer", "_port", "_prelude", "_reactor",
-        "_resolution", "_sock", "_timeout", "deadline", "over", "pump", "result", "review", "waiting",
+        "_abandon", "_addresses", "_end", "_events", "_factory", "_fd", "_host", "_peer", "_port", "_prelude",
+        "_reactor", "_resolution", "_sock", "_timeout", "deadline", "over", "pump", "result", "review", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -83,9 +86,10 @@ class Attempt:
         self._events = 0
         self._abandon: Callable[[], None] | None = None
         self._timeout = timeout
-        self.deadline = self.review = inf
+        self._end = self.deadline = self.review = inf
         if timeout:
-            pump.deadlines.set(self, pump.deadlines.now() + timeout)
+            self._end = pump.deadlines.now() + timeout
+            pump.deadlines.set(self, self._end)
 
     def start(self) -> Deferred[IProtocol]:
         """Begin; addresses need no resolver."""
@@ -135,6 +139,8 @@ class Attempt:
         assert self._peer is not None
         self._events = events
         self._sock = None
+        if self.deadline != self._end:
+            self.pump.deadlines.set(self, self._end)  # no other address is tried after this one
         self._prelude(self, sock, self._peer)
 
     def again(self) -> None:
@@ -192,6 +198,12 @@ class Attempt:
         """Try the next address."""
         if self.over:
             return
+        left = len(self._addresses)
+        if left > 1 or self.deadline != self._end:
+            deadlines = self.pump.deadlines
+            now = deadlines.now()
+            share = max((self._end - now) / left, self._timeout / _TRIES)
+            deadlines.set(self, min(now + share, self._end))
         self._peer = peer = self._addresses.pop()
         try:
             sock, code = begin(peer.host, peer.port)
@@ -233,7 +245,10 @@ class Attempt:
             self._resolution = None
 
     def expired(self, now: float) -> None:
-        """The time is up."""
+        """The time is up, or this address's share of it."""
+        if self._sock is not None and self._addresses and now < self._end:
+            self._refused(errno.ETIMEDOUT)
+            return
         self.fail(TimeoutError(string=f"{self._host}:{self._port} did not answer within {self._timeout:g} s"))
 
     def _cancel(self, result: Deferred[IProtocol]) -> None:

@@ -1,6 +1,7 @@
 """The road without epoll: Twisted's own ports, endpoints and TLS, made to behave like the pump's.
 
-A difference that remains: producers are paused when 64 KiB wait rather than at the first byte.
+Differences that remain: producers are paused when 64 KiB wait rather than at the first byte; and the addresses of a
+name are tried side by side, each a moment after the last (``HostnameEndpoint``), where the pump gives each its turn.
 """
 
 from __future__ import annotations

@@ -7,17 +7,18 @@ import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
-from twisted.internet.task import deferLater
+from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError, TimeoutError
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from gateway.transport import connect
+from gateway.transport.deadlines import Deadlines
 from gateway.transport.pump_road import PumpRoad
 from tests.transport.peers import Recorder, Serving, silent_port
 
 
-class AttemptTests(TestCase):
-    """A road whose turns are served by hand, as far as they are not the reactor's."""
+class _Attempting(TestCase):
+    """A road of its own, and the sockets that attempts on it have begun."""
 
     timeout = 8
 
@@ -38,10 +39,14 @@ class AttemptTests(TestCase):
 
     _begin = staticmethod(connect.begin)
 
-    def listening(self) -> socket.socket:
-        sock = socket.create_server(("127.0.0.1", 0))
+    def listening(self, host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+        sock = socket.create_server((host, port))
         self.addCleanup(sock.close)
         return sock
+
+
+class AttemptTests(_Attempting):
+    """Turns are served by hand, as far as they are not the reactor's."""
 
     def attempt(self, port: int, factory: Any = None) -> Deferred[Any]:
         return self.road.client("127.0.0.1", port).connect(factory or Serving())
@@ -171,3 +176,87 @@ class AttemptTests(TestCase):
         attempt._addresses.append(free)
         self.assertIsInstance(await attempt.start(), Recorder)
         self.assertEqual(2, len(self.begun))
+
+
+class SharesTests(_Attempting):
+    """Addresses of a name that say nothing. The time of attempts is a clock's."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.pump.deadlines = Deadlines(self.clock)
+        self.number = silent_port(self)
+
+    def attempt_at(self, *last_bytes: int, timeout: float = 5.0, prelude: Any = None) -> Deferred[Any]:
+        """Try these addresses of 127.0.0.0/8; the first says nothing, and others only if somebody listens there."""
+        attempt = connect.Attempt(self.pump, None, "name", self.number, Serving(), timeout, prelude)
+        for each in last_bytes:
+            address = connect.literal(f"127.0.0.{each}", self.number)
+            assert address is not None
+            attempt.addressResolved(address)
+        attempt.resolutionComplete()
+        return attempt.result
+
+    def pass_(self, seconds: float) -> None:
+        self.clock.pump([0.1] * round(seconds * 10))
+
+    async def test_the_next_one_has_the_rest_of_the_time(self) -> None:
+        self.listening("127.0.0.2", self.number)
+        connecting = self.attempt_at(1, 2)
+        self.pass_(2.4)
+        self.assertEqual(1, len(self.begun))
+        self.pass_(0.3)
+        self.assertEqual(2, len(self.begun))
+        self.assertEqual("127.0.0.2", (await connecting).transport.getPeer().host)
+        self.assertEqual([], self.pump.deadlines.entries())
+
+    async def test_all_are_silent(self) -> None:
+        """The whole is no longer than for one."""
+        connecting = self.attempt_at(1, 1, 1)
+        for seconds, begun in ((1.5, 1), (1.7, 2), (1.7, 3)):
+            self.pass_(seconds)
+            self.assertEqual((begun, False), (len(self.begun), connecting.called))
+        self.pass_(0.2)
+        error = await self.assertFailure(connecting, TimeoutError)
+        self.assertIn("within 5 s", str(error))
+        self.assertEqual([], self.pump.riders())
+
+    async def test_shares_are_not_too_short(self) -> None:
+        connecting = self.attempt_at(*[1] * 50)
+        self.pass_(0.9)
+        self.assertEqual(1, len(self.begun))
+        self.pass_(4.3)
+        await self.assertFailure(connecting, TimeoutError)
+        self.assertEqual(5, len(self.begun))
+
+    async def test_a_time_without_end(self) -> None:
+        connecting = self.attempt_at(1, 1, timeout=0)
+        self.assertEqual([], self.pump.deadlines.entries())
+        connecting.cancel()
+        await self.assertFailure(connecting, ConnectingCancelledError)
+
+    async def test_who_accepts_has_the_rest_of_the_time(self) -> None:
+        """What comes behind TCP is not cut short because there is another address."""
+        self.number = self.listening().getsockname()[1]
+        taken: list[Any] = []
+        reached: Deferred[None] = Deferred()
+
+        def prelude(attempt: Any, handle: Any, peer: Any) -> None:
+            attempt.on_abandon(lambda: connect.close(handle))
+            attempt.pump.remove(attempt._fd)
+            taken.append(handle)
+            reached.callback(None)
+
+        connecting = self.attempt_at(1, 2, prelude=prelude)
+        await reached
+        self.pass_(4.9)
+        self.assertFalse(connecting.called)
+        self.pass_(0.3)
+        await self.assertFailure(connecting, TimeoutError)
+        self.assertEqual((1, 1), (len(taken), len(self.begun)))
+
+    async def test_the_end_of_the_pump_is_that_of_the_attempt(self) -> None:
+        connecting = self.attempt_at(1, 2)
+        self.road.stop()
+        await self.assertFailure(connecting, connect.ConnectError)
+        self.assertEqual(1, len(self.begun))
