@@ -119,6 +119,8 @@ class TwistedTransport:
 
     def loseConnection(self) -> None:
         """Close when everything is sent; a pull producer holds it up, a streaming one does not."""
+        if self._guest.lost:
+            self._guest.let_go()
         if self.disconnecting or self._guest.lost:
             return
         self.disconnecting = True
@@ -131,8 +133,7 @@ class TwistedTransport:
 
     def abortConnection(self) -> None:
         """See ``ITCPTransport``."""
-        if not self._guest.lost:
-            self._guest.abort()
+        self._guest.abort()
 
     def truncateConnection(self) -> None:
         """See `gateway.transport.tcp.TCPTransport`."""
@@ -276,7 +277,9 @@ class Guest(Protocol):
 
     def abort(self) -> None:
         """Close with a reset."""
-        if not self._aborted:
+        if self.lost:
+            self.let_go()
+        elif not self._aborted:
             self._aborted = True
             self.transport.abortConnection()
 
@@ -317,6 +320,14 @@ class Guest(Protocol):
             self._end(end)
         elif not self.lost:
             self.outer.resumeProducing()
+
+    def let_go(self) -> None:
+        """Nobody waits for the end of a pause: where it is over already, that is told, and nothing before it."""
+        end, self._held_end = self._held_end, None
+        if end is not None:
+            self._held.clear()
+            self._held_eof = False
+            self._reactor.callLater(0, self._end, end)  # not from inside of the call that gives it up
 
     def readConnectionLost(self) -> None:
         """The peer closed its direction."""

@@ -263,6 +263,31 @@ class TLSConformance(RoadConformance):
         self.assertNotIsInstance(await theirs.lost, Truncated)
         self.assertIsInstance(theirs.reason, ConnectionLost)
 
+    async def test_given_up_in_a_pause_behind_a_reset(self) -> None:
+        """Whoever has paused for good is told of the end all the same, and of nothing before it."""
+
+        class Pausing(Recorder):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                self.transport.pauseProducing()
+
+        for way in ("abortConnection", "loseConnection", "stopProducing"):
+            mine, theirs = await self.pair(server=Pausing)
+            for record in (b"read", b"held"):
+                mine.transport.write(record)
+            await theirs.received(4)
+            await self.turns(0.01)
+            mine.transport.abortConnection()
+            await mine.lost
+            for _ in range(3):
+                theirs.transport.write(b"who is not there")  # so that a road that does not read has it from the kernel
+                await self.turns(0.01)
+            read = theirs.data
+            theirs.call(way)
+            await theirs.lost
+            await self.turns(0.01)
+            self.assertEqual((read, False), (theirs.data, theirs.reentered))
+
     async def test_truncate(self) -> None:
         """All that was written, and no close_notify."""
         mine, theirs = await self.pair(server=HalfCloser, client=HalfCloser)
