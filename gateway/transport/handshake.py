@@ -140,6 +140,8 @@ def client_prelude(tls: ClientTLS) -> Prelude:
             try:
                 sock.send(tls.preface)  # nothing waits in a new socket's buffer, so that all of it has room
             except OSError as error:
+                attempt.pump.remove(sock.fileno())
+                sock.close()
                 attempt.fail(ConnectError(error.errno, str(error)))
                 return
         handshake = _Reaching(attempt, sock, peer, tls)
