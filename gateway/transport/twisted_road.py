@@ -6,6 +6,7 @@ name are tried side by side, each a moment after the last (``HostnameEndpoint``)
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import partial
 from socket import socket
@@ -148,7 +149,8 @@ class _ServerEndpoint:
         try:
             return self._reactor.listenTCP(self._port, factory, backlog=self._backlog, interface="::")
         except CannotListenError as error:
-            if getattr(error.socketError, "errno", None) == 98:
+            taken = {errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE)}
+            if getattr(error.socketError, "errno", None) in taken:
                 raise
             return self._reactor.listenTCP(self._port, factory, backlog=self._backlog, interface="")
 
