@@ -1,4 +1,6 @@
-"""Native code: C twins of pure functions, where a compiler was there when the gateway was installed.
+"""Native code: C twins of pure functions, and of the pump's event loop and transports.
+
+It is there where a compiler was when the gateway was installed.
 
 `heads`, `forwarding`, `frames`, `masking` and `pump` are the extension modules, or ``None`` where one is absent or the
 environment variable GATEWAY_NATIVE is ``0``, which is looked at once, at import.  What is in C and why:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionClosed
 
-from gateway.transport.tls import Crowded, reasons
+from gateway.transport.greetings import Crowded
+from gateway.transport.tls import reasons
 from gateway.transport.tls_reasons import printable
 
 __all__ = ["Finding", "finding"]

@@ -1,4 +1,4 @@
-"""The TLS handshakes of a road's servers that are in progress."""
+"""How connections to TLS ports begin, on both roads: the handshakes in progress, and what is said of their clients."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from gateway.transport.tls import Crowded
+__all__ = ["HANDSHAKE_TIMEOUT", "Crowded", "Greetings", "begins_tls", "late"]
 
-__all__ = ["Greetings"]
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that a client of a TLS port has for its handshake."""
 
 _PATIENCE = 1.0
 """Seconds that somebody waits for handshakes: more than one needs across the world."""
+
+
+class Crowded(Exception):
+    """A handshake is given up, for there are too many connections."""
+
+
+def late() -> TimeoutError:
+    """The error of a client that has not finished its handshake."""
+    return TimeoutError(f"the handshake was not complete within {HANDSHAKE_TIMEOUT:g} s")
+
+
+def begins_tls(first: int) -> bool:
+    """Whether a client's first byte is that of a TLS handshake record, or of an SSL 2 one, which OpenSSL refuses."""
+    return first == 0x16 or first & 0x80 != 0
 
 
 class Greetings:

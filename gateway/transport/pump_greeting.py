@@ -9,14 +9,13 @@ from OpenSSL import SSL
 from twisted.logger import Logger
 
 from gateway.interfaces import ISecureFactory
-from gateway.transport.greetings import Greetings
+from gateway.transport.greetings import HANDSHAKE_TIMEOUT, Greetings, begins_tls, late
 from gateway.transport.handshake import Handshake
 from gateway.transport.hello import MOST_HELLO, Ear, Hello
 from gateway.transport.secure import TLSTransport
 from gateway.transport.sockets import lost, socket_of
 from gateway.transport.stream import END
 from gateway.transport.tcp import TCPTransport
-from gateway.transport.tls import HANDSHAKE_TIMEOUT, begins_tls, late
 
 if TYPE_CHECKING:
     from twisted.internet.address import IPv4Address, IPv6Address

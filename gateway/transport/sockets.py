@@ -1,4 +1,4 @@
-"""What transports on the pump say about their sockets."""
+"""TCP sockets: listening, accepting and connecting, what the kernel says of one, and why one was lost."""
 
 from __future__ import annotations
 

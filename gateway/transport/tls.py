@@ -1,4 +1,7 @@
-"""TLS towards backends as both roads understand it: what to ask for, how to check it, what to say when it fails."""
+"""TLS as both roads understand it: how to speak it with a backend, what a client has shown, what to say of failures.
+
+How a connection to a TLS port begins is in `gateway.transport.greetings`.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,8 @@ from gateway.errors import BackendTLSFailed
 from gateway.transport.tls_reasons import explain, printable
 
 __all__ = [
-    "HANDSHAKE_TIMEOUT", "ClientCertificate", "ClientTLS", "Crowded", "begins_tls", "client_certificate",
-    "client_connection", "failed", "late", "reasons", "verify",
+    "ClientCertificate", "ClientTLS", "client_certificate", "client_connection", "failed", "reasons", "verify",
 ]  # fmt: skip
-
-HANDSHAKE_TIMEOUT = 10.0
-"""Seconds that a client of a TLS port has for its handshake."""
 
 
 class ClientCertificate(NamedTuple):
@@ -77,20 +76,6 @@ def verify(tls: ClientTLS, connection: SSL.Connection) -> None:
     except Exception as error:
         text = printable(str(error)) or type(error).__name__
         raise BackendTLSFailed(f"the backend's certificate was refused: {text}") from error
-
-
-def begins_tls(first: int) -> bool:
-    """Whether a client's first byte is that of a TLS handshake record, or of an SSL 2 one, which OpenSSL refuses."""
-    return first == 0x16 or first & 0x80 != 0
-
-
-class Crowded(Exception):
-    """A handshake is given up, for there are too many connections."""
-
-
-def late() -> TimeoutError:
-    """The error of a client that has not finished its handshake."""
-    return TimeoutError(f"the handshake was not complete within {HANDSHAKE_TIMEOUT:g} s")
 
 
 def reasons(error: Exception) -> list[str]:

@@ -10,9 +10,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from gateway.interfaces import ISecureFactory
-from gateway.transport.greetings import Greetings
+from gateway.transport.greetings import HANDSHAKE_TIMEOUT, Greetings, begins_tls, late
 from gateway.transport.hello import MOST_HELLO, Ear
-from gateway.transport.tls import HANDSHAKE_TIMEOUT, begins_tls, late
 from gateway.transport.twisted_tls import TwistedTLS
 from gateway.transport.twisted_transport import Guest, SecureGuest
 
