@@ -23,11 +23,10 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     uint64_t left;           /* bytes of the frame in progress that are still to come */
-    uint64_t length;         /* that frame's payload */
     uint64_t size;           /* payload so far of the message in fragments */
     uint64_t over;           /* a message must be shorter than this */
     unsigned long long after; /* bytes of the last chunk that follow a close frame */
-    unsigned long long frames, messages, pings, pongs, payload_bytes;
+    unsigned long long frames, messages;
     PyObject *close_reason;
     uint8_t *close;          /* masking key and payload of a close frame in progress */
     uint8_t close_size;
@@ -91,7 +90,7 @@ fault(Scanner *self, int code, const char *reason, uint64_t first, uint64_t befo
     }
     Py_ssize_t offset = first < before ? 0 : (Py_ssize_t)(first - before);
     PyObject *type = state->bound[FRAME_ERROR];
-    PyObject *error = PyObject_CallFunction(type, "isnO", code, reason, offset, self->torn ? Py_True : Py_False);
+    PyObject *error = PyObject_CallFunction(type, "isn", code, reason, offset);
     if (error != NULL) {
         PyErr_SetObject(type, error);
         Py_DECREF(error);
@@ -157,15 +156,10 @@ complete(Scanner *self, uint64_t first, uint64_t before)
     if (self->kind == CLOSE) {
         if (read_close(self, first, before) < 0)
             return -1;
-    } else if (self->kind == PING) {
-        self->pings++;
-    } else if (self->kind == PONG) {
-        self->pongs++;
     } else {
         self->messages += self->kind == CONTINUATION_END || self->kind == WHOLE;
     }
     self->frames++;
-    self->payload_bytes += self->length;
     return 0;
 }
 
@@ -174,7 +168,6 @@ static void
 begin(Scanner *self, uint8_t kind, uint64_t length)
 {
     self->kind = kind;
-    self->length = length;
     if (kind == START) {
         self->fragmented = 1;
         self->size = length;
@@ -244,7 +237,6 @@ scan(Scanner *self, const Chunk *chunk, uint64_t position)
         if (kind == WHOLE && end <= total) {
             self->frames++;
             self->messages++;
-            self->payload_bytes += length;
             position = end;
             continue;
         }
@@ -366,12 +358,6 @@ get_at_boundary(PyObject *object, void *closure)
 }
 
 static PyObject *
-get_pending_header(PyObject *object, void *closure)
-{
-    return PyLong_FromLong(((Scanner *)object)->held_size);
-}
-
-static PyObject *
 get_close_code(PyObject *object, void *closure)
 {
     const Scanner *self = (Scanner *)object;
@@ -445,7 +431,6 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef properties[] = {
     {"at_boundary", get_at_boundary, NULL, "Nothing of a frame is pending.", NULL},
-    {"pending_header", get_pending_header, NULL, "How many of the last bytes are an incomplete header.", NULL},
     {"close_code", get_close_code, NULL, "What a close frame said; 1005 if it had no code.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -454,9 +439,6 @@ static PyMemberDef members[] = {
     {"after", T_ULONGLONG, offsetof(Scanner, after), READONLY, NULL},
     {"frames", T_ULONGLONG, offsetof(Scanner, frames), READONLY, NULL},
     {"messages", T_ULONGLONG, offsetof(Scanner, messages), READONLY, NULL},
-    {"pings", T_ULONGLONG, offsetof(Scanner, pings), READONLY, NULL},
-    {"pongs", T_ULONGLONG, offsetof(Scanner, pongs), READONLY, NULL},
-    {"payload_bytes", T_ULONGLONG, offsetof(Scanner, payload_bytes), READONLY, NULL},
     {"close_reason", T_OBJECT_EX, offsetof(Scanner, close_reason), READONLY, NULL},
     {"closed", T_BOOL, offsetof(Scanner, closed), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},

@@ -1,18 +1,19 @@
+from typing import final
+
+@final
 class FrameScanner:
     frames: int
     messages: int
-    pings: int
-    pongs: int
-    payload_bytes: int
+    after: int
     close_code: int | None
     close_reason: bytes
     closed: bool
     def __new__(cls, masked: bool, max_message: int | None = None, reserved: int = 0x70) -> FrameScanner: ...
     @property
     def at_boundary(self) -> bool: ...
-    @property
-    def pending_header(self) -> int: ...
     def feed(self, data: bytes) -> None: ...
     def cut(self, data: bytes) -> int: ...
+
+api: object
 
 def bind(name: str, object: object) -> None: ...

@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import NamedTuple, cast
 
 from cryptography import x509
@@ -46,7 +45,7 @@ class ServerCertificate:
 
     ``name``: as in the configuration.  ``chain``: intermediates in the order they are sent, the issuer of
     ``leaf`` first, without the root.  ``names``: DNS names (lower case, wildcards as they stand) and addresses
-    it is valid for.  Times are aware, in UTC.
+    it is valid for.
     """
 
     name: str
@@ -54,16 +53,6 @@ class ServerCertificate:
     key: PrivateKey = field(repr=False)
     chain: tuple[x509.Certificate, ...] = ()
     names: tuple[str, ...] = ()
-
-    @property
-    def not_before(self) -> datetime:
-        """From when on it is valid."""
-        return self.leaf.not_valid_before_utc
-
-    @property
-    def not_after(self) -> datetime:
-        """Until when it is valid."""
-        return self.leaf.not_valid_after_utc
 
     def covers(self, host: str) -> bool:
         """Whether it is valid for a host: a name, an address, or a pattern like ``*.example.com``.

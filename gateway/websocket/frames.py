@@ -38,16 +38,14 @@ class FrameError(Exception):
     """The frames of one direction break RFC 6455.
 
     ``code``: the close code to answer with.  ``offset``: how many leading bytes of the chunk that was fed come
-    before the frame at fault, and may still be forwarded.  ``torn``: the fault is in a frame whose first
-    bytes were in an earlier chunk; where they have been forwarded no frame can be put in any more.
+    before the frame at fault, and may still be forwarded.
     """
 
-    def __init__(self, code: int, reason: str, offset: int = 0, torn: bool = False) -> None:
+    def __init__(self, code: int, reason: str, offset: int = 0) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
         self.offset = offset
-        self.torn = torn
 
 
 @_native.chosen(_native.frames, FrameError=FrameError)
@@ -58,16 +56,14 @@ class FrameScanner:
     of payload that a message may have, compressed where it is; ``None`` for any.  ``reserved``: the RSV
     bits (0x40, 0x20, 0x10) that extensions may use; all by default, for the two ends agree on extensions.
 
-    The counters ``frames``, ``messages``, ``pings``, ``pongs`` and ``payload_bytes`` count frames that have
-    passed completely.  ``closed``: a close frame has; ``close_code`` (1005 if it had none) and ``close_reason`` are
-    what it said.  What follows a close frame is not looked at and means nothing to anybody (RFC 6455 §5.5.1);
-    ``after`` is how many of the bytes fed last do.
+    ``frames`` and ``messages`` count what has passed completely.  ``closed``: a close frame has; ``close_code`` (1005
+    if it had none) and ``close_reason`` are what it said.  What follows a close frame is not looked at and means
+    nothing to anybody (RFC 6455 §5.5.1); ``after`` is how many of the bytes fed last do.
     """
 
     __slots__ = (
-        "_close", "_fragmented", "_header", "_kind", "_left", "_length", "_masked", "_max", "_overhead", "_size",
-        "_table", "_torn", "after",
-        "close_code", "close_reason", "closed", "frames", "messages", "payload_bytes", "pings", "pongs",
+        "_close", "_fragmented", "_header", "_kind", "_left", "_masked", "_max", "_overhead", "_size", "_table",
+        "_torn", "after", "close_code", "close_reason", "closed", "frames", "messages",
     )  # fmt: skip
 
     def __init__(self, masked: bool, max_message: int | None = None, reserved: int = 0x70) -> None:
@@ -77,13 +73,12 @@ class FrameScanner:
         self._table = _TABLES[reserved]
         self._header = b""  # an incomplete frame header, up to the length
         self._left = 0  # bytes of the frame in progress that are still to come
-        self._kind = _BAD  # that frame's kind and payload length
-        self._length = 0
+        self._kind = _BAD  # that frame's
         self._fragmented = False  # a message has begun and not ended
         self._size = 0  # payload of its frames so far
         self._torn = False  # the first bytes of a frame at fault have been fed earlier
         self._close: bytearray | None = None  # masking key and payload of a close frame in progress
-        self.frames = self.messages = self.pings = self.pongs = self.payload_bytes = 0
+        self.frames = self.messages = 0
         self.close_code: int | None = None
         self.close_reason = b""
         self.closed = False
@@ -96,14 +91,6 @@ class FrameScanner:
         After a `FrameError` this is true of what was fed before the frame at fault.
         """
         return not self._left and not self._header and not self._torn
-
-    @property
-    def pending_header(self) -> int:
-        """How many of the last bytes that were fed are an incomplete frame header.
-
-        Who holds them back until the next chunk can always put in a close frame where `feed` raises.
-        """
-        return len(self._header)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of this direction.
@@ -173,7 +160,6 @@ class FrameScanner:
             if kind == _WHOLE and end <= size:
                 self.frames += 1
                 self.messages += 1
-                self.payload_bytes += length
                 position = end
                 continue
             self._begin(kind, length)
@@ -193,7 +179,6 @@ class FrameScanner:
     def _begin(self, kind: int, length: int) -> None:
         """A frame that needs more than counting has begun."""
         self._kind = kind
-        self._length = length
         if kind == _START:
             self._fragmented = True
             self._size = length
@@ -217,14 +202,9 @@ class FrameScanner:
         kind = self._kind
         if kind == _CLOSE:
             self._read_close(first, before)
-        elif kind == _PING:
-            self.pings += 1
-        elif kind == _PONG:
-            self.pongs += 1
         else:
             self.messages += _ENDS_MESSAGE[kind]
         self.frames += 1
-        self.payload_bytes += self._length
 
     def _read_close(self, first: int, before: int) -> None:
         payload = bytes(self._close or b"")
@@ -240,7 +220,7 @@ class FrameScanner:
 
     def _fault(self, code: int, reason: str, first: int, before: int) -> FrameError:
         self._torn = first < before
-        return FrameError(code, reason, max(first - before, 0), self._torn)
+        return FrameError(code, reason, max(first - before, 0))
 
     def cut(self, data: bytes) -> int:
         """How many leading bytes of ``data`` complete the frame in progress; ``len(data)`` if they do not.

@@ -22,8 +22,7 @@ OUTCOME_DECLINED = (str, repr(DECLINED))
 """The `outcome` of that."""
 
 SCANNER_STATE = (
-    "frames", "messages", "pings", "pongs", "payload_bytes", "closed", "close_code", "close_reason", "at_boundary",
-    "after", "pending_header",
+    "frames", "messages", "closed", "close_code", "close_reason", "at_boundary", "after",
 )  # fmt: skip
 """All public attributes of a `FrameScanner`."""
 

@@ -170,7 +170,7 @@ class BridgeTests(BridgeCase):
                 self.assertEqual([], self.reports, seed)
             self.assertEqual(passed, received, seed)
             self.assertEqual(position, joined.count, seed)
-            self.assertEqual((twin.messages, twin.payload_bytes), (scanner.messages, scanner.payload_bytes), seed)
+            self.assertEqual((twin.messages, twin.frames), (scanner.messages, scanner.frames), seed)
             joined.stop()
             self.reports.clear()
 

@@ -51,7 +51,7 @@ def _said(scanner: Any, data: bytes) -> Any:
     try:
         result = scanner.feed(data)
     except FrameError as error:
-        result = (error.code, error.reason, error.offset, error.torn)
+        result = (error.code, error.reason, error.offset)
     return result, [getattr(scanner, name) for name in SCANNER_STATE]
 
 
