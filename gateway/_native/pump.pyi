@@ -1,6 +1,6 @@
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 class Loop:
     turning: bool
@@ -41,6 +41,7 @@ class Stream:
     def _close(self) -> None: ...
     def _reset(self) -> None: ...
 
+@final
 class Bridge:
     count: int
     last: float
@@ -54,12 +55,12 @@ class Lane:
     received: int
     sent: int
     status: int
-    content_type: str
+    content_type: str | None
     left: int
     answered: int
     passed: int
     trace_id: str
-    raw: bytes
+    raw: bytes | None
     def __init__(
         self, client: Stream, known: bytes, prefix: str, limits: tuple[int, int, int], most_body: int
     ) -> None: ...
@@ -70,7 +71,7 @@ class Lane:
 
 def bridge(source: object, target: object, scanner: object, owner: object) -> Bridge | None: ...
 def accept(listening: socket.socket) -> tuple[int, tuple[Any, ...]] | None: ...
-def begin(host: str, port: int) -> tuple[int, int]: ...
+def begin(host: str, port: int) -> tuple[socket.socket | int, int]: ...
 def reached(handle: object) -> int: ...
 def openssl(read: int, write: int, get_error: int, clear_error: int) -> None: ...
 def bind(name: str, object: object) -> None: ...
