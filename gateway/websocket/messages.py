@@ -148,6 +148,8 @@ class Messages(WebSocketSession):
 
     _inbound: _Way
     _outbound: _Way
+    _counted: tuple[int, int] | None = None  # until both sides are there, which the filters are opened before
+    _error: SessionEnded | None = None
 
     def __init__(
         self,
@@ -165,7 +167,7 @@ class Messages(WebSocketSession):
 
     def open(self, early: bytes) -> None:
         """Open the filters, then as in `Splice`."""
-        self._error = self._open_filters()
+        self._open_filters()
         super().open(early)
         if self._error is not None:
             self.end(self._error)
@@ -185,16 +187,18 @@ class Messages(WebSocketSession):
         client.rest = partial(self._read, inbound)
         backend.rest = partial(self._read, outbound)
 
-    def _open_filters(self) -> SessionEnded | None:
+    def _open_filters(self) -> None:
+        """Open them until one fails, or ends the session."""
         conversation = Conversation(self)
         for named in self._filters:
             try:
                 self._opened.append(named.open(conversation))
             except PluginOff as off:
-                return ended_by(off)
+                self.end(ended_by(off))
             except Exception as error:
-                return ended_by(named.contain.failed(error))
-        return None
+                self.end(ended_by(named.contain.failed(error)))
+            if self._error is not None:
+                return
 
     # -- bytes
 
@@ -246,6 +250,13 @@ class Messages(WebSocketSession):
 
     # -- how it ends
 
+    def end(self, error: SessionEnded) -> None:
+        """As in `WebSocketSession`; a filter may also ask for it while it is opened, and `open` does it then."""
+        if self._counted is not None:
+            super().end(error)
+        elif self._error is None:
+            self._error = error
+
     def expired(self, now: float) -> None:
         """As in `Splice`; who waits for a filter of the gateway's own, which `rate-limit` makes one do, is not idle."""
         if any([way.chain.waiting is not None and way.chain.patient for way in (self._inbound, self._outbound)]):
@@ -285,7 +296,11 @@ class Messages(WebSocketSession):
             way.forget()
 
     def snapshot(self) -> None:
-        """Bring the outcome's counters up to date."""
+        """Bring the outcome's counters up to date; there is only the handshake while the filters are opened."""
+        if self._counted is None:
+            outcome = self.outcome
+            outcome.received_bytes, outcome.sent_bytes = self._client.counted()
+            return
         received, sent = self._counted
         self._inbound.added = self._back.written - (self._received - received)
         self._outbound.added = self._front.written - (self._sent - sent)

@@ -647,6 +647,53 @@ class ConversationTests(_MessageCase):
         backend.closes()
         self.ended(gateway, "filter", "gateway", 4002)
 
+    def test_also_while_it_is_opened(self) -> None:
+        """That is no failure of the filter; what follows it is not asked, nor is anybody about messages."""
+        known: list[tuple[int, int, int, int]] = []
+
+        class Hasty(Filter):
+            def open(self, conversation: Any) -> Filter:
+                known.append(conversation.counters)
+                conversation.end(4401, "who are you?")
+                conversation.end(4402)
+                return super().open(conversation)
+
+        first, hasty, last = Filter(), NamedFilter("hasty", Hasty(), "here"), Filter()
+        gateway = self.gateway(1, filters=[first, hasty, last])
+        client = gateway.client()
+        client.sends(HANDSHAKE + HELLO)
+        backend = gateway.backend(0)
+        backend.gets("GET /chat")
+        backend.sends(SWITCHING + ECHO)
+        client.gets("HTTP/1.1 101")
+        client.gets_close(4401, "who are you?")
+        backend.gets_close(4401)
+        client.closes()
+        backend.closes()
+        self.ended(gateway, "filter", "gateway", 4401)
+        self.assertEqual(0, hasty.contain.failures)
+        self.assertEqual(([], 1, None), (first.shown, len(first.ended), last.conversation))
+        (counters,) = known
+        self.assertEqual((0, 0, len(HANDSHAKE)), counters[:3])
+        self.assertGreater(counters[3], len("HTTP/1.1 101"))
+
+    def test_one_that_fails_behind_that(self) -> None:
+        """Its word stands, and so does its failure."""
+
+        class Hasty(Filter):
+            def open(self, conversation: Any) -> Filter:
+                conversation.end(4401)
+                raise ValueError("no")
+
+        named = NamedFilter("hasty", Hasty(), "here")
+        gateway, client, backend = self.opens(named)
+        client.gets_close(4401)
+        backend.gets_close(4401)
+        client.closes()
+        backend.closes()
+        self.ended(gateway, "filter", "gateway", 4401)
+        self.assertEqual(1, named.contain.failures)
+
     def test_also_in_the_middle_of_a_message(self) -> None:
         look = Filter()
         look.says = lambda payload, _: look.conversation.end(4002)
