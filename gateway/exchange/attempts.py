@@ -103,10 +103,17 @@ class Attempts(Uploading):
         if ways.dedicated:
             ways = client.own(ways)
             client.pins[route.pool] = backend
-        connection = ways.take(host, head.method not in _IDEMPOTENT) if self._use_idle else None
-        if connection is not None:
-            self.send(connection)
-            return
+        if self._use_idle:
+            once = (
+                head.method not in _IDEMPOTENT
+                or not self._complete  # what comes later is not kept
+                or self._upload is not None
+                or len(self._pending) > _REPLAYED_BYTES
+            )
+            connection = ways.take(host, once)
+            if connection is not None:
+                self.send(connection)
+                return
         self.phase = WAITING_TO_CONNECT
         shared.deadlines.clear(client)
         if not self._complete:

@@ -116,6 +116,28 @@ class RetryTests(DialogueCase):
         gateway.connections(1)
         gateway.recorded("502 backend_closed")
 
+    def test_what_cannot_be_sent_twice_is_not_sent_to_who_has_left(self) -> None:
+        """Nobody has told yet that the idle connection is closed, and the body is gone when it turns out."""
+        head = BIG_HEAD.replace(b"PUT", b"GET")
+        for request, rest in (
+            (POST, b""),
+            (BIG_HEAD + b"a" * 10, b"b" * 99990),
+            (head, b"b" * 100000),
+            (head + b"a" * 100000, b""),
+        ):
+            gateway = self.gateway(backends=1)
+            client = self.reuse(gateway)
+            gateway.backend(0).wire.peer_left = True
+            client.sends(request)
+            gateway.connections(2)
+            gateway.backend(0).gets(request[:4].decode(), body=request.partition(b"\r\n\r\n")[2])
+            if rest:
+                client.sends(rest)
+                gateway.backend(0).gets(rest)
+            gateway.backend(0).sends(OK)
+            client.gets("HTTP/1.1 200 OK", body=b"hello")
+            self.assertEqual(1, gateway.recorded("200 ok").attempts)
+
     def test_nothing_is_sent_twice_after_a_byte_of_the_response(self) -> None:
         gateway = self.gateway(backends=1)
         client = self.reuse(gateway)

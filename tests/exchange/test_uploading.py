@@ -345,6 +345,19 @@ class TowardsBackendsTests(UploadingCase):
         gateway.backend(1).gets("PUT", body=BODY)
         self.answered(gateway, client, 1)
 
+    def test_an_idle_connection_that_the_backend_has_closed(self) -> None:
+        """What is in a file is sent once, and not there."""
+        gateway = self.uploading(backends=1)
+        client = gateway.client()
+        client.sends(PUT + b"\r\n" + BODY, 50_000)
+        gateway.backend(0).gets("PUT", body=BODY)
+        self.answered(gateway, client)
+        gateway.backend(0).wire.peer_left = True
+        client.sends(PUT + b"\r\n" + BODY, 50_000)
+        gateway.connections(2)
+        gateway.backend(0).gets("PUT", body=BODY)
+        self.answered(gateway, client)
+
     def test_disk_is_full(self) -> None:
         """The rest streams, behind what was kept; the client waits until the backend has that."""
         for room in (0, 50, 70_000, 300_000):
