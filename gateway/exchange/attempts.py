@@ -48,8 +48,9 @@ class Attempts(Uploading):
     exchange of the response, or `_fail` with the error of the last attempt.
 
     ``_pending`` is what is here of the request's body and has not been sent, or may be sent again; ``_complete`` says
-    that no more comes, ``_replayable`` that what was sent can be sent again.  ``_awaited`` is cancelled at the end.
-    ``_touched``: see `Passage`.
+    that no more comes, ``_replayable`` that what was sent can be sent again, ``_expecting`` that the client waits for
+    the backend's 100 before it sends any (RFC 9110 §10.1.1).  ``_awaited`` is cancelled at the end.  ``_touched``: see
+    `Passage`.
     """
 
     phase = ROUTING
@@ -68,6 +69,7 @@ class Attempts(Uploading):
     _trailers: Fields = ()
     _touched: Sequence[Iterable[str]] = ()
     _complete = False
+    _expecting = False
     _replayable = True
     _host = ""
 
@@ -159,8 +161,12 @@ class Attempts(Uploading):
         if connection.key is not None:
             connection.note_tls(self.outcome)
         client, shared = self._client, self._shared
+        complete = self._complete
+        if not complete:
+            self._expecting = not self._pending and "expect" in head.index and head.version == "1.1"
         # A backend that does not take even this is waited for as `upstream_stuck` says.
-        wait = route.settings.request_timeout if self._complete or self._upload else shared.limits.body_timeout
+        for_backend = complete or self._upload or self._expecting
+        wait = route.settings.request_timeout if for_backend else shared.limits.body_timeout
         shared.deadlines.set(client, shared.seconds() + wait)
         target = head.target if route.verbatim else upstream_target(head, route)
         upgrade = bool(head.upgrade)
@@ -172,7 +178,7 @@ class Attempts(Uploading):
             if head.body == CHUNKED:
                 if pending:
                     data += chunk(pending)
-                if self._complete:
+                if complete:
                     data += self._last_chunk(self._trailers)
             else:
                 data += pending

@@ -105,7 +105,7 @@ class Exchange(Decisions):
                 self._pending += data
                 self._trailers = trailers
             return
-        self._replayable = False
+        self._replayable = self._expecting = False
         if self._head.body == CHUNKED:
             data = (chunk(data) if data else b"") + (self._last_chunk(trailers) if complete else b"")
         self._allow(complete or upstream.stuck)
@@ -139,7 +139,7 @@ class Exchange(Decisions):
         elif self.phase == ROUTING and not self._collecting:
             who = "the router" if self._passage is None else self._passage.asked
             self._fail(PluginTimeout(f"{who} had no answer after {self._patience():g} s"))
-        elif not self._complete and not client.held:
+        elif not self._complete and not client.held and not self._expecting:
             self._fail(RequestTimeout("the client did not send its request body in time"))
         else:
             seconds = settings.request_timeout if settings else 0
@@ -156,6 +156,9 @@ class Exchange(Decisions):
             if status == 101:
                 self._switch(head, data)
             else:
+                if status == 100 and self._expecting:
+                    self._expecting = False
+                    self._allow(self._upstream.stuck)  # type: ignore[union-attr]
                 self._out.respond(head, b"", False)
             return
         outcome = self.outcome
@@ -190,7 +193,7 @@ class Exchange(Decisions):
     def upstream_stuck(self, stuck: bool) -> None:
         """The backend takes no more of the request, or takes on: that moves who is waited for."""
         if not self._complete:
-            self._allow(stuck)
+            self._allow(stuck or self._expecting)
 
     def answering(self, status: int, content_type: str, responded: float, passed: int) -> None:
         """The backend has begun to answer, and ``passed`` bytes of that went to the client."""

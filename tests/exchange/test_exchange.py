@@ -14,6 +14,7 @@ from gateway.values import Reply
 from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Party
 
 BIG_HEAD = b"PUT /big HTTP/1.1\r\nHost: example.com\r\nContent-Length: 100000\r\n\r\n"
+EXPECTING = BIG_HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
 
 
 class Router:
@@ -291,6 +292,55 @@ class WaitingTests(DialogueCase):
         client.finds("half-closed")
         gateway.backend(0).finds("reset")
         gateway.recorded("408 request_timeout")
+
+    def test_a_100_that_does_not_come_is_504(self) -> None:
+        """The client waits for the backend, and not the other way round; another interim response is none."""
+        for body, request in ((20, 40), (40, 20)):
+            gateway = self.gateway(backends=1, limits={"body_timeout": body}, settings={"request_timeout": request})
+            client = gateway.client()
+            client.sends(EXPECTING)
+            gateway.backend(0).gets("PUT", "Expect: 100-continue")
+            gateway.backend(0).sends(b"HTTP/1.1 102 Processing\r\n\r\n")
+            client.gets("HTTP/1.1 102 Processing")
+            gateway.advance(request - 1)
+            client.gets_nothing()
+            gateway.advance(1.2)
+            client.gets_page(504, "Connection: close")
+            self.assertIn(f"sent nothing for {request} s", str(gateway.recorded("504 backend_timeout").error))
+
+    def test_who_got_its_100_or_went_on_without_has_to_send_its_body(self) -> None:
+        for way in "told", "impatient", "old":
+            gateway = self.gateway(backends=1, limits={"body_timeout": 40}, settings={"request_timeout": 20})
+            client = gateway.client()
+            client.sends(EXPECTING.replace(b"HTTP/1.1", b"HTTP/1.0") if way == "old" else EXPECTING)
+            gateway.backend(0).gets("PUT")
+            if way != "old":
+                gateway.advance(19)
+            if way == "told":
+                gateway.backend(0).sends(b"HTTP/1.1 100 Continue\r\n\r\n")
+                client.gets("HTTP/1.1 100 Continue")
+            elif way == "impatient":
+                client.sends(b"a")
+                gateway.backend(0).gets(b"a")
+            gateway.advance(39)
+            client.gets_nothing()
+            gateway.advance(1.2)
+            client.gets_page(408, "Connection: close")
+            gateway.recorded("408 request_timeout")
+
+    def test_who_waits_for_a_100_behind_a_backend_that_takes_on(self) -> None:
+        gateway = self.gateway(backends=1, limits={"body_timeout": 40}, settings={"request_timeout": 20})
+        gateway.place(0).manner = "stall"
+        client = gateway.client()
+        client.sends(EXPECTING)
+        gateway.advance(19)
+        gateway.backend(0).takes()
+        gateway.backend(0).gets("PUT")
+        gateway.advance(19)
+        client.gets_nothing()
+        gateway.advance(1.2)
+        client.gets_page(504, "Connection: close")
+        gateway.recorded("504 backend_timeout")
 
     def test_a_backend_that_does_not_take_the_body_is_504(self) -> None:
         """It has its own limit, whether that is the longer or the shorter one."""
