@@ -182,8 +182,9 @@ class Attempts(Uploading):
                     data += self._last_chunk(self._trailers)
             else:
                 data += pending
-            if len(pending) > _REPLAYED_BYTES:
+            if len(pending) > _REPLAYED_BYTES or head.method not in _IDEMPOTENT:
                 self._replayable = False
+                self._pending = b""  # it may be as long as request buffering allows, and the response long in coming
         if client.held:
             client.let(CONNECTING | FEEDING)
         feeder = client if self._upload is None else self._feed()

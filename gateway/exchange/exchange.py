@@ -106,6 +106,7 @@ class Exchange(Decisions):
                 self._trailers = trailers
             return
         self._replayable = self._expecting = False
+        self._pending = b""
         if self._head.body == CHUNKED:
             data = (chunk(data) if data else b"") + (self._last_chunk(trailers) if complete else b"")
         self._allow(complete or upstream.stuck)
@@ -166,6 +167,7 @@ class Exchange(Decisions):
         outcome.responded = now = self._shared.seconds()
         outcome.content_type = head.index.get("content-type", "")
         self.phase = STREAMING
+        self._pending = b""
         if end:
             self._end(None)
             self._out.respond(head, data, True)

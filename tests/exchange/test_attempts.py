@@ -193,6 +193,30 @@ class RetryTests(DialogueCase):
         gateway.connections(1)
         gateway.recorded("502 backend_closed")
 
+    def test_what_is_not_sent_again_is_not_kept(self) -> None:
+        """At most what a retry needs, and only until there is none any more."""
+        for request, kept in (
+            (BIG_HEAD.replace(b"PUT", b"POST") + b"a" * 100000, 0),
+            (BIG_HEAD + b"a" * 100000, 0),
+            (BIG_HEAD + b"a" * 65536, 65536),
+            (PUT, 5),
+        ):
+            gateway = self.gateway(backends=1)
+            client = gateway.client()
+            client.sends(request)
+            gateway.backend(0).gets_something()
+            exchange = client.wire.protocol._exchange
+            self.assertEqual(kept, len(exchange._pending))
+            if not exchange._complete:
+                client.sends(b"b" * 10)
+                gateway.backend(0).gets(b"b" * 10)
+                self.assertEqual(b"", exchange._pending)
+            gateway.backend(0).sends(OK[:-1])
+            self.assertEqual(b"", exchange._pending)
+            gateway.backend(0).resets()
+            client.gets_something()
+            gateway.recorded("200 backend_closed")
+
     def test_a_first_part_that_is_repeated_goes_on_where_it_was(self) -> None:
         """Also if the stale connection had stopped to take bytes: the client must be read again."""
         gateway = self.gateway(backends=1)
