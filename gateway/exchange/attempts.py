@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.upstream.connections import Upstream
     from gateway.upstream.http1 import UpstreamConnection
 
-__all__ = ["DONE", "MOST_ATTEMPTS", "ROUTING", "STREAMING", "TUNNEL", "WAITING", "Attempts"]
+__all__ = ["DONE", "MOST_ATTEMPTS", "ROUTING", "STREAMING", "TUNNEL", "WAITING", "WAITING_TO_CONNECT", "Attempts"]
 
 MOST_ATTEMPTS = 3
 

@@ -29,8 +29,9 @@ _log = Logger("gateway.exchange")
 class Decisions(Attempts):
     """The part of an `Exchange` that goes from a router's answer to an attempt, or to a reply.
 
-    A route without middleware, decided at once, does not come here: `Exchange.start` goes straight on.  Else `_routed`
-    is called, and in the end `_attempt`, `_answer` or `_fail`, perhaps after waiting for a plugin.
+    `Exchange.start` goes straight on with a route without middleware, decided at once.  Else, and with whatever a lane
+    hands over, `_routed` is called, and in the end `_attempt`, `_answer` or `_fail`, perhaps when a plugin was waited
+    for.
 
     ``_out`` gets the response: the client, or the ``_passage`` through the middleware.
     """
@@ -67,7 +68,7 @@ class Decisions(Attempts):
     # -- inside
 
     def _routed(self, where: Any) -> None:
-        """What a router decided, where that is more than a route without middleware."""
+        """What a router decided."""
         if isinstance(where, Route):
             self._route = self.outcome.route = where
             if where.middleware:

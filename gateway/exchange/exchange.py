@@ -2,18 +2,18 @@
 
 ::
 
-    ROUTING ──reply──────────────────────────────┐
-       │ route, middleware, lease                │
-    CONNECTING ──refused, another backend left─┐ │
-       │ connected, or an idle connection ◄────┘ │
-    WAITING ──closed before a byte came: retry   │
-       │ response head                           │
-    STREAMING ──101──> TUNNEL                    │
-       │ end of the response                     │
-    DONE <───────────────────────────────────────┘
+    ROUTING ──reply──────────────────────────────────────┐
+       │ route, middleware, lease                        │
+    WAITING_TO_CONNECT ──refused, another backend left─┐ │
+       │ connected, or an idle connection ◄────────────┘ │
+    WAITING ──closed before a byte came: retry           │
+       │ response head                                   │
+    STREAMING ──101──> TUNNEL                            │
+       │ end of the response                             │
+    DONE <───────────────────────────────────────────────┘
 
-ROUTING is in `deciding`, with the wait for the body in `uploading`, CONNECTING and the rule for retries in `attempts`,
-beside this module; the rest is here.
+ROUTING is in `deciding`, with the wait for the body in `uploading`, WAITING_TO_CONNECT and the rule for retries in
+`attempts`, beside this module; the rest is here.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _STATUS_LINE = b"HTTP/1."
 class HeadBuffer:
     """Takes bytes until a head is whole, and refuses at once what can never become one.
 
-    ``error`` is what an over-long head raises: `HeadTooLarge` for requests; with any `BackendError` the
+    ``error`` is what an over-long head raises: `HeadTooLarge` for requests; with `BackendProtocolError` the
     buffer expects a response and raises nothing else.  Each byte is looked at once, so that the work is
     O(n) however the bytes are split, and never more than ``limits.head`` bytes and one chunk are held.
 
