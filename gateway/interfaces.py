@@ -426,8 +426,12 @@ class ISecureFactory(Interface):
 
 
 class IClientStream(Interface):
-    """The client's side of one exchange, as the exchange and a tunnel see it. HTTP/1 today; HTTP/2 will be another."""
+    """The client's side of one exchange, as the exchange and a tunnel see it. HTTP/1 today; HTTP/2 will be another.
 
+    It is also an `Entry` of `gateway.transport.deadlines`, whose deadlines the exchange sets.
+    """
+
+    transport = Attribute("What the connection rides on, for middleware that asks (`gateway.values.Context`).")
     listener = Attribute("Name of the bound port's first listener (``str``), for `IRouter.route`.")
     stuck = Attribute("The client does not read: what is written now is queued (``bool``).")
     held = Attribute("Not zero while reading is held (``int``, reasons as in `gateway.relay.flow`).")
@@ -444,6 +448,9 @@ class IClientStream(Interface):
 
     def send(data, end, trailers=()):
         """Send more of the body; with ``end`` its end."""
+
+    def has_sent(size):
+        """So many bytes of the response, with all of its head, were written by the connection's lane."""
 
     def reply(reply):
         """Answer with a `gateway.values.Reply` made here, instead of `respond`."""
@@ -479,6 +486,9 @@ class IClientStream(Interface):
 
     def counted():
         """Bytes received and sent for this exchange so far, heads included: a pair of ``int``."""
+
+    def note_tls(outcome):
+        """Put version and cipher of the connection's TLS into an `Outcome`; empty where there is none."""
 
 
 class IUpstreamListener(Interface):

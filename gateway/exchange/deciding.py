@@ -98,9 +98,7 @@ class Decisions(Attempts):
         outcome, client = self.outcome, self._client
         address = client_address(outcome.peer, head, shared.trusted)
         outcome.received_bytes = client.counted()[0]
-        if client.factory.tls:
-            outcome.tls_version = getattr(client.transport, "tls_version", "") or ""
-            outcome.tls_cipher = getattr(client.transport, "tls_cipher", "") or ""
+        client.note_tls(outcome)
         context = Context(outcome, self._route, shared.seconds, address, self._added, client.transport)
         passage = Passage(self, client, chain, head, context)  # type: ignore[arg-type]  # an Exchange
         self._passage = self._out = passage

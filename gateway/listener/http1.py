@@ -160,7 +160,7 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         return now
 
     def note_tls(self, outcome: Outcome) -> None:
-        """What is known of the connection's TLS."""
+        """Put version and cipher of the connection's TLS into ``outcome``; empty where there is none."""
         outcome.tls_version = getattr(self.transport, "tls_version", "") or ""
         outcome.tls_cipher = getattr(self.transport, "tls_cipher", "") or ""
 

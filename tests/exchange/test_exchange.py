@@ -1,15 +1,20 @@
 """One request's life: routing, connecting, timeouts, outcomes.
 
-Retries are in `test_attempts`, switching protocols in `test_exchange_switch`.
+Retries are in `test_attempts`, switching protocols in `test_switch`.
 """
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import succeed
+from zope.interface.verify import verifyObject
 
 from gateway.errors import ClientGone, PluginFailed
+from gateway.exchange import exchange
+from gateway.interfaces import IClientStream
 from gateway.values import Reply
 from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Party
 
@@ -28,6 +33,22 @@ class Router:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+
+class ContractTests(DialogueCase):
+    """`IClientStream` is what another kind of client, say HTTP/2, would have to be."""
+
+    def test_the_client_is_one(self) -> None:
+        verifyObject(IClientStream, self.gateway().client().wire.protocol)
+
+    def test_nothing_else_is_asked_of_it(self) -> None:
+        used = {
+            name
+            for path in Path(exchange.__file__).parent.glob("*.py")
+            for name in re.findall(r"\b_?client\.([a-z_]+)", path.read_text("utf-8"))
+        }
+        self.assertLess({"respond", "held", "note_tls"}, used)
+        self.assertEqual(set(), used - set(IClientStream))
 
 
 class RoutingTests(DialogueCase):
