@@ -13,6 +13,7 @@ from zope.interface import implementer
 from gateway.health.check import ConnectingProbe, ProbeOptions, parts
 from gateway.health.http_probe import probe_host
 from gateway.health.websocket_check import WebSocketCheck
+from gateway.http.faults import TOKEN
 from gateway.interfaces import IStrategyFactory
 from gateway.routing.uris import clean
 from gateway.values import RequestHead
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WebSocketOptions", "WebSocketProbe", "factory"]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ORIGIN = re.compile(r"[\x21-\x7e]*")
 
 
@@ -44,7 +44,7 @@ class WebSocketOptions(ProbeOptions):
     @field_validator("subprotocol")
     @classmethod
     def _is_token(cls, value: str | None) -> str | None:
-        if value is not None and _TOKEN.fullmatch(value) is None:
+        if value is not None and TOKEN.fullmatch(value) is None:
             raise ValueError("a subprotocol is one word without commas, quotes or spaces")
         return value
 

@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 from gateway.http.faults import field_fault
+from gateway.http.heads import FIELD_LINE
 from gateway.http.limits import DEFAULT, HeadLimits
 from gateway.values import CHUNKED, UNTIL_CLOSE, Fields
 
@@ -25,7 +26,7 @@ _AFTER_PAYLOAD: Final = -2
 
 # chunk-size, below 2^60, and the extensions, which are checked for characters and dropped (RFC 9112 §7.1.1).
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
-_FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)")
+_FIELD = re.compile(FIELD_LINE)
 _FRAMING: Final = frozenset(["content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade"])
 # Some servers merge trailers into the head: what decides there about the sender, the format or the way is dropped
 # (RFC 9110 §6.5.1), and so is what only a gateway may say.

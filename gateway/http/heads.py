@@ -42,7 +42,6 @@ _field_lines = re.compile(f"^{FIELD_LINE}(?<![ \\t])\r\n", re.MULTILINE).findall
 # The same where a value may have white space after it, which has to be taken off.
 _padded_field_lines = re.compile(f"^{FIELD_LINE}\r\n", re.MULTILINE).findall
 _UPGRADE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")
-_CODING = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _REASON = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 _METHODS: Final = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
@@ -315,7 +314,7 @@ def _refuse_coding(coding: str) -> None:
     codings = [item.strip(" \t").lower() for item in coding.split(",")]
     if codings[-1] == "chunked":
         codings.pop()
-    if not codings or "chunked" in codings or not all(_CODING.fullmatch(item) for item in codings):
+    if not codings or "chunked" in codings or not all(TOKEN.fullmatch(item) for item in codings):
         raise BadRequest("a Transfer-Encoding in which chunked is not the last, single coding")
     raise NotImplementedHere(f"the transfer coding {short(codings[0])}")
 

@@ -12,6 +12,7 @@ from binascii import b2a_base64
 from hashlib import sha1
 
 from gateway.errors import BackendProtocolError, UpgradeRefused
+from gateway.http.faults import TOKEN
 from gateway.values import RequestHead, ResponseHead
 
 __all__ = ["accept_for", "check_request", "check_response", "extensions", "reserved_bits"]
@@ -21,7 +22,6 @@ _ANY = 0x70
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # The elements of a list whose quoted strings may have commas in them (RFC 9110 §5.6.1, §5.6.4).
 _ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+")++')
 _PARAMETER = re.compile(r'(?:^|;)((?:[^";]|"(?:[^"\\]|\\.)*+")*+)')
@@ -59,7 +59,7 @@ def check_request(head: RequestHead) -> str:
     offered = index.get("sec-websocket-protocol")
     if offered is not None:
         names = _names(offered)
-        if not names or len(set(names)) != len(names) or not all(_TOKEN.fullmatch(name) for name in names):
+        if not names or len(set(names)) != len(names) or not all(TOKEN.fullmatch(name) for name in names):
             raise UpgradeRefused("the Sec-WebSocket-Protocol is not a list of different tokens")
     return key
 

@@ -10,6 +10,7 @@ from gateway.config.checks.findings import Finding, warning
 from gateway.config.draft import Location
 from gateway.config.model import Gateway, HeaderAction, Matcher, RewriteRule, RewriteSet
 from gateway.config.tree import nearest
+from gateway.http.faults import TOKEN
 from gateway.routing.patterns import Pattern, PatternError
 from gateway.routing.rewrites import is_about_response
 from gateway.routing.variables import MATCHER, SERVER_VARIABLES, Template, lookup
@@ -17,7 +18,6 @@ from gateway.routing.variables import MATCHER, SERVER_VARIABLES, Template, looku
 __all__ = ["find"]
 
 _MOST = 40
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _RESPONSE_NAME: Final = re.compile(r"\{(http_resp_[^{}\s]+|var_http_status|var_sent_bytes)\}")
@@ -65,7 +65,7 @@ def _rule(at: Location, rule: RewriteRule) -> Iterator[Finding]:
         yield from _header((*at, "request_headers", index), action, groups, _REFUSED, _PLAIN)
         yield from _too_early((*at, "request_headers", index, "value"), action.value)
     for index, action in enumerate(rule.response_headers):
-        yield from _header((*at, "response_headers", index), action, groups, _REFUSED_IN_RESPONSES, _TOKEN)
+        yield from _header((*at, "response_headers", index), action, groups, _REFUSED_IN_RESPONSES, TOKEN)
     if rule.url is not None:
         yield from _url((*at, "url"), rule, groups)
     if not (rule.request_headers or rule.response_headers or rule.url):

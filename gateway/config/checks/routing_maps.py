@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator
 
 from gateway.config.checks.findings import Finding, warning
 from gateway.config.draft import Location
 from gateway.config.model import ConditionSet, Gateway, RoutingCondition, RoutingMap
+from gateway.http.faults import TOKEN
 from gateway.routing.patterns import Pattern, PatternError
 
 __all__ = ["find"]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NAMED = ("Header", "QueryString")
 _LISTED = ("ClientIP", "Method")
 
@@ -40,7 +39,7 @@ def _condition(at: Location, condition: RoutingCondition) -> Iterator[Finding]:
         yield Finding(at, f"a condition of type {kind} needs the name of {what}")
     elif kind not in _NAMED and condition.name:
         yield warning((*at, "name"), f"a condition of type {kind} has no name")
-    elif kind == "Header" and _TOKEN.fullmatch(condition.name or "") is None:
+    elif kind == "Header" and TOKEN.fullmatch(condition.name or "") is None:
         yield Finding((*at, "name"), f"found {condition.name!r}, which cannot be the name of a field")
     if bool(condition.values) == (condition.matcher is not None):
         found = "both" if condition.values else "neither"
@@ -64,7 +63,7 @@ def _value_problem(kind: str, value: str) -> str:
             ipaddress.ip_network(value, strict=False)
         except ValueError:
             return "expected an address or a network such as 10.0.0.0/8"
-    elif kind == "Method" and _TOKEN.fullmatch(value) is None:
+    elif kind == "Method" and TOKEN.fullmatch(value) is None:
         return "this is no method"
     elif kind == "Path":
         if not value.startswith("/"):
