@@ -22,6 +22,7 @@
     ├── ClientGone              499  the client left first (only ever logged)
     ├── OutOfResources          502  retryable: the gateway itself lacks what a connection to a backend needs
     ├── ClientNameFailed        502  retryable: no TLS with a backend under the name that the client has asked for
+    ├── ContinueTimeout         504  no 100 for a client that waits for it, and goes on or not as it likes
     ├── BackendError            the backend's fault, or the way to it
     │   ├── NoHealthyBackend        502
     │   ├── ConnectFailed           502  retryable: nothing was sent
@@ -52,9 +53,9 @@ __all__ = [
     "GatewayError", "RequestError", "BadRequest", "PlainHTTP", "AmbiguousPath", "RequestTimeout", "ContentTooLarge",
     "TargetTooLong", "ExpectationFailed", "HeadTooLarge", "UpgradeRefused", "MethodRefused", "NotImplementedHere",
     "VersionNotSupported", "NoRoute", "Misdirected", "CertificateRefused", "ClientGone", "ClientNameFailed",
-    "OutOfResources", "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed", "BackendClosed",
-    "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout", "RewriteFailed",
-    "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError", "ReloadFailed", "frameless",
+    "ContinueTimeout", "OutOfResources", "BackendError", "NoHealthyBackend", "ConnectFailed", "BackendTLSFailed",
+    "BackendClosed", "BackendProtocolError", "BackendTimeout", "PluginFailed", "PluginOff", "PluginTimeout",
+    "RewriteFailed", "ShuttingDown", "SessionEnded", "Problem", "ConfigurationError", "ReloadFailed", "frameless",
 ]  # fmt: skip
 
 
@@ -268,6 +269,17 @@ class ClientNameFailed(GatewayError):
     cause = "backend_tls_failed"
     info = "ERRORINFO_UPSTREAM_NO_LIVE"
     retryable = True
+
+
+class ContinueTimeout(GatewayError):
+    """The backend has sent no 100 (RFC 9110 §10.1.1), and the client has sent no body meanwhile.
+
+    Not held against the backend: one that knows no expectations may wait for the body, which the client may keep.
+    """
+
+    status = 504
+    cause = "backend_timeout"
+    info = "ERRORINFO_UPSTREAM_TIMED_OUT"
 
 
 class BackendTLSFailed(ConnectFailed):

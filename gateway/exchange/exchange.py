@@ -27,6 +27,7 @@ from gateway.errors import (
     BackendProtocolError,
     BackendTimeout,
     ClientGone,
+    ContinueTimeout,
     GatewayError,
     PluginTimeout,
     RequestTimeout,
@@ -145,7 +146,8 @@ class Exchange(Decisions):
         else:
             seconds = settings.request_timeout if settings else 0
             name = self.outcome.backend.name if self.outcome.backend else "?"
-            self._fail(BackendTimeout(f"backend {name} sent nothing for {seconds} s"))
+            waits = self._expecting and not (self._upstream and self._upstream.stuck)
+            self._fail((ContinueTimeout if waits else BackendTimeout)(f"backend {name} sent nothing for {seconds} s"))
 
     # -- the backend's side: IUpstreamListener; a failure may lead to another attempt
 

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import succeed
 from zope.interface.verify import verifyObject
 
-from gateway.errors import ClientGone, PluginFailed
+from gateway.errors import BackendError, ClientGone, PluginFailed
 from gateway.exchange import exchange
 from gateway.interfaces import IClientStream
 from gateway.values import Reply
@@ -327,7 +327,9 @@ class WaitingTests(DialogueCase):
             client.gets_nothing()
             gateway.advance(1.2)
             client.gets_page(504, "Connection: close")
-            self.assertIn(f"sent nothing for {request} s", str(gateway.recorded("504 backend_timeout").error))
+            error = gateway.recorded("504 backend_timeout").error
+            self.assertIn(f"sent nothing for {request} s", str(error))
+            self.assertNotIsInstance(error, BackendError)  # who sends no body takes no backend out
 
     def test_who_got_its_100_or_went_on_without_has_to_send_its_body(self) -> None:
         for way in "told", "impatient", "old":
