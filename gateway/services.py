@@ -62,7 +62,9 @@ class Services(NamedTuple):
 
     ``make(name, value)`` builds the strategy that an option of one's own names: ``name`` is the attribute of the
     options class, whose type is ``Annotated[Strategy, group]``, and ``value`` what it holds.  Such options are checked
-    together with the rest, at any depth.
+    together with the rest, at any depth.  Call it in ``build``, so that what cannot be built refuses the start.  A
+    selector, which is asked in the reactor's thread, may call it later as well: what it gives is closed together with
+    the selector.  It raises `gateway.errors.ConfigurationError`.
 
     ``target(pool, settings=None, *, matched="", name="")`` gives the `gateway.values.Route` to a pool, which is leased
     from, probed and listed from then on.  Call it in ``build``: later it only gives what it gave before.  ``settings``

@@ -7,9 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from gateway.config.model import Strategy
+from gateway.errors import ConfigurationError
 from gateway.interfaces import IStrategyFactory
 from gateway.pools.wrapper import Over, Wrapper, chooser
 from gateway.services import Options
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Priority", "factory"]
 
 _MOST_GROUPS = 64
+_log = Logger("gateway.pools")
 
 
 class PriorityOptions(Options):
@@ -43,7 +46,8 @@ class Priority(Wrapper):
     group are added, and so on.
 
     Each group has a selector of its own, from ``make()``: one that takes turns would get out of step where exchanges
-    try the first group, and then the second.
+    try the first group, and then the second.  That of the group that is used first is ``inner``, which also marks
+    clients.  A group that cannot have one shares that.
     """
 
     def __init__(self, make: Callable[[], ISelector], least: int = 1) -> None:
@@ -51,8 +55,8 @@ class Priority(Wrapper):
         self._make = make
         self._least = least
         self._seen: tuple[IBackend, ...] = ()
-        self._groups: dict[int, _Group] = {}
         self._group = _Group(self.inner)
+        self._groups: dict[int, _Group] = {}
 
     def select_for(self, candidates: tuple[IBackend, ...], head: RequestHead, peer: Peer) -> IBackend | None:
         """See `IPeerSelector.select_for`. HOT."""
@@ -69,12 +73,23 @@ class Priority(Wrapper):
                 break
         group = self._groups.get(last)
         if group is None:
-            if len(self._groups) >= _MOST_GROUPS:
-                self._groups.clear()
-            group = self._groups[last] = _Group(self._make())
+            group = self._groups[last] = self._new()
         if used != group.used:  # else the same object again: nothing has changed for the selector within
             group.used = used
         self._group = group
+
+    def _new(self) -> _Group:
+        if not self._groups:
+            return self._group
+        if len(self._groups) >= _MOST_GROUPS:
+            # The one that is known longest has another priority from now on: what is built stays until the pool goes.
+            return self._groups.pop(next(iter(self._groups)))
+        try:
+            return _Group(self._make())
+        except ConfigurationError as error:  # it could be built once, and requests shall not pay for it
+            why = "; ".join([problem.message for problem in error.problems])
+            _log.error("a further priority group has no selector of its own, it shares the first one: {why}", why=why)
+            return _Group(self.inner)
 
 
 @implementer(IStrategyFactory)

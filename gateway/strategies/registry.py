@@ -58,11 +58,11 @@ _T = TypeVar("_T")
 
 
 class _Made(NamedTuple):
-    """What `Registry.once` has made, of what, and what belongs to it."""
+    """What `Registry.once` has made, of what, and what belongs to it; ``built`` grows where more is built later."""
 
     given: object
     value: Any
-    built: tuple[Any, ...]
+    built: list[Any]
     opened: tuple[Containment, ...]
 
     @property
@@ -75,7 +75,7 @@ class Registry:
     """Builds the strategies of one configuration.
 
     ``reactor``, ``random`` and ``secret`` are what strategies get as services; without them nothing can be built.
-    ``accounts`` are those of what it builds; ``built`` is all of that, to be closed, and ``opened`` its accounts.
+    ``accounts`` are those of what it builds, and ``opened`` those of them that it has opened.
     ``factories`` are those of this installation if not given.  Methods raise `ConfigurationError` whose problems carry
     the place in the configuration that asked.
     """
@@ -91,13 +91,19 @@ class Registry:
     ) -> None:
         self.accounts = Accounts() if accounts is None else accounts
         self.factories = Factories() if factories is None else factories
-        self.built: list[Any] = []
         self.opened: list[Containment] = []
+        self._into: list[Any] = []
+        self._kept = [self._into]
         self._foreign: set[int] = set()  # of those, the identities of what is not wholly the gateway's own
         self._services = Services(reactor, reactor, Random() if random is None else random, secret)
         self._verified: set[tuple[type, Any]] = set()
         self._made: dict[object, _Made] = {}
         self._before: dict[object, _Made] = {}
+
+    @property
+    def built(self) -> list[Any]:
+        """All that it has built, to be closed; also what strategies have had built later, with ``make``."""
+        return [strategy for kept in self._kept for strategy in kept]
 
     def again(self) -> Registry:
         """One for the next configuration, which knows what this one has made (see `once`).
@@ -105,7 +111,8 @@ class Registry:
         Call `settled` when everything has been built.
         """
         following = copy(self)
-        following.built, following.opened, following._made = [], [], {}
+        following.opened, following._made, following._into = [], {}, []
+        following._kept = [following._into]
         following._foreign = set(self._foreign)
         following._before = self._made
         return following
@@ -123,11 +130,15 @@ class Registry:
         """
         made = self._before.get(key)
         if made is None or made.given != given or not made.lasts:
-            built, opened = len(self.built), len(self.opened)
-            value = make()
-            made = _Made(given, value, tuple(self.built[built:]), tuple(self.opened[opened:]))
+            # What it has built later, perhaps in the time of another configuration, goes into the same list.
+            outer, self._into, opened = self._into, [], len(self.opened)
+            self._kept.append(self._into)
+            try:
+                made = _Made(given, make(), self._into, tuple(self.opened[opened:]))
+            finally:
+                self._into = outer
         else:
-            self.built += made.built
+            self._kept.append(made.built)
             self.opened += made.opened
         for account in made.opened if where else ():
             account.where = where
@@ -151,28 +162,38 @@ class Registry:
         ``path`` is where the name stands in the configuration, ``options_path`` where the options do.  ``built``: gets
         it, and what it is made of, where it is not used until the gateway stops; who asks has to close that.
         """
+        into = self._into if built is None else built
+        return self._build(group, name, options, services, path, options_path or path, into, built is None)
+
+    def _build(
+        self,
+        group: str,
+        name: str,
+        options: Mapping[str, object],
+        services: Services,
+        path: str,
+        at: str,
+        into: list[Any],
+        kept: bool,
+    ) -> Any:
         found = self.factories.find(group, name, path)
-        at = options_path or path
         checked = checked_options(self.factories, found, options, at)
         blame = f"{GROUPS[group].word} {name!r} ({found.source})"
         within: list[Any] = []
 
         def make(field: str, inner: Strategy) -> Any:
             place = option_path(found.factory.options, field, at)
-            wanted = nested(found.factory.options)[field]
-            part = self.build(wanted, inner.strategy, inner.options, services, place, f"{place}.options", built=built)
+            wanted, at_options = nested(found.factory.options)[field], f"{place}.options"
+            part = self._build(wanted, inner.strategy, inner.options, services, place, at_options, into, kept)
             within.append(part)
             return part
 
         strategy = _built(found, checked, services._replace(make=make), blame, path, at)
         foreign = found.source != OUR_SOURCE or any(id(part) in self._foreign for part in within)
         self._verify(strategy, group, foreign, blame, path)
-        if built is not None:
-            built.append(strategy)
-        else:
-            self.built.append(strategy)
-            if foreign:
-                self._foreign.add(id(strategy))
+        into.append(strategy)
+        if kept and foreign:
+            self._foreign.add(id(strategy))
         return strategy
 
     def _verify(self, strategy: object, group: str, foreign: bool, blame: str, path: str) -> None:

@@ -6,10 +6,12 @@ from random import Random
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from gateway.config.model import BackendSettings, Member
+from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import IStrategyFactory
 from gateway.pools.pool import Pool
 from gateway.pools.priority import Priority, PriorityOptions, factory
@@ -80,6 +82,51 @@ class PriorityTests(SelectorConformance, SynchronousTestCase):
         for number in range(200):
             selector.select((FakeBackend("a", priority=number),), HEAD)
         self.assertLessEqual(len(selector._groups), 64)
+
+    def test_first_group_has_inner(self) -> None:
+        """What marks clients is what chooses."""
+        asked = []
+
+        class Within(RoundRobin):
+            def select(self, candidates: Any, head: Any) -> Any:
+                asked.append(self)
+                return super().select(candidates, head)
+
+        selector = Priority(Within)
+        selector.select((FakeBackend("a"), FakeBackend("b", priority=1)), HEAD)
+        self.assertEqual([selector.inner], asked)
+
+    def test_nothing_more_than_needed(self) -> None:
+        """One group builds one selector, and who invents priorities has a bounded number built."""
+        made: list[RoundRobin] = []
+
+        def make() -> RoundRobin:
+            made.append(RoundRobin())
+            return made[-1]
+
+        selector = Priority(make)
+        selector.select((FakeBackend("a"),), HEAD)
+        self.assertEqual(1, len(made))
+        for number in range(200):
+            self.assertEqual("a", selector.select((FakeBackend("a", priority=number),), HEAD).host)
+        self.assertEqual(64, len(made))
+
+    def test_cannot_be_built_again(self) -> None:
+        """Requests do not fail where the selector of a further group does; it is said once."""
+        once = iter([RoundRobin()])
+
+        def make() -> RoundRobin:
+            for found in once:
+                return found
+            raise ConfigurationError([Problem("pools[0].selectorOptions.over", "the database is gone")])
+
+        selector = Priority(make)
+        first, second = FakeBackend("a"), FakeBackend("b", priority=1)
+        with capturedLogs() as events:
+            chosen = [selector.select(those, HEAD).host for those in ((first, second), (second,), (first,), (second,))]
+        self.assertEqual("abab", "".join(chosen))
+        (event,) = events
+        self.assertIn("the database is gone", formatEvent(event))
 
     def test_in_a_pool(self) -> None:
         """Also within one exchange: the first group was tried, so the second is."""

@@ -9,7 +9,7 @@ from zope.interface import alsoProvides, implementer
 from gateway import services
 from gateway.config.model import BackendSettings, Probe, Strategy
 from gateway.errors import ConfigurationError
-from gateway.interfaces import IAffinity, IClosing, IProbe, IStrategyFactory
+from gateway.interfaces import IAffinity, IClosing, ILasting, IProbe, ISelector, IStrategyFactory
 from gateway.pools.round_robin import RoundRobin
 from gateway.strategies.checks import checked_options
 from gateway.strategies.registry import Registry
@@ -150,6 +150,43 @@ class KeptTests(StrategyCase):
             registry.build(SELECTORS, name, {}, self.services, built=built)
         names = [type(each).__name__ for each in built]
         self.assertEqual(([kept], ["RoundRobin", "RoundRobin", "Priority"]), (registry.built, names))
+
+    def test_what_is_built_later(self) -> None:
+        """It belongs to what it is built for: carried over with that, or what keeps that from lasting."""
+
+        @implementer(ISelector, ILasting)
+        class Late:
+            def __init__(self, options: Any, services: Any) -> None:
+                self.more = lambda name: services.make("over", Strategy(strategy=name))
+
+            def select(self, candidates: Any, head: Any) -> Any:
+                """Not asked."""
+
+        class Over(services.Options):
+            over: Annotated[Strategy, SELECTORS] = Strategy(strategy="pick")
+
+        self.provide(late=services.Factory("late", Over, Late), pick=Factory())
+        first = Registry(factories=self.factories(point("late", "late"), point("pick", "pick")))
+
+        def once(registry: Registry) -> Any:
+            built = registry.once("pool", 1, lambda: registry.build(SELECTORS, "late", {}, self.services))
+            registry.settled()
+            return built
+
+        late = once(first)
+        second = first.again()
+        self.assertIs(late, once(second))
+        inner = late.more("round-robin")
+        self.assertEqual([[late, inner]] * 2, [first.built, second.built])
+        third = second.again()
+        self.assertIs(late, once(third))
+        self.assertIn(inner, third.built)
+        stranger = late.more("pick")  # which does not last
+        self.assertIn(stranger, third.built)
+        fourth = third.again()
+        anew = once(fourth)
+        self.assertIsNot(late, anew)
+        self.assertEqual([anew], fourth.built)
 
     def test_a_probe_for_a_while(self) -> None:
         """It comes with what closes it, and what it is made of; where it cannot be built that is closed at once."""
