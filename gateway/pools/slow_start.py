@@ -25,7 +25,7 @@ __all__ = ["SlowStart", "factory"]
 
 _STEPS = 20
 _SCALE = 100
-"""Weights are multiplied by this while somebody starts, so that a part of a weight of 1 is a number too."""
+"""Weights are multiplied by this while somebody starts, so that a hundredth of a weight of 1 is a whole number too."""
 
 
 class SlowStartOptions(Options):
@@ -40,7 +40,7 @@ class SlowStartOptions(Options):
 class _Starting:
     """A backend with another weight. Everything else is the backend's own."""
 
-    def __init__(self, backend: IBackend, weight: float) -> None:
+    def __init__(self, backend: IBackend, weight: int) -> None:
         self.backend = backend
         self.weight = weight
 
@@ -83,7 +83,7 @@ class SlowStart(Wrapper):
         self._stand_ins = {backend: known.get(backend) or _Starting(backend, 1) for backend in candidates}
         for backend, age in zip(candidates, ages, strict=True):
             share = min(max(age, self._least), 1.0)
-            self._stand_ins[backend].weight = backend.weight * share * _SCALE
+            self._stand_ins[backend].weight = max(1, round(backend.weight * share * _SCALE))
         self._shown = tuple(self._stand_ins.values())
         self._look_again = now + self._window / _STEPS
 

@@ -57,6 +57,14 @@ class SelectorConformance(Case):
             for number in range(10):
                 self.choose(selector, candidates, request_head(), number)
 
+    def test_weights(self) -> None:
+        """It copes with large weights, and with others for the same backends: ``slow-start`` shows such."""
+        selector = self.make_selector()
+        for weights in ((1, 100_000, 333), (1, 1, 1), (100_000, 100_000, 1000)):
+            candidates = tuple([FakeBackend(f"10.0.0.{place}", weight=each) for place, each in enumerate(weights)])
+            for number in range(20):
+                self.choose(selector, candidates, request_head(f"/{number}"), number)
+
     def test_ordinary_and_odd_requests(self) -> None:
         """It copes with every request the gateway may have."""
         selector = self.make_selector()

@@ -257,9 +257,12 @@ class ParentService(GatewayService):
 
     def _loaded(self, worker: Worker, message: Message) -> None:
         held = {(pool, backend): count for pool, backend, count in message["held"]}
-        self._leases.setdefault(worker.number, {}).update(held)
+        kept = self._leases.setdefault(worker.number, {})
+        kept.update(held)
         self._connections[worker.number] = message["connections"]
         self._share_loads(held)
+        for key in [key for key, count in held.items() if not count]:  # nobody may ever say more of a member
+            del kept[key]
 
     def _named_tickets(self, worker: Worker, message: Message) -> None:
         self._tickets.learn(worker.number, message["names"])

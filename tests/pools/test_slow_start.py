@@ -57,6 +57,23 @@ class SlowStartTests(SelectorConformance, SynchronousTestCase):
         verifyObject(IBackend, seen[0])
         self.assertEqual((seen[0].name, seen[0].active), ("a:80", 7))
 
+    def test_weights_are_whole(self) -> None:
+        """As `IBackend` says: 1 or more, also where the share is less than a hundredth."""
+        seen: list[Any] = []
+
+        class Within(RoundRobin):
+            def select(self, candidates: Any, head: Any) -> Any:
+                seen.append([candidate.weight for candidate in candidates])
+                return super().select(candidates, head)
+
+        candidates = FakeBackend("a", weight=3), FakeBackend("new", since=1000.0), FakeBackend("b", 80, since=999.9)
+        selector = self.make_selector(Within(), seconds=30, least=0.001)
+        for _ in range(20):
+            selector.select(candidates, HEAD)
+            self.clock.advance(0.777)
+        self.assertEqual([300, 1, 1], seen[0])
+        self.assertEqual({int}, {type(weight) for weights in seen for weight in weights})
+
     def share(self, selector: SlowStart, candidates: Any, turns: int = 2000) -> float:
         counts = Counter([selector.select(candidates, HEAD) for _ in range(turns)])
         return counts[candidates[-1]] / turns

@@ -57,6 +57,15 @@ class SelectorTests(TryingCase):
 
         self.assertIn("test_chooses_candidate", self.failing(select))
 
+    def test_weights(self) -> None:
+        """Weights are no larger than a configuration allows only for who is not below ``slow-start``."""
+
+        def select(self: Any, candidates: Any, head: Any) -> Any:
+            shares = range(1001)
+            return max(candidates, key=lambda each: shares[each.weight])
+
+        self.assertEqual({"test_weights"}, self.failing(select))
+
     def test_peers(self) -> None:
         """The same where it is asked for a peer."""
 

@@ -127,3 +127,39 @@ class TicketsTests(SynchronousTestCase):
         self.assertEqual([[("b", 2)], []], [successor.heard(), self.two.heard()])
         self.says(successor, "d")
         self.assertEqual([("d", 1)], self.two.heard())
+
+
+class LeasesTests(SynchronousTestCase):
+    """Workers that say how many leases they hold."""
+
+    def setUp(self) -> None:
+        self.parent: Any = ParentService(_MODEL, workers=2, reactor=reactor)
+        self.addCleanup(self.parent.road.stop)
+        self.parent._tickets = Tickets(2)
+        self.addCleanup(self.parent._tickets.close)
+        self.one, self.two = _Worker(1), _Worker(2)
+        self.parent.crew = _Crew(self.one, self.two)
+
+    def says(self, worker: _Worker, member: str, count: int) -> None:
+        held = [("pool", member, count)]
+        self.parent._received(worker, {"kind": "loads", "held": held, "connections": 0})
+
+    def elsewhere(self, worker: _Worker) -> Any:
+        return worker.said[-1]["elsewhere"]
+
+    def test_members_come_and_go(self) -> None:
+        """Of those that nobody holds any more nothing stays, and the others have heard of it."""
+        for number in range(50):
+            name = f"10.0.0.{number}:80"
+            self.says(self.one, name, 3)
+            self.says(self.two, name, 1)
+            self.assertEqual([("pool", name, 3)], self.elsewhere(self.two))
+            self.says(self.one, name, 0)
+            self.assertEqual([("pool", name, 0)], self.elsewhere(self.two))
+            self.assertEqual([("pool", name, 1)], self.elsewhere(self.one))
+            self.says(self.two, name, 0)
+        self.assertEqual({1: {}, 2: {}}, self.parent._leases)
+        self.says(self.one, "10.0.0.1:80", 2)
+        self.parent._received(self.two, {"kind": "built"})
+        heard = [message["elsewhere"] for message in self.two.said if message["kind"] == "loads"][-1]
+        self.assertEqual([("pool", "10.0.0.1:80", 2)], heard)
