@@ -32,13 +32,15 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 _SHORTEST = BUCKETS[0]
 
 _SERIES = 10_000
-"""Combinations of listener, rule, pool and backend that are told apart; further ones are counted as ``other``."""
+"""Combinations of listener, rule, pool and backend that are told apart; of further ones the backend is ``other``, and
+from twice as many on everything."""
 
 _WORDS = 64
 """Causes, and closers of sessions, that are told apart."""
 
 _CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
-_OTHER = ("other", "other", "other", "other")
+_Key = tuple[str, str, str, str]
+_OTHER: _Key = ("other", "other", "other", "other")
 
 
 class _Series:
@@ -89,7 +91,7 @@ class Metrics:
         self._pools = pools
         self._sessions = sessions
         self._troubles = troubles
-        self._series: dict[tuple[str, str, str, str], _Series] = {}
+        self._series: dict[_Key, _Series] = {}
         self._causes: dict[str, int] = {}
         self._closes: dict[tuple[str, str], int] = {}
 
@@ -121,10 +123,16 @@ class Metrics:
         series = self._series.get(key) or self._new(key)
         series.count(status, received, sent, seconds)
 
-    def _new(self, key: tuple[str, str, str, str]) -> _Series:
-        if len(self._series) >= _SERIES:
-            key = _OTHER
-        return self._series.setdefault(key, _Series())
+    def _new(self, key: _Key) -> _Series:
+        return self._series.setdefault(self._found(key), _Series())
+
+    def _found(self, key: _Key) -> _Key:
+        """What ``key`` is counted as: itself, while there is room."""
+        if key in self._series or len(self._series) < _SERIES:
+            return key
+        if key[3]:
+            key = (*key[:3], "other")
+        return key if key in self._series or len(self._series) < 2 * _SERIES else _OTHER
 
     def _failed(self, cause: str) -> None:
         if cause not in self._causes and len(self._causes) >= _WORDS:
@@ -152,6 +160,7 @@ class Metrics:
         return page.text()
 
     def _write_traffic(self, page: _Page) -> None:
+        live = self._live()
         labels = {key: _labels(zip(("listener", "rule", "pool", "backend"), key, strict=True)) for key in self._series}
         page.family("gateway_requests_total", "counter", "Exchanges and sessions that have ended, by status class.")
         for key, series in self._series.items():
@@ -161,7 +170,6 @@ class Metrics:
         page.family("gateway_failures_total", "counter", "Exchanges and sessions by what went wrong.")
         for cause, count in self._causes.items():
             page.sample(_labels([("cause", cause)]), count)
-        live = self._live()
         for name, text, part in (
             ("gateway_received_bytes_total", "Bytes from clients, heads included; open sessions too.", "received"),
             ("gateway_sent_bytes_total", "Bytes to clients, heads included; open sessions too.", "sent"),
@@ -169,9 +177,8 @@ class Metrics:
             ("gateway_websocket_messages_out_total", "WebSocket messages to clients.", "messages_out"),
         ):
             page.family(name, "counter", text)
-            for key in {**self._series, **live}:
-                count = getattr(self._series.get(key, _NOTHING), part) + getattr(live.get(key, _NOTHING), part)
-                page.sample(_labels(zip(("listener", "rule", "pool", "backend"), key, strict=True)), count)
+            for key, series in self._series.items():
+                page.sample(labels[key], getattr(series, part) + getattr(live.get(key, _NOTHING), part))
         self._write_latency(page)
 
     @staticmethod
@@ -200,19 +207,20 @@ class Metrics:
             page.sample(labels, round(total.seconds, 6), "_sum")
             page.sample(labels, count, "_count")
 
-    def _live(self) -> dict[tuple[str, str, str, str], _Series]:
-        """Counters of the sessions that are open."""
-        live: dict[tuple[str, str, str, str], _Series] = {}
+    def _live(self) -> dict[_Key, _Series]:
+        """Counters of the sessions that are open. Each has its place among the series before it ends: what is shown of
+        it stays where it is."""
+        live: dict[_Key, _Series] = {}
         for session in self._sessions or ():
             outcome: Outcome = session.outcome
             route = outcome.route
             if route is None:
                 continue
             key = (route.listener, route.rule, route.pool.name, outcome.backend.name if outcome.backend else "")
-            series = live.get(key)
-            if series is None:
-                key = key if key in self._series or len(live) < _SERIES else _OTHER
-                series = live.setdefault(key, _Series())
+            if key not in self._series:
+                key = self._found(key)
+                self._series.setdefault(key, _Series())
+            series = live.setdefault(key, _Series())
             series.received += outcome.received_bytes
             series.sent += outcome.sent_bytes
             series.messages_in += outcome.messages_in
