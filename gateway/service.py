@@ -43,7 +43,7 @@ from gateway.routing.bindings import bindings
 from gateway.routing.table import RoutingTable
 from gateway.strategies.assembly import Place, finished
 from gateway.strategies.closing import Closing
-from gateway.strategies.containment import Accounts
+from gateway.strategies.containment import Accounts, Terms
 from gateway.strategies.registry import Registry, close_all
 from gateway.transport import road as choose_road
 from gateway.transport.deadlines import Deadlines
@@ -145,6 +145,7 @@ class GatewayService(ShowsGeneration, Service):
     def _adopt(self, now: Generation, successions: Successions) -> None:
         """Let ``now`` be what runs."""
         self.now = now
+        now.registry.adopted(Terms.of(now.model.limits))
         self.name_servers.use(now.model.resolver)
         successions.happen(self)
         self._renewal = Renewal(certificate_files(now.model), self._renew, self.reactor)

@@ -89,8 +89,7 @@ class Building:
         before: Generation | None = getattr(service, "now", None)
         # Methods that may be overridden look at the service: it shows the new parts while they are made.
         service.now = now
-        limits = now.model.limits
-        service.accounts.terms = Terms(limits.plugin_failures, limits.plugin_pause, limits.plugin_budget)
+        service.accounts.terms = Terms.of(now.model.limits)
         try:
             next(steps)
         except StopIteration:

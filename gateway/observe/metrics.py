@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IPool
     from gateway.observe.sessions import Sessions
     from gateway.observe.troubles import Troubles
-    from gateway.strategies.containment import Containment
+    from gateway.strategies.containment import Accounts, Containment
     from gateway.values import Outcome, Route
 
 __all__ = ["BUCKETS", "CONTENT_TYPE", "Metrics"]
@@ -85,7 +85,7 @@ class Metrics:
         pools: Callable[[], Iterable[IPool]] = tuple,
         sessions: Sessions | None = None,
         troubles: Troubles | None = None,
-        accounts: Iterable[Containment] = (),
+        accounts: Accounts | None = None,
     ) -> None:
         self._accounts = accounts
         self._pools = pools
@@ -266,7 +266,7 @@ class Metrics:
     def _write_plugins(self, page: _Page) -> None:
         """By kind and name, over all places. Of the gateway's own only what has failed: their calls are not counted."""
         found: dict[str, list[Containment]] = {}
-        for each in self._accounts:
+        for each in self._accounts.counted() if self._accounts is not None else ():
             if each.failures or not each.ours:
                 found.setdefault(_labels([("kind", each.kind), ("name", each.name)]), []).append(each)
         for name, kind, text, count in _PLUGINS:

@@ -14,13 +14,16 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from types import CoroutineType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from gateway.errors import PluginFailed, PluginOff
 from gateway.strategies.blame import brief, text_of
+
+if TYPE_CHECKING:
+    from gateway.config.model import Limits
 
 __all__ = ["INSTEAD", "Accounts", "Containment", "Terms", "as_exception"]
 
@@ -51,6 +54,11 @@ class Terms(NamedTuple):
     pause: float = 30.0
     budget: float = 0.1
 
+    @classmethod
+    def of(cls, limits: Limits) -> Terms:
+        """Those that a configuration says."""
+        return cls(limits.plugin_failures, limits.plugin_pause, limits.plugin_budget)
+
 
 class Containment:
     """The account of one strategy in one place.
@@ -60,7 +68,8 @@ class Containment:
     traceback are shown.
 
     ``calls``, ``seconds`` and ``exceeded`` (calls over the budget) are only counted for others than ours, ``failures``
-    for all.  ``run``: failures since the last success.  ``off``: it is switched off.
+    for all.  ``run``: failures since the last success.  ``off``: it is switched off.  ``terms`` and ``where`` become
+    others with a configuration that keeps the strategy.
     """
 
     def __init__(
@@ -84,7 +93,7 @@ class Containment:
         self.seconds = 0.0
         self.off = False
         self._log = Logger("gateway.plugins") if log is None else log
-        self._terms = terms
+        self.terms = terms
         self._package = package
         self._now = seconds
         self._timer = timer
@@ -110,7 +119,7 @@ class Containment:
                 kind=kind,
                 trace=_trimmed(error, self._package),
             )
-        if not self.ours and 0 < self._terms.failures <= self.run:
+        if not self.ours and 0 < self.terms.failures <= self.run:
             self._switch_off()
         return PluginFailed(f"{self.subject} failed: {kind}: {text}")
 
@@ -122,7 +131,7 @@ class Containment:
             self._log.info("{subject} works again", subject=self.subject)
 
     def _switch_off(self) -> None:
-        self._until = self._now() + self._terms.pause
+        self._until = self._now() + self.terms.pause
         if self.off:
             return
         self.off = True
@@ -131,14 +140,14 @@ class Containment:
             subject=self.subject,
             run=self.run,
             instead=INSTEAD.get(self.kind, "it is not called"),
-            pause=self._terms.pause,
+            pause=self.terms.pause,
         )
 
     def admits(self) -> bool:
         """Whether it may be called although it is ``off``: once after each pause, to see how it does."""
         if self._now() < self._until:
             return False
-        self._until = self._now() + self._terms.pause
+        self._until = self._now() + self.terms.pause
         return True
 
     def refusal(self) -> PluginOff:
@@ -230,7 +239,7 @@ class Containment:
     def spent(self, seconds: float) -> None:
         """A call has kept everything else waiting for so long."""
         self.seconds += seconds
-        if seconds <= self._terms.budget:
+        if seconds <= self.terms.budget:
             return
         self.exceeded += 1
         now = self._now()
@@ -241,7 +250,7 @@ class Containment:
                 "({exceeded} calls were over it so far)",
                 subject=self.subject,
                 seconds=seconds,
-                budget=self._terms.budget,
+                budget=self.terms.budget,
                 exceeded=self.exceeded,
             )
 
@@ -256,9 +265,14 @@ class Accounts:
         self.terms = Terms() if terms is None else terms
         self._seconds = seconds
         self._all: list[Containment] = []
+        self._closed: dict[tuple[str, str], Containment] = {}
 
     def __iter__(self) -> Iterator[Containment]:
         return iter(self._all)
+
+    def counted(self) -> list[Containment]:
+        """All, and for each kind and name one with what those have counted that are closed: sums only grow."""
+        return [*self._all, *self._closed.values()]
 
     def open(self, kind: str, name: str, where: str, strategy: object, ours: bool) -> Containment:
         """A new account; arguments as for `Containment`."""
@@ -273,7 +287,18 @@ class Accounts:
     def close(self, accounts: Iterable[Containment]) -> None:
         """These are not used any more."""
         gone = set(map(id, accounts))
+        for each in self._all:
+            if id(each) in gone and (each.failures or not each.ours):
+                self._add(each)
         self._all = [each for each in self._all if id(each) not in gone]
+
+    def _add(self, gone: Containment) -> None:
+        total = self._closed.setdefault((gone.kind, gone.name), Containment(gone.kind, gone.name, ours=gone.ours))
+        total.ours = total.ours and gone.ours
+        total.calls += gone.calls
+        total.failures += gone.failures
+        total.seconds += gone.seconds
+        total.exceeded += gone.exceeded
 
 
 def as_exception(error: BaseException | None) -> Exception:

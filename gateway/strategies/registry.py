@@ -34,7 +34,7 @@ from gateway.strategies.assembly import (
 )
 from gateway.strategies.blame import brief, sentence, text_of, wrong
 from gateway.strategies.checks import checked_options, nested, option_path
-from gateway.strategies.containment import Accounts, Containment
+from gateway.strategies.containment import Accounts, Containment, Terms
 from gateway.strategies.factories import OUR_SOURCE, Factories, Found
 from gateway.strategies.groups import GROUPS
 
@@ -92,6 +92,7 @@ class Registry:
         self.accounts = Accounts() if accounts is None else accounts
         self.factories = Factories() if factories is None else factories
         self.opened: list[Containment] = []
+        self._places: list[tuple[Containment, str]] = []
         self._into: list[Any] = []
         self._kept = [self._into]
         self._foreign: set[int] = set()  # of those, the identities of what is not wholly the gateway's own
@@ -108,10 +109,10 @@ class Registry:
     def again(self) -> Registry:
         """One for the next configuration, which knows what this one has made (see `once`).
 
-        Call `settled` when everything has been built.
+        Call `settled` when everything has been built, and `adopted` when that is what runs.
         """
         following = copy(self)
-        following.opened, following._made, following._into = [], {}, []
+        following.opened, following._places, following._made, following._into = [], [], {}, []
         following._kept = [following._into]
         following._foreign = set(self._foreign)
         following._before = self._made
@@ -122,11 +123,19 @@ class Registry:
         self._before = {}
         self._foreign.intersection_update(map(id, self.built))
 
+    def adopted(self, terms: Terms) -> None:
+        """Its configuration is what runs: what it has taken over goes by ``terms``, and says where it is used now."""
+        for account in self.opened:
+            account.terms = terms
+        for account, where in self._places:
+            account.where = where
+        self._places = []
+
     def once(self, key: object, given: object, make: Callable[[], _T], where: str = "") -> _T:
         """What has been made of the same ``given`` for the last configuration, or else what ``make`` makes.
 
         ``key`` is hashable and says for which place; ``given`` is compared.  Only what provides `ILasting` is kept.
-        ``where``: where its accounts say that it is used now.
+        ``where``: where its accounts say that it is used, from `adopted` on.
         """
         made = self._before.get(key)
         if made is None or made.given != given or not made.lasts:
@@ -140,8 +149,7 @@ class Registry:
         else:
             self._kept.append(made.built)
             self.opened += made.opened
-        for account in made.opened if where else ():
-            account.where = where
+        self._places += [(account, where) for account in made.opened if where]
         self._made[key] = made
         found: _T = made.value
         return found

@@ -347,8 +347,10 @@ class ReloadTests(ReloadCase):
         gateway = await self.reloading(model_for(one, rules=[rule]))
         other = {**rule, "name": "another", "listener": "other"}
         listeners = [{"name": name, "address": "127.0.0.1", "port": 0} for name in ("other", "web")]
-        await self.reload(gateway, model_for(one, listeners=listeners, rules=[other, rule]))
+        limits = {"plugin_failures": 3, "plugin_pause": 4, "plugin_budget": 5}
+        await self.reload(gateway, model_for(one, listeners=listeners, rules=[other, rule], limits=limits))
         self.assertEqual((2, []), (len(Stamp.made), Stamp.closed))
+        self.assertEqual({(3, 4, 5)}, {each.terms for each in gateway.service.accounts})
         places = [each.where for each in gateway.service.accounts if each.kind == "middleware"]
         self.assertEqual(["rules[0].middleware[0]", "rules[1].middleware[0]"], sorted(places))
         await self.reload(gateway, model_for(one, listeners=listeners, rules=[other]))

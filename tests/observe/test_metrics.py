@@ -239,3 +239,6 @@ class MetricsTests(SynchronousTestCase):
             f"gateway_plugin_seconds_total{{{weighted}}}": 0,
         }  # fmt: skip
         self.assertEqual(expected, plugins)
+        accounts.close([first, second])
+        after = self.samples(Metrics(accounts=accounts))
+        self.assertEqual({**expected, f"gateway_plugin_off{{{acme}}}": 0}, {name: after[name] for name in expected})

@@ -349,3 +349,20 @@ class AccountsTests(SynchronousTestCase):
         self.assertEqual(("router 'a' of rule 'r'", "selector 'b'"), (one.subject, two.subject))
         one.failed(ValueError())
         self.assertTrue(one.off)
+
+    def test_closed(self) -> None:
+        """What has been counted is not lost with its account; kinds and names bound what is kept."""
+        accounts = Accounts(Terms(1, 5, 1))
+        for _ in range(3):
+            opened = [accounts.open("router", "a", "", self, ours=False) for _ in range(2)]
+            ours, unknown = [accounts.open("router", name, "", self, ours=True) for name in "bc"]
+            for each in (*opened, ours):
+                each.failed(ValueError())
+            opened[0].measured(lambda: None)()
+            opened[0].spent(2.0)
+            accounts.close([*opened, ours, unknown])
+        self.assertEqual([], list(accounts))
+        kept = accounts.counted()
+        found = [(each.name, each.ours, each.calls, each.failures, each.exceeded, each.off) for each in kept]
+        self.assertEqual([("a", False, 3, 6, 3, False), ("b", True, 0, 3, 0, False)], found)
+        self.assertLessEqual(6, kept[0].seconds)

@@ -12,6 +12,7 @@ from gateway.errors import ConfigurationError
 from gateway.interfaces import IAffinity, IClosing, ILasting, IProbe, ISelector, IStrategyFactory
 from gateway.pools.round_robin import RoundRobin
 from gateway.strategies.checks import checked_options
+from gateway.strategies.containment import Accounts, Terms
 from gateway.strategies.registry import Registry
 from tests.strangers import SELECTORS, Factory, Options, Pick, StrategyCase, point
 
@@ -187,6 +188,31 @@ class KeptTests(StrategyCase):
         anew = once(fourth)
         self.assertIsNot(late, anew)
         self.assertEqual([anew], fourth.built)
+
+    def test_accounts_of_what_stays(self) -> None:
+        """They go by the next configuration's terms, and say its places, when that runs; it may never."""
+        accounts = Accounts(Terms(1, 2, 3))
+        first = Registry(factories=self.factories(), accounts=accounts)
+
+        def once(registry: Registry, where: str) -> None:
+            def make() -> Any:
+                built = registry.build(SELECTORS, "round-robin", {}, self.services)
+                registry.contain(SELECTORS, "round-robin", where, built)
+                return built
+
+            registry.once("place", 1, make, where)
+            registry.settled()
+
+        once(first, "here")
+        first.adopted(Terms(1, 2, 3))
+        (account,) = first.opened
+        for terms, adopted in ((Terms(4, 5, 6), False), (Terms(7, 8, 9), True)):
+            following = first.again()
+            once(following, "there")
+            self.assertEqual(([account], "here", Terms(1, 2, 3)), (following.opened, account.where, account.terms))
+            if adopted:
+                following.adopted(terms)
+                self.assertEqual(("there", terms), (account.where, account.terms))
 
     def test_a_probe_for_a_while(self) -> None:
         """It comes with what closes it, and what it is made of; where it cannot be built that is closed at once."""
