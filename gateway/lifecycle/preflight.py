@@ -9,6 +9,7 @@ files and import strategies; it builds, binds and connects nothing.
 from __future__ import annotations
 
 from functools import partial
+from importlib import invalidate_caches
 
 from gateway.config.load import Check
 from gateway.exchange.error_pages import check_error_pages
@@ -22,4 +23,5 @@ __all__ = ["checks"]
 
 def checks() -> tuple[Check, ...]:
     """The checks of certificates and keys, of what else there is in the file system, and of strategies and options."""
+    invalidate_caches()  # a reload finds what has been installed since
     return check_certificates, check_error_pages, check_directory, partial(check_strategies, Factories())

@@ -96,6 +96,12 @@ class Factories:
         self._found: dict[tuple[str, str], Found] = {}
         self._dropped: _Dropped | None = None
 
+    def again(self) -> Factories:
+        """One that finds what has been installed since. What is in use is not looked for again."""
+        following = Factories(entry_points=self._entry_points, drop_ins=self._drop_ins)
+        following._found = dict(self._found)
+        return following
+
     def names(self, group: str) -> list[str]:
         """The names that may be used in ``group``, sorted."""
         return sorted(self._group(group))

@@ -107,13 +107,14 @@ class Registry:
         return [strategy for kept in self._kept for strategy in kept]
 
     def again(self) -> Registry:
-        """One for the next configuration, which knows what this one has made (see `once`).
+        """One for the next configuration, which knows what this one has made (see `once`) and finds new plugins.
 
         Call `settled` when everything has been built, and `adopted` when that is what runs.
         """
         following = copy(self)
         following.opened, following._places, following._made, following._into = [], [], {}, []
         following._kept = [following._into]
+        following.factories = self.factories.again()
         following._foreign = set(self._foreign)
         following._before = self._made
         return following

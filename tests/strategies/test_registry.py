@@ -13,6 +13,7 @@ from gateway.interfaces import IAffinity, IClosing, ILasting, IProbe, ISelector,
 from gateway.pools.round_robin import RoundRobin
 from gateway.strategies.checks import checked_options
 from gateway.strategies.containment import Accounts, Terms
+from gateway.strategies.factories import Factories
 from gateway.strategies.registry import Registry
 from tests.strangers import SELECTORS, Factory, Options, Pick, StrategyCase, point
 
@@ -188,6 +189,25 @@ class KeptTests(StrategyCase):
         anew = once(fourth)
         self.assertIsNot(late, anew)
         self.assertEqual([anew], fourth.built)
+
+    def test_installed_meanwhile(self) -> None:
+        """The next configuration may name it, as the checks have said; what is in use is not looked for again."""
+        points, asked = [point("old", "old")], []
+
+        def entry_points(group: str) -> Any:
+            asked.append(group)
+            return tuple(points)
+
+        self.provide(old=Factory("old"), late=Factory("late"))
+        first = Registry(factories=Factories(entry_points=entry_points, drop_ins=lambda: ((), ())))
+        first.build(SELECTORS, "old", {}, self.services)
+        points.append(point("late", "late"))
+        self.problem(first.build, SELECTORS, "late", {}, self.services)
+        following = first.again()
+        self.provide(old=Factory("another"))
+        following.build(SELECTORS, "old", {}, self.services)
+        self.assertEqual([SELECTORS], asked)
+        self.assertIsInstance(following.build(SELECTORS, "late", {}, self.services), Pick)
 
     def test_accounts_of_what_stays(self) -> None:
         """They go by the next configuration's terms, and say its places, when that runs; it may never."""
