@@ -57,8 +57,8 @@ class Services(NamedTuple):
 
     ``clock`` (``IReactorTime``), ``reactor``, ``random`` and ``secret`` are always there; ``secret`` are random bytes,
     the same in all processes of a gateway and at each reload, until it stops.  Selectors also get ``model``, ``pool``
-    (its name) and ``settings``; discoveries ``model`` and ``pool``; routers ``model``, ``rule``, ``target`` and
-    ``otherwise``; middleware and observers ``model``; probes ``road``, ``tls_for``, ``probe`` and ``settings``.
+    (its name) and ``settings``; discoveries ``model``, ``pool`` and ``road``; routers ``model``, ``rule``, ``target``
+    and ``otherwise``; middleware and observers ``model``; probes ``road``, ``tls_for``, ``probe`` and ``settings``.
 
     ``make(name, value)`` builds the strategy that an option of one's own names: ``name`` is the attribute of the
     options class, whose type is ``Annotated[Strategy, group]``, and ``value`` what it holds.  Such options are checked

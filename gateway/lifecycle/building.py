@@ -61,7 +61,7 @@ class Building:
         yield
         now.checks = yield from registry.checks_by_steps(model, now.pools, service.road, now.roots)
         yield
-        now.discoveries = registry.discoveries(model, now.pools)
+        now.discoveries = registry.discoveries(model, now.pools, service.road)
         everywhere = model.global_configuration
         now.shared = Surroundings(
             router=now.router,

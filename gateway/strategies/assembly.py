@@ -97,17 +97,14 @@ def _make_pool(
 
 
 def make_discoveries(
-    registry: Registry, model: Gateway, services: Services, pools: Iterable[tuple[str, str]] | None = None
+    registry: Registry, model: Gateway, services: Services, pools: Iterable[tuple[str, str]], road: IRoad
 ) -> dict[str, ContainedDiscovery]:
-    """The discoveries of ``pools`` (pairs of pool and settings), by pool name; of those that rules use if not said.
-
-    Raises `ConfigurationError`.
-    """
-    used = {name for name, _ in (needed_pools(model) if pools is None else pools)}
+    """The discoveries of ``pools`` (pairs of pool and settings), by pool name. Raises `ConfigurationError`."""
+    used = {name for name, _ in pools}
 
     def make(number: int, pool: PoolModel, strategy: Strategy) -> ContainedDiscovery:
         path, group, name = f"pools[{number}].discovery", "gateway.discovery", strategy.strategy
-        given = services._replace(model=model, pool=pool.name)
+        given = services._replace(model=model, pool=pool.name, road=road)
         made = registry.build(group, name, strategy.options, given, path, f"{path}.options")
         return ContainedDiscovery(made, registry.contain(group, name, f"pool {pool.name!r}", made))
 

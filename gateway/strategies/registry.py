@@ -249,10 +249,10 @@ class Registry:
         return make_middleware(self, model, self._services)
 
     def discoveries(
-        self, model: Gateway, pools: Iterable[tuple[str, str]] | None = None
+        self, model: Gateway, pools: Iterable[tuple[str, str]], road: IRoad
     ) -> dict[str, ContainedDiscovery]:
         """See `gateway.strategies.assembly.make_discoveries`."""
-        return make_discoveries(self, model, self._services, pools)
+        return make_discoveries(self, model, self._services, pools, road)
 
     def routers(self, model: Gateway, pools: dict[tuple[str, str], Pool], loads: Loads) -> RouterMaker:
         """See `gateway.strategies.assembly.rule_routers`."""

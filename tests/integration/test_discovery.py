@@ -232,6 +232,7 @@ class SlowFactory:
     options = None
 
     def build(self, options: None, services: Any) -> Slow:
+        self.given = services
         self.made = Slow()
         return self.made
 
@@ -247,6 +248,8 @@ class ReadyTests(DiscoveryCase):
         starting = ensureDeferred(self.gateway(self.model(f"{__name__}:slow")))
         members = slow.made
         service = self.services[-1]
+        given = slow.given
+        self.assertEqual((service.road, service.model, "pool"), (given.road, given.model, given.pool))
         self.assertEqual(service.readiness(), (False, "the members of pool pool are not known yet"))
         members.found([Member(host="127.0.0.1", port=backend.port)])
         members.first.callback(None)
