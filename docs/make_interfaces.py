@@ -37,8 +37,7 @@ class Page(NamedTuple):
 
 
 STRATEGIES = (
-    Page("router", "Router", "IRouter", "gateway.routers", "`router` of a rule", ("RouterConformance",),
-         ("IHostRouter",)),
+    Page("router", "Router", "IRouter", "gateway.routers", "`router` of a rule", ("RouterConformance",)),
     Page("async-router", "Router that waits", "IAsyncRouter", "gateway.routers", "`router` of a rule",
          ("AsyncRouterConformance",)),
     Page("middleware", "Middleware", "IMiddleware", "gateway.middleware",
@@ -53,7 +52,7 @@ STRATEGIES = (
     Page("discovery", "Discovery", "IDiscovery", "gateway.discovery", "`discovery` of a pool",
          ("DiscoveryConformance",)),
     Page("observer", "Observer", "IOutcomeObserver", "gateway.observers", "`observers` of the gateway",
-         ("ObserverConformance",)),
+         ("ObserverConformance",), ("ITally",)),
 )  # fmt: skip
 WAYS = """## How the gateway finds yours
 

@@ -74,13 +74,15 @@ class IHostRouter(IRouter):
     """A router that knows for some hosts that all their requests go the same way.
 
     Most of the cost of a small request is looking at it; so where nothing else has to be known, nothing else is read.
+    Internal: only the gateway's own table is asked.  Routers of others see each request, also where they are subclasses
+    of that table, which may decide otherwise in `route`.
     """
 
     def route_of(host, listener):
         """Return the `Route` that `route` would return for every head with this ``host``; ``None`` where that depends.
 
         ``listener`` as in `route`.  Called for plain requests, before `route`, which is not called where this knows.
-        Only the router of a whole gateway is asked, not that of a rule.  Must be immediate and may not raise.
+        Must be immediate and may not raise.
         """
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
-from gateway.interfaces import IBodyEncoder, IDiscovery, IMiddleware, IOutcomeObserver
+from gateway.interfaces import IBodyEncoder, IDiscovery, IMiddleware, IOutcomeObserver, ITally
 
 if TYPE_CHECKING:
     from gateway.strategies.containment import Containment
@@ -64,13 +64,16 @@ class ContainedDiscovery:
 
 @implementer(IOutcomeObserver)
 class ContainedObserver:
-    """An observer of which nobody hears what it raises."""
+    """An observer of which nobody hears what it raises; an `ITally` where ``inner`` is one."""
 
     def __init__(self, inner: IOutcomeObserver, contained: Containment) -> None:
         self.inner = inner
         self._contained = contained
         self._opened = contained.guard(contained.immediate(inner.opened), _ignore, _always)
         self._ended = contained.guard(contained.immediate(inner.ended), _ignore, _always)
+        if ITally.providedBy(inner):
+            self._tally = contained.guard(contained.immediate(inner.tally), _ignore, _always)
+            alsoProvides(self, ITally)
 
     def opened(self, outcome: Outcome) -> None:
         """See `IOutcomeObserver`."""
@@ -83,6 +86,13 @@ class ContainedObserver:
         """See `IOutcomeObserver`."""
         try:
             self._ended(outcome)
+        except Exception as error:
+            self._contained.failed(error)
+
+    def tally(self, *numbers: Any) -> None:
+        """See `ITally`; called only where ``inner`` is one. HOT"""
+        try:
+            self._tally(*numbers)
         except Exception as error:
             self._contained.failed(error)
 

@@ -18,7 +18,7 @@ from gateway.config.model import BackendSettings, Member, Probe
 from gateway.errors import BadRequest, NoHealthyBackend, PluginFailed
 from gateway.health.monitor import HealthMonitor
 from gateway.http.changes import with_fields
-from gateway.interfaces import IAffinity, IMiddleware, IOutcomeObserver, IProbe, ISelector
+from gateway.interfaces import IAffinity, IMiddleware, IOutcomeObserver, IProbe, ISelector, ITally
 from gateway.pools.affinity import Affinity
 from gateway.pools.pool import Pool
 from gateway.strategies.contained import ContainedMiddleware, ContainedObserver
@@ -425,6 +425,24 @@ class ObserverTests(SynchronousTestCase):
         for _ in range(5):
             observer.ended(Outcome())
         self.assertEqual(8, inner.asked)
+
+    def test_tally(self) -> None:
+        """One that wants no more than numbers is told no more, and contained in that as well."""
+
+        @implementer(ITally)
+        class Tallying(Observing):
+            def tally(self, *numbers: Any) -> None:
+                self.numbers = numbers
+                self.ended(Outcome())
+
+        self.assertFalse(ITally.providedBy(ContainedObserver(Observing(), account("observer", Clock().seconds))))
+        log, clock, inner = PluginLog(self), Clock(), Tallying()
+        observer = ContainedObserver(inner, account("observer", clock.seconds))
+        verifyObject(ITally, observer)
+        for _ in range(5):
+            observer.tally("route", "backend", 200, 3, 4, 0.5)
+        self.assertEqual((3, 2), (inner.asked, len(log.lines)))
+        self.assertEqual(("route", "backend", 200, 3, 4, 0.5), inner.numbers)
 
     def test_one_that_would_be_waited_for(self) -> None:
         """Nobody waits for an observer: `async def` is a failure each time, and a failed Deferred makes no noise."""
