@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, DNSLookupError, NoRouteError, TCPTimedOutError, TimeoutError
 from twisted.internet.error import ConnectionRefusedError as Refused
@@ -29,19 +27,13 @@ if TYPE_CHECKING:
 
     TlsFor = Callable[[BackendSettings, Probe, str], Any]
 
-__all__ = ["CLOSE_SECONDS", "MOST_BYTES", "Check", "ConnectingProbe", "ProbeOptions", "parts", "quoted"]
+__all__ = ["CLOSE_SECONDS", "MOST_BYTES", "Check", "ConnectingProbe", "parts", "quoted"]
 
 CLOSE_SECONDS = 2.0
 """How long a backend may take to close when the result is known."""
 
 MOST_BYTES = 65536
 """Bytes of an answer that are searched."""
-
-
-class ProbeOptions(BaseModel):
-    """Base of the options of a probe, spelled as the rest of a configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
 
 
 class Check(Protocol):

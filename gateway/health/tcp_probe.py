@@ -8,8 +8,9 @@ from pydantic import Field
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.health.check import MOST_BYTES, Check, ConnectingProbe, ProbeOptions, parts, quoted
+from gateway.health.check import MOST_BYTES, Check, ConnectingProbe, parts, quoted
 from gateway.interfaces import IStrategyFactory
+from gateway.services import Options
 
 if TYPE_CHECKING:
     from gateway.interfaces import IBackend
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["TcpOptions", "TcpProbe", "factory"]
 
 
-class TcpOptions(ProbeOptions):
+class TcpOptions(Options):
     """Without `expect` a connection is enough; with the protocol Https or Tls that includes the TLS handshake."""
 
     send: str = Field(default="", max_length=4096, description="Text to send once connected, in UTF-8.")

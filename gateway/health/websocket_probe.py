@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 from zope.interface import implementer
 
-from gateway.health.check import ConnectingProbe, ProbeOptions, parts
+from gateway.health.check import ConnectingProbe, parts
 from gateway.health.http_probe import probe_host
 from gateway.health.websocket_check import WebSocketCheck
 from gateway.http.faults import TOKEN
 from gateway.interfaces import IStrategyFactory
 from gateway.routing.uris import clean
+from gateway.services import Options
 from gateway.values import RequestHead
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ __all__ = ["WebSocketOptions", "WebSocketProbe", "factory"]
 _ORIGIN = re.compile(r"[\x21-\x7e]*")
 
 
-class WebSocketOptions(ProbeOptions):
+class WebSocketOptions(Options):
     """Without options the handshake must succeed and a ping must be answered."""
 
     subprotocol: str | None = Field(default=None, max_length=200, description="Offered, and must be chosen.")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from gateway.http.authority import valid_authority
 from gateway.http.forwarding import is_proxys
 from gateway.values import Peer, RequestHead
 
-__all__ = ["ForwardedFields", "TrustedProxies", "client_address"]
+__all__ = ["ForwardedFields", "TrustedProxies", "client_address", "client_network"]
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _SCHEMES = {"http": "80", "https": "443"}
@@ -57,6 +58,23 @@ def client_address(peer: Peer, head: RequestHead, trusted: TrustedProxies) -> st
         if not trusted.trusts(found):
             break
     return address
+
+
+@lru_cache(maxsize=4096)
+def client_network(host: str, v4_prefix: int = 32, v6_prefix: int = 64) -> str:
+    """The network of so many bits that the address ``host`` is in, to tell clients apart; ``host`` if it is none.
+
+    A host has many IPv6 addresses and changes them daily, all in one /64 (RFC 8981).
+    """
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    prefix = v6_prefix if address.version == 6 else v4_prefix
+    dropped = address.max_prefixlen - prefix
+    return f"{address.version}:{int(address) >> dropped:x}/{prefix}"
 
 
 def _address(text: str) -> str | None:

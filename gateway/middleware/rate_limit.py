@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from ipaddress import IPv6Address
 from math import ceil
 from typing import Any, Literal
 
 from pydantic import Field
 from zope.interface import implementer
 
+from gateway.http.forwarded import client_network
 from gateway.interfaces import ILasting
 from gateway.middleware.base import Factory, Middleware, Options, refusal
 from gateway.values import Context, Reply, RequestHead
@@ -75,19 +75,7 @@ class RateLimit(Middleware):
             value = head.get(self._field)
         if value:
             return f"{self._by}:{value[:_LONGEST_KEY]}"
-        address = context.address
-        return _network(address) if ":" in address else address
-
-
-def _network(address: str) -> str:
-    """The /64 of an IPv6 address: whoever has one address of it has them all."""
-    try:
-        parsed = IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{int(parsed) >> 64:x}/64"
+        return client_network(context.address)
 
 
 factory = Factory("rate-limit", RateLimitOptions, RateLimit)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from gateway.http.cookies import cookie
-from gateway.http.forwarded import TrustedProxies, client_address
+from gateway.http.forwarded import TrustedProxies, client_address, client_network
 
 if TYPE_CHECKING:
     from gateway.values import Peer, RequestHead
@@ -35,24 +33,8 @@ def key_of(by: str, trusted: TrustedProxies) -> Key:
 
 
 def address_key(trusted: TrustedProxies, v4_prefix: int = 32, v6_prefix: int = 64) -> Key:
-    """By the network of the client's address, of so many bits.
-
-    A host has many IPv6 addresses and changes them daily, all in one /64 (RFC 8981).
-    """
-    return lambda head, peer: _network(client_address(peer, head, trusted), v4_prefix, v6_prefix)
-
-
-@lru_cache(maxsize=4096)
-def _network(host: str, v4_prefix: int, v6_prefix: int) -> str:
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    prefix = v6_prefix if address.version == 6 else v4_prefix
-    dropped = address.max_prefixlen - prefix
-    return f"{address.version}:{int(address) >> dropped:x}/{prefix}"
+    """By the network of the client's address, see `client_network`."""
+    return lambda head, peer: client_network(client_address(peer, head, trusted), v4_prefix, v6_prefix)
 
 
 def _host(head: RequestHead, peer: Peer) -> str:

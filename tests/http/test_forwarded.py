@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.http.forwarded import ForwardedFields, TrustedProxies, client_address
+from gateway.http.forwarded import ForwardedFields, TrustedProxies, client_address, client_network
 from gateway.http.heads import parse_request
 from gateway.testing import request_head
 from gateway.values import Peer, RequestHead
@@ -153,6 +153,22 @@ class ClientAddressTests(SynchronousTestCase):
         for chain in (None, "", "unknown", "198.51.100.1, nonsense", "_hidden:1"):
             self.assertEqual("10.0.0.9", self.address(chain), chain)
         self.assertEqual("10.0.0.7", self.address("nonsense, 10.0.0.7"))
+
+
+class ClientNetworkTests(SynchronousTestCase):
+    """What clients are told apart by."""
+
+    def test_same_and_other(self) -> None:
+        """An IPv6 client has a /64; one that comes by way of IPv6 with an IPv4 address is that address."""
+        for one, another, same in (
+            ("2001:db8::1", "2001:db8::ffff%eth0", True), ("2001:db8::1", "2001:db8:0:1::1", False),
+            ("::ffff:192.0.2.1", "192.0.2.1", True), ("::c000:201", "192.0.2.1", False),
+            ("192.0.2.1", "192.0.2.2", False),
+        ):  # fmt: skip
+            self.assertEqual(same, client_network(one) == client_network(another), (one, another))
+        self.assertEqual(client_network("192.0.2.1", v4_prefix=24), client_network("192.0.2.2", v4_prefix=24))
+        self.assertNotEqual(client_network("2001:db8::1", v6_prefix=128), client_network("2001:db8::2", v6_prefix=128))
+        self.assertEqual("@socket", client_network("@socket"))
 
 
 class PassedOnTests(DialogueCase):
