@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from gateway.config import model
 from gateway.errors import ConfigurationError, Problem, ReloadFailed
-from gateway.interfaces import IClosing, ILasting
+from gateway.interfaces import IClosing, ILasting, ISelector
 from gateway.middleware.base import Middleware
 from gateway.service import GatewayService
 from gateway.services import Factory
@@ -70,7 +70,24 @@ class Lasting(Stamp):
     """One that asks to stay."""
 
 
+@implementer(ILasting, IClosing, ISelector)
+class First:
+    """A stranger's selector that asks to stay."""
+
+    closed: list[First] = []
+
+    def __init__(self, options: Any, services: Any) -> None:
+        """Nothing to have."""
+
+    def select(self, candidates: Any, head: Any) -> Any:
+        return None if self in self.closed else candidates[0]
+
+    def close(self) -> None:
+        self.closed.append(self)
+
+
 stamp, lasting = Factory("stamp", None, Stamp), Factory("lasting", None, Lasting)
+selecting = Factory("selecting", None, First)
 
 
 class ReloadCase(GatewayTestCase):
@@ -355,6 +372,25 @@ class ReloadTests(ReloadCase):
         self.assertEqual(["rules[0].middleware[0]", "rules[1].middleware[0]"], sorted(places))
         await self.reload(gateway, model_for(one, listeners=listeners, rules=[other]))
         self.assertEqual(Stamp.made[:1], Stamp.closed)
+
+    async def test_what_a_selector_builds_later(self) -> None:
+        """Its pool stays, and so does that; it is closed with the pool, once."""
+        First.closed.clear()
+        one, two = await self.two()
+        ports = enumerate((one.port, two.port))
+        members = [{"host": "127.0.0.1", "port": port, "priority": number} for number, port in ports]
+        pool = {"name": "pool", "selector": "priority", "selector_options": {"over": f"{__name__}:selecting"}}
+        gateway = await self.reloading(model_for(pools=[{**pool, "members": members}]))
+        self.assertEqual(b"one", await self.said(await self.client(gateway)))
+        await self.reload(gateway, model_for(pools=[{**pool, "members": members[1:]}]))
+        self.assertEqual(b"two", await self.said(await self.client(gateway)))  # which takes another selector
+        await self.reload(gateway, model_for(pools=[{**pool, "members": members[1:]}], limits={"max_connections": 99}))
+        gateway.service.reloading.retire()
+        self.assertEqual((b"two", []), (await self.said(await self.client(gateway)), First.closed))
+        await self.reload(gateway, model_for(two))
+        await gateway.quiet()
+        gateway.service.reloading.retire()
+        self.assertEqual((2, 2), (len(First.closed), len(set(First.closed))))
 
     async def test_admin_port(self) -> None:
         """POST /reload, in words; not from other places of the web, and not by a GET."""
