@@ -11,10 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from gateway.config.model import BackendSettings, Gateway, HttpListener, Limits, Pool, Rule, Strategy
-from gateway.interfaces import IClosing, IDiscovery
+from gateway.interfaces import IClosing, IDiscovery, ITally
 from gateway.middleware.base import Middleware
 from gateway.service import GatewayService
 from gateway.services import Factory
+from gateway.testing import FakeBackend
+from gateway.values import Route
 
 
 @implementer(IClosing)
@@ -119,3 +121,35 @@ class StopTests(SynchronousTestCase):
             self.successResultOf(stopped)
         self.assertEqual((False, 1), (bool(service.running), len(self.reactor.tcpServers)))
         self.assertEqual(8080, self.started().ports["web"])
+
+
+@implementer(ITally)
+class Numbers:
+    """Wants no more."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def opened(self, outcome: Any) -> None:
+        """See `IOutcomeObserver`."""
+
+    ended = opened
+
+    def tally(self, *numbers: Any) -> None:
+        """See `ITally`."""
+        self.told.append(numbers)
+
+
+class ObserverTests(SynchronousTestCase):
+    """Observers of others, contained."""
+
+    def test_tallies(self) -> None:
+        """One that wants numbers only does not keep the others from being told numbers only."""
+        numbers, reactor = Numbers(), MemoryReactorClock()
+        service = GatewayService(
+            Gateway(), reactor=reactor, transport="twisted", access_log="off", observers=[numbers]
+        )
+        self.assertEqual(2, len(service.shared.tallies))
+        route: Any = Route("web", "rule", Pool(name="p"), BackendSettings(name="s"))  # type: ignore[arg-type]
+        service.shared.tally(route, FakeBackend(), 200, 1, 2, 0.5)  # type: ignore[arg-type]
+        self.assertEqual([200, 1, 2, 0.5], [*numbers.told[0][2:]])
