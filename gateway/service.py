@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from gateway.config.model import Gateway, Member, Resolver
@@ -27,7 +28,7 @@ from gateway.lifecycle.stopping import Stopping
 from gateway.lifecycle.successions import Successions
 from gateway.listener.client_certificates import gates
 from gateway.listener.factory import ListenerFactory
-from gateway.listener.renewal import Renewal, certificate_files
+from gateway.listener.renewal import Renewal
 from gateway.listener.revocation import Revocations
 from gateway.listener.stream import StreamFactory
 from gateway.listener.tls import ServerTLS
@@ -107,6 +108,7 @@ class GatewayService(ShowsGeneration, Service):
         self.connections_elsewhere = 0  # clients of other processes
         self._admin_bound: Any = None
         self._is_bound = False
+        self._shown_next: object = None
         self.reloading = Reloading(self, source)
         self.building = Building(self)
         material = Material.of(model)
@@ -148,7 +150,7 @@ class GatewayService(ShowsGeneration, Service):
         now.registry.adopted(Terms.of(now.model.limits))
         self.name_servers.use(now.model.resolver)
         successions.happen(self)
-        self._renewal = Renewal(certificate_files(now.model), self._renew, self.reactor)
+        self._renewal = Renewal(now.material.stamps, self._renew, self.reactor)
 
     def go_on(self, now: Generation, successions: Successions) -> None:
         """Serve ``now`` from here on. Raises `CannotBind`, or ``ValueError`` for TLS, and changes nothing then."""
@@ -166,17 +168,27 @@ class GatewayService(ShowsGeneration, Service):
         """Read the configuration again and go on with it; see `gateway.lifecycle.reloading.Reloading.reload`."""
         return self.reloading.reload()
 
-    def _renew(self) -> None:
-        """Show the certificates as their files are now. Raises `ConfigurationError` and changes nothing then."""
-        self._show(Material.of(self.model))
+    def _renew(self) -> Deferred[None]:
+        """Show the certificates as their files are now. Fails with `ConfigurationError`, and changes nothing then."""
+        model = self.model
+        return self._show_again(lambda: model)
+
+    def _show_again(self, model: Callable[[], Gateway]) -> Deferred[None]:
+        """Show the certificates of ``model()``: called in a thread, where they are read, for keys take their time."""
+        now, self._shown_next = self.now, model
+
+        def show(material: Material) -> None:
+            # What runs may be another configuration by now, which has read its files itself, or be read anew.
+            if self.now is now and self._shown_next is model:
+                self._show(material)
+
+        read = deferToThreadPool(self.reactor, self.reactor.getThreadPool(), lambda: now.material.again(model()))
+        return read.addCallback(show)
 
     def _show(self, material: Material) -> None:
         """Show the certificates of ``material``, which is of the configuration that runs."""
         self._ports.renew(material)
-        now = self.now
-        now.material = now.material._replace(
-            certificates=material.certificates, authorities=material.authorities, terms=material.terms
-        )
+        self.now.material = material
 
     def _sweep(self) -> None:
         self.ways.sweep()

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.exchange.error_pages import ErrorPages
 from gateway.listener.certificate_checks import load_asked, load_terms, load_used
+from gateway.listener.renewal import certificate_files
 from gateway.listener.tls import ServerTLS
 from gateway.routing.rewrites import names_variable
+from gateway.stamps import stamps
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -19,11 +21,21 @@ if TYPE_CHECKING:
     from gateway.listener.certificates import ServerCertificate
     from gateway.listener.terms import Terms
     from gateway.routing.bindings import Binding
+    from gateway.stamps import Stamp
     from gateway.strategies.assembly import Checks, Place
     from gateway.strategies.contained import ContainedDiscovery
     from gateway.strategies.registry import Registry
     from gateway.upstream.tls import Roots
     from gateway.websocket.filtering import NamedFilter
+
+    _Certificates = tuple[
+        dict[str, ServerCertificate],
+        Roots,
+        dict[str, tuple[Certificate, ...]],
+        dict[str, Terms],
+        dict[str, Stamp | None],
+    ]
+    """The fields of a `Material` from ``certificates`` to ``stamps``."""
 
 __all__ = ["Generation", "Material", "ShowsGeneration"]
 
@@ -31,7 +43,8 @@ __all__ = ["Generation", "Material", "ShowsGeneration"]
 class Material(NamedTuple):
     """A model and what was read of the files that it names.
 
-    ``authorities``: those of clients' certificates, by name.  ``wants_offers``: what TLS clients offer is to be known.
+    ``authorities``: those of clients' certificates, by name.  ``stamps``: of the files of certificates, from before
+    they were read.  ``wants_offers``: what TLS clients offer is to be known.
     """
 
     model: Gateway
@@ -39,6 +52,7 @@ class Material(NamedTuple):
     roots: Roots
     authorities: Mapping[str, tuple[Certificate, ...]]
     terms: Mapping[str, Terms]
+    stamps: Mapping[str, Stamp | None]
     error_pages: ErrorPages
     wants_offers: bool
 
@@ -46,10 +60,22 @@ class Material(NamedTuple):
     def of(cls, model: Gateway) -> Material:
         """Read the files. Raises `ConfigurationError`. May be called in any thread."""
         wants_offers = names_variable(model.rewrites, "ciphers_supported")
-        certificates, roots = load_used(model)
-        authorities = load_asked(model)
-        terms = load_terms(model, authorities)
-        return cls(model, certificates, roots, authorities, terms, ErrorPages(model), wants_offers)
+        return cls(model, *_certificates(model), ErrorPages(model), wants_offers)
+
+    def again(self, model: Gateway) -> Material:
+        """With the certificates that listeners show and trust as ``model`` has them now; all else is as it was.
+
+        Raises `ConfigurationError`. May be called in any thread.
+        """
+        certificates, _, authorities, terms, seen = _certificates(model)
+        return self._replace(certificates=certificates, authorities=authorities, terms=terms, stamps=seen)
+
+
+def _certificates(model: Gateway) -> _Certificates:
+    seen = stamps(certificate_files(model))  # first: what changes while it is read is to be read again
+    certificates, roots = load_used(model)
+    authorities = load_asked(model)
+    return certificates, roots, authorities, load_terms(model, authorities), seen
 
 
 class Generation:

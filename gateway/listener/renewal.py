@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError
+from gateway.stamps import Stamp, stamps
 
 __all__ = ["SECONDS", "Renewal", "certificate_files"]
 
@@ -19,7 +21,8 @@ _log = Logger("gateway")
 SECONDS = 10.0
 """How often files are looked at."""
 
-_Stamp = tuple[int, int, int] | None
+_GONE_LOOKS = 6
+"""For how many looks a file may be gone before that is more than somebody who replaces it."""
 
 
 def certificate_files(gateway: Gateway) -> list[str]:
@@ -30,16 +33,19 @@ def certificate_files(gateway: Gateway) -> list[str]:
 
 
 class Renewal:
-    """Looks at ``files`` every `SECONDS`, and calls ``reload`` when one has changed and all have been left alone since.
+    """Looks at files every `SECONDS`, and calls ``reload`` when one has changed and all have been left alone since.
 
-    ``reload`` may raise `ConfigurationError` or ``ValueError``: what was there before stays, and that is logged.
-    ``clock`` is an ``IReactorTime``.
+    ``used``: the files, with their `gateway.stamps` of before they were read.  ``reload`` may return a Deferred, and
+    fail with `ConfigurationError`, ``OSError`` or ``ValueError``: what was there before stays, and that is logged.
+    It is called for a file that has been gone for a minute too, so that its failure is logged.  ``clock`` is an
+    ``IReactorTime``.
     """
 
-    def __init__(self, files: Iterable[str], reload: Callable[[], None], clock: Any) -> None:
-        self._files = tuple(files)
+    def __init__(self, used: Mapping[str, Stamp | None], reload: Callable[[], Any], clock: Any) -> None:
+        self._files = tuple(used)
         self._reload = reload
-        self._used = self._seen = self._stamps()
+        self._used = self._seen = dict(used)
+        self._quiet = 0
         self._clock = clock
         self._loop: LoopingCall | None = None
 
@@ -56,25 +62,23 @@ class Renewal:
         if loop is not None:
             loop.stop()
 
-    def _stamps(self) -> tuple[_Stamp, ...]:
-        return tuple(_stamp(name) for name in self._files)
-
-    def _look(self) -> None:
-        before, self._seen = self._seen, self._stamps()
-        if self._seen == self._used or self._seen != before or None in self._seen:
-            return  # nothing new, or somebody is still writing
+    def _look(self) -> Deferred[None] | None:
+        before, self._seen = self._seen, stamps(self._files)
+        self._quiet = self._quiet + 1 if self._seen == before else 0
+        gone = any(self._seen[name] is None and used is not None for name, used in self._used.items())
+        if self._seen == self._used or self._quiet < (_GONE_LOOKS if gone else 1):
+            return None  # nothing new, or somebody is still writing
         self._used = self._seen
-        try:
-            self._reload()
-        except (ConfigurationError, ValueError, OSError) as error:
-            _log.error("the changed certificates cannot be used, the old ones stay: {error}", error=error)
-        else:
+        return maybeDeferred(self._reload).addCallbacks(self._renewed, self._refused)
+
+    def _renewed(self, _: object) -> None:
+        if self._loop is not None:
             _log.info("certificates have been read again: {files}", files=", ".join(self._files))
 
-
-def _stamp(name: str) -> _Stamp:
-    try:
-        status = os.stat(name)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    def _refused(self, failure: Failure) -> None:
+        if self._loop is None:  # another configuration runs, or none
+            return
+        if failure.check(ConfigurationError, ValueError, OSError) is None:
+            _log.failure("reading certificates again failed in an unforeseen way", failure)
+            return
+        _log.error("the changed certificates cannot be used, the old ones stay: {error}", error=failure.value)

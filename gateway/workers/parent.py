@@ -26,7 +26,7 @@ from gateway.workers.worker import BACKLOG
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, Member
-    from gateway.lifecycle.generation import Generation
+    from gateway.lifecycle.generation import Generation, Material
     from gateway.lifecycle.successions import Successions
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
@@ -126,9 +126,9 @@ class ParentService(GatewayService):
             if worker.informed:
                 self._tell_to_reload(worker, model)
 
-    def _renew(self) -> None:
-        super()._renew()
-        parts = dumped(self.now.material)
+    def _show(self, material: Material) -> None:
+        super()._show(material)
+        parts = dumped(material)
         for worker in self.crew.workers if self.crew is not None else ():
             if worker.informed:
                 worker.link.send("renew", parts=parts)

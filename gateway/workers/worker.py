@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
 from gateway.config.model import Gateway, Member
-from gateway.errors import ConfigurationError
-from gateway.lifecycle.generation import Material
 from gateway.service import GatewayService
 from gateway.workers.carried import with_dumped
 from gateway.workers.link import receive_sockets
@@ -214,12 +213,16 @@ class WorkerService(GatewayService):
 
     def _renewed(self, message: Message) -> None:
         """The parent has read files of certificates again. Nobody else looks at them: the model here names none."""
-        try:
-            self._show(Material.of(with_dumped(self.model, message["parts"])))
-        except (ConfigurationError, ValueError) as error:
-            self._link.send("reloaded", version=None, problems=[str(error)])
-        else:
-            self._tell_tickets()
+        now = self.now
+
+        def read() -> Gateway:
+            return with_dumped(now.model, message["parts"])
+
+        def refused(failure: Failure) -> None:
+            if self.now is now:
+                self._link.send("reloaded", version=None, problems=[failure.getErrorMessage()])
+
+        self._show_again(read).addCallbacks(lambda _: self._tell_tickets(), refused)
 
     # -- what it says
 

@@ -289,7 +289,7 @@ class RenewalTests(GatewayTestCase):
             os.replace(name + ".tmp", name)
         renewal: Any = gateway.service._renewal
         renewal._look()
-        renewal._look()
+        await renewal._look()
         after = Client("x.example")
         fresh = await self.client(gateway, "one", tls=after)
         for wire in (fresh, client):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import model
+from gateway.errors import ConfigurationError, Problem
 from gateway.listener.renewal import SECONDS, Renewal, certificate_files
+from gateway.stamps import stamps
 
 
 class RenewalTests(SynchronousTestCase):
@@ -20,7 +25,8 @@ class RenewalTests(SynchronousTestCase):
         self.clock = Clock()
         self.calls = 0
         self.error: Exception | None = None
-        self.renewal = Renewal([self.path], self.reload, self.clock)
+        self.reading: Deferred[None] | None = None
+        self.renewal = Renewal(stamps([self.path]), self.reload, self.clock)
         self.renewal.start()
         self.addCleanup(self.renewal.stop)
 
@@ -29,10 +35,11 @@ class RenewalTests(SynchronousTestCase):
             file.write(text)
         os.replace(self.path + ".new", self.path)
 
-    def reload(self) -> None:
+    def reload(self) -> Deferred[None] | None:
         self.calls += 1
         if self.error is not None:
             raise self.error
+        return self.reading
 
     def looks(self, count: int) -> int:
         """How often it was reloaded after ``count`` more looks."""
@@ -61,6 +68,63 @@ class RenewalTests(SynchronousTestCase):
         self.write("new and longer")
         self.assertEqual(1, self.looks(2))
 
+    def test_gone(self) -> None:
+        """A file that stays away is a change too, and does not keep others from being read again."""
+        other = self.mktemp()
+        Path(other).write_text("another")
+        renewal = Renewal(stamps([self.path, other]), self.reload, self.clock)
+        renewal.start()
+        self.addCleanup(renewal.stop)
+        self.renewal.stop()
+        os.remove(other)
+        self.error = ConfigurationError([Problem("certificates[0].certificateFile", "cannot read it")])
+        with capturedLogs() as said:
+            self.assertEqual(1, self.looks(12))
+        self.assertEqual(1, len([event for event in said if "cannot read it" in formatEvent(event)]))
+        self.error = None
+        self.write("two, longer")
+        self.assertEqual(2, self.looks(3))
+
+    def test_replaced_before(self) -> None:
+        """What has changed since it was read, before this began to look, is read again."""
+        self.renewal.stop()
+        used = stamps([self.path])
+        self.write("two, longer")
+        renewal = Renewal(used, self.reload, self.clock)
+        renewal.start()
+        self.addCleanup(renewal.stop)
+        self.assertEqual(1, self.looks(3))
+
+    def test_allowed(self) -> None:
+        """A file that may be read now is another one, though its content is not."""
+        os.chmod(self.path, 0)
+        self.error = PermissionError(13, "Permission denied")
+        self.assertEqual(1, self.looks(3))
+        self.error = None
+        os.chmod(self.path, 0o600)
+        self.assertEqual(2, self.looks(3))
+
+    def test_slow(self) -> None:
+        """While files are read nobody looks; what changes meanwhile is read again."""
+        self.reading = Deferred()
+        self.write("two, longer")
+        self.assertEqual(1, self.looks(2))
+        self.write("three, longer still")
+        self.assertEqual(1, self.looks(3))
+        reading, self.reading = self.reading, None
+        reading.callback(None)
+        self.assertEqual(2, self.looks(3))
+
+    def test_unforeseen(self) -> None:
+        """It goes on."""
+        self.error = RuntimeError("not of this world")
+        self.write("two, longer")
+        self.assertEqual(1, self.looks(3))
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+        self.error = None
+        self.write("three, longer still")
+        self.assertEqual(2, self.looks(3))
+
     def test_broken(self) -> None:
         """What cannot be used is tried once; the next change is tried again."""
         self.error = ValueError("no certificate")
@@ -72,7 +136,7 @@ class RenewalTests(SynchronousTestCase):
 
     def test_nothing_to_look_at(self) -> None:
         clock = Clock()
-        renewal = Renewal([], self.reload, clock)
+        renewal = Renewal({}, self.reload, clock)
         renewal.start()
         self.assertEqual([], clock.getDelayedCalls())
         renewal.stop()

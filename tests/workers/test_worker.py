@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from gateway import service
 from gateway.config.model import Gateway
 from gateway.lifecycle.generation import Material
 from gateway.pools.lease import Lease
@@ -177,6 +182,39 @@ class TicketsTests(TestCase):
         found: list[str] = [message["names"] for message in self.link.said if message["kind"] == "tickets"][-1]
         return found
 
+    async def until(self, test: Callable[[], bool]) -> None:
+        """Let the reactor run until what a thread reads has been taken."""
+        while not test():
+            await deferLater(reactor, 0)  # type: ignore[arg-type]
+
+    async def test_the_newest_is_shown(self) -> None:
+        """Files are read in a thread; which is ready first does not matter, nor what a former configuration had."""
+        begun: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def defer(reactor: object, pool: object, read: Callable[[], Any]) -> Deferred[Any]:
+            begun.append((read, Deferred()))
+            return begun[-1][1]
+
+        self.patch(service, "deferToThreadPool", defer)
+        self.worker.startService()
+        self.addCleanup(self.worker.stopService)
+        ((tls, _),) = self.worker._ports.secured().values()
+        found = []
+        for _ in range(3):
+            certificates = (TestCA().issue(["a.example"]).certificate("c"),)
+            material = Material.of(self.worker.model.model_copy(update={"certificates": certificates}))
+            found.append((material.certificates["c"].leaf, json.loads(json.dumps(dumped(material)))))
+        for _, parts in found[:2]:
+            self.worker.told({"kind": "renew", "parts": parts})
+        for read, done in reversed(begun):
+            done.callback(read())
+            self.assertEqual(found[1][0], tls.certificate_for(None).leaf)
+        self.worker.told({"kind": "renew", "parts": found[2][1]})
+        self.patch(self.worker, "now", copy(self.worker.now))
+        read, done = begun[2]
+        done.callback(read())
+        self.assertEqual(found[1][0], tls.certificate_for(None).leaf)
+
     async def test_names(self) -> None:
         """Before it says that it serves, and whenever other certificates are shown."""
         self.worker.startService()
@@ -187,6 +225,7 @@ class TicketsTests(TestCase):
             self.worker.model.model_copy(update={"certificates": (TestCA().issue(["a.example"]).certificate("c"),)})
         )
         self.worker.told({"kind": "renew", "parts": json.loads(json.dumps(dumped(material)))})
+        await self.until(lambda: len(self.link.said) > 2)
         ((tls, _),) = self.worker._ports.secured().values()
         self.assertEqual(material.certificates["c"].leaf, tls.certificate_for(None).leaf)
         (second,) = self.names()
@@ -200,6 +239,7 @@ class TicketsTests(TestCase):
         parts: dict[str, Any] = {"certificates": [{"name": "c"}]}
         parts |= {"trusted_roots": [], "trusted_client_certificates": []}
         self.worker.told({"kind": "renew", "parts": parts})
+        await self.until(lambda: len(self.link.said) > 2)
         self.assertIn("there is no certificate", self.link.said[-1]["problems"][0])
 
     async def test_others(self) -> None:
