@@ -16,6 +16,7 @@ the client has sent (SNI), and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -31,6 +32,7 @@ from gateway.errors import (
     ClientGone,
     GatewayError,
     PluginFailed,
+    PluginTimeout,
     SessionEnded,
     ShuttingDown,
     frameless,
@@ -46,7 +48,8 @@ from gateway.relay.flow import CONNECTING, FlowProtocol
 from gateway.relay.proxy_header import proxy_header
 from gateway.relay.sides import ClientSide
 from gateway.relay.splice import Splice
-from gateway.values import Context, Outcome, Peer, RequestHead, Route
+from gateway.routing.rule_router import PATIENCE
+from gateway.values import Context, NeedsAddress, Outcome, Peer, RequestHead, Route
 
 if TYPE_CHECKING:
     from gateway.exchange.surroundings import Surroundings
@@ -118,9 +121,10 @@ class StreamFactory(Factory):
 
 
 class StreamConnection(FlowProtocol):
-    """One client."""
+    """One client. ``deadline`` and ``review`` belong to `Deadlines`."""
 
     at_eof = False
+    deadline = review = inf
     _route: Route | None = None
     _lease: ILease | None = None
     _awaited: Deferred[Any] | None = None
@@ -146,8 +150,64 @@ class StreamConnection(FlowProtocol):
             tls_version=transport.tls_version, tls_cipher=transport.tls_cipher,
             client_certificate=transport.client_certificate,
         )  # fmt: skip
+        self._routed_by(shared.router.route, self._head, factory.listener)
+
+    def _routed_by(self, decide: Callable[..., Any], *args: Any) -> None:
+        """Go on with what the router, or a `NeedsAddress` of it, gives."""
         try:
-            route = self._route = self.outcome.route = self._find()
+            where = decide(*args)
+        except Exception:
+            self._not_routed(Failure())
+        else:
+            self._routed(where)
+
+    def _not_routed(self, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, GatewayError):
+            name = self.factory.listener
+            _log.failure("the router failed on a connection of listener {name}", failure, name=name)
+            error = PluginFailed(f"the router failed: {type(error).__name__}: {error}")
+        self._fail(error)
+
+    def _routed(self, where: Any) -> None:
+        if isinstance(where, Route):
+            self._go(where)
+        elif isinstance(where, NeedsAddress):
+            self._routed_by(where.decide, self.outcome.peer.host)
+        elif isinstance(where, Deferred):
+            self._wait(where)
+        else:
+            self._fail(PluginFailed(f"the router returned {type(where).__name__} for a connection, not a Route"))
+
+    def _wait(self, router: Deferred[Any]) -> None:
+        """Go on when the router has an answer, if it has one in time."""
+        shared = self._shared
+        self._awaited = router
+        shared.deadlines.set(self, shared.seconds() + self._patience())
+
+        def over(result: Any) -> None:
+            self._awaited = None
+            shared.deadlines.forget(self)
+            if self._over:
+                return
+            if isinstance(result, Failure):
+                self._not_routed(result)
+            else:
+                self._routed(result)
+
+        router.addBoth(over)
+
+    def _patience(self) -> float:
+        return self._shared.limits.middleware_timeout or PATIENCE
+
+    def expired(self, now: float) -> None:
+        """See `Deadlines`: only the router's answer has one here."""
+        self._fail(PluginTimeout(f"the router had no answer after {self._patience():g} s"))
+
+    def _go(self, route: Route) -> None:
+        """There, if the gates let it."""
+        self._route = self.outcome.route = route
+        try:
             waiting = self._ask(route)
         except GatewayError as error:
             self._fail(error)
@@ -176,19 +236,6 @@ class StreamConnection(FlowProtocol):
         if not self._over:
             error = failure.value
             self._fail(error if isinstance(error, GatewayError) else PluginFailed(f"a gate failed: {error}"))
-
-    def _find(self) -> Route:
-        shared = self._shared
-        try:
-            where = shared.router.route(self._head, self.factory.listener)
-        except GatewayError:
-            raise
-        except Exception as error:
-            _log.failure("the router failed on a connection of listener {name}", name=self.factory.listener)
-            raise PluginFailed(f"the router failed: {type(error).__name__}: {error}") from error
-        if not isinstance(where, Route):
-            raise PluginFailed(f"the router returned {type(where).__name__} for a connection, not a Route")
-        return where
 
     def _attempt(self) -> None:
         """Lease a backend and connect to it."""
@@ -263,6 +310,7 @@ class StreamConnection(FlowProtocol):
         self._lease = self._awaited = None
         outcome.error, outcome.cause, outcome.status = frameless(error), error.cause, error.status
         outcome.ended = self._shared.seconds()
+        self._shared.deadlines.forget(self)
         if awaited is not None:
             awaited.cancel()
         if lease is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import model
+from gateway.errors import NoRoute
 from gateway.exchange.surroundings import Surroundings
 from gateway.listener.stream import StreamConnection, StreamFactory
 from gateway.observe.sessions import Sessions
@@ -16,11 +19,11 @@ from gateway.pools.backend import Loads
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
 from gateway.routing.table import RoutingTable
-from gateway.testing import Recorder
+from gateway.testing import Recorder, request_head
 from gateway.testing.wires import Turn, Wire, WireRoad
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.stream import connect_stream
-from gateway.values import Reply
+from gateway.values import NeedsAddress, Reply
 from tests.dialogue import GOODBYE
 
 
@@ -175,6 +178,73 @@ class StreamTests(SynchronousTestCase):
             self.client()
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
         self.over(*["500 plugin_failed 0"] * 3)
+
+    def answering(self, *answers: Any) -> None:
+        """Let the router give these, one after the other."""
+        answer = iter(answers)
+        self.shared.router = SimpleNamespace(route=lambda head, listener: next(answer))
+
+    def test_a_router_that_waits(self) -> None:
+        """Its answer is waited for, and may be that it needs the address, or that there is none."""
+        asked: list[str] = []
+
+        def decide(address: str) -> Deferred[Any]:
+            asked.append(address)
+            return again
+
+        first, again, refused = (Deferred() for _ in range(3))
+        route = self.shared.router.route(request_head(host=""), "raw")
+        self.answering(first, refused, Deferred())
+        wire, other = self.client(), self.client()
+        self.assertEqual((2, []), (len(self.factory.connections), self.recorder.outcomes))
+        refused.errback(NoRoute("nowhere"))
+        self.assertEqual("reset", other.ending)
+        first.callback(NeedsAddress(decide))
+        self.assertEqual(["192.0.2.1"], asked)
+        again.callback(route)
+        wire.arrive(b"hello")
+        self.turn.run()
+        (backend,) = self.road.wires()
+        self.assertEqual(b"hello", bytes(backend.taken))
+        backend.arrive_end()
+        wire.arrive_end()
+        self.over("404 no_route 0", "200 ok 1")
+
+    def test_a_router_that_needs_the_address(self) -> None:
+        route = self.shared.router.route(request_head(host=""), "raw")
+        addresses: list[str] = []
+        self.answering(NeedsAddress(lambda address: addresses.append(address) or route))
+        wire = self.client()
+        self.assertEqual(["192.0.2.1"], addresses)
+        wire.arrive_end(reset=True)
+        self.turn.run()
+        self.assertEqual([1], [outcome.attempts for outcome in self.recorder.outcomes])
+
+    def test_a_router_that_waits_too_long(self) -> None:
+        """It is told to give up: when its time is over, when the client leaves, when the gateway is to end."""
+        cancelled: list[int] = []
+        self.answering(*[Deferred(lambda _, number=number: cancelled.append(number)) for number in range(3)])
+        self.client()
+        self.clock.advance(10)
+        leaving, _ = self.client(), self.client()
+        leaving.arrive_end(reset=True)
+        self.turn.run()
+        self.assertEqual([1], cancelled)
+        for _ in range(21):
+            self.clock.advance(1)
+        self.assertEqual([1, 0], cancelled)
+        for connection in tuple(self.factory.connections):
+            connection.cut()
+        self.assertEqual([1, 0, 2], cancelled)
+        self.over("499 client_gone 0", "500 plugin_timeout 0", "503 shutting_down 0")
+
+    def test_a_router_that_fails_later(self) -> None:
+        failing: Deferred[Any] = Deferred()
+        self.answering(failing)
+        self.client()
+        failing.errback(RuntimeError("broken"))
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+        self.over("500 plugin_failed 0")
 
     def test_cut(self) -> None:
         """The time to stop is over, with and without a backend."""
