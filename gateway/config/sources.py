@@ -60,7 +60,7 @@ def read_tree(path: str) -> Any:
         with open(path, "rb") as stream:
             data = stream.read(MAX_FILE + 1)
     except OSError as error:
-        raise ConfigurationError([Problem("", f"cannot read the file: {error.strerror or error}")], path) from None
+        raise ConfigurationError([Problem("", f"cannot read the file: {error.strerror or error}")], path) from error
     except ValueError as error:
         raise ConfigurationError([Problem("", f"cannot read the file: {error}")], path) from None
     if len(data) > MAX_FILE:

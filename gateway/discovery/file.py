@@ -21,8 +21,9 @@ from gateway.discovery.listing import read_members
 from gateway.errors import ConfigurationError
 from gateway.interfaces import IDiscovery, ILasting, IStrategyFactory
 from gateway.services import Options
+from gateway.stamps import Stamp, stamp
 
-__all__ = ["FileOptions", "WatchedFile", "factory"]
+__all__ = ["FileOptions", "FileDiscovery", "factory"]
 
 _log = Logger("gateway.discovery")
 
@@ -40,16 +41,17 @@ class FileOptions(Options):
 
 
 @implementer(ILasting, IDiscovery)
-class WatchedFile:
-    """Reads the file when its time, size or inode has changed.
+class FileDiscovery:
+    """Reads the file when it has changed.
 
-    One that is broken or gone changes nothing, and is logged once.
+    One that is broken, gone or may not be read changes nothing, and is logged once.
     """
 
     def __init__(self, path: str, interval: float, clock: Any) -> None:
         self._path = path
         self._interval = interval
-        self._seen: tuple[int, ...] | None = ()
+        self._used: Stamp | None = None
+        self._told: tuple[Stamp | None, str] | None = None
         self._members: tuple[Member, ...] | None = None
         self._found: Callable[[Iterable[Member]], None] = lambda members: None
         self._loop = LoopingCall(self._look)
@@ -66,27 +68,30 @@ class WatchedFile:
             self._loop.stop()
 
     def _look(self) -> None:
+        seen = None
         try:
-            status = os.stat(self._path)
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        except OSError as error:
-            if self._seen is not None:
-                self._seen = None
-                self._complain(error.strerror or "it cannot be looked at")
-            return
-        if stamp == self._seen:
-            return
-        self._seen = stamp
-        try:
+            seen = stamp(self._path)
+            if seen == self._used:
+                self._told = None
+                return
             members = read_members(self._path)
-        except ConfigurationError as error:
-            self._complain("; ".join([str(problem) for problem in error.problems[:3]]))
+        except OSError as error:
+            self._complain(seen, error.strerror or "it cannot be looked at")
             return
+        except ConfigurationError as error:
+            if not isinstance(error.__cause__, OSError):  # else to be tried again: the file need not change for that
+                self._used = seen
+            self._complain(seen, "; ".join([str(problem) for problem in error.problems[:3]]))
+            return
+        self._used, self._told = seen, None
         if members != self._members:
             self._members = members
             self._found(members)
 
-    def _complain(self, fault: str) -> None:
+    def _complain(self, seen: Stamp | None, fault: str) -> None:
+        if self._told == (seen, fault):
+            return
+        self._told = seen, fault
         what = "no members are known" if self._members is None else "the last good members stay"
         _log.warn("members in {path}: {fault}; {what}", path=self._path, fault=fault, what=what)
 
@@ -100,8 +105,8 @@ class _Factory:
     name = "file"
     options = FileOptions
 
-    def build(self, options: FileOptions, services: Any) -> WatchedFile:
-        return WatchedFile(options.path, options.interval, services.clock)
+    def build(self, options: FileOptions, services: Any) -> FileDiscovery:
+        return FileDiscovery(options.path, options.interval, services.clock)
 
 
 factory = _Factory()

@@ -63,7 +63,7 @@ def _lines(path: str) -> list[tuple[Any, int | None]]:
         with open(path, "rb") as stream:
             text = stream.read(_MOST_BYTES + 1).decode()
     except (OSError, ValueError) as error:
-        raise ConfigurationError([Problem("", f"cannot read the file: {error}")], path) from None
+        raise ConfigurationError([Problem("", f"cannot read the file: {error}")], path) from error
     if len(text) > _MOST_BYTES:
         raise ConfigurationError([Problem("", f"the file has more than {_MOST_BYTES >> 20} MiB")], path)
     entries = list(_entries(text))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from twisted.logger import Logger
+
+from gateway.stamps import Stamp, stamp
 
 __all__ = ["WatchedFile"]
 
@@ -20,8 +22,8 @@ _log = Logger("gateway.middleware")
 class WatchedFile(Generic[_T]):
     """What ``parse`` makes of the bytes of a file; read again when it has changed, looked at every two seconds at most.
 
-    ``parse`` raises ``ValueError`` for what it cannot use; then, and where the file is gone, what was read before stays
-    and the log says so.  At the start both are a ``ValueError``.
+    ``parse`` raises ``ValueError`` for what it cannot use; then, and where the file is gone or may not be read, what
+    was read before stays and the log says so once.  At the start that is a ``ValueError``.
     """
 
     def __init__(self, path: str, parse: Callable[[bytes], _T], seconds: Callable[[], float]) -> None:
@@ -29,8 +31,9 @@ class WatchedFile(Generic[_T]):
         self._parse = parse
         self._seconds = seconds
         self._looked = seconds()
+        self._told: tuple[Stamp | None, str] | None = None
         try:
-            self._mark = self._stat()
+            self._used: Stamp | None = stamp(path)
             self._value = self._read()
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error.strerror}") from None
@@ -45,21 +48,26 @@ class WatchedFile(Generic[_T]):
         return self._value
 
     def _look(self) -> None:
+        seen = None
         try:
-            mark = self._stat()
-            if mark == self._mark:
+            seen = stamp(self._path)
+            if seen == self._used:
+                self._told = None
                 return
-            self._mark = mark
             self._value = self._read()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            _log.error("{path} is not read again: {reason}", path=str(self._path), reason=reason)
+        except OSError as error:  # to be tried again: the file need not change for that
+            self._complain(seen, error.strerror or str(error))
+        except ValueError as error:
+            self._used = seen
+            self._complain(seen, str(error))
         else:
+            self._used, self._told = seen, None
             _log.info("{path} has been read again", path=str(self._path))
 
-    def _stat(self) -> Any:
-        found = self._path.stat()
-        return found.st_mtime_ns, found.st_size, found.st_ino
+    def _complain(self, seen: Stamp | None, reason: str) -> None:
+        if self._told != (seen, reason):
+            self._told = seen, reason
+            _log.error("{path} is not read again: {reason}", path=str(self._path), reason=reason)
 
     def _read(self) -> _T:
         with self._path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ from gateway.interfaces import IDiscovery, IStrategyFactory
 from gateway.services import Services
 
 
-class WatchedFileTests(SynchronousTestCase):
+class FileDiscoveryTests(SynchronousTestCase):
     """Looking again and again."""
 
     def setUp(self) -> None:
@@ -105,6 +106,34 @@ class WatchedFileTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.found, ["a.test", "b.test"])
 
+    def test_refused(self) -> None:
+        """What the system did not let it read is tried again, though the file has not changed; it is logged once."""
+        for suffix in (".txt", ".json"):
+            self.path = self.path.with_suffix(suffix)
+            self.found.clear()
+            self.said.clear()
+            self.write('["a.test"]' if suffix == ".json" else "a.test\n")
+            refusing = self.patch(builtins, "open", refuse)
+            self.start()
+            self.clock.pump([1, 1, 1])
+            self.assertEqual(len(self.said), 1)
+            self.assertIn("Permission denied", self.said[0])
+            refusing.restore()
+            self.clock.advance(1)
+            self.assertEqual(self.found, ["a.test"])
+
+    def test_gone_again(self) -> None:
+        self.write("a.test\n")
+        self.start()
+        away = self.path.with_suffix(".away")
+        for times in (1, 2):
+            self.path.rename(away)
+            self.clock.pump([1, 1, 1])
+            self.assertEqual(len(self.said), times)
+            away.rename(self.path)
+            self.clock.pump([1, 1, 1])
+        self.assertEqual(self.found, ["a.test"])
+
     def test_not_there_yet(self) -> None:
         self.start()
         self.assertEqual(self.said, ["No such file or directory; no members are known"])
@@ -130,6 +159,11 @@ class WatchedFileTests(SynchronousTestCase):
     def test_wrong_options(self) -> None:
         for options in ({}, {"path": "members.txt"}, {"path": "/m", "interval": 0}, {"path": "/m", "more": 1}):
             self.assertRaises(ValidationError, file.FileOptions.model_validate, options)
+
+
+def refuse(*args: object) -> None:
+    """Instead of ``open``."""
+    raise PermissionError(13, "Permission denied")
 
 
 class Counted:

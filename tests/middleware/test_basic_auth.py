@@ -13,7 +13,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.middleware import basic_auth
 from gateway.middleware.basic_auth import factory
-from gateway.middleware.files import WatchedFile
 from gateway.middleware.passwords import hash_fault, hash_password, read_users, verify
 from gateway.values import RequestHead
 from tests.middleware.support import MiddlewareCase, request_head
@@ -57,36 +56,6 @@ class PasswordTests(SynchronousTestCase):
         error = self.assertRaises(ValueError, read_users, b"ann:" + WRONG.encode() + b"\nbob:plain\n")
         self.assertIn("line 2 has neither a bcrypt hash", str(error))
         self.assertRaises(ValueError, read_users, b"ann\n")
-
-
-class WatchedFileTests(SynchronousTestCase):
-    """Files that change."""
-
-    def test_reread(self) -> None:
-        path = Path(self.mktemp())
-        path.write_bytes(b"1")
-        now = [0.0]
-        watched = WatchedFile(str(path), int, lambda: now[0])
-        path.write_bytes(b"22")
-        self.assertEqual(1, watched.value)
-        now[0] = 2
-        self.assertEqual(22, watched.value)
-        path.write_bytes(b"rubbish")
-        now[0] = 4
-        self.assertEqual(22, watched.value)
-        path.unlink()
-        now[0] = 6
-        self.assertEqual(22, watched.value)
-        path.write_bytes(b"333")
-        now[0] = 8
-        self.assertEqual(333, watched.value)
-
-    def test_at_the_start(self) -> None:
-        error = self.assertRaises(ValueError, WatchedFile, "/none/such", int, lambda: 0.0)
-        self.assertIn("/none/such cannot be read: No such file", str(error))
-        path = Path(self.mktemp())
-        path.write_bytes(b"x" * 5000000)
-        self.assertIn("more than", str(self.assertRaises(ValueError, WatchedFile, str(path), int, lambda: 0.0)))
 
 
 class BasicAuthTests(MiddlewareCase):
