@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from gateway.service import GatewayService
     from gateway.strategies.assembly import Steps
 
-__all__ = ["Reloading", "Source"]
+__all__ = ["RELOADS", "Reloading", "Source"]
 
-_log = Logger("gateway.reloading")
+RELOADS = "gateway.reloading"
+"""The namespace of what is logged of reloads; a worker leaves it to its parent."""
+
+_log = Logger(RELOADS)
 
 Source = Callable[..., "tuple[Gateway, Sequence[str]]"]
 """Reads and checks the configuration as at the start: the model, and what to log of it. Called in a thread; raises

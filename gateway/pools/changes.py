@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
 
-__all__ = ["Changes"]
+__all__ = ["MEMBERS", "Changes"]
+
+MEMBERS = "gateway.pools"
+"""The namespace of what is logged of members; a worker leaves it to its parent."""
 
 _PACE_SECONDS = 10.0
 _LEAST_RATE = 20.0
 _MOST_NAMED = 8
-_log = Logger("gateway.pools")
+_log = Logger(MEMBERS)
 _draining_log = Logger("gateway.draining")  # said by whoever has the sessions; the other by one process for all
 
 _Key = tuple[str, str, str, tuple[str, int]]

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from gateway.interfaces import IBackend, ISelector
     from gateway.values import Outcome, RequestHead
 
-__all__ = ["Pool", "TransitionListener"]
+__all__ = ["STATES", "Pool", "TransitionListener"]
+
+STATES = "gateway.pools.pool"
+"""The namespace of what is logged of states; a worker leaves it to its parent."""
 
 TransitionListener = Callable[["Pool", Backend, str, str, str], None]
 """Called with the pool, the backend, its old state, its new state and the reason."""
@@ -72,7 +75,7 @@ class Pool:
         self.passive = passive
         self.selector = selector
         self.strategy = strategy or type(selector).__name__
-        self._log = Logger() if log is None else log
+        self._log = Logger(STATES) if log is None else log
         self._loads = Loads() if loads is None else loads
         self._seconds = seconds
         self._contained = contained or Containment("selector", self.strategy, f"pool {name!r}", log=self._log)

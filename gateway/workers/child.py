@@ -16,15 +16,18 @@ from zope.interface import provider
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError
 from gateway.lifecycle.process import settle
+from gateway.lifecycle.reloading import RELOADS
 from gateway.lifecycle.startup import StartFailed
 from gateway.observe.sinks import ACCESS
+from gateway.pools.changes import MEMBERS
+from gateway.pools.pool import STATES
 from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message, receive_sockets
 from gateway.workers.worker import WorkerService
 
 __all__ = ["main"]
 
-_SAID_BY_PARENT = frozenset({"gateway.pools", "gateway.pools.pool", "gateway.reloading"})
-"""What these modules report below an error, the parent reports for all."""
+_SAID_BY_PARENT = frozenset({MEMBERS, STATES, RELOADS})
+"""What is reported there below an error, the parent reports for all."""
 
 _LONGEST = 20_000
 """Characters of what is logged otherwise than in the access log."""

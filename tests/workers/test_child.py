@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from gateway.config.model import BackendSettings, Member
+from gateway.lifecycle import reloading
+from gateway.pools import changes
+from gateway.pools.pool import Pool
+from gateway.pools.round_robin import RoundRobin
 from gateway.workers.child import _Child
 from gateway.workers.link import Message
 
@@ -108,3 +113,16 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual(
             [{"kind": "access", "line": line}, {"kind": "log", "level": "info", "text": line[:20000]}], self.link.said
         )
+
+    def test_said_by_parent(self) -> None:
+        """States, members and reloads, as they are logged in fact; but not what goes wrong with them here."""
+        pool = Pool("p", BackendSettings(name="s"), [Member(host="a", port=1)], RoundRobin())
+        with capturedLogs() as events:
+            pool.set_health(pool.backends[0], True, "fine")
+            changes._log.info("members")
+            reloading._log.info("reloaded")
+            reloading._log.error("not reloaded")
+        self.assertGreaterEqual(len(events), 4)
+        for event in events:
+            self.child.log(event)
+        self.assertEqual([{"kind": "log", "level": "error", "text": "not reloaded"}], self.link.said)
