@@ -53,7 +53,7 @@ from gateway.transport.sockets import same_socket
 from gateway.upstream.ways import Ways
 
 if TYPE_CHECKING:
-    from gateway.routing.bindings import Binding as Group
+    from gateway.routing.bindings import Binding
 
 __all__ = ["GatewayService"]
 
@@ -263,7 +263,7 @@ class GatewayService(ShowsGeneration, Service):
             tls=tls, admits=self._admits, lost=self._stopping.lost, troubles=self.troubles,
         )  # fmt: skip
 
-    def _factory(self, group: Group, tls: bool) -> ListenerFactory | StreamFactory:
+    def _factory(self, group: Binding, tls: bool) -> ListenerFactory | StreamFactory:
         make = self.stream_factory if group.layer4 else self.listener_factory
         return make(group.listener, group.port, tls)
 

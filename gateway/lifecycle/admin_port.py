@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.health.defaults import probe_for
 from gateway.health.on_demand import OnDemand
-from gateway.lifecycle.startup import Binding
+from gateway.lifecycle.startup import PortToBind
 from gateway.observe.admin import AdminSite
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["admin_binding"]
 
 
-def admin_binding(service: GatewayService, where: str) -> Binding:
+def admin_binding(service: GatewayService, where: str) -> PortToBind:
     """The port that the admin site of ``service`` wants. ``where`` is ``HOST:PORT``."""
     host, _, port = where.rpartition(":")
     host = host.strip("[]")
     endpoint = _endpoint(service.reactor, host, int(port))
-    return Binding("admin", host, int(port), endpoint, _site(service, host), "--admin HOST:PORT")
+    return PortToBind("admin", host, int(port), endpoint, _site(service, host), "--admin HOST:PORT")
 
 
 def _site(service: GatewayService, host: str) -> AdminSite:

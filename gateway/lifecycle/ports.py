@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from gateway.errors import SessionEnded
-from gateway.lifecycle.startup import MAP_PORT, bind_or_none
-from gateway.lifecycle.startup import Binding as Wanted
+from gateway.lifecycle.startup import MAP_PORT, PortToBind, bind_or_none
 from gateway.relay.sides import ClientSide
 
 if TYPE_CHECKING:
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
     from gateway.observe.sessions import Sessions
     from gateway.routing.bindings import Binding
 
-__all__ = ["LAST_WORDS", "Change", "Place", "Ports"]
+__all__ = ["LAST_WORDS", "Change", "PortKey", "Ports"]
 
 LAST_WORDS = 1.0
 """Seconds in which clients may take the 503 that they get at the end of the time to stop."""
 
 _GONE = SessionEnded(1001, "the port is not served any more", "shutdown")
 
-Place = tuple[str, int, str]
+PortKey = tuple[str, int, str]
 """What a port is known by as long as it is bound, in every process: address, number, and listener if that is 0."""
 
 
@@ -59,7 +58,7 @@ class Ports:
 
     ``make(group, tls)`` gives the factory of a port; ``endpoint(listener, address, port, tls, before)`` its endpoint:
     ``before`` is the port that listens there already, with another protocol, or ``None``.  ``clock`` is an
-    ``IReactorTime``; ``option`` says what chooses another port, see `gateway.lifecycle.startup.Binding`.
+    ``IReactorTime``; ``option`` says what chooses another port, see `gateway.lifecycle.startup.PortToBind`.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Ports:
         self._endpoint = endpoint
         self._sessions = sessions
         self._clock = clock
-        self._held: dict[Place, _Held] = {}
+        self._held: dict[PortKey, _Held] = {}
         self._leaving: dict[_Held, Any] = {}
 
     @property
@@ -98,7 +97,7 @@ class Ports:
         """The ports that are served, by their first listener."""
         return {held.group.listener: held.port for held in self._held.values()}
 
-    def secured(self) -> dict[Place, tuple[ServerTLS, Any]]:
+    def secured(self) -> dict[PortKey, tuple[ServerTLS, Any]]:
         """TLS and port of those that are served with TLS."""
         return {place: (held.tls, held.port) for place, held in self._held.items() if held.tls is not None}
 
@@ -111,7 +110,7 @@ class Ports:
     # -- changes
 
     def prepare(
-        self, groups: Sequence[Binding], tls: Callable[[Binding], ServerTLS | None], more: Sequence[Wanted] = ()
+        self, groups: Sequence[Binding], tls: Callable[[Binding], ServerTLS | None], more: Sequence[PortToBind] = ()
     ) -> tuple[Change, list[Any]]:
         """Bind what ``groups`` need that is not there, and ``more``; returns the change, and the ports of ``more``.
 
@@ -122,7 +121,7 @@ class Ports:
         came: list[_Held] = []
         secured = [(group, tls(group)) for group in groups]
         for group, secure in secured:
-            held = self._held.get(_place(group))
+            held = self._held.get(_key(group))
             if held is not None and (held.group.secure, held.group.layer4) == (group.secure, group.layer4):
                 stay.append((held, group, secure))
             else:
@@ -146,7 +145,7 @@ class Ports:
         for held in change.went:
             self._leaving[held] = None
         all_of = [*[held for held, _, _ in change.stay], *change.came]
-        self._held = {_place(held.group): held for held in all_of}
+        self._held = {_key(held.group): held for held in all_of}
         self.numbers.clear()
         for held in all_of:
             number = held.port.getHost().port
@@ -203,15 +202,15 @@ class Ports:
         self._leaving.clear()
         self._held.clear()
 
-    def _wanted(self, held: _Held) -> Wanted:
+    def _wanted(self, held: _Held) -> PortToBind:
         group = held.group
-        before = self._held.get(_place(group))
+        before = self._held.get(_key(group))
         port = None if before is None else before.port
         endpoint = self._endpoint(group.listener, group.address, group.port, held.tls, port)
-        return Wanted(group.listener, group.address, group.port, endpoint, held.factory, self._option)
+        return PortToBind(group.listener, group.address, group.port, endpoint, held.factory, self._option)
 
 
-def _place(group: Binding) -> Place:
+def _key(group: Binding) -> PortKey:
     return group.address, group.port, "" if group.port else group.listener
 
 

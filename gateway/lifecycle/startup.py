@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from gateway.http.authority import authority
 
 __all__ = [
-    "LISTEN", "MAP_PORT", "Binding", "CannotBind", "StartFailed", "bind_all", "bind_or_none", "cannot_bind", "give_up",
+    "LISTEN", "MAP_PORT", "CannotBind", "PortToBind", "StartFailed", "bind_or_none", "cannot_bind", "give_up",
     "lacking", "refuse", "result_now",
 ]  # fmt: skip
 
@@ -69,7 +69,7 @@ LISTEN = "--listen"
 """What chooses another port, for messages: with a configuration, and without."""
 
 
-class Binding(NamedTuple):
+class PortToBind(NamedTuple):
     """One port to listen on.
 
     ``listener`` names it for messages, ``option`` says there what chooses another port; ``host`` is empty for all
@@ -136,14 +136,6 @@ def lacking(error: OSError) -> str:
     return f"{reason} ({remedy})" if remedy else reason
 
 
-def bind_all(bindings: Iterable[Binding]) -> list[IListeningPort]:
-    """As `bind_or_none`; or `refuse` for all that fail."""
-    try:
-        return bind_or_none(bindings)
-    except CannotBind as error:
-        refuse(error.problems)
-
-
 class CannotBind(Exception):
     """Ports that cannot be bound; ``problems`` has one sentence for each."""
 
@@ -152,7 +144,7 @@ class CannotBind(Exception):
         self.problems = tuple(problems)
 
 
-def bind_or_none(bindings: Iterable[Binding]) -> list[IListeningPort]:
+def bind_or_none(bindings: Iterable[PortToBind]) -> list[IListeningPort]:
     """Listen on every port and return the ports, in the order of ``bindings``. Raises `CannotBind`.
 
     The endpoints must answer at once, as those of a `gateway.interfaces.IRoad` do.  Ports that were bound before

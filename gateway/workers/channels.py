@@ -8,7 +8,7 @@ from socket import recv_fds, send_fds
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.lifecycle.ports import Place
+    from gateway.lifecycle.ports import PortKey
 
 __all__ = ["channel", "pass_on", "receive"]
 
@@ -27,7 +27,7 @@ def channel() -> tuple[socket.socket, socket.socket]:
     return receiving, sending
 
 
-def pass_on(sending: socket.socket, place: Place, sock: socket.socket) -> bool:
+def pass_on(sending: socket.socket, place: PortKey, sock: socket.socket) -> bool:
     """Send a connection that was accepted at a port; ``False`` if that cannot be done, or not at once."""
     try:
         send_fds(sending, [json.dumps(place).encode()], [sock.fileno()])
@@ -36,7 +36,7 @@ def pass_on(sending: socket.socket, place: Place, sock: socket.socket) -> bool:
     return True
 
 
-def receive(receiving: socket.socket) -> tuple[Place, socket.socket | None]:
+def receive(receiving: socket.socket) -> tuple[PortKey, socket.socket | None]:
     """A connection and the port that it is for.
 
     The connection is lost, and ``None``, where this process has no descriptor left for it.  Raises ``BlockingIOError``

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from gateway.workers.channels import pass_on, receive
 
 if TYPE_CHECKING:
-    from gateway.lifecycle.ports import Place, Ports
+    from gateway.lifecycle.ports import PortKey, Ports
     from gateway.listener.tls import ServerTLS
     from gateway.transport.hello import Hello
     from gateway.workers.link import Message
@@ -85,7 +85,7 @@ class Steering:
             tls.elsewhere = partial(self._goes, place)
             self._looking.append(tls)
 
-    def _goes(self, place: Place, hello: Hello, sock: socket.socket) -> bool:
+    def _goes(self, place: PortKey, hello: Hello, sock: socket.socket) -> bool:
         """Whether another worker has taken the connection. HOT"""
         sending = self._others.get(hello.ticket)
         if sending is None or not pass_on(sending, place, sock):
@@ -129,7 +129,7 @@ class Steering:
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops."""
 
-    def _take(self, place: Place, sock: socket.socket) -> None:
+    def _take(self, place: PortKey, sock: socket.socket) -> None:
         _, port = self._ports.secured().get(place, (None, None))
         if port is None:
             sock.close()  # as if it had waited in the backlog of a port that is closed
