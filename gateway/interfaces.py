@@ -1,8 +1,8 @@
 """Every contract of the project, readable in one sitting.
 
-Strategies (`IRouter`, `IAsyncRouter`, `IMiddleware`, `ISelector`, `IProbe`, `IMessageFilter`, `IOutcomeObserver`) are what strangers implement; each comes from an
-`IStrategyFactory` that is found by name.  The other interfaces join the gateway's own
-rooms.  Unless a method says otherwise it is called in the reactor thread, must not block, and may be
+Strategies (`IRouter`, `IAsyncRouter`, `IMiddleware`, `ISelector`, `IProbe`, `IDiscovery`, `IMessageFilter`,
+`IOutcomeObserver`) are what strangers implement; each comes from an `IStrategyFactory` that is found by name.  The other
+interfaces join the gateway's own rooms.  Unless a method says otherwise it is called in the reactor thread, must not block, and may be
 called again before the first result is used.
 """
 

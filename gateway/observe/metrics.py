@@ -254,7 +254,7 @@ class Metrics:
         page.family("gateway_backend_ejected", "gauge", "1 if traffic keeps the backend out, else 0.")
         for labels, backend in members:
             page.sample(labels, int(bool(backend.ejected)))
-        page.family("gateway_pool_healthy_backends", "gauge", "Backends that the probes find healthy.")
+        page.family("gateway_pool_healthy_backends", "gauge", "Backends that are healthy and not ejected.")
         for pool in self._pools():
             labels = _labels([("pool", pool.name), ("settings", pool.settings.name)])
             page.sample(labels, sum(backend.healthy for backend in pool.backends))
