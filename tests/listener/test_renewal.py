@@ -115,6 +115,16 @@ class RenewalTests(SynchronousTestCase):
         reading.callback(None)
         self.assertEqual(2, self.looks(3))
 
+    def test_stopped_while_it_is_read(self) -> None:
+        """Nobody looks any more, and nothing is said of what is not shown."""
+        self.reading = Deferred()
+        self.write("two, longer")
+        self.assertEqual(1, self.looks(2))
+        self.renewal.stop()
+        with capturedLogs() as said:
+            self.reading.errback(ValueError("half of a file"))
+        self.assertEqual(([], []), (list(said), self.clock.getDelayedCalls()))
+
     def test_unforeseen(self) -> None:
         """It goes on."""
         self.error = RuntimeError("not of this world")
