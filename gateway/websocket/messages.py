@@ -285,15 +285,17 @@ class Messages(WebSocketSession):
         self._stop_listening(self._inbound, self._outbound)
         self._client.rest = self._upstream.rest = None
         super()._gone()
-        for opened in self._opened:
-            try:
-                opened.closed(self.outcome)
-            except Exception as error:
-                opened.contain.failed(error)
-        # Else all these would keep each other until the garbage collector comes.
-        self._opened = []
         for way in (self._inbound, self._outbound):
-            way.forget()
+            way.forget()  # else all these would keep each other until the garbage collector comes
+
+    def _settle_accounts(self) -> None:
+        super()._settle_accounts()
+        opened, self._opened = self._opened, []
+        for each in opened:
+            try:
+                each.closed(self.outcome)
+            except Exception as error:
+                each.contain.failed(error)
 
     def snapshot(self) -> None:
         """Bring the outcome's counters up to date; there is only the handshake while the filters are opened."""

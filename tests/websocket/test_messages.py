@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.monkey import MonkeyPatcher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from gateway.errors import SessionEnded
+from gateway.exchange.surroundings import Surroundings
 from gateway.interfaces import IConversation, IMessageFilter, IMessages
 from gateway.strategies.containment import Containment, Terms
 from gateway.values import DROP, Answer, Close, Outcome
@@ -578,6 +580,20 @@ class ContainmentTests(_MessageCase):
         self.over(gateway, client, backend)
         self.assertEqual((1, 1), (sour.contain.failures, len(last.ended)))
 
+    def test_a_session_that_cannot_be_opened(self) -> None:
+        """Filters that are open are told of its end, whatever was the matter."""
+        filtered = Filter()
+        gateway = self.gateway(1, filters=[filtered])
+        client = gateway.client()
+        client.sends(HANDSHAKE)
+        backend = gateway.backend(0)
+        backend.gets_something()
+        with MonkeyPatcher((Surroundings, "opened", _raises)):
+            backend.sends(SWITCHING)
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+        gateway.recorded("101 gateway_error")
+        self.assertEqual(1, len(filtered.ended))
+
     def test_one_that_would_be_waited_for(self) -> None:
         """Nobody waits for `open`, or for `closed`."""
 
@@ -883,3 +899,7 @@ class EndTests(_MessageCase):
         client.gets(ECHO + BYE_OUT)
         self.assertEqual([("hello", False)], look.shown)
         self.ended(gateway, "ok", "client", 1000)
+
+
+def _raises(*args: object) -> None:
+    raise RuntimeError("a bug")
