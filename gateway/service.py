@@ -28,9 +28,9 @@ from gateway.lifecycle.stopping import Stopping
 from gateway.lifecycle.successions import Successions
 from gateway.listener.client_certificates import gates
 from gateway.listener.factory import ListenerFactory
+from gateway.listener.layer4 import StreamFactory
 from gateway.listener.renewal import Renewal
 from gateway.listener.revocation import Revocations
-from gateway.listener.stream import StreamFactory
 from gateway.listener.tls import ServerTLS
 from gateway.observe.access_log import open_access_log
 from gateway.observe.metrics import Metrics
@@ -42,9 +42,10 @@ from gateway.pools.changes import Changes
 from gateway.relay.upload import Disk
 from gateway.routing.bindings import bindings
 from gateway.routing.table import RoutingTable
-from gateway.strategies.assembly import Place, finished
+from gateway.strategies.assembly import finished
 from gateway.strategies.closing import Closing
 from gateway.strategies.containment import Accounts, Terms
+from gateway.strategies.places import Place
 from gateway.strategies.registry import Registry, close_all
 from gateway.transport import road as choose_road
 from gateway.transport.deadlines import Deadlines

@@ -22,7 +22,7 @@ from gateway.routing.bindings import Binding
 from gateway.routing.explain import Trace, explain
 from gateway.routing.table import RoutingTable, needed_pools
 from gateway.routing.targets import upstream_host
-from gateway.strategies.assembly import uses
+from gateway.strategies.places import uses
 from gateway.upstream.tls import traffic_name
 from gateway.values import Peer, RequestHead
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from gateway.listener.terms import Terms
     from gateway.routing.bindings import Binding
     from gateway.stamps import Stamp
-    from gateway.strategies.assembly import Checks, Place
+    from gateway.strategies.assembly import Checks
     from gateway.strategies.contained import ContainedDiscovery
+    from gateway.strategies.places import Place
     from gateway.strategies.registry import Registry
     from gateway.upstream.tls import Roots
     from gateway.websocket.filtering import NamedFilter

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.lifecycle.generation import Material
     from gateway.listener.factory import ListenerFactory
     from gateway.listener.http1 import ClientConnection
-    from gateway.listener.stream import StreamConnection, StreamFactory
+    from gateway.listener.layer4 import StreamConnection, StreamFactory
     from gateway.listener.tls import ServerTLS
     from gateway.observe.sessions import Sessions
     from gateway.routing.bindings import Binding

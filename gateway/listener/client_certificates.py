@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.config.model import Gateway
     from gateway.listener.revocation import Revocations
     from gateway.listener.terms import Terms
-    from gateway.strategies.assembly import Place
+    from gateway.strategies.places import Place
     from gateway.values import Context, RequestHead
 
 __all__ = ["CertificateGate", "gates"]

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from gateway.exchange.surroundings import Surroundings
     from gateway.interfaces import ILease
     from gateway.listener.http1 import ClientConnection
-    from gateway.listener.stream import StreamConnection
+    from gateway.listener.layer4 import StreamConnection
     from gateway.relay.sides import Side
     from gateway.upstream.http1 import UpstreamConnection
-    from gateway.upstream.stream import StreamUpstream
+    from gateway.upstream.layer4 import StreamUpstream
 
 __all__ = ["BREAKING", "CLOSED", "CLOSING", "CLOSING_SECONDS", "GONE", "OPEN", "Splice"]
 

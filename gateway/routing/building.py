@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.config.model import BackendSettings, Gateway, PathRule, RoutingMap, RoutingRule, Rule
     from gateway.interfaces import IMiddleware, IPool
     from gateway.routing.rule_router import RouterMaker
-    from gateway.strategies.assembly import Place
+    from gateway.strategies.places import Place
     from gateway.websocket.depth import MessageDepth
     from gateway.websocket.filtering import NamedFilter
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.config.model import Gateway, HttpListener, Rule
     from gateway.interfaces import IMiddleware, IPool
     from gateway.routing.rule_router import RouterMaker
-    from gateway.strategies.assembly import Place
+    from gateway.strategies.places import Place
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["RoutingTable", "Site", "factory", "needed_pools"]

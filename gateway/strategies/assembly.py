@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -13,6 +13,7 @@ from gateway.pools.sticky import application_gateway
 from gateway.routing.rule_router import PATIENCE, ContainedRouter, Targets
 from gateway.routing.table import needed_pools
 from gateway.strategies.contained import ContainedDiscovery, ContainedMiddleware, ContainedObserver
+from gateway.strategies.places import Place, uses
 from gateway.transport.deadlines import steady
 from gateway.upstream.tls import probe_tls
 
@@ -31,12 +32,9 @@ if TYPE_CHECKING:
     from gateway.websocket.filtering import NamedFilter
 
 __all__ = [
-    "Checks", "Place", "Steps", "finished", "make_checks", "make_discoveries", "make_filters", "make_middleware",
-    "make_observers", "make_pools", "make_probe", "roots_of", "rule_routers", "uses",
+    "Checks", "Steps", "finished", "make_checks", "make_discoveries", "make_filters", "make_middleware",
+    "make_observers", "make_pools", "make_probe", "roots_of", "rule_routers",
 ]  # fmt: skip
-
-Place = tuple[str, ...]
-"""Where strategies are listed: ``()`` gateway, ``("listener", name)``, ``("rule", name)``, ``("path", map, "0")``."""
 
 _T = TypeVar("_T")
 Steps = Generator[None, None, _T]
@@ -208,20 +206,6 @@ def make_probe(
         "gateway.probes", probe.strategy, probe.options, given, f"{path}.strategy", f"{path}.options", built=built
     )
     return strategy
-
-
-def uses(model: Gateway, field: str) -> Iterator[tuple[Place, str, tuple[Strategy, ...]]]:
-    """Whatever in ``model`` has a list of strategies called ``field``: its place, the list's path, and the list."""
-    if found := getattr(model, field, ()):
-        yield (), field, found
-    for kind, word, several in ("listener", "listeners", model.listeners), ("rule", "rules", model.rules):
-        for number, each in enumerate(several):
-            if found := getattr(each, field, ()):
-                yield (kind, each.name), f"{word}[{number}].{field}", found
-    for number, path_map in enumerate(model.path_maps):
-        for position, each in enumerate(path_map.path_rules):
-            if found := getattr(each, field, ()):
-                yield ("path", path_map.name, str(position)), f"pathMaps[{number}].pathRules[{position}].{field}", found
 
 
 def make_middleware(registry: Registry, model: Gateway, services: Services) -> dict[Place, tuple[IMiddleware, ...]]:

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config.problems import describe
 from gateway.errors import ConfigurationError, Problem
-from gateway.strategies.assembly import uses
 from gateway.strategies.blame import wrong
 from gateway.strategies.groups import GROUPS
+from gateway.strategies.places import uses
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, Strategy

@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from gateway.pools.backend import Loads
     from gateway.pools.pool import Pool
     from gateway.routing.rule_router import RouterMaker
-    from gateway.strategies.assembly import Checks, Place, Steps
+    from gateway.strategies.assembly import Checks, Steps
     from gateway.strategies.contained import ContainedDiscovery
+    from gateway.strategies.places import Place
     from gateway.upstream.tls import Roots
     from gateway.websocket.filtering import NamedFilter
 

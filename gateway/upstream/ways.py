@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.upstream.connections import Upstream
-from gateway.upstream.stream import StreamUpstream, connect_stream
+from gateway.upstream.layer4 import StreamUpstream, connect_stream
 from gateway.upstream.tls import Roots, backend_tls
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Ways:
     def stream(
         self, roots: Roots, route: Route, backend: IBackend, server_name: str, preface: bytes
     ) -> Deferred[StreamUpstream]:
-        """A connection for bytes alone, see `gateway.upstream.stream.connect_stream`."""
+        """A connection for bytes alone, see `gateway.upstream.layer4.connect_stream`."""
         settings = route.settings
         tls = partial(_backend_tls, settings, backend.host, roots, server_name) if settings.secure else None
         return connect_stream(self._road, backend, settings, tls, preface)

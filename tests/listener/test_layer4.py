@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config import model
 from gateway.errors import NoRoute
 from gateway.exchange.surroundings import Surroundings
-from gateway.listener.stream import StreamConnection, StreamFactory
+from gateway.listener.layer4 import StreamConnection, StreamFactory
 from gateway.observe.sessions import Sessions
 from gateway.pools.backend import Loads
 from gateway.pools.pool import Pool
@@ -22,7 +22,7 @@ from gateway.routing.table import RoutingTable
 from gateway.testing import Recorder, request_head
 from gateway.testing.wires import Turn, Wire, WireRoad
 from gateway.transport.deadlines import Deadlines
-from gateway.upstream.stream import connect_stream
+from gateway.upstream.layer4 import connect_stream
 from gateway.values import NeedsAddress, Reply
 from tests.dialogue import GOODBYE
 

@@ -54,7 +54,7 @@ from gateway.values import Context, NeedsAddress, Outcome, Peer, RequestHead, Ro
 if TYPE_CHECKING:
     from gateway.exchange.surroundings import Surroundings
     from gateway.interfaces import IBackend, ILease
-    from gateway.upstream.stream import StreamUpstream
+    from gateway.upstream.layer4 import StreamUpstream
 
 __all__ = ["Connect", "StreamConnection", "StreamFactory"]
 
