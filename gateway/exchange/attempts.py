@@ -106,13 +106,8 @@ class Attempts(Uploading):
             ways = client.own(ways)
             client.pins[route.pool] = backend
         if self._use_idle:
-            once = (
-                head.method not in _IDEMPOTENT
-                or not self._complete  # what comes later is not kept
-                or self._upload is not None
-                or len(self._pending) > _REPLAYED_BYTES
-            )
-            connection = ways.take(host, once)
+            repeatable = self._keeps and self._complete and self._upload is None  # what comes later is not kept
+            connection = ways.take(host, not repeatable)
             if connection is not None:
                 self.send(connection)
                 return
@@ -122,6 +117,11 @@ class Attempts(Uploading):
             client.hold(CONNECTING)
         self._awaited = connecting = ways.connect(host)
         connecting.addCallbacks(self._connected, self._not_connected, errbackArgs=(ways,))
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether what is here of the body is kept when it is sent, so that it can be sent again."""
+        return self._head.method in _IDEMPOTENT and len(self._pending) <= _REPLAYED_BYTES
 
     def _pinned(self, route: Route) -> ILease:
         """A lease of the backend that this client has connections of its own to, if it still may be chosen."""
@@ -182,7 +182,7 @@ class Attempts(Uploading):
                     data += self._last_chunk(self._trailers)
             else:
                 data += pending
-            if len(pending) > _REPLAYED_BYTES or head.method not in _IDEMPOTENT:
+            if not self._keeps:
                 self._replayable = False
                 self._pending = b""  # it may be as long as request buffering allows, and the response long in coming
         if client.held:
