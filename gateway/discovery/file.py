@@ -21,7 +21,7 @@ from gateway.discovery.listing import read_members
 from gateway.errors import ConfigurationError
 from gateway.interfaces import IDiscovery, ILasting, IStrategyFactory
 from gateway.services import Options
-from gateway.stamps import Stamp, stamp
+from gateway.watched import Watch
 
 __all__ = ["FileOptions", "FileDiscovery", "factory"]
 
@@ -50,8 +50,7 @@ class FileDiscovery:
     def __init__(self, path: str, interval: float, clock: Any) -> None:
         self._path = path
         self._interval = interval
-        self._used: Stamp | None = None
-        self._told: tuple[Stamp | None, str] | None = None
+        self._watch = Watch(path, self._read, self._complain)
         self._members: tuple[Member, ...] | None = None
         self._found: Callable[[Iterable[Member]], None] = lambda members: None
         self._loop = LoopingCall(self._look)
@@ -68,30 +67,20 @@ class FileDiscovery:
             self._loop.stop()
 
     def _look(self) -> None:
-        seen = None
-        try:
-            seen = stamp(self._path)
-            if seen == self._used:
-                self._told = None
-                return
-            members = read_members(self._path)
-        except OSError as error:
-            self._complain(seen, error.strerror or "it cannot be looked at")
-            return
-        except ConfigurationError as error:
-            if not isinstance(error.__cause__, OSError):  # else to be tried again: the file need not change for that
-                self._used = seen
-            self._complain(seen, "; ".join([str(problem) for problem in error.problems[:3]]))
-            return
-        self._used, self._told = seen, None
-        if members != self._members:
+        members = self._watch.look()
+        if members is not None and members != self._members:
             self._members = members
             self._found(members)
 
-    def _complain(self, seen: Stamp | None, fault: str) -> None:
-        if self._told == (seen, fault):
-            return
-        self._told = seen, fault
+    def _read(self) -> tuple[Member, ...]:
+        try:
+            return read_members(self._path)
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
+            raise ValueError("; ".join([str(problem) for problem in error.problems[:3]])) from None
+
+    def _complain(self, fault: str) -> None:
         what = "no members are known" if self._members is None else "the last good members stay"
         _log.warn("members in {path}: {fault}; {what}", path=self._path, fault=fault, what=what)
 

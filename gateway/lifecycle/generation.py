@@ -10,7 +10,7 @@ from gateway.listener.certificate_checks import load_asked, load_terms, load_use
 from gateway.listener.renewal import certificate_files
 from gateway.listener.tls import ServerTLS
 from gateway.routing.rewrites import names_variable
-from gateway.stamps import stamps
+from gateway.watched import stamps
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from gateway.listener.certificates import ServerCertificate
     from gateway.listener.terms import Terms
     from gateway.routing.bindings import Binding
-    from gateway.stamps import Stamp
     from gateway.strategies.assembly import Checks
     from gateway.strategies.contained import ContainedDiscovery
     from gateway.strategies.places import Place
     from gateway.strategies.registry import Registry
     from gateway.upstream.tls import Roots
+    from gateway.watched import Stamp
     from gateway.websocket.filtering import NamedFilter
 
     _Certificates = tuple[

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError
-from gateway.stamps import Stamp, stamps
+from gateway.watched import Stamp, stamps
 
 __all__ = ["SECONDS", "Renewal", "certificate_files"]
 
@@ -35,7 +35,7 @@ def certificate_files(gateway: Gateway) -> list[str]:
 class Renewal:
     """Looks at files every `SECONDS`, and calls ``reload`` when one has changed and all have been left alone since.
 
-    ``used``: the files, with their `gateway.stamps` of before they were read.  ``reload`` may return a Deferred, and
+    ``used``: the files, with their `gateway.watched` of before they were read.  ``reload`` may return a Deferred, and
     fail with `ConfigurationError`, ``OSError`` or ``ValueError``: what was there before stays, and that is logged.
     It is called for a file that has been gone for a minute too, so that its failure is logged.  ``clock`` is an
     ``IReactorTime``.

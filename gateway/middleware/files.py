@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from twisted.logger import Logger
 
-from gateway.stamps import Stamp, stamp
+from gateway.watched import Watch, stamp
 
 __all__ = ["WatchedFile"]
 
@@ -31,9 +31,9 @@ class WatchedFile(Generic[_T]):
         self._parse = parse
         self._seconds = seconds
         self._looked = seconds()
-        self._told: tuple[Stamp | None, str] | None = None
+        self._watch = Watch(path, self._read, self._complain)
         try:
-            self._used: Stamp | None = stamp(path)
+            self._watch.used = stamp(path)
             self._value = self._read()
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error.strerror}") from None
@@ -44,30 +44,14 @@ class WatchedFile(Generic[_T]):
         now = self._seconds()
         if now - self._looked >= _EVERY:
             self._looked = now
-            self._look()
+            value = self._watch.look()
+            if value is not None:
+                self._value = value
+                _log.info("{path} has been read again", path=str(self._path))
         return self._value
 
-    def _look(self) -> None:
-        seen = None
-        try:
-            seen = stamp(self._path)
-            if seen == self._used:
-                self._told = None
-                return
-            self._value = self._read()
-        except OSError as error:  # to be tried again: the file need not change for that
-            self._complain(seen, error.strerror or str(error))
-        except ValueError as error:
-            self._used = seen
-            self._complain(seen, str(error))
-        else:
-            self._used, self._told = seen, None
-            _log.info("{path} has been read again", path=str(self._path))
-
-    def _complain(self, seen: Stamp | None, reason: str) -> None:
-        if self._told != (seen, reason):
-            self._told = seen, reason
-            _log.error("{path} is not read again: {reason}", path=str(self._path), reason=reason)
+    def _complain(self, reason: str) -> None:
+        _log.error("{path} is not read again: {reason}", path=str(self._path), reason=reason)
 
     def _read(self) -> _T:
         with self._path.open("rb") as file:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config.model import Certificate, Gateway, HttpListener
 from gateway.lifecycle import generation
 from gateway.lifecycle.generation import Material
-from gateway.stamps import stamps
+from gateway.watched import stamps
 from tests.certificates import TestCA
 
 CA = TestCA()

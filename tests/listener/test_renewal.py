@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config import model
 from gateway.errors import ConfigurationError, Problem
 from gateway.listener.renewal import SECONDS, Renewal, certificate_files
-from gateway.stamps import stamps
+from gateway.watched import stamps
 
 
 class RenewalTests(SynchronousTestCase):
