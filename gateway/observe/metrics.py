@@ -217,9 +217,8 @@ class Metrics:
             if route is None:
                 continue
             key = (route.listener, route.rule, route.pool.name, outcome.backend.name if outcome.backend else "")
-            if key not in self._series:
-                key = self._found(key)
-                self._series.setdefault(key, _Series())
+            key = self._found(key)
+            self._series.setdefault(key, _Series())
             series = live.setdefault(key, _Series())
             series.received += outcome.received_bytes
             series.sent += outcome.sent_bytes
