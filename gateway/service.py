@@ -19,9 +19,11 @@ from gateway.discovery.resolver import NameServers
 from gateway.health.monitor import HealthMonitor
 from gateway.interfaces import IMiddleware, IOutcomeObserver, IRoad
 from gateway.lifecycle.admin_port import admin_binding
+from gateway.lifecycle.assembly import finished
 from gateway.lifecycle.building import Building
 from gateway.lifecycle.generation import Generation, Material, ShowsGeneration
 from gateway.lifecycle.ports import Ports
+from gateway.lifecycle.registry import Registry, close_all
 from gateway.lifecycle.reloading import Reloading, Source
 from gateway.lifecycle.startup import MAP_PORT, CannotBind, refuse
 from gateway.lifecycle.stopping import Stopping
@@ -42,11 +44,9 @@ from gateway.pools.changes import Changes
 from gateway.relay.upload import Disk
 from gateway.routing.bindings import bindings
 from gateway.routing.table import RoutingTable
-from gateway.strategies.assembly import finished
 from gateway.strategies.closing import Closing
 from gateway.strategies.containment import Accounts, Terms
 from gateway.strategies.places import Place
-from gateway.strategies.registry import Registry, close_all
 from gateway.transport import road as choose_road
 from gateway.transport.deadlines import Deadlines
 from gateway.transport.names import Names

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway import config, testing
 from gateway.lifecycle.preflight import checks
+from gateway.lifecycle.registry import Registry
 from gateway.pools.backend import Loads
-from gateway.strategies.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -40,7 +40,7 @@ factory = Factory()
 """
 
 ASK = """
-from gateway.strategies.registry import Registry
+from gateway.lifecycle.registry import Registry
 from gateway.services import Services
 registry = Registry()
 selector = registry.build("gateway.selectors", "last", {}, Services(None, None, None))
@@ -49,7 +49,7 @@ print(registry.factories.find("gateway.selectors", "last").source, selector.sele
 
 
 DOCUMENTED = """
-from gateway.strategies.registry import Registry
+from gateway.lifecycle.registry import Registry
 from gateway.services import Services
 registry = Registry()
 selector = registry.build("gateway.selectors", "first", {}, Services(None, None, None))

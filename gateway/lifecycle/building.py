@@ -10,19 +10,19 @@ from gateway.exchange.surroundings import Surroundings
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.forwarding import SERVER
 from gateway.lifecycle.generation import Generation, Material
+from gateway.lifecycle.registry import Registry, close_all
 from gateway.relay.read_ahead import ReadAhead
 from gateway.relay.upload import Uploads
 from gateway.routing.rule_router import PATIENCE, ContainedRouter
 from gateway.routing.table import RoutingTable
 from gateway.strategies.contained import ContainedObserver
 from gateway.strategies.containment import Terms
-from gateway.strategies.registry import Registry, close_all
 
 if TYPE_CHECKING:
     from gateway.config.model import Limits
     from gateway.interfaces import IOutcomeObserver
+    from gateway.lifecycle.assembly import Steps
     from gateway.service import GatewayService
-    from gateway.strategies.assembly import Steps
 
 __all__ = ["Building"]
 

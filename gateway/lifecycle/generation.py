@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from gateway.config.model import Gateway, Member
     from gateway.exchange.surroundings import Surroundings
     from gateway.interfaces import IMiddleware
+    from gateway.lifecycle.assembly import Checks
+    from gateway.lifecycle.registry import Registry
     from gateway.listener.certificates import ServerCertificate
     from gateway.listener.terms import Terms
     from gateway.routing.bindings import Binding
-    from gateway.strategies.assembly import Checks
     from gateway.strategies.contained import ContainedDiscovery
     from gateway.strategies.places import Place
-    from gateway.strategies.registry import Registry
     from gateway.upstream.tls import Roots
     from gateway.watched import Stamp
     from gateway.websocket.filtering import NamedFilter

@@ -27,9 +27,9 @@ from gateway.strategies.blame import brief
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway
+    from gateway.lifecycle.assembly import Steps
     from gateway.lifecycle.generation import Generation
     from gateway.service import GatewayService
-    from gateway.strategies.assembly import Steps
 
 __all__ = ["RELOADS", "Reloading", "Source"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.strategies.assembly import roots_of
+from gateway.lifecycle.assembly import roots_of
 
 if TYPE_CHECKING:
     from gateway.lifecycle.generation import Generation

@@ -18,9 +18,9 @@ from gateway.config.model import BackendSettings
 from gateway.errors import NoHealthyBackend
 from gateway.http.heads import index_of
 from gateway.interfaces import IBackend, ILease, IOutcomeObserver, IPool, IRoad, IStrategyFactory
+from gateway.lifecycle.registry import Registry
 from gateway.services import Services
 from gateway.strategies.groups import GROUPS
-from gateway.strategies.registry import Registry
 from gateway.values import Context, Outcome, Peer, RequestHead, ResponseHead, Route
 
 __all__ = [

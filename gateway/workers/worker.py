@@ -19,11 +19,11 @@ from gateway.workers.steering import Steering
 
 if TYPE_CHECKING:
     from gateway.lifecycle.generation import Generation
+    from gateway.lifecycle.registry import Registry
     from gateway.lifecycle.successions import Successions
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
     from gateway.pools.pool import Pool
-    from gateway.strategies.registry import Registry
     from gateway.workers.link import Link, Message
 
 __all__ = ["BACKLOG", "LOADS_SECONDS", "WorkerService"]

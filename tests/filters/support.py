@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from gateway.lifecycle.registry import Registry
 from gateway.services import Services
 from gateway.strategies.factories import Factories
-from gateway.strategies.registry import Registry
 from gateway.values import Outcome
 
 __all__ = ["Tried"]

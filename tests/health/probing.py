@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import BackendSettings, Probe
 from gateway.errors import ConfigurationError
+from gateway.lifecycle.registry import Registry
 from gateway.services import Services
-from gateway.strategies.registry import Registry
 from gateway.testing import FakeBackend, FakeConnection, FakeRoad
 from gateway.values import ProbeResult
 

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway import config
 from gateway.config.model import Gateway
 from gateway.lifecycle.preflight import checks
-from gateway.strategies.registry import Registry
+from gateway.lifecycle.registry import Registry
 from gateway.testing import request_head, response_head
 from gateway.values import Context, Outcome
 from tests.middleware.test_basic_auth import WRONG

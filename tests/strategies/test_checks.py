@@ -9,8 +9,8 @@ from pydantic import field_validator
 from gateway.config.model import Gateway
 from gateway.errors import ConfigurationError
 from gateway.strategies.checks import check_strategies, checked_options
+from tests.lifecycle.test_assembly import THROUGH, gateway, listing
 from tests.strangers import SELECTORS, Factory, Options, StrategyCase, point
-from tests.strategies.test_assembly import THROUGH, gateway, listing
 
 WITHIN = "pools[0].selectorOptions"
 

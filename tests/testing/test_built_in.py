@@ -17,10 +17,10 @@ from gateway.config.model import Member
 from gateway.discovery import dns
 from gateway.discovery.answers import Answer
 from gateway.interfaces import IAffinity, IPeerSelector
+from gateway.lifecycle.registry import Registry
 from gateway.middleware import forward_auth
 from gateway.strategies.factories import Factories
 from gateway.strategies.groups import BUILT_IN
-from gateway.strategies.registry import Registry
 from gateway.testing import (
     AffinityConformance,
     DiscoveryConformance,

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from gateway.config.model import Pool as PoolModel
     from gateway.config.model import Probe as ProbeModel
     from gateway.interfaces import IMiddleware, IOutcomeObserver, IProbe, IRoad
+    from gateway.lifecycle.registry import Registry
     from gateway.pools.backend import Loads
     from gateway.routing.rule_router import RouterMaker
     from gateway.services import Services
     from gateway.strategies.containment import Containment
-    from gateway.strategies.registry import Registry
     from gateway.upstream.tls import Roots
     from gateway.values import RequestHead, Route
     from gateway.websocket.filtering import NamedFilter

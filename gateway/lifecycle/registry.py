@@ -20,8 +20,7 @@ from zope.interface.verify import verifyObject
 
 from gateway.errors import ConfigurationError
 from gateway.interfaces import IClosing, ILasting, IMiddleware, IOutcomeObserver
-from gateway.services import Services
-from gateway.strategies.assembly import (
+from gateway.lifecycle.assembly import (
     finished,
     make_checks,
     make_discoveries,
@@ -32,6 +31,7 @@ from gateway.strategies.assembly import (
     make_probe,
     rule_routers,
 )
+from gateway.services import Services
 from gateway.strategies.blame import brief, sentence, text_of, wrong
 from gateway.strategies.checks import checked_options, nested, option_path
 from gateway.strategies.containment import Accounts, Containment, Terms
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
     from gateway.config.model import BackendSettings, Gateway, Probe, Strategy
     from gateway.interfaces import IProbe, IRoad
+    from gateway.lifecycle.assembly import Checks, Steps
     from gateway.pools.backend import Loads
     from gateway.pools.pool import Pool
     from gateway.routing.rule_router import RouterMaker
-    from gateway.strategies.assembly import Checks, Steps
     from gateway.strategies.contained import ContainedDiscovery
     from gateway.strategies.places import Place
     from gateway.upstream.tls import Roots
@@ -234,7 +234,7 @@ class Registry:
         return opened
 
     def pools(self, model: Gateway, loads: Loads) -> dict[tuple[str, str], Pool]:
-        """See `gateway.strategies.assembly.make_pools`; they have the members that are listed."""
+        """See `gateway.lifecycle.assembly.make_pools`; they have the members that are listed."""
         pools = finished(self.pools_by_steps(model, loads))
         listed = {pool.name: pool.members for pool in model.pools}
         for pool in pools.values():
@@ -246,31 +246,31 @@ class Registry:
         return make_pools(self, model, self._services, loads)
 
     def middleware(self, model: Gateway) -> Mapping[Place, tuple[IMiddleware, ...]]:
-        """See `gateway.strategies.assembly.make_middleware`."""
+        """See `gateway.lifecycle.assembly.make_middleware`."""
         return make_middleware(self, model, self._services)
 
     def discoveries(
         self, model: Gateway, pools: Iterable[tuple[str, str]], road: IRoad
     ) -> dict[str, ContainedDiscovery]:
-        """See `gateway.strategies.assembly.make_discoveries`."""
+        """See `gateway.lifecycle.assembly.make_discoveries`."""
         return make_discoveries(self, model, self._services, pools, road)
 
     def routers(self, model: Gateway, pools: dict[tuple[str, str], Pool], loads: Loads) -> RouterMaker:
-        """See `gateway.strategies.assembly.rule_routers`."""
+        """See `gateway.lifecycle.assembly.rule_routers`."""
         return rule_routers(self, model, self._services, pools, loads)
 
     def observers(self, model: Gateway) -> list[IOutcomeObserver]:
-        """See `gateway.strategies.assembly.make_observers`."""
+        """See `gateway.lifecycle.assembly.make_observers`."""
         return make_observers(self, model, self._services)
 
     def filters(self, model: Gateway) -> Mapping[Place, tuple[NamedFilter, ...]]:
-        """See `gateway.strategies.assembly.make_filters`."""
+        """See `gateway.lifecycle.assembly.make_filters`."""
         return make_filters(self, model, self._services)
 
     def checks(
         self, model: Gateway, pools: Mapping[tuple[str, str], Pool], road: IRoad, roots: Roots
     ) -> dict[tuple[str, str], Checks]:
-        """See `gateway.strategies.assembly.make_checks`."""
+        """See `gateway.lifecycle.assembly.make_checks`."""
         return finished(self.checks_by_steps(model, pools, road, roots))
 
     def checks_by_steps(
@@ -282,7 +282,7 @@ class Registry:
     def probe(
         self, settings: BackendSettings, probe: Probe, road: IRoad, roots: Roots
     ) -> tuple[IProbe, Callable[[], object]]:
-        """One for a while, see `gateway.strategies.assembly.make_probe`, and what closes it."""
+        """One for a while, see `gateway.lifecycle.assembly.make_probe`, and what closes it."""
         built: list[Any] = []
         close = partial(close_all, built)
         try:

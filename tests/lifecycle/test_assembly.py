@@ -1,4 +1,4 @@
-"""`gateway.strategies.assembly`."""
+"""`gateway.lifecycle.assembly`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gateway.config.model import BackendSettings, Gateway, HttpListener, Member,
 from gateway.errors import ConfigurationError
 from gateway.health.monitor import HealthMonitor
 from gateway.interfaces import IMiddleware, IStrategyFactory
+from gateway.lifecycle.registry import Registry
 from gateway.pools.backend import Loads
 from gateway.pools.least_connections import LeastConnections
 from gateway.pools.random_of_two import RandomOfTwo
 from gateway.pools.sticky import Sticky
 from gateway.strategies.checks import check_strategies
 from gateway.strategies.factories import Factories
-from gateway.strategies.registry import Registry
 from gateway.testing import FakeRoad
 
 

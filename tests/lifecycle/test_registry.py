@@ -1,4 +1,4 @@
-"""`gateway.strategies.registry`."""
+"""`gateway.lifecycle.registry`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gateway import services
 from gateway.config.model import BackendSettings, Probe, Strategy
 from gateway.errors import ConfigurationError
 from gateway.interfaces import IAffinity, IClosing, ILasting, IProbe, ISelector, IStrategyFactory
+from gateway.lifecycle.registry import Registry
 from gateway.pools.round_robin import RoundRobin
 from gateway.strategies.checks import checked_options
 from gateway.strategies.containment import Accounts, Terms
 from gateway.strategies.factories import Factories
-from gateway.strategies.registry import Registry
 from tests.strangers import SELECTORS, Factory, Options, Pick, StrategyCase, point
 
 WITHIN = "pools[0].selectorOptions"
