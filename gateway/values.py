@@ -12,6 +12,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.foreseen import foreseen
 from gateway.http.authority import authority
 from gateway.interfaces import IPool
 
@@ -377,6 +378,10 @@ class ProbeResult(NamedTuple):
     conclusive: bool = True
 
 
+@foreseen(
+    "client_certificate", "collected", "error", "layer4", "target", "upstream_tls_cipher", "upstream_tls_version",
+    "user",
+)  # fmt: skip
 class Outcome:
     """What is known of one exchange or WebSocket session; observers get it when it has ended.
 

@@ -36,6 +36,7 @@ from gateway.errors import (
 )
 from gateway.exchange.attempts import DONE, ROUTING, STREAMING, TUNNEL, WAITING
 from gateway.exchange.deciding import Decisions
+from gateway.foreseen import foreseen
 from gateway.http.bodies import chunk
 from gateway.interfaces import IUpstreamListener
 from gateway.relay.depth import agreed
@@ -51,6 +52,7 @@ __all__ = ["Exchange"]
 _log = Logger("gateway.exchange")
 
 
+@foreseen()
 @implementer(IUpstreamListener)
 class Exchange(Decisions):
     """One request and its response.

@@ -35,13 +35,13 @@ class Ending(Part):
         self._ahead = b""
         shared = self._shared
         now = shared.seconds()
-        self._linger_until = now + _MOST_LINGER_SECONDS
         shared.deadlines.set(self, now + (_LINGER_SECONDS if unread else shared.limits.send_timeout))
         if not unread or self.at_eof:
             # A client with TLS says goodbye all the same, and one that breaks its word must not lose much by that.
             self.transport.quiet = last and self._sent <= _AT_ONCE and not self.stuck and not self.factory.tls
             self.transport.loseConnection()
             return
+        self._linger_until = now + _MOST_LINGER_SECONDS
         self.dataReceived = self._linger  # type: ignore[method-assign]
         self.let(self.held)
         self.transport.loseWriteConnection()

@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.exchange.exchange import Exchange
+from gateway.foreseen import foreseen
 from gateway.http.forwarded import ForwardedFields
 from gateway.interfaces import IClientStream
 from gateway.listener.ending import Ending
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import IBackend, IPool
     from gateway.listener.factory import ListenerFactory
     from gateway.relay.splice import Splice
+    from gateway.transport.tls import ClientCertificate
     from gateway.upstream.connections import Upstream
 
 __all__ = ["ClientConnection"]
@@ -32,31 +34,42 @@ __all__ = ["ClientConnection"]
 _NO_PINS: dict[Any, Any] = {}
 
 
+@foreseen(
+    "_at", "_head", "_linger_until", "_method", "_own", "_payload", "_resting", "_room", "_running", "_since",
+    "_until_close", "answered", "certificate", "goodbye", "held", "rest", "stuck",
+)  # fmt: skip
 @implementer(IClientStream)
 class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
     """Reads requests, gives each to an `Exchange`, writes responses in order. Its parts: see `gateway.listener.parts`.
 
-    ``listener``: the name of the bound port's first listener.
+    ``listener``: the name of the bound port's first listener. ``certificate``: the client's, where it has shown one.
     """
 
+    certificate: ClientCertificate | None = None
     _own: dict[Upstream, Upstream] | None = None
     _lane: Lane | None = None
 
     def __init__(self, factory: ListenerFactory) -> None:
         self.factory: ListenerFactory = factory
         self.listener = factory.listener
-        self.scheme = factory.scheme
         self._shared = factory.shared
         self.pins: dict[IPool, IBackend] = _NO_PINS
         self.dataReceived = self._read_head  # type: ignore[method-assign]
+
+    @property
+    def scheme(self) -> str:  # type: ignore[override]
+        """``http`` or ``https``."""
+        return self.factory.scheme
 
     def connectionMade(self) -> None:
         transport, factory, shared = self.transport, self.factory, self._shared
         transport.registerProducer(self, True)
         address = transport.getPeer()
         self.peer = peer = Peer(getattr(address, "host", ""), getattr(address, "port", 0))
-        self.certificate = getattr(transport, "client_certificate", None)
-        self._forwarded = ForwardedFields(peer, self.scheme, factory.port, factory.trusted.trusts(peer.host))
+        certificate = getattr(transport, "client_certificate", None)
+        if certificate is not None:
+            self.certificate = certificate
+        self._forwarded = ForwardedFields(peer, factory.scheme, factory.port, factory.trusted.trusts(peer.host))
         factory.connections.add(self)
         shared.deadlines.set(self, shared.seconds() + shared.limits.keep_alive_timeout)
         if self.__class__ is ClientConnection:
@@ -98,11 +111,11 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         self._outcome = outcome = blank_outcome()
         outcome.head = request
         outcome.peer = self.peer
-        outcome.scheme = self.scheme
+        outcome.scheme = factory.scheme
         outcome.local_port = factory.port
         outcome.listener = self.listener
         outcome.trace_id = trace_id
-        if self.certificate is not None:
+        if factory.tls and self.certificate is not None:
             outcome.client_certificate = self.certificate
         outcome.started = started
         self._received = size
@@ -214,7 +227,7 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         """There is another configuration: this connection's requests are its from now on."""
         factory, peer = self.factory, self.peer
         self.listener = factory.listener
-        self._forwarded = ForwardedFields(peer, self.scheme, factory.port, factory.trusted.trusts(peer.host))
+        self._forwarded = ForwardedFields(peer, factory.scheme, factory.port, factory.trusted.trusts(peer.host))
         self._shared = shared = factory.shared
         return shared
 

@@ -163,11 +163,12 @@ class Lane(plain.Lane):
     def _outcome(self, route: Route, lease: ILease, connection: UpstreamConnection, now: float) -> Outcome:
         """What is known of the exchange that has ended. HOT"""
         client = self._client
+        factory = client.factory
         outcome = blank_outcome()
         outcome.peer = client.peer
         outcome.packed = _head_of, self.raw
-        outcome.scheme = client.scheme
-        outcome.local_port = client.factory.port
+        outcome.scheme = factory.scheme
+        outcome.local_port = factory.port
         outcome.listener = client.listener
         outcome.trace_id = self.trace_id
         outcome.route = route
@@ -184,8 +185,9 @@ class Lane(plain.Lane):
         outcome.upstream_received = self.answered
         if connection.key is not None:
             connection.note_tls(outcome)
-        if client.factory.tls:
-            outcome.client_certificate = client.certificate
+        if factory.tls:
+            if client.certificate is not None:
+                outcome.client_certificate = client.certificate
             client.note_tls(outcome)
         return outcome
 

@@ -43,7 +43,7 @@ class Part(FlowProtocol):
     sends no more.  ``_received`` and ``_sent`` are bytes of this request and its response, ``_taken`` those that the
     client had taken when that was last looked at.  ``deadline`` and ``review`` belong to `Deadlines`.
 
-    An instance has less than 30 attributes, or it would have a dictionary with keys of its own.
+    What is rare among the attributes is left out of those that are `foreseen`: there is no room for all.
     """
 
     deadline = NEVER

@@ -59,9 +59,7 @@ class RefusedConnection(FlowProtocol):
 class MistakenConnection(ClientConnection):
     """A client that speaks HTTP without TLS to an HTTPS port: its first request is answered with 400."""
 
-    def __init__(self, factory: ListenerFactory) -> None:
-        super().__init__(factory)
-        self.scheme = "http"
+    scheme = "http"
 
     def _begin(self, request: RequestHead, size: int, data: bytes, end: int) -> None:
         if end < len(data):

@@ -67,8 +67,9 @@ class SlowClient(Part):
             source.hold(FEEDING)
 
     def _leave_room(self) -> None:
-        room, self._room = self._room, None
+        room = self._room
         if room is not None:
+            self._room = None
             room.give_back()
 
     def _is_served(self) -> bool:

@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.errors import SessionEnded
+from gateway.foreseen import foreseen
 from gateway.http.packing import PackedHead
 from gateway.interfaces import ISession, ITunnel
 from gateway.relay.flow import BUSY, CONNECTING
@@ -40,6 +41,7 @@ OPEN, CLOSING, BREAKING, CLOSED, GONE = range(5)
 reset when it has got what came before.  `CLOSED`: nothing is expected, and both are being closed."""
 
 
+@foreseen()
 @implementer(ISession, ITunnel)
 class Splice:
     """Opaque bytes, both ways, with backpressure, half-close and an idle limit.
@@ -52,7 +54,6 @@ class Splice:
 
     websocket = False
     deadline = review = _ends_at = float("inf")
-    _state = OPEN
     _client_ended = _backend_ended = False
     _added_in = _added_out = 0  # bytes that went on towards the backend, the client, less those that came
     _ends_with: SessionEnded | None = None
@@ -76,6 +77,7 @@ class Splice:
         self._lease = lease
         self._idle = settings.web_socket_idle_timeout or settings.request_timeout
         self._last = shared.seconds()
+        self._state = OPEN
 
     def open(self, early: bytes) -> None:
         """Take both connections over; ``early`` came from the backend right behind its 101.
@@ -254,7 +256,8 @@ class Splice:
         if not outcome.closed_by:
             outcome.closed_by = who
             outcome.cause = cause
-            outcome.error = error
+            if error is not None:
+                outcome.error = error
 
     def _closing(self) -> None:
         self._unbridge()

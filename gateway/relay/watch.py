@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.foreseen import foreseen
 from gateway.relay.session import WebSocketSession
 from gateway.relay.splice import OPEN
 from gateway.transport.bridge import bridge
@@ -159,6 +160,7 @@ class _Way:
         self.dropped += count
 
 
+@foreseen()
 class Watch(WebSocketSession):
     """A WebSocket session whose frame headers are read. ``reserved``: the RSV bits that its extensions may use."""
 

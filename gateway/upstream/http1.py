@@ -8,6 +8,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from gateway.errors import BackendClosed, BackendError, BackendProtocolError
+from gateway.foreseen import foreseen
 from gateway.http.bodies import FramingError, decoder
 from gateway.http.heads import HeadBuffer, HeadLimits, parse_response
 from gateway.relay.flow import FEEDING, FlowProtocol
@@ -28,6 +29,7 @@ _CUT, _KEEP, _LEAVE = range(3)
 """What becomes of the connection when its exchange is complete; `_CUT` also where more came than the response."""
 
 
+@foreseen()
 class UpstreamConnection(FlowProtocol):
     """Sends a request, reads its response, and may then be used again.
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import PluginOff, SessionEnded
+from gateway.foreseen import foreseen
 from gateway.relay.flow import FILTERING, RESTING
 from gateway.relay.session import WebSocketSession
 from gateway.relay.splice import GONE, OPEN
@@ -139,6 +140,7 @@ class _Way:
         del self.session, self.leg.reader
 
 
+@foreseen("websocket", "_client_ended", "_backend_ended", "_ends_with", "_left", "_inward", "_outward")
 class Messages(WebSocketSession):
     """A session whose messages are looked at.
 
