@@ -234,7 +234,9 @@ def _pem_key(block: bytes, password: str | None, source: str) -> PrivateKey:
                 raise _Unusable(f"the private key in {source} is encrypted: give its `password`", "password") from None
             return cast(PrivateKey, load_pem_private_key(block, None))
     except (ValueError, UnsupportedAlgorithm) as error:
-        if "password" in str(error):
+        # With one wrong password in 256 the padding of what it makes is right all the same, and nothing else is.
+        nonsense = password and b"ENCRYPTED" in block and isinstance(error, ValueError)
+        if nonsense or "password" in str(error):
             raise _Unusable(f"`password` does not open the private key in {source}", "password") from None
         raise _Unusable(f"the private key in {source} is damaged or of an unknown kind") from None
 

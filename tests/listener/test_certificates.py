@@ -175,6 +175,16 @@ class FileTests(_CertificateTestCase):
         self.assertIn("does not open", self.refusal(certificate.model_copy(update={"password": "y"}), "password"))
         self.assertIn("is encrypted", self.refusal(certificate.model_copy(update={"password": None})))
 
+    def test_wrong_passwords(self) -> None:
+        """What one in 256 makes of the key looks as if it could be one."""
+        issued = self.ca.issue(names=["a.example"])
+        key = issued.key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"x"))
+        path = self.write(issued.cert_pem + key)
+        for number in range(1500):
+            certificate = model.Certificate(name="a", certificate_file=path, password=f"wrong {number}")
+            message = self.refusal(certificate, "password")
+            self.assertEqual(f"`password` does not open the private key in {path}", message)
+
     def test_needless_password(self) -> None:
         issued = self.ca.issue(names=["a.example"])
         cert, key = issued.pem_files(self.mktemp())
