@@ -158,8 +158,11 @@ class Attempts(Uploading):
         assert route is not None
         self._upstream = connection
         self.phase = WAITING
+        outcome = self.outcome
+        if outcome.attempts > 1:
+            outcome.error = None  # that of the attempt before
         if connection.key is not None:
-            connection.note_tls(self.outcome)
+            connection.note_tls(outcome)
         client, shared = self._client, self._shared
         complete = self._complete
         if not complete:

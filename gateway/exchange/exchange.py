@@ -288,12 +288,11 @@ class Exchange(Decisions):
             return
         self.phase = DONE
         outcome, lease, upstream, sent = self.outcome, self._lease, self._upstream, self._complete
-        outcome.error = error and frameless(error)
         if self._upload is not None:
             sent = False
             self._discard()
         if error is not None:
-            outcome.cause = error.cause
+            outcome.error, outcome.cause = frameless(error), error.cause
             if not outcome.status:
                 outcome.status = error.status
         self._upstream = self._lease = None

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.errors import BackendTLSFailed
 from gateway.exchange.attempts import MOST_ATTEMPTS
-from tests.dialogue import GET, OK, POST, Dialogue, DialogueCase, Party
+from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Dialogue, DialogueCase, Party, frame
 
 BIG_HEAD = b"PUT /big HTTP/1.1\r\nHost: example.com\r\nContent-Length: 100000\r\n\r\n"
 PUT = POST.replace(b"POST", b"PUT")
@@ -38,6 +38,26 @@ class RetryTests(DialogueCase):
             outcome = gateway.recorded("200 ok")
             self.assertEqual((2, "10.0.0.2:9000", None), (outcome.attempts, outcome.backend.name, outcome.error))
             self.assertEqual([1, 0], [backend.failures for backend in gateway.pool.backends])
+
+    def test_a_session_after_a_refusal_knows_nothing_of_it(self) -> None:
+        gateway = self.gateway()
+        gateway.place(0).manner = "refuse"
+        client = gateway.client()
+        client.sends(HANDSHAKE)
+        backend = gateway.backend(1)
+        backend.gets_something()
+        backend.sends(SWITCHING)
+        client.gets_something()
+        self.assertIsNone(gateway.recorder.begun[0].error)
+        client.sends(frame(8, mask=True))
+        backend.gets_something()
+        backend.sends(frame(8))
+        client.gets(frame(8))
+        client.finds("closed")
+        backend.finds("closed")
+        outcome = gateway.recorded("101 ok")
+        self.assertEqual((2, "10.0.0.2:9000", None), (outcome.attempts, outcome.backend.name, outcome.error))
+        self.assertEqual([1, 0], [backend.failures for backend in gateway.pool.backends])
 
     def test_when_every_backend_refuses_the_last_refusal_is_what_is_logged(self) -> None:
         gateway = self.gateway()
