@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-__all__ = ["Stamp", "Watch", "stamp", "stamps"]
+__all__ = ["FileWatch", "Stamp", "stamp", "stamps"]
 
 _T = TypeVar("_T")
 Stamp = tuple[int, ...]
@@ -33,7 +33,7 @@ def _or_none(path: str) -> Stamp | None:
         return None
 
 
-class Watch(Generic[_T]):
+class FileWatch(Generic[_T]):
     """Reads a file when it has changed, and has each fault of it told once.
 
     ``read`` raises ``OSError`` where the system refuses, which is tried again at each look, for the file need not

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.watched import Watch, stamp, stamps
+from gateway.watched import FileWatch, stamp, stamps
 
 
-class WatchTests(SynchronousTestCase):
+class FileWatchTests(SynchronousTestCase):
     """A file whose content is a number."""
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
         self.refused = False
         self.told: list[str] = []
-        self.watch = Watch(self.path, self.read, self.told.append)
+        self.watch = FileWatch(self.path, self.read, self.told.append)
 
     def read(self) -> int:
         if self.refused:

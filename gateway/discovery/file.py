@@ -21,7 +21,7 @@ from gateway.discovery.listing import read_members
 from gateway.errors import ConfigurationError
 from gateway.interfaces import IDiscovery, ILasting, IStrategyFactory
 from gateway.services import Options
-from gateway.watched import Watch
+from gateway.watched import FileWatch
 
 __all__ = ["FileOptions", "FileDiscovery", "factory"]
 
@@ -50,7 +50,7 @@ class FileDiscovery:
     def __init__(self, path: str, interval: float, clock: Any) -> None:
         self._path = path
         self._interval = interval
-        self._watch = Watch(path, self._read, self._complain)
+        self._watch = FileWatch(path, self._read, self._complain)
         self._members: tuple[Member, ...] | None = None
         self._found: Callable[[Iterable[Member]], None] = lambda members: None
         self._loop = LoopingCall(self._look)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from twisted.logger import Logger
 
-from gateway.watched import Watch, stamp
+from gateway.watched import FileWatch, stamp
 
 __all__ = ["WatchedFile"]
 
@@ -31,7 +31,7 @@ class WatchedFile(Generic[_T]):
         self._parse = parse
         self._seconds = seconds
         self._looked = seconds()
-        self._watch = Watch(path, self._read, self._complain)
+        self._watch = FileWatch(path, self._read, self._complain)
         try:
             self._watch.used = stamp(path)
             self._value = self._read()
