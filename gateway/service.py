@@ -28,6 +28,7 @@ from gateway.lifecycle.reloading import Reloading, Source
 from gateway.lifecycle.startup import MAP_PORT, CannotBind, refuse
 from gateway.lifecycle.stopping import Stopping
 from gateway.lifecycle.successions import Successions
+from gateway.listener.admission import Admission
 from gateway.listener.client_certificates import gates
 from gateway.listener.factory import ListenerFactory
 from gateway.listener.layer4 import StreamFactory
@@ -139,7 +140,8 @@ class GatewayService(ShowsGeneration, Service):
         self.metrics = Metrics(lambda: self.pools.values(), self.sessions, self.troubles, self.accounts)
         self.access_log = open_access_log(self._access_log, reactor, hide_queries=self._hide_queries)
         self._ports = Ports(self._factory, self.server_endpoint, self.sessions, reactor, self._port_option)
-        self._stopping = Stopping(self._ports, self.sessions, reactor)
+        self.admission = Admission(self._ports.count, lambda: self.connections_elsewhere)
+        self._stopping = Stopping(self._ports, self.sessions, self.admission, reactor)
         self._closing = Closing(reactor)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
@@ -148,6 +150,7 @@ class GatewayService(ShowsGeneration, Service):
     def _adopt(self, now: Generation, successions: Successions) -> None:
         """Let ``now`` be what runs."""
         self.now = now
+        self.admission.most = now.model.limits.max_connections
         now.registry.adopted(Terms.of(now.model.limits))
         self.name_servers.use(now.model.resolver)
         successions.happen(self)
@@ -209,12 +212,6 @@ class GatewayService(ShowsGeneration, Service):
         """How many these are."""
         return self._ports.count()
 
-    def _admits(self, more: int = 0) -> bool:
-        """Whether one connection may be let in, where there are ``more`` than those that are counted."""
-        most = self.now.model.limits.max_connections
-        room = most is None or self._ports.count() + self.connections_elsewhere + more < most
-        return room and not self._stopping.too_late
-
     # -- parts that may be overridden
 
     def make_road(self) -> IRoad:
@@ -254,14 +251,14 @@ class GatewayService(ShowsGeneration, Service):
         """The factory behind a bound port."""
         return self.listener_class(
             listener, port, self.shared, self.shared.trusted,
-            tls=tls, admits=self._admits, lost=self._stopping.lost, troubles=self.troubles,
+            tls=tls, admission=self.admission, lost=self._stopping.lost, troubles=self.troubles,
         )  # fmt: skip
 
     def stream_factory(self, listener: str, port: int, tls: bool) -> StreamFactory:
         """The factory behind a bound port of plain TCP or TLS."""
         return StreamFactory(
             listener, port, self.shared, lambda *asked: self.ways.stream(self.now.roots, *asked),
-            tls=tls, admits=self._admits, lost=self._stopping.lost, troubles=self.troubles,
+            tls=tls, admission=self.admission, lost=self._stopping.lost, troubles=self.troubles,
         )  # fmt: skip
 
     def _factory(self, group: Binding, tls: bool) -> ListenerFactory | StreamFactory:

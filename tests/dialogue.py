@@ -63,7 +63,7 @@ class Dialogue(dialogue.Dialogue):
         tls_for: Any = None,
         trusted: Sequence[str] = (),
         observers: Sequence[Any] = (),
-        admits: Any = lambda: True,
+        admission: Any = None,
         middleware: Sequence[Any] = (),
         filters: Sequence[Any] = (),
         uploads: Any = None,
@@ -98,7 +98,7 @@ class Dialogue(dialogue.Dialogue):
             uploads=uploads,
         )
         self.factory = ListenerFactory(
-            "web", 8080, self.shared, self.shared.trusted, admits=admits, lost=self.lost.append
+            "web", 8080, self.shared, self.shared.trusted, admission=admission, lost=self.lost.append
         )
         self.factories = {"web": self.factory}
 

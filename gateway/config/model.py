@@ -437,7 +437,7 @@ class Limits(_Model):
     keep_alive_timeout: float = Field(default=75, gt=0, description="Seconds an idle client connection is kept.")
     shutdown_timeout: float = Field(default=30, ge=0, description="Seconds that exchanges get to finish at SIGTERM.")
     trusted_proxies: tuple[str, ...] = Field(default=(), description="Networks whose X-Forwarded-* are believed.")
-    max_connections: int | None = Field(default=None, ge=1, description="Client connections at a time, all listeners; further ones get 503.")
+    max_connections: int | None = Field(default=None, ge=1, description="Client connections at a time, all listeners; further ones get 503. Default, and at most: what the file descriptors of a process are enough for.")
     plugin_failures: int = Field(default=20, ge=0, description="Failures in a row after which a plugin is switched off; 0: never.")
     plugin_pause: float = Field(default=30, gt=0, le=86400, description="Seconds until a plugin that was switched off is tried again, with one call.")
     plugin_budget: float = Field(default=0.1, gt=0, le=60, description="Seconds that a call of a plugin may keep all others waiting; what is above is counted and logged.")

@@ -14,13 +14,15 @@ from twisted.python.failure import Failure
 
 from gateway.errors import ReloadFailed
 from gateway.lifecycle.collector import Collector
+from gateway.lifecycle.startup import MORE_FILES
+from gateway.listener.admission import descriptors_in_use
 
 if TYPE_CHECKING:
     from gateway.service import GatewayService
 
 __all__ = [
-    "Stoppable", "cores", "heed_signals", "keep_freed_memory", "raise_descriptor_limit", "reopen_logs_on_signal",
-    "settle",
+    "Stoppable", "cores", "heed_signals", "keep_freed_memory", "limit_clients", "raise_descriptor_limit",
+    "reopen_logs_on_signal", "settle",
 ]  # fmt: skip
 
 _log = Logger("gateway")
@@ -55,7 +57,7 @@ class Stoppable(Protocol):
 
 def settle(reactor: Any, service: GatewayService) -> None:
     """Called once, when the reactor runs and everything is built."""
-    raise_descriptor_limit()
+    limit_clients(service, raise_descriptor_limit())
     reopen_logs_on_signal(reactor, service)
     keep_freed_memory()
     heed_signals(reactor, service)
@@ -94,6 +96,33 @@ def raise_descriptor_limit() -> int | None:
         _log.warn("at most {soft} file descriptors, the limit cannot be raised: {error}", soft=soft, error=error)
         return int(soft)
     return int(hard)
+
+
+def limit_clients(service: GatewayService, limit: int | None) -> None:
+    """Let in as many clients as ``limit`` descriptors are enough for; ``None`` or less than one: nothing is known."""
+    if limit is None or limit < 1:
+        return
+    admission = service.admission
+    admission.limit_descriptors(limit, _descriptors_in_use())
+    if admission.most is not None and admission.most > admission.paired:
+        _log.warn(
+            "limits.maxConnections is {most}, and {limit} file descriptors are enough for {paired} clients that have a "
+            "connection to a backend each; {remedy}",
+            most=admission.most,
+            limit=limit,
+            paired=admission.paired,
+            remedy=MORE_FILES,
+        )
+
+
+def _descriptors_in_use() -> int:
+    used = descriptors_in_use()
+    if used is not None:
+        return used
+    try:
+        return len(os.listdir("/dev/fd"))
+    except OSError:
+        return 0
 
 
 def reopen_logs_on_signal(reactor: Any, service: Stoppable) -> None:

@@ -26,23 +26,24 @@ from twisted.python.failure import Failure
 from gateway.http.authority import authority
 
 __all__ = [
-    "LISTEN", "MAP_PORT", "CannotBind", "PortToBind", "StartFailed", "bind_or_none", "cannot_bind", "give_up",
-    "lacking", "refuse", "result_now",
+    "LISTEN", "MAP_PORT", "MORE_FILES", "CannotBind", "PortToBind", "StartFailed", "bind_or_none", "cannot_bind",
+    "give_up", "lacking", "refuse", "result_now",
 ]  # fmt: skip
 
 _log = Logger()
 _T = TypeVar("_T")
 
-_MORE_FILES = "raise the limit of open files, `ulimit -n` or LimitNOFILE= of systemd"
+MORE_FILES = "raise the limit of open files, `ulimit -n` or LimitNOFILE= of systemd"
+"""What to do where there are too few file descriptors."""
 _REMEDIES = {
     errno.EADDRINUSE: "another program has the port; stop it (`ss -ltnp` names it) or take another port, with {option}",
     errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE; take a higher one, with {option}",
     errno.EADDRNOTAVAIL: "no interface of this machine has that address; leave the address out to listen on all",
     errno.EAFNOSUPPORT: "this machine has no such address family; use an address of another family",
-    errno.EMFILE: _MORE_FILES,
+    errno.EMFILE: MORE_FILES,
 }
 _LACKING = {
-    errno.EMFILE: _MORE_FILES,
+    errno.EMFILE: MORE_FILES,
     errno.ENFILE: "the whole system has no more open files to give; raise `sysctl fs.file-max`",
     errno.EAGAIN: "raise the limit of processes, `ulimit -u` or TasksMax= of systemd",
     errno.ENOMEM: "the machine has too little memory; take fewer --workers",

@@ -13,6 +13,7 @@ from gateway.lifecycle.ports import LAST_WORDS
 if TYPE_CHECKING:
     from gateway.interfaces import ISession
     from gateway.lifecycle.ports import Ports
+    from gateway.listener.admission import Admission
     from gateway.observe.sessions import Sessions
 
 __all__ = ["Stopping"]
@@ -23,18 +24,18 @@ _GOING = SessionEnded(1001, "the gateway is shutting down", "shutdown")
 
 
 class Stopping:
-    """The end of those whom ``ports`` have let in. ``clock`` is an ``IReactorTime``.
+    """The end of those whom ``ports`` have let in; ``admission`` lets nobody in any more when the time is over.
 
-    ``too_late``: the time to stop is over, and nobody is let in any more.
+    ``clock`` is an ``IReactorTime``.
     """
 
-    def __init__(self, ports: Ports, sessions: Sessions, clock: Any) -> None:
+    def __init__(self, ports: Ports, sessions: Sessions, admission: Admission, clock: Any) -> None:
         self._ports = ports
+        self._admission = admission
         self._sessions = sessions
         self._clock = clock
         self._emptied: list[Deferred[None]] = []
         self._cutting: Any = None
-        self.too_late = False
 
     def begin(self, limit: float, settled: Deferred[None]) -> list[Deferred[Any]]:
         """Tell everybody. These fire when sessions and connections are over; after ``limit`` seconds all are cut.
@@ -72,7 +73,7 @@ class Stopping:
         return emptied
 
     def _cut(self) -> None:
-        self.too_late = True
+        self._admission.closed = True
         left = list(self._ports.connections())
         _log.warn(
             "{connections} connections and {sessions} sessions did not end in time and are cut",

@@ -11,9 +11,10 @@ from zope.interface import implementer
 
 from gateway.http.heads import HeadLimits
 from gateway.interfaces import ISecureFactory
+from gateway.listener.admission import Admission
 from gateway.listener.handshakes import finding
 from gateway.listener.http1 import ClientConnection
-from gateway.listener.refusals import MOST_REFUSED, PlainFactory, RefusedConnection
+from gateway.listener.refusals import PlainFactory, RefusedConnection
 from gateway.observe.troubles import Troubles
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ __all__ = ["ListenerFactory"]
 class ListenerFactory(Factory):
     """Makes a `ClientConnection` for each client and knows those that are open.
 
-    ``listener`` is the name of the first listener on the port, ``port`` the port clients see.  ``admits`` is asked
-    before each connection, with how many there are besides those that were let in; where it says no the client gets a
-    503.  ``connections`` are those that were let in, ``refused`` those that were not and are still there.  ``plain``
-    makes the protocols of clients that forget the TLS.
+    ``listener`` is the name of the first listener on the port, ``port`` the port clients see.  ``admission`` is
+    asked before each connection; without one all are let in, and who is not gets a 503.  ``connections`` are those
+    that were let in, ``refused`` those that were not and are still there.  ``plain`` makes the protocols of clients
+    that forget the TLS.
     ``troubles`` counts those that never make a request.  ``goodbye``: nobody listens any more, and what connections are
     told whose TLS handshake was in progress then.
     """
@@ -50,7 +51,7 @@ class ListenerFactory(Factory):
         trusted: TrustedProxies,
         *,
         tls: bool = False,
-        admits: Callable[..., bool] = lambda more=0: True,
+        admission: Admission | None = None,
         lost: Callable[[ClientConnection], None] = lambda connection: None,
         troubles: Troubles | None = None,
     ) -> None:
@@ -61,7 +62,7 @@ class ListenerFactory(Factory):
         self.use(listener, shared, trusted)
         self.refused: set[RefusedConnection] = set()
         self.lost = lost
-        self._admits = admits
+        self._admission = admission or Admission(lambda: 0)
         self.troubles = troubles or Troubles(shared.seconds)
 
     @property
@@ -84,15 +85,15 @@ class ListenerFactory(Factory):
 
     def admit(self, kind: Callable[[ListenerFactory], ClientConnection]) -> FlowProtocol | None:
         """A protocol of this kind, or one that refuses the client; ``None`` if there are too many of those too."""
-        if self._admits():
+        refusal = self._admission.refusal()
+        if refusal is None:
             return kind(self)
-        shared = self.shared
-        self.troubles.refused_connection(self.listener, None if shared.stopping else shared.limits.max_connections)
-        return RefusedConnection(self) if len(self.refused) < MOST_REFUSED else None
+        self.troubles.refused_connection(self.listener, "" if self.shared.stopping else refusal)
+        return RefusedConnection(self) if len(self.refused) < self._admission.most_refused else None
 
     def has_room(self, handshakes: int) -> bool:
         """See `ISecureFactory`: as many as may be refused afterwards are more than may be let in."""
-        return self._admits(handshakes - MOST_REFUSED)
+        return self._admission.refusal(handshakes - self._admission.most_refused) is None
 
     def handshake_failed(self, peer: Any, error: BaseException) -> None:
         """See `ISecureFactory`."""

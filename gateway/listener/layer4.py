@@ -39,9 +39,9 @@ from gateway.errors import (
 )  # fmt: skip
 from gateway.exchange.attempts import MOST_ATTEMPTS
 from gateway.interfaces import ISecureFactory
+from gateway.listener.admission import Admission
 from gateway.listener.client_certificates import CertificateGate
 from gateway.listener.handshakes import finding
-from gateway.listener.refusals import MOST_REFUSED
 from gateway.listener.revocation import RevocationGate
 from gateway.observe.troubles import Troubles
 from gateway.relay.flow import CONNECTING, FlowProtocol
@@ -83,7 +83,7 @@ class StreamFactory(Factory):
         connect: Connect,
         *,
         tls: bool = False,
-        admits: Callable[..., bool] = lambda more=0: True,
+        admission: Admission | None = None,
         lost: Callable[[StreamConnection], None] = lambda connection: None,
         troubles: Troubles | None = None,
     ) -> None:
@@ -96,7 +96,7 @@ class StreamFactory(Factory):
         self.refused: tuple[FlowProtocol, ...] = ()
         self.lost = lost
         self.troubles = troubles or Troubles(shared.seconds)
-        self._admits = admits
+        self._admission = admission or Admission(lambda: 0)
 
     def use(self, listener: str, shared: Surroundings, trusted: object = None) -> None:
         """For connections that are made from now on."""
@@ -104,15 +104,15 @@ class StreamFactory(Factory):
         self.shared = shared
 
     def buildProtocol(self, addr: IAddress | None) -> StreamConnection | None:  # type: ignore[override]
-        if self._admits():
+        refusal = self._admission.refusal()
+        if refusal is None:
             return StreamConnection(self)
-        shared = self.shared
-        self.troubles.refused_connection(self.listener, None if shared.stopping else shared.limits.max_connections)
+        self.troubles.refused_connection(self.listener, "" if self.shared.stopping else refusal)
         return None
 
     def has_room(self, handshakes: int) -> bool:
         """See `ISecureFactory`, and `ListenerFactory.has_room`."""
-        return self._admits(handshakes - MOST_REFUSED)
+        return self._admission.refusal(handshakes - self._admission.most_refused) is None
 
     def handshake_failed(self, peer: Any, error: BaseException) -> None:
         """See `ISecureFactory`."""

@@ -17,10 +17,7 @@ from gateway.values import Reply, RequestHead
 if TYPE_CHECKING:
     from gateway.listener.factory import ListenerFactory
 
-__all__ = ["MOST_REFUSED", "MistakenConnection", "PlainFactory", "RefusedConnection"]
-
-MOST_REFUSED = 256
-"""Connections of a port that may be told that they are refused at a time; further ones are just closed."""
+__all__ = ["MistakenConnection", "PlainFactory", "RefusedConnection"]
 
 _SECONDS = 2.0
 _RETRY_AFTER = "5"

@@ -193,7 +193,11 @@ class OutputSink:
     def write(self, data: bytes) -> None:
         """Write whole lines."""
         if self._sink is None:
-            self._sink = StreamSink() if os.getpid() == self._made_by else LogSink()
+            try:
+                self._sink = StreamSink() if os.getpid() == self._made_by else LogSink()
+            except OSError:  # no descriptor is left for now
+                LogSink().write(data)
+                return
         self._sink.write(data)
 
     def reopen(self) -> None:

@@ -51,17 +51,17 @@ class Troubles:
         self._log = log
         self._seldom: dict[tuple[str, str], _Seldom] = {}
 
-    def refused_connection(self, listener: str, limit: int | None) -> None:
-        """A client was not let in, for there are ``limit`` already; ``None``: for the gateway stops."""
+    def refused_connection(self, listener: str, why: str) -> None:
+        """A client was not let in; "" for ``why``: for the gateway stops."""
         self.refused[listener] = self.refused.get(listener, 0) + 1
-        if limit is None:
+        if not why:
             return
         more = self._due("refused", listener)
         if more is not None:
             self._log.warn(
-                "listener {listener}: {limit} client connections (limits.maxConnections), further ones get 503{more}",
+                "listener {listener}: {why}, further ones get 503{more}",
                 listener=listener,
-                limit=limit,
+                why=why,
                 more=more,
             )
 

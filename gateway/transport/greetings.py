@@ -57,7 +57,7 @@ class Greetings:
         """
         if hooks is None or hooks.has_room(len(self._all)):
             return True
-        error = Crowded("too many connections (limits.maxConnections)")
+        error = Crowded("too many connections (limits.maxConnections, file descriptors)")
         for oldest in self._all:
             self.discard(oldest)
             oldest.crowded_out(error)  # type: ignore[attr-defined]

@@ -152,7 +152,7 @@ class Port:
             protocol = None
         transport.start(Protocol() if protocol is None else protocol)
         if protocol is None:
-            transport.loseConnection()
+            transport.abortConnection()  # to close it gently would keep its descriptor for a while
 
     def _accept(self, most: int = _ACCEPTS) -> None:
         for _ in range(most):

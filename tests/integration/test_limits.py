@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.listener import factory
 from tests.integration.harness import GatewayTestCase, both_roads, model_for
 from tests.integration.messages import Answers, read_request, read_response
 from tests.integration.test_https import Client, https_listener
@@ -38,6 +37,17 @@ class LimitTests(GatewayTestCase):
         client.write(GET)
         self.assertEqual(200, (await read_response(client)).status)
 
+    async def test_descriptors(self) -> None:
+        """As many are let in as can have a connection to a backend each."""
+        gateway = await self.gateway(model_for(await self.backend(Answers())))
+        gateway.service.admission.limit_descriptors(24, 4)  # twelve free ones, three of them for refusing
+        inside = [await self.client(gateway) for _ in range(4)]
+        outside = await self.client(gateway)
+        self.assertEqual(503, (await read_response(outside)).status)
+        for client in inside:
+            client.write(GET)
+            self.assertEqual(200, (await read_response(client)).status)
+
     async def test_connections_with_tls(self) -> None:
         model = https_listener(await self.backend(Answers()), limits={"max_connections": 1})
         gateway = await self.gateway(model)
@@ -51,8 +61,8 @@ class LimitTests(GatewayTestCase):
 
     async def test_handshakes_are_connections_too(self) -> None:
         """Who begins one and says no more is given up for others when there are too many."""
-        self.patch(factory, "MOST_REFUSED", 2)
         gateway = await self.gateway(https_listener(await self.backend(Answers()), limits={"max_connections": 2}))
+        gateway.service.admission.most_refused = 2
         silent = [await self.client(gateway, "one") for _ in range(7)]
         await gateway.until(lambda: sum(each.eof for each in silent) == 3, "the end of three")
         self.assertEqual([True] * 3 + [False] * 4, [each.eof for each in silent])

@@ -7,17 +7,26 @@ import os
 import platform
 import resource
 import signal
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import provider
 
 from gateway.config.model import Gateway
 from gateway.errors import ReloadFailed
 from gateway.lifecycle import process
-from gateway.lifecycle.process import heed_signals, keep_freed_memory, raise_descriptor_limit, reopen_logs_on_signal
+from gateway.lifecycle.process import (
+    heed_signals,
+    keep_freed_memory,
+    limit_clients,
+    raise_descriptor_limit,
+    reopen_logs_on_signal,
+)
 from gateway.service import GatewayService
 
 
@@ -41,7 +50,9 @@ class ProcessTests(SynchronousTestCase):
         """What rides on it leaves no cycles; Twisted's own transports do."""
         started: list[object] = []
         self.patch(process, "Collector", lambda clock: SimpleNamespace(start=lambda: started.append(clock)))
-        for name in ("raise_descriptor_limit", "reopen_logs_on_signal", "keep_freed_memory", "heed_signals"):
+        for name in (
+            "raise_descriptor_limit", "reopen_logs_on_signal", "keep_freed_memory", "heed_signals", "limit_clients",
+        ):  # fmt: skip
             self.patch(process, name, lambda *_: None)
         self.addCleanup(gc.unfreeze)
         reactor: Any = Clock()
@@ -61,6 +72,28 @@ class ProcessTests(SynchronousTestCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] // 2, before[1]))
         self.assertEqual(before[1], raise_descriptor_limit())
         self.assertEqual((before[1], before[1]), resource.getrlimit(resource.RLIMIT_NOFILE))
+
+    def test_descriptors_for_clients(self) -> None:
+        """Who may let in more than there are descriptors for is told once."""
+        warned: list[str] = []
+
+        @provider(ILogObserver)
+        def observe(event: Any) -> None:
+            warned.append(formatEvent(event))
+
+        self.patch(process, "_log", Logger("gateway", observer=observe))
+        self.patch(process, "descriptors_in_use", lambda: 16)
+        reactor, service = self.service("off")
+        for limit, most, paired in ((None, 1, inf), (-1, 1, inf), (64, None, 15), (64, 15, 15), (64, 16, 15)):
+            self.assertEqual([], warned)
+            service.admission.most = most
+            limit_clients(service, limit)
+            self.assertEqual(paired, service.admission.paired)
+        sentence = "limits.maxConnections is 16, and 64 file descriptors are enough for 15 clients"
+        self.assertTrue(warned.pop().startswith(sentence))
+        self.patch(process, "descriptors_in_use", lambda: None)  # counted instead
+        limit_clients(service, 20_000)
+        self.assertTrue(9_000 < service.admission.paired < 9_900, service.admission.paired)
 
     def test_signal_reopens_the_access_log(self) -> None:
         """A log that was renamed is written under its old name again."""

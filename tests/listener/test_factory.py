@@ -9,9 +9,8 @@ from zope.interface.verify import verifyObject
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.heads import HeadLimits
 from gateway.interfaces import ISecureFactory
-from gateway.listener import factory as factory_module
+from gateway.listener.admission import Admission
 from gateway.listener.factory import ListenerFactory
-from gateway.listener.http1 import ClientConnection
 from gateway.testing.wires import Wire
 from tests.dialogue import GET, OK, DialogueCase, Party
 
@@ -38,9 +37,9 @@ class ListenerFactoryTests(DialogueCase):
         gateway.lost.append(client.wire.protocol)
 
     def test_above_the_limit_clients_get_a_503(self) -> None:
-        connections: set[ClientConnection] = set()
-        gateway = self.gateway(admits=lambda: len(connections) < 2)
-        connections = gateway.factory.connections
+        admission = Admission(lambda: len(gateway.factory.connections))
+        admission.most = 2
+        gateway = self.gateway(admission=admission)
         first, _ = gateway.client(), gateway.client()
         refused = gateway.client()
         refused.gets("HTTP/1.1 503 Service Unavailable", "Retry-After: 5", "Connection: close", "Content-Length: 0")
@@ -49,7 +48,7 @@ class ListenerFactoryTests(DialogueCase):
         refused.closes()
         refused.finds("closed")
         self.assertEqual(set(), gateway.factory.refused)
-        self.assertEqual(2, len(connections))
+        self.assertEqual(2, len(gateway.factory.connections))
         stays = gateway.client()
         stays.gets("HTTP/1.1 503")
         gateway.advance(2.2)
@@ -61,8 +60,9 @@ class ListenerFactoryTests(DialogueCase):
         gateway.clients[:] = [client for client in gateway.clients if client not in (refused, stays)]
 
     def test_who_is_refused_is_limited_too(self) -> None:
-        self.patch(factory_module, "MOST_REFUSED", 1)
-        gateway = self.gateway(admits=lambda: False)
+        admission = Admission(lambda: 1)
+        admission.most = admission.most_refused = 1
+        gateway = self.gateway(admission=admission)
         refused = gateway.client()
         self.assertIsNone(gateway.factory.buildProtocol(None))
         refused.gets("HTTP/1.1 503")

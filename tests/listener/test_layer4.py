@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.config import model
 from gateway.errors import NoRoute
 from gateway.exchange.surroundings import Surroundings
+from gateway.listener.admission import Admission
 from gateway.listener.layer4 import StreamConnection, StreamFactory
 from gateway.observe.sessions import Sessions
 from gateway.pools.backend import Loads
@@ -59,8 +60,8 @@ class StreamTests(SynchronousTestCase):
             soon=partial(self.clock.callLater, 0),
             observers=[self.recorder],
         )
-        self.factory = StreamFactory("raw", 9000, self.shared, self.connect, admits=lambda: self.admitted)
-        self.admitted = True
+        self.admission = Admission(lambda: 0)
+        self.factory = StreamFactory("raw", 9000, self.shared, self.connect, admission=self.admission)
 
     def connect(self, route: Any, backend: Any, server_name: str, preface: bytes) -> Any:
         return connect_stream(self.road, backend, route.settings, None, preface)
@@ -272,5 +273,5 @@ class StreamTests(SynchronousTestCase):
         self.over("200 idle_timeout 1")
 
     def test_not_admitted(self) -> None:
-        self.admitted = False
+        self.admission.closed = True
         self.assertIsNone(self.factory.buildProtocol(None))

@@ -176,7 +176,7 @@ class MetricsTests(SynchronousTestCase):
 
     def test_troubles(self) -> None:
         troubles = Troubles(lambda: 0.0)
-        troubles.refused_connection("web", None)
+        troubles.refused_connection("web", "")
         troubles.failed_handshake("web", "192.0.2.1", "closed_by_client", "")
         samples = self.samples(Metrics(troubles=troubles))
         self.assertEqual(samples['gateway_connections_refused_total{listener="web"}'], 1)

@@ -9,7 +9,7 @@ from unittest import mock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.observe.sinks import FileSink, StreamSink
+from gateway.observe.sinks import FileSink, OutputSink, StreamSink
 
 
 class _Case(SynchronousTestCase):
@@ -26,6 +26,29 @@ class _Case(SynchronousTestCase):
     def read(self, path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
+
+
+class OutputTests(SynchronousTestCase):
+    def test_no_descriptor_is_left(self) -> None:
+        """Then the log of the process has the lines, until there is one."""
+        lines: list[str] = []
+
+        def observe(event: dict[str, object]) -> None:
+            if event.get("log_namespace") == "gateway.access":
+                lines.append(str(event["line"]))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        sink = OutputSink()
+        self.addCleanup(sink.close)
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        with mock.patch.object(os, "dup", side_effect=OSError(24, "Too many open files")):
+            sink.write(b"one\ntwo\n")
+        self.assertEqual(["one", "two"], lines)
+        with mock.patch.object(os, "dup", return_value=writer):
+            sink.write(b"three\n")
+        self.assertEqual((b"three\n", 2), (os.read(reader, 100), len(lines)))
 
 
 class FileTests(_Case):

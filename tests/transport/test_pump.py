@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import socket
 import sys
@@ -317,6 +318,27 @@ class PortTests(PumpCase):
         for protocol in (first, second):
             protocol.transport.abortConnection()
             await protocol.lost
+
+    async def test_who_is_not_wanted_keeps_no_descriptor(self) -> None:
+        """Also one that does not close its side: there may be many of them, just when there are too many."""
+        port = await self.road.server("127.0.0.1", 0).listen(Serving(lambda: None))
+        self.addCleanup(port.stopListening)
+        opened: list[int] = []
+        for _ in range(3):
+            client = socket.create_connection(("127.0.0.1", port.getHost().port))
+            self.addCleanup(client.close)
+            client.settimeout(0)
+            gone = False
+            while not gone:
+                await self.turns()
+                try:
+                    gone = not client.recv(1)
+                except BlockingIOError:
+                    pass
+                except ConnectionResetError:
+                    gone = True
+            opened.append(len(os.listdir("/proc/self/fd")))
+        self.assertEqual([opened[0] + 1, opened[0] + 2], opened[1:], "the clients' own")
 
     async def test_exhaustion_is_logged_once(self) -> None:
         from twisted.logger import globalLogPublisher

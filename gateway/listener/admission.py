@@ -1,0 +1,81 @@
+"""Which clients a process lets in: as many as the configuration, its descriptors and the end of its time allow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from math import inf
+
+__all__ = ["MOST_REFUSED", "Admission", "descriptors_in_use"]
+
+MOST_REFUSED = 256
+"""Connections of a port that may be told that they are refused at a time; further ones are just closed."""
+
+_SPARE = 256
+"""Descriptors, or an eighth of all if that is more, with which a client is let in that may have none for a backend."""
+
+
+_OURS = 8
+"""Descriptors that are kept for the gateway itself: probes, logs, certificates that are read again."""
+
+
+class Admission:
+    """Asked before each client is let in. ``clients()``: how many are in; ``elsewhere()``: in other processes.
+
+    ``most`` is `limits.maxConnections`.  ``closed``: nobody is let in any more.  ``most_refused``: how many clients of
+    a port may be told so at a time.
+    """
+
+    def __init__(self, clients: Callable[[], int], elsewhere: Callable[[], int] = lambda: 0) -> None:
+        self._clients = clients
+        self._elsewhere = elsewhere
+        self.most: int | None = None
+        self.closed = False
+        self.most_refused = MOST_REFUSED
+        self._descriptors = 0
+        self._paired: float = inf
+
+    def limit_descriptors(self, limit: int, used: int) -> None:
+        """There are ``limit`` descriptors, and ``used`` without any client.
+
+        Each client may need a second one for its backend, so half as many are let in as there are (HAProxy's rule);
+        more where most of them need none, as between the requests of connections that are kept alive.
+        """
+        free = max(limit - used - _OURS, 0)
+        self.most_refused = min(MOST_REFUSED, free // 4)
+        self._descriptors = limit
+        self._paired = max((free - self.most_refused) // 2, 1)
+
+    @property
+    def paired(self) -> float:
+        """How many clients have a descriptor each for a backend; ``inf`` where nothing is known of descriptors."""
+        return self._paired
+
+    def refusal(self, more: int = 0) -> str | None:
+        """Why one more client is not let in; ``None`` if it is, and "" for: the gateway stops.
+
+        ``more``: how many there are besides those that are in.
+        """
+        clients = self._clients() + more
+        if self.closed:
+            return ""
+        if self.most is not None and clients + self._elsewhere() >= self.most:
+            return f"{self.most} client connections (limits.maxConnections)"
+        if clients >= self._paired and not self._spare():
+            return f"{self._descriptors} file descriptors are not enough for more client connections (ulimit -n)"
+        return None
+
+    def _spare(self) -> bool:
+        used = descriptors_in_use()
+        return used is not None and self._descriptors - used > max(_SPARE, self._descriptors >> 3)
+
+
+def descriptors_in_use() -> int | None:
+    """How many descriptors this process has open; ``None`` where that takes more than one question (before Linux 6.2).
+
+    See proc_pid_fd(5).
+    """
+    try:
+        return os.stat("/proc/self/fd").st_size or None
+    except OSError:
+        return None
