@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from gateway.config.model import Gateway, Member, Resolver
 from gateway.discovery.membership import Membership
 from gateway.discovery.resolver import NameServers
+from gateway.errors import Problem
 from gateway.health.monitor import HealthMonitor
 from gateway.interfaces import IMiddleware, IOutcomeObserver, IRoad
 from gateway.lifecycle.admin_port import admin_binding
@@ -172,19 +173,24 @@ class GatewayService(ShowsGeneration, Service):
         """Read the configuration again and go on with it; see `gateway.lifecycle.reloading.Reloading.reload`."""
         return self.reloading.reload()
 
-    def _renew(self) -> Deferred[None]:
-        """Show the certificates as their files are now. Fails with `ConfigurationError`, and changes nothing then."""
+    def _renew(self) -> Deferred[list[Problem]]:
+        """Show the certificates as their files are now; fires with the problems of those that stay as they were."""
         model = self.model
         return self._show_again(lambda: model)
 
-    def _show_again(self, model: Callable[[], Gateway]) -> Deferred[None]:
-        """Show the certificates of ``model()``: called in a thread, where they are read, for keys take their time."""
+    def _show_again(self, model: Callable[[], Gateway]) -> Deferred[list[Problem]]:
+        """Show the certificates of ``model()``: called in a thread, where they are read, for keys take their time.
+
+        Fires with the problems of those that cannot be used: these stay as they were.
+        """
         now, self._shown_next = self.now, model
 
-        def show(material: Material) -> None:
+        def show(found: tuple[Material, list[Problem]]) -> list[Problem]:
+            material, problems = found
             # What runs may be another configuration by now, which has read its files itself, or be read anew.
             if self.now is now and self._shown_next is model:
                 self._show(material)
+            return problems
 
         read = deferToThreadPool(self.reactor, self.reactor.getThreadPool(), lambda: now.material.again(model()))
         return read.addCallback(show)

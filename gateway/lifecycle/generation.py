@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.errors import ConfigurationError, Problem
 from gateway.exchange.error_pages import ErrorPages
-from gateway.listener.certificate_checks import load_asked, load_terms, load_used
+from gateway.listener.certificate_checks import load_asked, load_roots, load_shown, load_terms
 from gateway.listener.renewal import certificate_files
 from gateway.listener.tls import ServerTLS
 from gateway.routing.rewrites import names_variable
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
     from gateway.upstream.tls import Roots
     from gateway.watched import Stamp
     from gateway.websocket.filtering import NamedFilter
-
-    _Certificates = tuple[
-        dict[str, ServerCertificate],
-        Roots,
-        dict[str, tuple[Certificate, ...]],
-        dict[str, Terms],
-        dict[str, Stamp | None],
-    ]
-    """The fields of a `Material` from ``certificates`` to ``stamps``."""
 
 __all__ = ["Generation", "Material", "ShowsGeneration"]
 
@@ -60,23 +52,30 @@ class Material(NamedTuple):
     @classmethod
     def of(cls, model: Gateway) -> Material:
         """Read the files. Raises `ConfigurationError`. May be called in any thread."""
+        problems: list[Problem] = []
+        seen = stamps(certificate_files(model))  # first: what changes while it is read is to be read again
+        certificates, roots = load_shown(model, problems), load_roots(model, problems)
+        authorities = load_asked(model, problems)
+        errors = [problem for problem in problems if problem.severity == "error"]
+        if errors:
+            raise ConfigurationError(errors)
+        terms = load_terms(model, authorities)
         wants_offers = names_variable(model.rewrites, "ciphers_supported")
-        return cls(model, *_certificates(model), ErrorPages(model), wants_offers)
+        return cls(model, certificates, roots, authorities, terms, seen, ErrorPages(model), wants_offers)
 
-    def again(self, model: Gateway) -> Material:
+    def again(self, model: Gateway) -> tuple[Material, list[Problem]]:
         """With the certificates that listeners show and trust as ``model`` has them now; all else is as it was.
 
-        Raises `ConfigurationError`. May be called in any thread.
+        So is what cannot be used, each for itself: whose certificate is to end soon cannot wait for another's file to
+        be mended.  The problems are of those.  May be called in any thread.
         """
-        certificates, _, authorities, terms, seen = _certificates(model)
-        return self._replace(certificates=certificates, authorities=authorities, terms=terms, stamps=seen)
-
-
-def _certificates(model: Gateway) -> _Certificates:
-    seen = stamps(certificate_files(model))  # first: what changes while it is read is to be read again
-    certificates, roots = load_used(model)
-    authorities = load_asked(model)
-    return certificates, roots, authorities, load_terms(model, authorities), seen
+        problems: list[Problem] = []
+        seen = stamps(certificate_files(model))
+        certificates = {**self.certificates, **load_shown(model, problems)}
+        authorities = {**self.authorities, **load_asked(model, problems)}
+        terms = load_terms(model, authorities)
+        found = self._replace(certificates=certificates, authorities=authorities, terms=terms, stamps=seen)
+        return found, problems
 
 
 class Generation:

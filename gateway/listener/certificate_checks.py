@@ -18,7 +18,10 @@ from gateway.listener.certificates import ServerCertificate, load, load_authorit
 from gateway.listener.terms import Terms, terms_of
 from gateway.listener.tls import usable
 
-__all__ = ["SOON", "check_certificates", "lifetime_problems", "load_asked", "load_terms", "load_usable", "load_used"]
+__all__ = [
+    "SOON", "check_certificates", "lifetime_problems", "load_asked", "load_roots", "load_shown", "load_terms",
+    "load_usable",
+]  # fmt: skip
 
 SOON = timedelta(days=30)
 """A certificate that ends within this time gets a warning."""
@@ -62,22 +65,27 @@ def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> l
     return problems
 
 
-def load_used(gateway: model.Gateway) -> tuple[dict[str, ServerCertificate], dict[str, tuple[x509.Certificate, ...]]]:
-    """The certificates that HTTPS listeners show, and the trusted roots, by name.
+def load_shown(gateway: model.Gateway, problems: list[Problem]) -> dict[str, ServerCertificate]:
+    """The certificates that HTTPS listeners show, by name. Of those that cannot be loaded ``problems`` gets errors.
 
-    What is unavailable is left out, and what nothing uses where it cannot be loaded; a root that is unavailable has no
-    certificates.  Raises `ConfigurationError` with all other problems; there are none where `check_certificates` has
-    found no error.
+    What is unavailable is left out, and what nothing uses.
     """
-    problems: list[Problem] = []
-    shown, trusted = _shown(gateway), _trusted(gateway)
-    certificates: dict[str, ServerCertificate] = {}
+    shown = _shown(gateway)
+    return {
+        certificate.name: found
+        for number, certificate in enumerate(gateway.certificates)
+        if certificate.name in shown and certificate.unavailable is None
+        if (found := _try(load_usable, certificate, f"certificates[{number}]", problems, True)) is not None
+    }
+
+
+def load_roots(gateway: model.Gateway, problems: list[Problem]) -> dict[str, tuple[x509.Certificate, ...]]:
+    """The trusted roots by name; one that is unavailable has no certificates.
+
+    ``problems`` gets errors of those that cannot be loaded, and warnings where nothing uses them.
+    """
+    trusted = _trusted(gateway)
     roots: dict[str, tuple[x509.Certificate, ...]] = {}
-    for number, certificate in enumerate(gateway.certificates):
-        if certificate.name in shown and certificate.unavailable is None:
-            found = _try(load_usable, certificate, f"certificates[{number}]", problems, True)
-            if found is not None:
-                certificates[certificate.name] = found
     for number, root in enumerate(gateway.trusted_roots):
         if root.unavailable is not None:
             roots[root.name] = ()
@@ -85,34 +93,27 @@ def load_used(gateway: model.Gateway) -> tuple[dict[str, ServerCertificate], dic
         read = _try(load_root, root, f"trustedRoots[{number}]", problems, root.name in trusted)
         if read is not None:
             roots[root.name] = read
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        raise ConfigurationError(errors)
-    return certificates, roots
+    return roots
 
 
-def load_asked(gateway: model.Gateway) -> dict[str, tuple[x509.Certificate, ...]]:
-    """The authorities that listeners trust, by name. Raises `ConfigurationError` as `load_used` does."""
+def load_asked(gateway: model.Gateway, problems: list[Problem]) -> dict[str, tuple[x509.Certificate, ...]]:
+    """The authorities that listeners trust, by name; ``problems`` as of `load_shown`."""
     asked = _asked(gateway)
     return {
-        authority.name: load_authorities(authority, f"trustedClientCertificates[{number}]")
+        authority.name: found
         for number, authority in enumerate(gateway.trusted_client_certificates)
         if authority.name in asked and authority.unavailable is None
+        if (found := _try(load_authorities, authority, f"trustedClientCertificates[{number}]", problems, True))
+        is not None
     }
 
 
-def load_terms(
-    gateway: model.Gateway, uploads: Mapping[str, tuple[x509.Certificate, ...]] | None = None
-) -> dict[str, Terms]:
-    """What each listener asks of its clients, by its name.
-
-    ``uploads``: what `load_asked` has found; it is asked where there is none.
-    """
-    uploads = load_asked(gateway) if uploads is None else uploads
+def load_terms(gateway: model.Gateway, asked: Mapping[str, tuple[x509.Certificate, ...]]) -> dict[str, Terms]:
+    """What each listener asks of its clients, by its name. ``asked``: what `load_asked` has found."""
     return terms_of(
         gateway,
         {
-            profile.name: [uploads[name] for name in profile.trusted_client_certificates if name in uploads]
+            profile.name: [asked[name] for name in profile.trusted_client_certificates if name in asked]
             for profile in gateway.ssl_profiles
         },
     )

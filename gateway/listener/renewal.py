@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.config.model import Gateway
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, Problem
 from gateway.watched import Stamp, stamps
 
 __all__ = ["SECONDS", "Renewal", "certificate_files"]
@@ -35,8 +35,9 @@ def certificate_files(gateway: Gateway) -> list[str]:
 class Renewal:
     """Looks at files every `SECONDS`, and calls ``reload`` when one has changed and all have been left alone since.
 
-    ``used``: the files, with their `gateway.watched` of before they were read.  ``reload`` may return a Deferred, and
-    fail with `ConfigurationError`, ``OSError`` or ``ValueError``: what was there before stays, and that is logged.
+    ``used``: the files, with their `gateway.watched` of before they were read.  ``reload`` may return a Deferred; it
+    gives the problems of what cannot be used and stays as it was, if there are any, and these are logged.  Where it
+    fails with `ConfigurationError`, ``OSError`` or ``ValueError`` all stays, and that is logged.
     It is called for a file that has been gone for a minute too, so that its failure is logged.  ``clock`` is an
     ``IReactorTime``.
     """
@@ -71,12 +72,16 @@ class Renewal:
         self._used = self._seen
         return maybeDeferred(self._reload).addCallbacks(self._renewed, self._refused)
 
-    def _renewed(self, _: object) -> None:
-        if self._loop is not None:
+    def _renewed(self, problems: list[Problem] | None) -> None:
+        if self._loop is None:  # another configuration runs, or none
+            return
+        for problem in problems or ():
+            _log.error("{problem}; the old one stays", problem=problem)
+        if not problems:
             _log.info("certificates have been read again: {files}", files=", ".join(self._files))
 
     def _refused(self, failure: Failure) -> None:
-        if self._loop is None:  # another configuration runs, or none
+        if self._loop is None:
             return
         if failure.check(ConfigurationError, ValueError, OSError) is None:
             _log.failure("reading certificates again failed in an unforeseen way", failure)

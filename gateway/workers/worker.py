@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from gateway.config.model import Gateway, Member
+from gateway.errors import Problem
 from gateway.service import GatewayService
 from gateway.workers.carried import with_dumped
 from gateway.workers.link import receive_sockets
@@ -222,7 +223,12 @@ class WorkerService(GatewayService):
             if self.now is now:
                 self._link.send("reloaded", version=None, problems=[failure.getErrorMessage()])
 
-        self._show_again(read).addCallbacks(lambda _: self._tell_tickets(), refused)
+        def shown(problems: list[Problem]) -> None:
+            self._tell_tickets()
+            if problems:
+                self._link.send("reloaded", version=None, problems=[str(problem) for problem in problems])
+
+        self._show_again(read).addCallbacks(shown, refused)
 
     # -- what it says
 

@@ -115,7 +115,7 @@ class SalvageTests(ConfigurationTestCase):
             "certificate 'ca'",
         )
         self.assertEqual(gateway.ssl_profiles[0].trusted_client_certificates, ("ca",))
-        self.assertIsNotNone(load_terms(gateway)["web"].authorities)
+        self.assertIsNotNone(load_terms(gateway, {})["web"].authorities)
         placeholder = [child("ca", data="****")]
         gateway = self.load(self.secure(sslProfiles=profiles, trustedClientCertificates=placeholder), checks=checks())
         reason = gateway.trusted_client_certificates[0].unavailable

@@ -7,7 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gateway.config.model import Certificate, Gateway, HttpListener
+from gateway.config.model import Certificate, Gateway, HttpListener, SslProfile, TrustedClientCertificate
+from gateway.errors import ConfigurationError
 from gateway.lifecycle import generation
 from gateway.lifecycle.generation import Material
 from gateway.watched import stamps
@@ -33,16 +34,16 @@ class MaterialTests(SynchronousTestCase):
     def test_replaced_while_it_is_read(self) -> None:
         """The stamps are of what was there before: `Renewal` has to find that it is another one now."""
         before = stamps([self.certificate, self.key])
-        load_used = generation.load_used
+        load_shown = generation.load_shown
 
-        def replaced(model: Gateway) -> Any:
-            found = load_used(model)
+        def replaced(model: Gateway, problems: Any) -> Any:
+            found = load_shown(model, problems)
             for file in (self.certificate, self.key):
                 os.remove(file)
             self.issue("new.example")
             return found
 
-        self.patch(generation, "load_used", replaced)
+        self.patch(generation, "load_shown", replaced)
         self.assertEqual(before, Material.of(self.model).stamps)
 
     def test_again(self) -> None:
@@ -50,7 +51,51 @@ class MaterialTests(SynchronousTestCase):
         old = Material.of(self.model)
         self.issue("new.example, and longer")
         self.patch(generation, "ErrorPages", None)
-        new = old.again(self.model)
+        new, problems = old.again(self.model)
+        self.assertEqual([], problems)
         self.assertNotEqual(old.certificates["c"].leaf, new.certificates["c"].leaf)
         self.assertEqual(stamps([self.certificate, self.key]), new.stamps)
         self.assertIs(old.error_pages, new.error_pages)
+
+    def test_again_where_one_is_broken(self) -> None:
+        """Each for itself: the others are as their files are now."""
+        other = CA.issue(["other.example"]).pem_files(self.mktemp())
+        listener = self.model.listeners[0].model_copy(update={"certificates": ("c", "d")})
+        model = self.model.model_copy(
+            update={
+                "listeners": (listener,),
+                "certificates": (
+                    *self.model.certificates, Certificate(name="d", certificate_file=other[0], key_file=other[1]),
+                ),
+            }
+        )  # fmt: skip
+        old = Material.of(model)
+        self.issue("new.example, and longer")
+        os.remove(other[1])
+        new, problems = old.again(model)
+        self.assertEqual(["certificates[1].keyFile"], [problem.path for problem in problems])
+        self.assertNotEqual(old.certificates["c"].leaf, new.certificates["c"].leaf)
+        self.assertIs(old.certificates["d"], new.certificates["d"])
+        self.assertEqual((["c", "d"], None), (list(new.certificates), new.stamps[other[1]]))
+
+    def test_authorities_that_are_broken(self) -> None:
+        """Nobody is let in, or kept out, for that."""
+        file = os.path.join(self.directory, "ca.pem")
+        with open(file, "wb") as out:
+            out.write(CA.pem)
+        listener = self.model.listeners[0].model_copy(update={"ssl_profile": "p"})
+        profile = SslProfile(name="p", trusted_client_certificates=("ca",))
+        model = self.model.model_copy(
+            update={
+                "listeners": (listener,),
+                "ssl_profiles": (profile,),
+                "trusted_client_certificates": (TrustedClientCertificate(name="ca", file=file),),
+            }
+        )
+        old = Material.of(model)
+        with open(file, "w") as out:
+            out.write("nothing of that kind")
+        new, problems = old.again(model)
+        self.assertEqual(["trustedClientCertificates[0].file"], [problem.path for problem in problems])
+        self.assertEqual((old.authorities, 1), (new.authorities, len(new.authorities["ca"])))
+        self.assertRaises(ConfigurationError, Material.of, model)

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import model
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, Problem
 from gateway.listener import certificates
-from gateway.listener.certificate_checks import check_certificates, load_used
+from gateway.listener.certificate_checks import check_certificates, load_roots, load_shown
 from gateway.listener.certificates import load, load_root
 from tests.certificates import Issued, TestCA, days
 
@@ -290,7 +290,7 @@ class CoverTests(_CertificateTestCase):
 
 
 class UsedTests(_CertificateTestCase):
-    """`load_used`: what a gateway needs to run."""
+    """`load_shown` and `load_roots`: what a gateway needs to run."""
 
     def gateway(self, *items: model.Certificate, roots: tuple[model.TrustedRoot, ...] = ()) -> model.Gateway:
         """All certificates but those named ``unused`` are shown, all roots but those are trusted."""
@@ -308,7 +308,9 @@ class UsedTests(_CertificateTestCase):
         gateway = self.gateway(
             one.certificate("1"), two.certificate("2"), two.certificate("unused"), roots=(self.ca.trusted_root("r"),)
         )
-        loaded, roots = load_used(gateway)
+        problems: list[Problem] = []
+        loaded, roots = load_shown(gateway, problems), load_roots(gateway, problems)
+        self.assertEqual([], problems)
         self.assertEqual({"1": one.cert, "2": two.cert}, {name: cert.leaf for name, cert in loaded.items()})
         self.assertEqual({"r": (self.ca.cert,)}, roots)
 
@@ -321,7 +323,9 @@ class UsedTests(_CertificateTestCase):
             weak.certificate("c"),
             roots=(model.TrustedRoot(name="d", data="*"),),
         )
-        problems = self.assertRaises(ConfigurationError, load_used, gateway).problems
+        problems: list[Problem] = []
+        loaded, roots = load_shown(gateway, problems), load_roots(gateway, problems)
+        self.assertEqual((["b"], {}), (list(loaded), roots))
         self.assertEqual(
             ["certificates[0]", "certificates[2].data", "trustedRoots[0].data"], [problem.path for problem in problems]
         )
@@ -332,7 +336,9 @@ class UsedTests(_CertificateTestCase):
             model.Certificate(name="unused", data="*"), roots=(model.TrustedRoot(name="unused", data="*"),)
         )
         self.assertEqual({"warning"}, {problem.severity for problem in check_certificates(gateway)})
-        self.assertEqual(({}, {}), load_used(gateway))
+        problems: list[Problem] = []
+        self.assertEqual(({}, {}), (load_shown(gateway, problems), load_roots(gateway, problems)))
+        self.assertEqual(["warning"], [problem.severity for problem in problems])
 
 
 class RootTests(_CertificateTestCase):
@@ -422,14 +428,18 @@ class CheckTests(_CertificateTestCase):
         roots = (model.TrustedRoot(name="root", unavailable="it is in a vault"),)
         gateway = gateway.model_copy(update={"trusted_roots": roots})
         self.assertEqual([], check_certificates(gateway))
-        self.assertEqual(({}, {"root": ()}), load_used(gateway))
+        problems: list[Problem] = []
+        self.assertEqual(({}, {"root": ()}), (load_shown(gateway, problems), load_roots(gateway, problems)))
+        self.assertEqual([], problems)
 
     def test_unusable(self) -> None:
         damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
         gateway = self.gateway(model.Certificate(name="web", data=damaged))
         path, _ = self.only(gateway, "error")
         self.assertEqual("certificates[0].data", path)
-        self.assertRaises(ConfigurationError, load_used, gateway)
+        problems: list[Problem] = []
+        self.assertEqual({}, load_shown(gateway, problems))
+        self.assertEqual([(path, "error")], [(problem.path, problem.severity) for problem in problems])
 
     def test_unusable_and_unused(self) -> None:
         _, message = self.only(self.gateway(model.Certificate(name="web", data="*"), used=False), "warning")

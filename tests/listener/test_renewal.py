@@ -25,7 +25,7 @@ class RenewalTests(SynchronousTestCase):
         self.clock = Clock()
         self.calls = 0
         self.error: Exception | None = None
-        self.reading: Deferred[None] | None = None
+        self.reading: Deferred[list[Problem] | None] | None = None
         self.renewal = Renewal(stamps([self.path]), self.reload, self.clock)
         self.renewal.start()
         self.addCleanup(self.renewal.stop)
@@ -35,7 +35,7 @@ class RenewalTests(SynchronousTestCase):
             file.write(text)
         os.replace(self.path + ".new", self.path)
 
-    def reload(self) -> Deferred[None] | None:
+    def reload(self) -> Deferred[list[Problem] | None] | None:
         self.calls += 1
         if self.error is not None:
             raise self.error
@@ -143,6 +143,18 @@ class RenewalTests(SynchronousTestCase):
         self.error = None
         self.write("a good file again")
         self.assertEqual(2, self.looks(2))
+
+    def test_some_are_broken(self) -> None:
+        """Of each that stays as it was is said what is wrong with it."""
+        self.reading = Deferred()
+        self.write("two, longer")
+        self.assertEqual(1, self.looks(2))
+        with capturedLogs() as said:
+            self.reading.callback([Problem(f"certificates[{number}].keyFile", "cannot read it") for number in (1, 3)])
+        self.assertEqual(
+            [f"certificates[{number}].keyFile: cannot read it; the old one stays" for number in (1, 3)],
+            [formatEvent(event) for event in said],
+        )
 
     def test_nothing_to_look_at(self) -> None:
         clock = Clock()

@@ -9,7 +9,8 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import model
-from gateway.listener.certificate_checks import load_terms, load_used
+from gateway.errors import Problem
+from gateway.listener.certificate_checks import load_asked, load_shown, load_terms
 from gateway.listener.handshakes import finding
 from gateway.listener.terms import lowest
 from gateway.listener.tls import ServerTLS
@@ -47,7 +48,11 @@ def port(*profiles: dict[str, Any], policy: dict[str, Any] | None = None) -> Ser
             "trustedClientCertificates": [authority],
         }
     )
-    return ServerTLS(gateway.listeners, load_used(gateway)[0], load_terms(gateway))
+    problems: list[Problem] = []
+    terms = load_terms(gateway, load_asked(gateway, problems))
+    tls = ServerTLS(gateway.listeners, load_shown(gateway, problems), terms)
+    assert not problems, problems
+    return tls
 
 
 def shake(
