@@ -223,7 +223,7 @@ class GatewayService(ShowsGeneration, Service):
     def make_road(self) -> IRoad:
         """What carries the bytes."""
         names = Names(lambda: self.name_servers, self.reactor, lambda *there: self.ways.moved(*there))
-        return choose_road(self.reactor, self._transport, names)
+        return choose_road(self.reactor, self._transport, names, lambda: self.ways.make_room())
 
     def make_router(self) -> Any:
         """The `IRouter` or `IAsyncRouter`; the configuration's routing table unless overridden.

@@ -12,8 +12,8 @@ _AT_ONCE = 4 * 1024
 
 What does not is still here when a client that breaks its word causes a reset, which destroys it."""
 
-_FIRST_WORDS = 0.5
-"""Seconds in which who has just connected is about to ask."""
+_LAST_WORDS = 0.5
+"""Seconds in which who is connected may still ask when the gateway stops: the request may be on its way."""
 
 _LINGER_SECONDS = 5.0
 _MOST_LINGER_SECONDS = 30.0
@@ -78,24 +78,15 @@ class Ending(Part):
             self.transport.loseConnection()
 
     def stop(self, goodbye: SessionEnded) -> None:
-        """The gateway stops: close if idle, else after the response in progress, or with a session that it opens.
-
-        Who has only just come, and not asked yet, is about to: it has half a second from its beginning for that.
-        """
+        """The gateway stops: close soon if idle, after the response in progress, or with a session that it opens."""
         self.goodbye = goodbye
         begun = self._current() is not None or (self._head and self._head.started)
         if begun or self._closing:
             self._close = True
             return
+        self._ask_no_more()
         shared = self._shared
-        now = shared.seconds()
-        began = self.deadline - shared.limits.keep_alive_timeout
-        if not self._has_asked() and now < began + _FIRST_WORDS:
-            self._ask_no_more()
-            shared.deadlines.set(self, min(began, now) + _FIRST_WORDS)
-            return
-        self._closing = True
-        self.transport.loseConnection()
+        shared.deadlines.set(self, min(self.deadline, shared.seconds() + _LAST_WORDS))
 
     def cut(self) -> None:
         """The time to stop is over: who waits for a response gets a 503 and is closed, everybody else is cut."""

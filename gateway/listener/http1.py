@@ -231,10 +231,6 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         self._shared = shared = factory.shared
         return shared
 
-    def _has_asked(self) -> bool:
-        """Whether there was a request, or the beginning of one."""
-        return self._received > 0 or (self._lane is not None and self._lane.received > 0)
-
     def _ask_no_more(self) -> None:
         """The next request is the last."""
         self._close = True

@@ -46,7 +46,7 @@ class Renewal:
         self._files = tuple(used)
         self._reload = reload
         self._used = self._seen = dict(used)
-        self._quiet = 0
+        self._gone: dict[str, int] = {}
         self._clock = clock
         self._loop: LoopingCall | None = None
 
@@ -64,13 +64,20 @@ class Renewal:
             loop.stop()
 
     def _look(self) -> Deferred[None] | None:
-        before, self._seen = self._seen, stamps(self._files)
-        self._quiet = self._quiet + 1 if self._seen == before else 0
-        gone = any(self._seen[name] is None and used is not None for name, used in self._used.items())
-        if self._seen == self._used or self._quiet < (_GONE_LOOKS if gone else 1):
+        before, self._seen = self._seen, self._stamps()
+        if self._seen == self._used or self._seen != before:
             return None  # nothing new, or somebody is still writing
         self._used = self._seen
         return maybeDeferred(self._reload).addCallbacks(self._renewed, self._refused)
+
+    def _stamps(self) -> dict[str, Stamp | None]:
+        """The files as they are now; one that is gone is as it was for a while, for it keeps no other waiting."""
+        found = stamps(self._files)
+        for name, stamp in found.items():
+            self._gone[name] = 0 if stamp is not None else self._gone.get(name, 0) + 1
+            if stamp is None and self._gone[name] < _GONE_LOOKS:
+                found[name] = self._used[name]
+        return found
 
     def _renewed(self, problems: list[Problem] | None) -> None:
         if self._loop is None:  # another configuration runs, or none

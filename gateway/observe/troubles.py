@@ -59,7 +59,7 @@ class Troubles:
         more = self._due("refused", listener)
         if more is not None:
             self._log.warn(
-                "listener {listener}: {why}, further ones get 503{more}",
+                "listener {listener}: {why}, further ones are refused{more}",
                 listener=listener,
                 why=why,
                 more=more,

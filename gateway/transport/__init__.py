@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IReactorFDSet
@@ -22,11 +23,14 @@ VARIABLE = "GATEWAY_TRANSPORT"
 """Environment variable that overrides ``auto``: ``pump`` or ``twisted``."""
 
 
-def road(reactor: Any, name: str = "auto", names: Names | None = None) -> IRoad:
+def road(
+    reactor: Any, name: str = "auto", names: Names | None = None, make_room: Callable[[], bool] = lambda: False
+) -> IRoad:
     """Return the `IRoad` called ``name``: ``pump``, ``twisted`` or ``auto``. ``names`` resolves those of backends.
 
     ``auto`` asks the environment variable GATEWAY_TRANSPORT, then takes the pump where the platform has epoll and
-    the reactor can watch a descriptor.  Raises ``ValueError`` for another name.
+    the reactor can watch a descriptor.  ``make_room`` is called where a descriptor is wanted and none is left: it
+    aborts connections that can be spared and gives whether there were any.  Raises ``ValueError`` for another name.
     """
     if name == "auto":
         name = os.environ.get(VARIABLE, "").strip().lower() or "auto"
@@ -35,9 +39,9 @@ def road(reactor: Any, name: str = "auto", names: Names | None = None) -> IRoad:
     if name == "pump":
         from gateway.transport.pump_road import PumpRoad
 
-        return PumpRoad(reactor, names)
+        return PumpRoad(reactor, names, make_room)
     if name == "twisted":
         from gateway.transport.twisted_road import TwistedRoad
 
-        return TwistedRoad(reactor, names)
+        return TwistedRoad(reactor, names, make_room)
     raise ValueError(f"there is no transport called {name!r}: use pump, twisted or auto")

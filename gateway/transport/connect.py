@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IResolutionReceiver
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from gateway.transport.sockets import Handle, begin, close, reached
+from gateway.transport.sockets import EXHAUSTED, Handle, begin, close, reached
 from gateway.transport.tcp import TCPTransport
 
 if TYPE_CHECKING:
@@ -208,7 +208,11 @@ class Attempt:
         try:
             sock, code = begin(peer.host, peer.port)
         except OSError as error:
-            self._refused(error.errno or errno.EMFILE)
+            if error.errno in EXHAUSTED and self.pump.make_room():
+                self._addresses.append(peer)
+                self.pump.later(lambda: self.pump.at_end(self._next))  # when what was let go is closed
+            else:
+                self._refused(error.errno or errno.EMFILE)
             return
         self._sock = sock
         self._fd = fd = sock if isinstance(sock, int) else sock.fileno()

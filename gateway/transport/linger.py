@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.transport.pump import Pump
 
-__all__ = ["LINGER", "close_gently", "is_silent", "linger"]
+__all__ = ["LINGER", "close_gently", "hurry", "is_silent", "linger"]
 
 LINGER = 2.0
 """Seconds for which a closed connection's socket is kept at most."""
@@ -64,6 +64,14 @@ def linger(pump: Pump, fd: int, unread: bool) -> None:
         pump.hand_over(fd, lingering)
         if unread:
             pump.soon(lingering)
+
+
+def hurry(pump: Pump) -> bool:
+    """Close all that linger. Whether there were any."""
+    lingering = [rider for rider in pump.riders() if isinstance(rider, _Lingering)]
+    for each in lingering:
+        each.expired(0.0)
+    return bool(lingering)
 
 
 class _Lingering:

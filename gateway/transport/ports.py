@@ -7,6 +7,7 @@ import os
 import select
 import socket
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -34,6 +35,9 @@ _ACCEPTS = 64
 
 _PAUSE = 1.0
 """Seconds without accepting when descriptors or memory have run out."""
+
+_QUIET = 60.0
+"""Seconds in which this is said once."""
 
 Welcome = Callable[["Port", Handle, "IPv4Address | IPv6Address", bool], None]
 """What is done with an accepted, non-blocking socket: `Port.connect`, or a TLS handshake before it.
@@ -68,7 +72,7 @@ class Port:
         self._sock: socket.socket | None = None
         self._spare = -1
         self._pause: IDelayedCall | None = None
-        self._complained = False
+        self._silent_until = -inf
         self._stopped: Deferred[None] | None = None
         self._address: IPv4Address | IPv6Address | None = None
 
@@ -155,7 +159,7 @@ class Port:
             transport.abortConnection()  # to close it gently would keep its descriptor for a while
 
     def _accept(self, most: int = _ACCEPTS) -> None:
-        for _ in range(most):
+        for accepted in range(most):
             listening = self._sock
             if listening is None:
                 return
@@ -163,12 +167,15 @@ class Port:
                 found = accept(listening)
             except OSError as error:
                 if error.errno in EXHAUSTED:
+                    if not _anybody_waits(listening):
+                        return
+                    if accepted or self._pump.make_room():
+                        break  # those of this round who were not wanted are closed at its end
                     self._exhausted(error)
                     return
                 continue  # the client left while it waited (ECONNABORTED and the network's errors, accept(2))
             if found is None:
                 return
-            self._complained = False
             try:
                 self._welcome(self, found[0], address(found[1]), False)
             except OSError as error:  # epoll has no room for another; who has made a transport of the socket closes it
@@ -178,8 +185,9 @@ class Port:
 
     def _exhausted(self, error: OSError) -> None:
         """No descriptors: refuse one client with the spare so that somebody notices, let the others wait a second."""
-        if not self._complained:
-            self._complained = True
+        now = self._reactor.seconds()
+        if now >= self._silent_until:
+            self._silent_until = now + _QUIET
             limit = "sysctl fs.epoll.max_user_watches" if error.errno == errno.ENOSPC else "the limit of open files"
             _log.error(
                 "{port} cannot accept: {reason}. Connections wait in the backlog; raise {limit}.",
@@ -224,6 +232,13 @@ class Port:
         finally:
             if stopped is not None:
                 stopped.callback(None)
+
+
+def _anybody_waits(listening: socket.socket) -> bool:
+    """Whether there is a connection to accept: the kernel looks for a descriptor before it looks for one."""
+    poll = select.poll()
+    poll.register(listening, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _spare() -> int:

@@ -13,6 +13,7 @@ protocol about a loss puts that into `Pump.later`, which is done when the events
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
@@ -21,6 +22,7 @@ from twisted.python.failure import Failure
 
 from gateway.transport.deadlines import Deadlines
 from gateway.transport.driving import Nested, driver_for
+from gateway.transport.linger import hurry
 from gateway.transport.loop import Loop, Rider
 
 if TYPE_CHECKING:
@@ -37,12 +39,14 @@ _TURN = 0.005
 class Pump(Loop):
     """A `Loop` that a reactor drives. ``reactor`` is an ``IReactorFDSet`` and ``IReactorTime``.
 
-    ``stopped``: `stop` was called.  ``driver``: see `gateway.transport.driving`.
+    ``stopped``: `stop` was called.  ``driver``: see `gateway.transport.driving`.  ``make_room``: see `make_room`.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, make_room: Callable[[], bool] = lambda: False) -> None:
         super().__init__()
         self._reactor = reactor
+        self._make_room = make_room
+        self._room = False
         self._idle: Driver = Nested(self, reactor)
         self.driver: Driver = self._idle
         self.stopped = False
@@ -56,6 +60,20 @@ class Pump(Loop):
         for entry in self.deadlines.entries():
             self.deadlines.expire(entry, self.deadlines.now())
         self.deadlines.stop()
+
+    def make_room(self) -> bool:
+        """Descriptors have run out: let go of what can be spared. Whether there was any; it is free after this round.
+
+        First what the pump's user knows of, then the sockets of ended connections that linger.  Once a round is enough,
+        whoever asks.
+        """
+        if not self._room and (self._make_room() or hurry(self)):
+            self._room = True
+            self.later(self._room_is_made)
+        return self._room
+
+    def _room_is_made(self) -> None:
+        self._room = False
 
     # What the driver calls
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -29,13 +30,18 @@ __all__ = ["PumpRoad"]
 
 @implementer(IRoad)
 class PumpRoad:
-    """`IRoad` on one `Pump`. ``reactor`` has descriptors, time and a name resolver, unless ``names`` are given."""
+    """`IRoad` on one `Pump`. ``reactor`` has descriptors, time and a name resolver, unless ``names`` are given.
+
+    ``make_room``: see `gateway.transport.road`.
+    """
 
     name = "pump"
 
-    def __init__(self, reactor: Any, names: Names | None = None) -> None:
+    def __init__(
+        self, reactor: Any, names: Names | None = None, make_room: Callable[[], bool] = lambda: False
+    ) -> None:
         self._reactor = reactor
-        self.pump = Pump(reactor)
+        self.pump = Pump(reactor, make_room)
         self.names = names or Names(lambda: reactor.nameResolver, reactor)
         self._clients = Reactor(reactor, self.names)
         self._greetings = Greetings(reactor)

@@ -39,6 +39,7 @@ from zope.interface import implementer
 from gateway.interfaces import IRoad, ISecureFactory
 from gateway.transport.greetings import Greetings
 from gateway.transport.names import Names, Reactor
+from gateway.transport.sockets import EXHAUSTED
 from gateway.transport.tls import ClientTLS, client_connection, failed, verify
 from gateway.transport.twisted_greeting import Greeting, GreetingFactory
 from gateway.transport.twisted_tls import MemoryConnection, TwistedTLS
@@ -54,12 +55,19 @@ _log = Logger()
 
 @implementer(IRoad)
 class TwistedRoad:
-    """`IRoad` on Twisted's own transports. ``reactor`` has TCP, time, and a name resolver if no ``names`` are given."""
+    """`IRoad` on Twisted's own transports. ``reactor`` has TCP, time, and a name resolver if no ``names`` are given.
+
+    ``make_room``: see `gateway.transport.road`.
+    """
 
     name = "twisted"
 
-    def __init__(self, reactor: Any, names: Names | None = None) -> None:
+    def __init__(
+        self, reactor: Any, names: Names | None = None, make_room: Callable[[], bool] = lambda: False
+    ) -> None:
         self._reactor = reactor
+        self._make_room = make_room
+        self._room = False
         self._greetings = Greetings(reactor)
         self.names = names or Names(lambda: reactor.nameResolver, reactor)
         self._clients = Reactor(reactor, self.names)
@@ -72,7 +80,17 @@ class TwistedRoad:
 
     def client(self, host: str, port: int, tls: ClientTLS | None = None, timeout: float = 5.0) -> IStreamClientEndpoint:
         """See `IRoad`."""
-        return _ClientEndpoint(self._clients, host, port, tls, timeout)
+        return _ClientEndpoint(self._clients, host, port, tls, timeout, self.make_room)
+
+    def make_room(self) -> bool:
+        """As `Pump.make_room`; what was let go is free in the reactor's next round."""
+        if not self._room and self._make_room():
+            self._room = True
+            self._reactor.callLater(0, self._room_is_made)
+        return self._room
+
+    def _room_is_made(self) -> None:
+        self._room = False
 
     def settled(self) -> Deferred[None]:
         """See `IRoad`."""
@@ -174,30 +192,37 @@ def _drop(_: Any) -> None:
 
 @implementer(IStreamClientEndpoint)
 class _ClientEndpoint:
-    def __init__(self, reactor: Any, host: str, port: int, tls: ClientTLS | None, timeout: float) -> None:
-        self._reactor = reactor
-        self._host = host
-        self._port = port
-        self._tls = tls
-        self._timeout = timeout
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect; see `IRoad.client`."""
-        return _Attempt(self._reactor, self._host, self._port, self._tls, self._timeout, protocolFactory).start()
-
-
-class _Attempt:
-    """One attempt to connect, TCP and TLS together under one time limit."""
-
     def __init__(
-        self, reactor: Any, host: str, port: int, tls: ClientTLS | None, timeout: float, factory: IProtocolFactory
+        self, reactor: Any, host: str, port: int, tls: ClientTLS | None, timeout: float, make_room: Callable[[], bool]
     ) -> None:
         self._reactor = reactor
         self._host = host
         self._port = port
         self._tls = tls
         self._timeout = timeout
+        self._make_room = make_room
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect; see `IRoad.client`."""
+        return _Attempt(
+            self._reactor, self._host, self._port, self._tls, self._timeout, protocolFactory, self._make_room
+        ).start()
+
+
+class _Attempt:
+    """One attempt to connect, TCP and TLS together under one time limit."""
+
+    def __init__(
+        self, reactor: Any, host: str, port: int, tls: ClientTLS | None, timeout: float, factory: IProtocolFactory,
+        make_room: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._timeout = timeout
         self._factory = factory
+        self._make_room = make_room
         self._guest: Guest | None = None
         self._creator: _Creator | None = None
         self._connecting: Deferred[Any] | None = None
@@ -209,6 +234,12 @@ class _Attempt:
     def start(self) -> Deferred[IProtocol]:
         """Begin."""
         self._factory.doStart()
+        self._begin()
+        return self.result
+
+    def _begin(self) -> None:
+        if self._over:
+            return
         factory: Any = _GuestFactory(self._make, self._tls is not None, lambda: None, lambda: None)
         if self._tls is not None:
             self._creator = _Creator(self._tls)
@@ -217,7 +248,6 @@ class _Attempt:
             factory.protocol = partial(_Prefaced, self._tls.preface) if self._tls.preface else TwistedTLS
         self._connecting = self._endpoint().connect(factory)
         self._connecting.addErrback(self._failed)
-        return self.result
 
     def _endpoint(self) -> IStreamClientEndpoint:
         patience = self._timeout * 2 + 1 if self._timeout else 3600  # ours ends first
@@ -262,7 +292,11 @@ class _Attempt:
             self.fail(error)
 
     def _failed(self, failure: Failure) -> None:
-        self.fail(failure.value)
+        if getattr(failure.value, "osError", None) in EXHAUSTED and self._make_room():
+            self._connecting = None
+            self._reactor.callLater(0, self._begin)  # when what was let go is closed
+        else:
+            self.fail(failure.value)
 
     def fail(self, error: BaseException | None) -> None:
         """The attempt has failed."""

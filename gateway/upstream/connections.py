@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -184,6 +185,10 @@ class Upstream:
             self._count -= 1
             if not idle:
                 del self._idle[connection.key]
+
+    def spare(self) -> Iterator[UpstreamConnection]:
+        """The connections that nobody uses; not those of clients that have their `own`, who may be known by them."""
+        return chain(self._leaving, *self._idle.values())
 
     def moved(self, addresses: frozenset[str]) -> None:
         """The backend's name has these addresses now: connections to others are closed when they are idle."""

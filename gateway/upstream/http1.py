@@ -138,12 +138,16 @@ class UpstreamConnection(FlowProtocol):
         self.dataReceived = _ignore  # type: ignore[method-assign]
         return BackendSide(tunnel, self)
 
+    def drop(self) -> None:
+        """End it, while nobody uses it."""
+        self.upstream.forget(self)
+        self.transport.abortConnection()
+
     # -- reading
 
     def _unexpected(self, data: bytes) -> None:
         """A backend that speaks unasked: what it says would be taken for the answer to the next request."""
-        self.upstream.forget(self)
-        self.transport.abortConnection()
+        self.drop()
 
     def _read_head(self, data: bytes) -> None:
         self.received += len(data)

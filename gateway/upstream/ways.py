@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from gateway.upstream.connections import Upstream
@@ -66,6 +67,13 @@ class Ways:
         """Close connections that have been idle for too long."""
         for upstream in self:
             upstream.sweep()
+
+    def make_room(self) -> bool:
+        """Descriptors have run out: close the older quarter of what nobody uses, at once. Whether there was any."""
+        spare = sorted((each for upstream in self for each in upstream.spare()), key=attrgetter("idle_since"))
+        for connection in spare[: (len(spare) + 3) // 4]:
+            connection.drop()
+        return bool(spare)
 
     def close(self) -> None:
         """The end: no connection is kept any more."""

@@ -85,6 +85,21 @@ class RenewalTests(SynchronousTestCase):
         self.write("two, longer")
         self.assertEqual(2, self.looks(3))
 
+    def test_gone_for_a_while(self) -> None:
+        """It keeps no other waiting that is there."""
+        other = self.mktemp()
+        Path(other).write_text("another")
+        renewal = Renewal(stamps([self.path, other]), self.reload, self.clock)
+        renewal.start()
+        self.addCleanup(renewal.stop)
+        self.renewal.stop()
+        os.remove(other)
+        self.write("two, longer")
+        self.assertEqual(1, self.looks(2))
+        Path(other).write_text("the other one, anew")
+        self.assertEqual(2, self.looks(2))
+        self.assertEqual(2, self.looks(9))
+
     def test_replaced_before(self) -> None:
         """What has changed since it was read, before this began to look, is read again."""
         self.renewal.stop()

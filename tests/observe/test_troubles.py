@@ -28,14 +28,14 @@ class TroublesTests(SynchronousTestCase):
             self.troubles.refused_connection("web", "10 clients")
         self.troubles.refused_connection("other", "10 clients")
         self.assertEqual({"web": 100, "other": 1}, self.troubles.refused)
-        text = "10 clients, further ones get 503"
+        text = "10 clients, further ones are refused"
         self.assertEqual([f"warn: listener {name}: {text}" for name in ("web", "other")], self.lines)
         self.clock.advance(PAUSE)
         self.troubles.refused_connection("web", "10 clients")
         self.assertTrue(self.lines[-1].endswith(" (99 more since the last such line)"), self.lines[-1])
         self.clock.advance(PAUSE)
         self.troubles.refused_connection("web", "10 clients")
-        self.assertTrue(self.lines[-1].endswith(" 503"), self.lines[-1])
+        self.assertTrue(self.lines[-1].endswith(" refused"), self.lines[-1])
 
     def test_refused_because_the_gateway_stops(self) -> None:
         self.troubles.refused_connection("web", "")

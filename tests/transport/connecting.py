@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from typing import Any
 
@@ -17,7 +19,7 @@ from twisted.internet.error import (
     TimeoutError,
 )
 
-from tests.transport.peers import Recorder, Serving, silent_port
+from tests.transport.peers import Recorder, Serving, exhausted, silent_port
 
 __all__ = ["ANY_END", "ConnectingConformance"]
 
@@ -32,6 +34,31 @@ class ConnectingConformance:
     ends: list[Recorder]
     server_tls: Any = None
     client_tls: Any = None
+
+    def make_room(self) -> bool:
+        """What the road is given as this."""
+        return False
+
+    async def test_descriptors_have_run_out(self) -> None:
+        """Where room can be made, nobody notices; else the connection fails, and says why."""
+        serving = Serving()
+        port = await self.listen(serving)
+        where = "127.0.0.1", port.getHost().port, self.client_tls
+        mine, theirs = await self.pair()  # whatever is opened once, is open
+        with exhausted() as plugs:
+
+            def make_room() -> bool:
+                for _ in range(2):  # each end needs one
+                    os.close(plugs.pop())
+                return True
+
+            self.make_room = make_room
+            mine = await self.road.client(*where).connect(Serving())
+            theirs = await serving.next()
+            self.ends += [mine, theirs]
+            del self.make_room
+            error = await self.assertFailure(self.road.client(*where).connect(Serving()), ConnectError)
+        self.assertEqual(errno.EMFILE, error.osError)
 
     async def test_factory_refuses(self) -> None:
         port = await self.listen(Serving(lambda: None))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from OpenSSL import SSL
@@ -19,8 +23,8 @@ from gateway.transport.tls import ClientTLS
 from tests.certificates import Issued, TestCA
 
 __all__ = [
-    "CA", "LEAF", "HalfCloser", "Pieces", "Recorder", "SecureServing", "Serving", "Source", "client_tls", "server_tls",
-    "silent_port",
+    "CA", "LEAF", "HalfCloser", "Pieces", "Recorder", "SecureServing", "Serving", "Source", "client_tls", "exhausted",
+    "server_tls", "silent_port",
 ]  # fmt: skip
 
 CA = TestCA()
@@ -39,6 +43,24 @@ def silent_port(test: Any) -> int:
         filler.connect_ex(listening.getsockname())
         test.addCleanup(filler.close)
     return int(listening.getsockname()[1])
+
+
+@contextmanager
+def exhausted() -> Iterator[list[int]]:
+    """No descriptor is left, but for those that are given: who closes one has it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    plugs = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/dev/fd"))) + 8, hard))
+    try:
+        while True:
+            plugs.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        assert error.errno == errno.EMFILE
+        yield plugs
+    finally:
+        for plug in plugs:
+            os.close(plug)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def server_tls(issued: Issued = LEAF, alpn: list[bytes] | None = None, **options: Any) -> CertificateOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -20,7 +21,7 @@ from gateway.transport.linger import close_gently
 from gateway.transport.pump import Pump
 from gateway.transport.pump_road import PumpRoad
 from gateway.transport.tcp import TCPTransport
-from tests.transport.peers import HalfCloser, Pieces, Recorder, Serving
+from tests.transport.peers import HalfCloser, Pieces, Recorder, Serving, exhausted
 
 
 class PumpCase(TestCase):
@@ -279,6 +280,16 @@ class TurnTests(PumpCase):
 class PortTests(PumpCase):
     """Accepting."""
 
+    async def refused(self, client: socket.socket) -> None:
+        """Wait until it is."""
+        client.settimeout(0)
+        with contextlib.suppress(ConnectionResetError):
+            while True:
+                await self.turns()
+                with contextlib.suppress(BlockingIOError):
+                    if not client.recv(1):
+                        return
+
     async def test_descriptors_run_out(self) -> None:
         """One client is refused, the others wait and are served when there are descriptors again."""
         await self.turns()  # the reactor needs descriptors of its own when it starts
@@ -327,16 +338,7 @@ class PortTests(PumpCase):
         for _ in range(3):
             client = socket.create_connection(("127.0.0.1", port.getHost().port))
             self.addCleanup(client.close)
-            client.settimeout(0)
-            gone = False
-            while not gone:
-                await self.turns()
-                try:
-                    gone = not client.recv(1)
-                except BlockingIOError:
-                    pass
-                except ConnectionResetError:
-                    gone = True
+            await self.refused(client)
             opened.append(len(os.listdir("/proc/self/fd")))
         self.assertEqual([opened[0] + 1, opened[0] + 2], opened[1:], "the clients' own")
 
@@ -354,19 +356,57 @@ class PortTests(PumpCase):
         self.addCleanup(port.stopListening)
         clock = port._reactor = Clock()
 
-        def exhausted(listening: Any) -> Any:
+        def no_descriptor(listening: Any) -> Any:
             raise OSError(errno.ENFILE, "Too many open files in system")
 
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
-        patch = self.patch(ports, "accept", exhausted)
+        patch = self.patch(ports, "accept", no_descriptor)
         port.event(1)
-        for _ in range(3):
-            clock.advance(1.0)
-            await self.turns()
+        self.assertEqual([], clock.getDelayedCalls(), "nobody waits")
+        where = ("127.0.0.1", port.getHost().port)
+        clients = [socket.create_connection(where) for _ in range(6)]
+        for client in clients:
+            self.addCleanup(client.close)
+        for looks, said in ((3, 1), (1, 2)):
+            for _ in range(looks):
+                port.event(1)
+                self.assertEqual(1, len(clock.getDelayedCalls()))
+                clock.advance(1.0)
+            self.assertEqual(said, len(messages))
+            clock.advance(60.0)
         patch.restore()
-        self.assertEqual(1, len(messages))
-        clock.advance(1.0)
+        protocol = await serving.next()
+        protocol.transport.abortConnection()
+        await protocol.lost
+
+    async def test_who_is_not_wanted_does_not_exhaust_it(self) -> None:
+        """Their descriptors are free when the round is over."""
+        port = await self.road.server("127.0.0.1", 0).listen(Serving(lambda: None))
+        self.addCleanup(port.stopListening)
+        clock = port._reactor = Clock()
+        clients = [socket.create_connection(("127.0.0.1", port.getHost().port)) for _ in range(20)]
+        for client in clients:
+            self.addCleanup(client.close)
+        with exhausted() as plugs:
+            for _ in range(3):
+                os.close(plugs.pop())
+            for client in clients:
+                await self.refused(client)
+        self.assertEqual([], clock.getDelayedCalls())
+
+    async def test_sockets_that_linger_are_spared(self) -> None:
+        """That of a client that does not close its side, where another one waits."""
+        protocol, client = await self.serve()
+        protocol.transport.loseConnection()
+        await protocol.lost
+        self.assertTrue(self.pump.riders())
+        for _ in range(2):  # once a round is enough, whoever asks
+            self.assertTrue(self.pump.make_room())
+        await self.turns()
+        self.assertFalse(self.pump.make_room())
+        client.settimeout(2)
+        self.assertEqual(b"", client.recv(1))
 
     async def test_no_room_in_epoll(self) -> None:
         """It costs that connection, and a second; the port goes on."""

@@ -30,14 +30,14 @@ class OnPump:
     """Mixin: the pump."""
 
     def make_road(self, reactor: Any) -> Any:
-        return PumpRoad(reactor)
+        return PumpRoad(reactor, make_room=lambda: self.make_room())  # type: ignore[attr-defined]
 
 
 class OnTwisted:
     """Mixin: Twisted's transports."""
 
     def make_road(self, reactor: Any) -> Any:
-        return TwistedRoad(reactor)
+        return TwistedRoad(reactor, make_room=lambda: self.make_room())  # type: ignore[attr-defined]
 
 
 class PumpTests(OnPump, PlainConformance, TestCase):

@@ -61,6 +61,36 @@ class WaysTests(SynchronousTestCase):
         self.assertFalse(self.kept(before))
         self.assertIsNot(before, self.ways.upstream({}, self.route, backend))
 
+    def test_room(self) -> None:
+        """The older quarter of what nobody uses, whoever it leads to; none of a client's own."""
+        ups = [self.ways.upstream({}, self.route, backend) for backend in self.pool.backends]
+        mine = ups[0].own()
+        connecting = [upstream.connect("a") for upstream in (*ups * 3, mine)]
+        self.turn.run()
+        own = self.successResultOf(connecting.pop())
+        mine.keep(own)
+        connections = [self.successResultOf(each) for each in connecting]
+        for upstream, connection in zip(ups * 3, connections, strict=True):
+            self.clock.advance(1)
+            upstream.keep(connection)
+        left = []
+        while self.ways.make_room():
+            self.turn.run()
+            left.append([each for each in connections if not each.lost])
+        self.assertEqual([connections[2:], connections[3:], connections[4:], connections[5:], []], left)
+        self.assertFalse(own.lost)
+        for upstream in ups:
+            self.assertIsNone(upstream.take("a"))
+        self.assertIs(own, mine.take("a"))
+
+    def test_those_that_backends_are_about_to_close_make_room(self) -> None:
+        upstream = self.ways.upstream({}, self.route, self.pool.backends[0])
+        connecting = upstream.connect("a")
+        self.turn.run()
+        upstream.leave(self.successResultOf(connecting))
+        self.assertTrue(self.ways.make_room())
+        self.assertFalse(self.ways.make_room())
+
     def test_the_end(self) -> None:
         upstream = self.ways.upstream({}, self.route, self.pool.backends[0])
         self.ways.close()
