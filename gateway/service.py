@@ -108,7 +108,6 @@ class GatewayService(ShowsGeneration, Service):
         self._hide_queries = hide_queries
         self._admin = admin
         self._extra_observers = tuple(observers)
-        self.connections_elsewhere = 0  # clients of other processes
         self._admin_bound: Any = None
         self._is_bound = False
         self._shown_next: object = None
@@ -141,7 +140,7 @@ class GatewayService(ShowsGeneration, Service):
         self.metrics = Metrics(lambda: self.pools.values(), self.sessions, self.troubles, self.accounts)
         self.access_log = open_access_log(self._access_log, reactor, hide_queries=self._hide_queries)
         self._ports = Ports(self._factory, self.server_endpoint, self.sessions, reactor, self._port_option)
-        self.admission = Admission(self._ports.count, lambda: self.connections_elsewhere)
+        self.admission = Admission(self._ports.count)
         self._stopping = Stopping(self._ports, self.sessions, self.admission, reactor)
         self._closing = Closing(reactor)
         self._sweeping = LoopingCall(self._sweep)

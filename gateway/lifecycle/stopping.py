@@ -73,7 +73,7 @@ class Stopping:
         return emptied
 
     def _cut(self) -> None:
-        self._admission.closed = True
+        self._admission.close()
         left = list(self._ports.connections())
         _log.warn(
             "{connections} connections and {sessions} sessions did not end in time and are cut",

@@ -20,20 +20,45 @@ _OURS = 8
 
 
 class Admission:
-    """Asked before each client is let in. ``clients()``: how many are in; ``elsewhere()``: in other processes.
+    """Asked before each client is let in. ``clients()``: how many are in.
 
-    ``most`` is `limits.maxConnections`.  ``closed``: nobody is let in any more.  ``most_refused``: how many clients of
-    a port may be told so at a time.
+    ``most_refused``: how many clients of a port may be told at a time that they are refused.
     """
 
-    def __init__(self, clients: Callable[[], int], elsewhere: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, clients: Callable[[], int]) -> None:
         self._clients = clients
-        self._elsewhere = elsewhere
-        self.most: int | None = None
-        self.closed = False
+        self._most: float = inf
+        self._elsewhere = 0
+        self._closed = False
         self.most_refused = MOST_REFUSED
         self._descriptors = 0
         self._paired: float = inf
+        self._room: float = 0  # so many may be let in without counting: to count costs more, and who leaves adds to it
+
+    @property
+    def most(self) -> int | None:
+        """How many clients may be in, of all processes: `limits.maxConnections`."""
+        return None if self._most == inf else int(self._most)
+
+    @most.setter
+    def most(self, most: int | None) -> None:
+        self._most = inf if most is None else most
+        self._room = 0
+
+    @property
+    def elsewhere(self) -> int:
+        """How many clients other processes have."""
+        return self._elsewhere
+
+    @elsewhere.setter
+    def elsewhere(self, clients: int) -> None:
+        self._elsewhere = clients
+        self._room = 0
+
+    def close(self) -> None:
+        """Nobody is let in any more."""
+        self._closed = True
+        self._room = 0
 
     def limit_descriptors(self, limit: int, used: int) -> None:
         """There are ``limit`` descriptors, and ``used`` without any client.
@@ -45,23 +70,33 @@ class Admission:
         self.most_refused = min(MOST_REFUSED, free // 4)
         self._descriptors = limit
         self._paired = max((free - self.most_refused) // 2, 1)
+        self._room = 0
 
     @property
     def paired(self) -> float:
         """How many clients have a descriptor each for a backend; ``inf`` where nothing is known of descriptors."""
         return self._paired
 
-    def refusal(self, more: int = 0) -> str | None:
-        """Why one more client is not let in; ``None`` if it is, and "" for: the gateway stops.
+    def admit(self) -> str | None:
+        """One more client comes: ``None`` if it is let in, else why not; "" for: the gateway stops. HOT"""
+        refusal = self.refusal()
+        if refusal is None:
+            self._room -= 1
+        return refusal
 
-        ``more``: how many there are besides those that are in.
-        """
-        clients = self._clients() + more
-        if self.closed:
+    def refusal(self, more: int = 0) -> str | None:
+        """What `admit` would say if ``more`` clients were in besides those that are."""
+        if more < self._room:
+            return None
+        if self._closed:
             return ""
-        if self.most is not None and clients + self._elsewhere() >= self.most:
+        clients = self._clients()
+        self._room = min(self._most - self._elsewhere, self._paired) - clients
+        if more < self._room:
+            return None
+        if clients + more + self._elsewhere >= self._most:
             return f"{self.most} client connections (limits.maxConnections)"
-        if clients >= self._paired and not self._spare():
+        if not self._spare():
             return f"{self._descriptors} file descriptors are not enough for more client connections (ulimit -n)"
         return None
 

@@ -85,7 +85,7 @@ class ListenerFactory(Factory):
 
     def admit(self, kind: Callable[[ListenerFactory], ClientConnection]) -> FlowProtocol | None:
         """A protocol of this kind, or one that refuses the client; ``None`` if there are too many of those too."""
-        refusal = self._admission.refusal()
+        refusal = self._admission.admit()
         if refusal is None:
             return kind(self)
         self.troubles.refused_connection(self.listener, "" if self.shared.stopping else refusal)

@@ -104,7 +104,7 @@ class StreamFactory(Factory):
         self.shared = shared
 
     def buildProtocol(self, addr: IAddress | None) -> StreamConnection | None:  # type: ignore[override]
-        refusal = self._admission.refusal()
+        refusal = self._admission.admit()
         if refusal is None:
             return StreamConnection(self)
         self.troubles.refused_connection(self.listener, "" if self.shared.stopping else refusal)

@@ -219,13 +219,13 @@ class ParentService(GatewayService):
             load = self.loads.find(*key)
             if load is not None:
                 load.set_elsewhere(total)
-        self.connections_elsewhere = sum(self._connections.values())
+        connections = self.admission.elsewhere = sum(self._connections.values())
         for worker in self.crew.workers if self.crew is not None else ():
             if worker.informed:
                 own = self._leases.get(worker.number, {})
                 elsewhere = [(*key, total - own.get(key, 0)) for key, total in sums.items()]
-                connections = self.connections_elsewhere - self._connections.get(worker.number, 0)
-                worker.link.send("loads", elsewhere=elsewhere, connections=connections)
+                others = connections - self._connections.get(worker.number, 0)
+                worker.link.send("loads", elsewhere=elsewhere, connections=others)
 
     def _tell_tickets(self) -> None:
         """Tell each worker what the tickets of the others begin with."""

@@ -147,7 +147,7 @@ class WorkerService(GatewayService):
             load = self.loads.find(pool, backend)
             if load is not None:
                 load.set_elsewhere(count)
-        self.connections_elsewhere = message["connections"]
+        self.admission.elsewhere = message["connections"]
 
     def _ask(self, message: Message) -> None:
         self.refresh().addCallback(lambda _: self._answer(message))

@@ -213,7 +213,7 @@ class WorkersTests(WorkersCase):
         for client in clients:
             client.write(_GET)
             self.assertEqual(200, (await read_response(client)).status)
-        await gateway.until(lambda: gateway.service.connections_elsewhere == 6, "all connections to be known")
+        await gateway.until(lambda: gateway.service.admission.elsewhere == 6, "all connections to be known")
         refused = 0
         while refused < 8:  # in a row: the parent's word may still be on its way
             client = await self.client(gateway)

@@ -14,11 +14,15 @@ FEW = "64 file descriptors are not enough for more client connections (ulimit -n
 
 class AdmissionTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.clients = self.elsewhere = 0
+        self.clients = self.counted = 0
         self.used: int | None = None
         self.asked = 0
-        self.admission = Admission(lambda: self.clients, lambda: self.elsewhere)
+        self.admission = Admission(self.count)
         self.patch(module, "descriptors_in_use", self.descriptors_in_use)
+
+    def count(self) -> int:
+        self.counted += 1
+        return self.clients
 
     def descriptors_in_use(self) -> int | None:
         self.asked += 1
@@ -35,11 +39,37 @@ class AdmissionTests(SynchronousTestCase):
         for clients, elsewhere, more, refusal in (
             (9, 0, 0, None), (10, 0, 0, full), (4, 5, 0, None), (4, 6, 0, full), (4, 5, 1, full), (12, 0, -3, None),
         ):  # fmt: skip
-            self.clients, self.elsewhere = clients, elsewhere
+            self.clients, self.admission.elsewhere = clients, elsewhere
             self.assertEqual(refusal, self.admission.refusal(more), (clients, elsewhere, more))
 
+    def test_nobody_counts_while_there_is_room(self) -> None:
+        """Each that comes takes of it; who leaves is found when it is used up, and a limit that changes at once."""
+        self.admission.most = 5
+        refusals = []
+        for _ in range(5):
+            refusals.append(self.admission.admit())
+            self.clients += 1
+        self.assertEqual(([None] * 5, 1), (refusals, self.counted))
+        self.assertIsNotNone(self.admission.admit())
+        self.clients -= 2
+        for _ in range(2):
+            self.assertIsNone(self.admission.admit())
+            self.clients += 1
+        self.assertIsNotNone(self.admission.admit())
+        self.clients = 2
+        self.assertIsNone(self.admission.refusal(2))
+        self.assertIsNotNone(self.admission.refusal(3))
+        self.admission.elsewhere = 3
+        self.assertIsNotNone(self.admission.admit())
+        self.admission.most = 6
+        self.assertIsNone(self.admission.admit())
+        self.admission.limit_descriptors(10, 8)
+        self.used = 10
+        self.assertEqual(FEW.replace("64", "10"), self.admission.admit())
+
     def test_too_late(self) -> None:
-        self.admission.closed = True
+        self.assertIsNone(self.admission.refusal())
+        self.admission.close()
         self.assertEqual("", self.admission.refusal())
 
     def test_each_client_can_have_a_backend(self) -> None:
@@ -48,11 +78,11 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual((12, 18), (self.admission.most_refused, self.admission.paired))
         self.used = 20
         self.clients = 17
-        self.assertIsNone(self.admission.refusal())
+        self.assertIsNone(self.admission.admit())
         self.assertEqual(0, self.asked)
         self.clients = 18
         self.assertEqual(FEW, self.admission.refusal())
-        self.clients, self.elsewhere = 17, 100
+        self.clients, self.admission.elsewhere = 17, 100
         self.assertIsNone(self.admission.refusal())
 
     def test_connections_that_are_idle_need_no_backend(self) -> None:
@@ -71,7 +101,7 @@ class AdmissionTests(SynchronousTestCase):
 
     def test_one_client_is_always_let_in(self) -> None:
         self.admission.limit_descriptors(16, 20)
-        self.assertIsNone(self.admission.refusal())
+        self.assertIsNone(self.admission.admit())
         self.clients = 1
         self.assertIsNotNone(self.admission.refusal())
 

@@ -273,5 +273,5 @@ class StreamTests(SynchronousTestCase):
         self.over("200 idle_timeout 1")
 
     def test_not_admitted(self) -> None:
-        self.admission.closed = True
+        self.admission.close()
         self.assertIsNone(self.factory.buildProtocol(None))

@@ -96,7 +96,7 @@ class WorkerTests(TestCase):
         self.worker.told({"kind": "health", "backends": [("pool", "s", "127.0.0.1:9", True, False, "", "fine")]})
         elsewhere = [("pool", "127.0.0.1:9", 5), ("pool", "nobody", 1)]
         self.worker.told({"kind": "loads", "elsewhere": elsewhere, "connections": 7})
-        self.assertEqual(7, self.worker.connections_elsewhere)
+        self.assertEqual(7, self.worker.admission.elsewhere)
         lease = self.pool.lease(request_head())
         self.assertEqual(6, self.pool.backends[0].active)
         self.worker._tell_loads()
