@@ -79,10 +79,10 @@ class Admission:
 
     def admit(self) -> str | None:
         """One more client comes: ``None`` if it is let in, else why not; "" for: the gateway stops. HOT"""
-        refusal = self.refusal()
-        if refusal is None:
-            self._room -= 1
-        return refusal
+        if self._room <= 0 and (refusal := self.refusal()) is not None:
+            return refusal
+        self._room -= 1
+        return None
 
     def refusal(self, more: int = 0) -> str | None:
         """What `admit` would say if ``more`` clients were in besides those that are."""

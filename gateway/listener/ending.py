@@ -33,18 +33,21 @@ class Ending(Part):
         caused by them could overtake the response (RFC 9112 §9.6). ``last``: it has said that there are none."""
         self._closing = True
         self._ahead = b""
-        shared = self._shared
-        now = shared.seconds()
-        shared.deadlines.set(self, now + (_LINGER_SECONDS if unread else shared.limits.send_timeout))
+        shared, transport = self._shared, self.transport
         if not unread or self.at_eof:
             # A client with TLS says goodbye all the same, and one that breaks its word must not lose much by that.
-            self.transport.quiet = last and self._sent <= _AT_ONCE and not self.stuck and not self.factory.tls
-            self.transport.loseConnection()
+            transport.quiet = last and self._sent <= _AT_ONCE and not self.stuck and not self.factory.tls
+            transport.loseConnection()
+            if transport.connected:
+                seconds = _LINGER_SECONDS if unread else shared.limits.send_timeout
+                shared.deadlines.set(self, shared.seconds() + seconds)
             return
+        now = shared.seconds()
+        shared.deadlines.set(self, now + _LINGER_SECONDS)
         self._linger_until = now + _MOST_LINGER_SECONDS
         self.dataReceived = self._linger  # type: ignore[method-assign]
         self.let(self.held)
-        self.transport.loseWriteConnection()
+        transport.loseWriteConnection()
 
     def _linger(self, data: bytes) -> None:
         """What a client still sends whose response is complete is dropped, for a while."""
