@@ -68,15 +68,20 @@ class RenewalTests(SynchronousTestCase):
         self.write("new and longer")
         self.assertEqual(1, self.looks(2))
 
-    def test_gone(self) -> None:
-        """A file that stays away is a change too, and does not keep others from being read again."""
+    def another_is_removed(self) -> str:
+        """A file that is looked at too, and is gone."""
         other = self.mktemp()
         Path(other).write_text("another")
-        renewal = Renewal(stamps([self.path, other]), self.reload, self.clock)
-        renewal.start()
-        self.addCleanup(renewal.stop)
         self.renewal.stop()
+        self.renewal = Renewal(stamps([self.path, other]), self.reload, self.clock)
+        self.renewal.start()
+        self.addCleanup(self.renewal.stop)
         os.remove(other)
+        return other
+
+    def test_gone(self) -> None:
+        """A file that stays away is a change too, and does not keep others from being read again."""
+        self.another_is_removed()
         self.error = ConfigurationError([Problem("certificates[0].certificateFile", "cannot read it")])
         with capturedLogs() as said:
             self.assertEqual(1, self.looks(12))
@@ -87,13 +92,7 @@ class RenewalTests(SynchronousTestCase):
 
     def test_gone_for_a_while(self) -> None:
         """It keeps no other waiting that is there."""
-        other = self.mktemp()
-        Path(other).write_text("another")
-        renewal = Renewal(stamps([self.path, other]), self.reload, self.clock)
-        renewal.start()
-        self.addCleanup(renewal.stop)
-        self.renewal.stop()
-        os.remove(other)
+        other = self.another_is_removed()
         self.write("two, longer")
         self.assertEqual(1, self.looks(2))
         Path(other).write_text("the other one, anew")
