@@ -41,7 +41,7 @@ class _Reader:
     def document(self) -> Any:
         self._space()
         if self._at == len(self._text):
-            self._fail("the file is empty")
+            self._fail("the file is empty: it needs listeners, pools and rules")
         start = self._at
         if self._text[start] in "\"'":
             self._string()

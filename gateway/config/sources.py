@@ -56,7 +56,7 @@ def read_tree(path: str) -> Any:
     """The tree of a JSON or YAML file; raises `ConfigurationError` where it cannot be read."""
     try:
         if not os.path.isfile(path) and os.path.exists(path):
-            raise ConfigurationError([Problem("", "not a file")], path)
+            raise ConfigurationError([Problem("", "this is not a file: give the path of a configuration")], path)
         with open(path, "rb") as stream:
             data = stream.read(MAX_FILE + 1)
     except OSError as error:

@@ -92,7 +92,7 @@ class _Builder:
                 if self._documents > 1:
                     raise self._error("a second document ('---'); a configuration is one document", event)
         if self._root is None:
-            raise syntax_error(self._source, "the file is empty", None)
+            raise syntax_error(self._source, "the file is empty: it needs listeners, pools and rules", None)
         return self._root
 
     def _error(self, message: str, event: Any) -> ConfigurationError:

@@ -148,7 +148,7 @@ def heed_signals(reactor: Any, service: Stoppable) -> None:
     """Let a second SIGTERM or SIGINT end the time that stopping may take, and SIGHUP read the configuration again.
 
     The first of them is the reactor's. A hang-up ends the gateway only where the terminal that it was started from is
-    gone.
+    gone, and not where it was told to ignore that (nohup).
     """
     begun = False
 
@@ -164,7 +164,9 @@ def heed_signals(reactor: Any, service: Stoppable) -> None:
         first = signal.getsignal(number)
         if callable(first):
             signal.signal(number, partial(stop, first))
-    terminal = _has_terminal()
+    hang_up = getattr(signal, "SIGHUP", None)
+    before = None if hang_up is None else signal.getsignal(hang_up)
+    terminal = before == signal.SIG_DFL and _has_terminal()
 
     def hung_up(*_: object) -> None:
         if terminal and not _has_terminal():
@@ -175,8 +177,8 @@ def heed_signals(reactor: Any, service: Stoppable) -> None:
     def reload() -> None:
         service.reload().addErrback(_trap)
 
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, hung_up)
+    if hang_up is not None and before in (signal.SIG_DFL, signal.SIG_IGN):
+        signal.signal(hang_up, hung_up)
 
 
 def _trap(failure: Failure) -> None:

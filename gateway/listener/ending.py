@@ -87,6 +87,9 @@ class Ending(Part):
         if begun or self._closing:
             self._close = True
             return
+        if self.stuck:
+            self.shut()  # what is left of the last response has its time
+            return
         self._ask_no_more()
         shared = self._shared
         shared.deadlines.set(self, min(self.deadline, shared.seconds() + _LAST_WORDS))

@@ -172,8 +172,9 @@ def main() -> int:
     reactor: Any = the_reactor
     # A terminal sends Ctrl-C and its own end to all of its processes, and SIGUSR1 may be sent to all of a service: the
     # parent decides what they mean.
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, lambda *_: None)  # one that is ignored would be a request to reload
     child = _Child(reactor)
     signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(child.signalled))
     globalLogBeginner.beginLoggingTo([_observer(child)], redirectStandardIO=False)

@@ -180,6 +180,7 @@ class AdditionsTests(ConfigurationTestCase):
             "rules: {rule: {priority: 0}}": "rules.rule.priority: found 0, expected a whole number from 1 to 20000",
             "listeners: {web: {middleware: 5}}": "listeners.web.middleware[0]: found 5, expected a mapping",
             "limits: {headTimeout: soon}": "limits.headTimeout: found 'soon'",
+            "limits: {headTimeout: 1e400}": "limits.headTimeout: found inf, expected a number above 0",
             "resolver: {nameservers: [dns.test]}": "resolver.nameservers[0]: found 'dns.test'",
             "resolver: {leastInterval: 600}": "mostInterval is less than leastInterval",
             "resolver: {timeout: 0}": "resolver.timeout: found 0",

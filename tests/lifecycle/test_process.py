@@ -199,7 +199,18 @@ class SignalTests(SynchronousTestCase):
         self.assertEqual(([signal.SIGTERM], []), (self.firsts, self.reactor.calls))
 
     def test_nohup(self) -> None:
-        """Who was told to ignore it goes on to do so."""
+        """It was told that the end of the terminal is not its own; reading anew ends nothing."""
+        there = [True, False]
+        self.patch(process, "_has_terminal", lambda: there.pop(0))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.heeds()
-        self.assertEqual(signal.SIG_IGN, signal.getsignal(signal.SIGHUP))
+        os.kill(os.getpid(), signal.SIGHUP)
+        self.assertEqual(([], 1), (self.firsts, len(self.reactor.calls)))
+
+    def test_what_somebody_else_makes_of_a_hang_up(self) -> None:
+        """A worker's parent, for example, reads anew for it."""
+        heard: list[int] = []
+        signal.signal(signal.SIGHUP, lambda number, frame: heard.append(number))
+        self.heeds()
+        os.kill(os.getpid(), signal.SIGHUP)
+        self.assertEqual(([signal.SIGHUP], []), (heard, self.reactor.calls))
