@@ -138,21 +138,6 @@ class TimeLimitTests(DialogueCase):
         client.finds("reset")
         gateway.recorded("301 redirect")
 
-    def test_a_response_that_is_on_its_way_has_that_time_at_a_stop_too(self) -> None:
-        for takes in (True, False):
-            gateway = self.gateway(limits={"send_timeout": 20})
-            client, backend = self.stalled(gateway)
-            backend.sends(b"a" * 99000)
-            gateway.run(client.wire.protocol.stop, GOODBYE)
-            gateway.advance(19)
-            client.finds("open")
-            if takes:
-                client.takes()
-                client.gets(b"a" * 99999)
-            gateway.advance(1.2)
-            client.finds("closed" if takes else "reset")
-            gateway.recorded("200 ok")
-
     def stalled(self, gateway: Dialogue) -> tuple[Party, Party]:
         """A client that has got the head and one byte of a long response and takes no more."""
         client = gateway.client()

@@ -9,7 +9,20 @@ from gateway.listener.http1 import ClientConnection
 from gateway.listener.lane import Lane
 from gateway.values import RequestHead
 from tests.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, frame
-from tests.listener.lane_acts import AGAIN, LIMITS, Act, LaneCase, answers, asks, backend, client, passes, stops
+from tests.listener.lane_acts import (
+    AGAIN,
+    LARGE,
+    LIMITS,
+    Act,
+    LaneCase,
+    answers,
+    asks,
+    backend,
+    client,
+    passes,
+    reads,
+    stops,
+)
 from tests.listener.lanes import World, agree, warmed
 
 
@@ -34,6 +47,14 @@ class EndTests(LaneCase):
         world = agree(self, [World.connects, stops, asks(), answers(), asks()], used=False, limits=LIMITS)
         self.assertEqual((0, "eof"), (world.decided, world.people[0].ending))
         self.assertIn(b"Connection: close", world.people[0].raw())
+
+    def test_the_gateway_stops_behind_a_response_that_is_not_taken(self) -> None:
+        """What is left of it has the time that responses have; it is the last."""
+        begin = [warmed, reads(False), asks(), answers(LARGE), passes(1), stops, passes(3.5)]
+        world = agree(self, [*begin, reads(True), passes(0.1)], limits=LIMITS, buffer=5000)
+        self.assertEqual((True, "eof"), (world.people[0].raw().endswith(LARGE[-12000:]), world.people[0].ending))
+        world = agree(self, [*begin, passes(1.8), reads(True)], limits=LIMITS, buffer=5000)
+        self.assertLess(len(world.people[0].raw()), len(LARGE))
 
     def test_an_idle_client_keeps_nothing_of_its_request(self) -> None:
         """There may be very many of them."""
