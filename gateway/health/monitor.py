@@ -60,7 +60,7 @@ class HealthMonitor:
         self._targets: dict[_Key, Target] = {}
         self._passives: dict[Pool, Passive] = {}
         self._left: dict[_Key, Target] = {}
-        self._running = False
+        self.running = False
 
     def watch(self, pool: Pool, strategy: IProbe, probe: Probe, contained: Containment | None = None) -> None:
         """Check the members of ``pool`` from now on, or from `start` on. ``contained`` is the account of ``strategy``.
@@ -125,7 +125,7 @@ class HealthMonitor:
 
     def start(self) -> Deferred[None]:
         """Begin; see `when_ready` for the result."""
-        self._running = True
+        self.running = True
         for number, target in enumerate(self._targets.values()):
             target.start(number // _AT_ONCE * _GROUP_SECONDS)
         return self.when_ready()
@@ -135,9 +135,17 @@ class HealthMonitor:
         everything = DeferredList([target.first_result() for target in self._targets.values()])
         return everything.addCallback(lambda _: None)
 
+    def when_known(self, pools: Iterable[Pool], seconds: float) -> Deferred[None]:
+        """Fires when every member of these pools, which are watched, has had its first result, after ``seconds`` at
+        the latest."""
+        targets = {self._targets[_key(pool, backend)]: None for pool in pools for backend in pool.backends}
+        known = DeferredList([target.first_result() for target in targets], consumeErrors=True)
+        known.addTimeout(seconds, self._clock, lambda result, timeout: None)
+        return known.addCallback(lambda _: None)
+
     def stop(self) -> None:
         """End all series; checks in progress are cancelled. `when_ready` fires for those that wait."""
-        self._running = False
+        self.running = False
         for target in self._targets.values():
             target.stop()
         for passive in self._passives.values():
@@ -165,7 +173,7 @@ class HealthMonitor:
             self._targets[key] = target
             if key in self._left:
                 target.inherit(self._left[key])
-            if self._running:
+            if self.running:
                 # Its member is added in this same turn; a delay of zero keeps the first check behind that.
                 self._clock.callLater(0, self._start_late, key, target)
         return target

@@ -11,7 +11,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import deferLater
@@ -27,8 +27,9 @@ from gateway.strategies.blame import brief
 
 if TYPE_CHECKING:
     from gateway.config.model import Gateway
-    from gateway.lifecycle.assembly import Steps
+    from gateway.lifecycle.assembly import Checks, Steps
     from gateway.lifecycle.generation import Generation
+    from gateway.pools.pool import Pool
     from gateway.service import GatewayService
 
 __all__ = ["RELOADS", "Reloading", "Source"]
@@ -49,6 +50,10 @@ _TURN_SECONDS = 0.005
 _SWITCH_SECONDS = 0.0002
 """For how long a thread may keep the interpreter from another one that wants it, while a reload reads."""
 
+_FIRST_CHECK_SECONDS = 5.0
+"""How long a reload waits for the first checks of members that are new: longer than one in good health needs."""
+
+_T = TypeVar("_T")
 _NEVER = 1 << 30
 _NO_SOURCE = "this gateway has no configuration that could be read again"
 
@@ -161,24 +166,44 @@ class Reloading:
         service, before = self._service, self._service.now
         self._check_running()
         now = await self._finished(service.building.generation(material, before.registry.again()))
-        began = time.monotonic()
+        successions = Successions(now, before)
+        newcomers: list[tuple[Pool, Checks]] = []
         try:
+            if service.monitor.running:  # a worker's does not: it hears of them
+                newcomers = await self._finished(successions.newcomers(service.monitor))
+                await self._check(newcomers)
             self._check_running()
-            service.go_on(now, Successions(now, before))
+            began = time.monotonic()
+            service.go_on(now, successions)
         except BaseException:
             service.building.discard(now)
             raise
+        finally:
+            for pool, _ in newcomers:
+                service.monitor.unwatch(pool)
         self.leaving.append(before)
         self.took = time.monotonic() - began
         self.retire()
 
-    async def _finished(self, steps: Steps[Generation]) -> Generation:
+    async def _check(self, newcomers: Sequence[tuple[Pool, Checks]]) -> None:
+        """Wait for the first results of those that will get requests after the change; not for long."""
+        monitor = self._service.monitor
+
+        def watch() -> Steps[None]:
+            for pool, checks in newcomers:
+                monitor.watch(pool, *checks)
+                yield
+
+        await self._finished(watch())
+        await monitor.when_known([pool for pool, _ in newcomers], _FIRST_CHECK_SECONDS)
+
+    async def _finished(self, steps: Steps[_T]) -> _T:
         until = time.monotonic() + _TURN_SECONDS
         while True:
             try:
                 next(steps)
             except StopIteration as stop:
-                made: Generation = stop.value
+                made: _T = stop.value
                 return made
             if time.monotonic() > until:
                 await deferLater(self._service.reactor, 0)

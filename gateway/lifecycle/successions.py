@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.logger import Logger, LogPublisher
+
 from gateway.lifecycle.assembly import roots_of
+from gateway.pools.backend import Backend
+from gateway.pools.pool import Pool
+from gateway.pools.round_robin import RoundRobin
 
 if TYPE_CHECKING:
+    from gateway.health.monitor import HealthMonitor
+    from gateway.lifecycle.assembly import Checks, Steps
     from gateway.lifecycle.generation import Generation
     from gateway.service import GatewayService
 
 __all__ = ["Successions"]
 
 _Pair = tuple[str, str]
+
+_SILENT = Logger(observer=LogPublisher())  # what is found is said of the pools that they belong to
 
 
 class Successions:
@@ -42,6 +51,21 @@ class Successions:
             if old.settings != pool.settings or old_roots != roots:
                 self.reconnect.append(pool)
         self.went = [pool for pair, pool in old_pools.items() if pair not in now.pools]
+
+    def newcomers(self, monitor: HealthMonitor) -> Steps[list[tuple[Pool, Checks]]]:
+        """Pools of the members that nobody checks yet, to have them checked before they get requests, and by what.
+
+        Nobody has leases of these pools.
+        """
+        found = []
+        listed = self._now.listed
+        for pair, pool in self._now.pools.items():
+            members = listed.get(pool.name, ())
+            new = [member for member in members if monitor.target(pool, Backend(member, pool.settings)) is None]
+            if new:
+                found.append((Pool(pool.name, pool.settings, new, RoundRobin(), _SILENT), self._now.checks[pair]))
+            yield
+        return found
 
     def happen(self, service: GatewayService) -> None:
         """Let the pools of ``now`` be those of ``service``, and their members those that belong to them."""

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from gateway.errors import SessionEnded
+from gateway.pools.backend import UNKNOWN
 
 if TYPE_CHECKING:
     from gateway.config.model import Member
@@ -26,6 +27,10 @@ MEMBERS = "gateway.pools"
 _PACE_SECONDS = 10.0
 _LEAST_RATE = 20.0
 _MOST_NAMED = 8
+_LOOK_SECONDS = 0.1
+_HANDOVER_SECONDS = 30.0
+"""For how long who goes may stay at most because it is not known yet whether those that come can take over."""
+
 _log = Logger(MEMBERS)
 _draining_log = Logger("gateway.draining")  # said by whoever has the sessions; the other by one process for all
 
@@ -34,6 +39,9 @@ _Key = tuple[str, str, str, tuple[str, int]]
 
 class Changes:
     """Changes the members of pools.
+
+    Where all go that can be chosen, they stay until it is known of one that comes that it can be, or of all whether
+    they can: the first check of each is sent at once.
 
     A member that goes gets no new leases from then on, is probed no more, and its idle connections are closed
     (``forget(backend)``).  Exchanges in progress end as they would.  Sessions stay; where ``connectionDraining`` of the
@@ -47,11 +55,44 @@ class Changes:
         self._sessions = sessions
         self._forget = forget
         self._clock = clock
+        self._handovers: dict[tuple[str, str], Callable[[], bool]] = {}
+        self._looking: Any = None
         self._timers: dict[_Key, Any] = {}
         self._endings: dict[_Key, Deferred[int]] = {}
 
     def apply(self, pool: Pool, members: Iterable[Member], quiet: bool = False) -> None:
         """Let ``members`` be those of ``pool``. ``quiet``: somebody else has said so in the log."""
+        pair = pool.name, pool.settings.name
+        self._handovers.pop(pair, None)
+        members = tuple(members)
+        needed = pool.needed_besides(members)
+        self._change(pool, (*members, *needed), quiet)
+        if needed:
+            coming = pool.backends[: -len(needed)]
+            until = self._clock.seconds() + _HANDOVER_SECONDS
+
+            def over() -> bool:
+                decided = any(each.healthy for each in coming) or all(each.verdict != UNKNOWN for each in coming)
+                if not decided and self._clock.seconds() < until:
+                    return False
+                self._change(pool, members, quiet)
+                return True
+
+            self._handovers[pair] = over
+            self.look()
+
+    def look(self) -> None:
+        """See whether those that come can take over, where all others go; done again by itself until they can."""
+        for pair, over in tuple(self._handovers.items()):
+            if over():
+                del self._handovers[pair]
+        if self._looking is not None and self._looking.active():
+            self._looking.cancel()
+        if self._handovers:
+            self._looking = self._clock.callLater(_LOOK_SECONDS, self.look)
+
+    def _change(self, pool: Pool, members: Iterable[Member], quiet: bool) -> None:
+        """At once."""
         came, went = pool.set_members(members)
         if not came and not went:
             return
@@ -70,6 +111,8 @@ class Changes:
 
     def stop(self) -> None:
         """Drain no more: the sessions that are left are somebody else's concern now."""
+        self._handovers.clear()
+        self.look()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -234,6 +234,17 @@ class Pool:
         self._rebuild()
         return came, went
 
+    def needed_besides(self, members: tuple[Member, ...]) -> tuple[Member, ...]:
+        """Who can be chosen and is not among ``members``, if none of these can be; nobody if there are none."""
+        if not members or members == self._members:
+            return ()
+        names = {Backend(member, self.settings).name for member in members}
+        able = {backend.name for backend in self.candidates}
+        if names & able:
+            return ()
+        known = {Backend(member, self.settings).name: member for member in self._members or ()}
+        return tuple([member for name, member in known.items() if name in able])
+
     def succeed(self, old: Pool) -> None:
         """Take the place of ``old``: its members, with all that is known of them, and its listeners are this pool's.
 

@@ -135,6 +135,7 @@ class WorkerService(GatewayService):
                 pool.set_health(backend, healthy, reason)
             if draining != backend.draining:
                 pool.set_draining(backend, draining, reason)
+        self.changes.look()
 
     def _members(self, message: Message) -> None:
         for name, given in message["pools"]:

@@ -143,6 +143,19 @@ class SeriesTests(MonitorCase):
         self.assertIsNone(self.successResultOf(ready))
         self.assertIsNone(self.successResultOf(self.monitor.when_ready()))
 
+    def test_members_of_some_pools(self) -> None:
+        """Their first results; nobody waits for ever."""
+        pool = self.pool()
+        answer: Deferred[ProbeResult] = Deferred()
+        self.begin(lambda backend: answer, pool=pool)
+        known, late = self.monitor.when_known([pool], 3), self.monitor.when_known([pool], 1)
+        self.clock.advance(1)
+        self.assertNoResult(known)
+        self.assertIsNone(self.successResultOf(late))
+        answer.callback(GOOD)
+        self.assertIsNone(self.successResultOf(known))
+        self.assertIsNone(self.successResultOf(self.monitor.when_known([pool], 5)))
+
     def test_ready_without_targets(self) -> None:
         self.successResultOf(self.monitor.start())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,20 +21,19 @@ from gateway.testing import request_head
 from gateway.values import Outcome, ProbeResult, Route
 
 HEAD = request_head()
-ONE, TWO, THREE = (Member(host=f"10.0.0.{number}") for number in (1, 2, 3))
+ONE, TWO, THREE, FOUR = (Member(host=f"10.0.0.{number}") for number in (1, 2, 3, 4))
 
 
 class Healthy:
-    """A probe that finds everybody well."""
+    """A probe that finds everybody well; those of ``slow`` when their Deferred fires."""
 
     def __init__(self) -> None:
         self.checked: list[str] = []
+        self.slow: dict[str, Deferred[ProbeResult]] = {}
 
     def check(self, backend: Any, deadline: float) -> Any:
-        from twisted.internet.defer import succeed
-
         self.checked.append(backend.host)
-        return succeed(ProbeResult(True, "ok"))
+        return self.slow.get(backend.host) or succeed(ProbeResult(True, "ok"))
 
 
 class Session:
@@ -100,6 +100,78 @@ class MemberTests(ChangesCase):
         before = pool.backends
         self.changes.apply(pool, [ONE, TWO])
         self.assertEqual((pool.backends, self.forgotten), (before, []))
+
+
+class HandoverTests(ChangesCase):
+    """All that can be chosen go."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.chosen = self.pool()
+        for member in (THREE, FOUR):
+            self.probe.slow[member.host] = Deferred()
+
+    def members(self) -> list[int]:
+        self.clock.advance(0.1)
+        return [int(backend.host[-1]) for backend in self.chosen.backends]
+
+    def test_one_that_comes_takes_over(self) -> None:
+        self.changes.apply(self.chosen, [THREE, FOUR])
+        self.assertEqual([3, 4, 1, 2], self.members())
+        self.assertEqual(["10.0.0.1", "10.0.0.2"], [backend.host for backend in self.chosen.candidates])
+        self.clock.advance(5)
+        self.assertEqual([3, 4, 1, 2], self.members())
+        self.probe.slow[FOUR.host].callback(ProbeResult(True, "ok"))
+        self.assertEqual([3, 4], self.members())
+        self.assertEqual(["10.0.0.1", "10.0.0.2"], [backend.host for backend in self.forgotten])
+        self.assertEqual(["10.0.0.4"], [backend.host for backend in self.chosen.candidates])
+
+    def test_nobody_can_take_over(self) -> None:
+        self.changes.apply(self.chosen, [THREE, FOUR])
+        self.probe.slow[FOUR.host].callback(ProbeResult(False, "refused"))
+        self.assertEqual([3, 4, 1, 2], self.members())
+        self.probe.slow[THREE.host].callback(ProbeResult(False, "refused"))
+        self.assertEqual([3, 4], self.members())
+
+    def test_not_for_ever(self) -> None:
+        self.probe.check = lambda backend, deadline: Deferred()  # type: ignore[method-assign]
+        self.monitor.stop()
+        self.changes.apply(self.chosen, [THREE])
+        self.clock.advance(29)
+        self.assertEqual([3, 1, 2], self.members())
+        self.clock.advance(1)
+        self.assertEqual([3], self.members())
+
+    def test_somebody_stays(self) -> None:
+        self.changes.apply(self.chosen, [TWO, THREE])
+        self.assertEqual([2, 3], self.members())
+
+    def test_nobody_comes(self) -> None:
+        self.changes.apply(self.chosen, [])
+        self.assertEqual([], self.members())
+
+    def test_who_is_down_goes(self) -> None:
+        self.chosen.set_health(self.chosen.backends[0], False, "down")
+        self.changes.apply(self.chosen, [THREE])
+        self.assertEqual([3, 2], self.members())
+
+    def test_another_change_meanwhile(self) -> None:
+        """Also one that says the same again, as of a discovery; and one that brings back who was to go."""
+        for _ in range(2):
+            self.changes.apply(self.chosen, [THREE])
+            self.assertEqual([3, 1, 2], self.members())
+        self.changes.apply(self.chosen, [FOUR])
+        self.assertEqual([4, 1, 2], self.members())
+        self.changes.apply(self.chosen, [ONE, FOUR])
+        self.assertEqual([1, 4], self.members())
+        self.clock.advance(60)
+        self.assertEqual([1, 4], self.members())
+
+    def test_stop(self) -> None:
+        self.changes.apply(self.chosen, [THREE])
+        self.changes.stop()
+        self.monitor.stop()
+        self.assertEqual([], [call for call in self.clock.getDelayedCalls() if "look" in str(call.func)])
 
 
 class DrainingTests(ChangesCase):
@@ -184,7 +256,7 @@ class DrainingTests(ChangesCase):
         first, second = Session(self, quick), Session(self, slow)
         for pool in (quick, slow):
             self.changes.apply(pool, [THREE])
-        self.clock.pump([10, 0.1, 0.1])
+        self.clock.pump([0.1, 10, 0.1, 0.1])
         self.assertEqual((first.ended is not None, second.ended is not None), (True, False))
         self.clock.pump([90, 0.1, 0.1])
         self.assertIsNotNone(second.ended)
