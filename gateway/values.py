@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gateway.config.model import BackendSettings
     from gateway.errors import GatewayError
     from gateway.interfaces import IBackend, IMiddleware
+    from gateway.messages.depth import MessageDepth
     from gateway.transport.tls import ClientCertificate
-    from gateway.websocket.depth import MessageDepth
 
 __all__ = [
     "CHUNKED", "DROP", "UNTIL_CLOSE", "Answer", "Close", "Context", "Drop", "Fields", "NeedsAddress", "Outcome", "Peer",

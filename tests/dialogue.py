@@ -25,6 +25,7 @@ from gateway.exchange.surroundings import Surroundings
 from gateway.http.forwarded import TrustedProxies
 from gateway.interfaces import IBackend
 from gateway.listener.factory import ListenerFactory
+from gateway.messages.filtering import NamedFilter
 from gateway.observe.sessions import Sessions
 from gateway.pools.pool import Pool
 from gateway.pools.round_robin import RoundRobin
@@ -34,7 +35,6 @@ from gateway.testing.dialogue import GET, HANDSHAKE, OK, POST, SWITCHING, Party,
 from gateway.transport.deadlines import Deadlines
 from gateway.upstream.connections import Upstream
 from gateway.values import Outcome, Route
-from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["GET", "GOODBYE", "HANDSHAKE", "OK", "POST", "SWITCHING", "Dialogue", "DialogueCase", "Party", "frame"]
 

@@ -12,11 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from gateway.exchange.exchange import Exchange
 from gateway.foreseen import ROOM, foreseen
 from gateway.listener.http1 import ClientConnection
+from gateway.messages.session import Messages
 from gateway.relay.splice import Splice
 from gateway.relay.watch import Watch
 from gateway.upstream.http1 import UpstreamConnection
 from gateway.values import Outcome
-from gateway.websocket.messages import Messages
 
 _MANY = 2 * ROOM
 

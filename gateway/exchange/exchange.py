@@ -36,10 +36,10 @@ from gateway.errors import (
 )
 from gateway.exchange.attempts import DONE, ROUTING, STREAMING, TUNNEL, WAITING
 from gateway.exchange.deciding import Decisions
+from gateway.exchange.switching import agreed
 from gateway.foreseen import foreseen
 from gateway.http.bodies import chunk
 from gateway.interfaces import IUpstreamListener
-from gateway.relay.depth import agreed
 from gateway.values import CHUNKED, Fields, Outcome, Reply, RequestHead, ResponseHead, Route
 from gateway.websocket.handshake import check_request
 

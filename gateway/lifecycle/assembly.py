@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from gateway.config.model import Probe as ProbeModel
     from gateway.interfaces import IMiddleware, IOutcomeObserver, IProbe, IRoad
     from gateway.lifecycle.registry import Registry
+    from gateway.messages.filtering import NamedFilter
     from gateway.pools.backend import Loads
     from gateway.routing.rule_router import RouterMaker
     from gateway.services import Services
     from gateway.strategies.containment import Containment
     from gateway.upstream.tls import Roots
     from gateway.values import RequestHead, Route
-    from gateway.websocket.filtering import NamedFilter
 
 __all__ = [
     "Checks", "Steps", "finished", "make_checks", "make_discoveries", "make_filters", "make_middleware",
@@ -226,7 +226,7 @@ def make_filters(registry: Registry, model: Gateway, services: Services) -> dict
     """As `make_middleware`, for message filters."""
 
     def make(strategy: Strategy, path: str) -> NamedFilter:
-        from gateway.websocket.filtering import NamedFilter
+        from gateway.messages.filtering import NamedFilter
 
         group, name = "gateway.filters", strategy.strategy
         built = registry.build(group, name, strategy.options, services, path, f"{path}.options")

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from gateway.lifecycle.registry import Registry
     from gateway.listener.certificates import ServerCertificate
     from gateway.listener.terms import Terms
+    from gateway.messages.filtering import NamedFilter
     from gateway.routing.bindings import Binding
     from gateway.strategies.contained import ContainedDiscovery
     from gateway.strategies.places import Place
     from gateway.upstream.tls import Roots
     from gateway.watched import Stamp
-    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["Generation", "Material", "ShowsGeneration"]
 

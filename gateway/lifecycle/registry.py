@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from gateway.config.model import BackendSettings, Gateway, Probe, Strategy
     from gateway.interfaces import IProbe, IRoad
     from gateway.lifecycle.assembly import Checks, Steps
+    from gateway.messages.filtering import NamedFilter
     from gateway.pools.backend import Loads
     from gateway.pools.pool import Pool
     from gateway.routing.rule_router import RouterMaker
     from gateway.strategies.contained import ContainedDiscovery
     from gateway.strategies.places import Place
     from gateway.upstream.tls import Roots
-    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["Registry", "close_all"]
 

@@ -21,10 +21,10 @@ from gateway.values import Reply, RequestHead, Route
 if TYPE_CHECKING:
     from gateway.config.model import BackendSettings, Gateway, PathRule, RoutingMap, RoutingRule, Rule
     from gateway.interfaces import IMiddleware, IPool
+    from gateway.messages.depth import MessageDepth
+    from gateway.messages.filtering import NamedFilter
     from gateway.routing.rule_router import RouterMaker
     from gateway.strategies.places import Place
-    from gateway.websocket.depth import MessageDepth
-    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["Builder", "needed_pools", "rule_of_listener"]
 
@@ -89,7 +89,7 @@ class Builder:
     def _depth(self, filters: tuple[NamedFilter, ...], settings: BackendSettings) -> MessageDepth | None:
         if not filters:
             return None
-        from gateway.websocket.depth import MessageDepth  # with Autobahn, and so only where somebody wants it
+        from gateway.messages.depth import MessageDepth  # with Autobahn, and so only where somebody wants it
 
         return MessageDepth(filters, settings.web_socket_compression, self._most)
 

@@ -19,9 +19,9 @@ from gateway.values import Reply, RequestHead, Route
 if TYPE_CHECKING:
     from gateway.config.model import Gateway, HttpListener, Rule
     from gateway.interfaces import IMiddleware, IPool
+    from gateway.messages.filtering import NamedFilter
     from gateway.routing.rule_router import RouterMaker
     from gateway.strategies.places import Place
-    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["RoutingTable", "Site", "factory", "needed_pools"]
 

@@ -1,4 +1,4 @@
-"""Tests for `gateway.websocket.messages`: sessions whose messages are looked at, over wires that the test holds."""
+"""Tests for `gateway.messages.session`: sessions whose messages are looked at, over wires that the test holds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zope.interface.verify import verifyObject
 from gateway.errors import SessionEnded
 from gateway.exchange.surroundings import Surroundings
 from gateway.interfaces import IConversation, IMessageFilter, IMessages
+from gateway.messages.filtering import NamedFilter
 from gateway.strategies.containment import Containment, Terms
 from gateway.values import DROP, Answer, Close, Outcome
 from gateway.websocket import frames, making
-from gateway.websocket.filtering import NamedFilter
 from tests.dialogue import HANDSHAKE, SWITCHING, Dialogue, Party, frame
 from tests.exchange.test_passage import Scripted
 from tests.plugin_log import PluginLog

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from gateway.messages.session import Messages
 from gateway.websocket.deflate import OFFER, Deflate, accept_client, accepted_by_backend, with_extensions
-from gateway.websocket.messages import Messages
 
 if TYPE_CHECKING:
+    from gateway.messages.filtering import NamedFilter
     from gateway.values import RequestHead, ResponseHead
-    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["MOST_MESSAGE_BYTES", "MessageDepth"]
 

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import PluginOff, SessionEnded
 from gateway.foreseen import foreseen
+from gateway.messages.filtering import Chain, Conversation, Opened, ended_by
 from gateway.relay.flow import FILTERING, RESTING
 from gateway.relay.session import WebSocketSession
 from gateway.relay.splice import GONE, OPEN
-from gateway.websocket.filtering import Chain, Conversation, Opened, ended_by
 from gateway.websocket.frames import FrameError, close_payload
 from gateway.websocket.legs import BackendLeg, ClientLeg, Leg
 
 if TYPE_CHECKING:
     from gateway.exchange.surroundings import Surroundings
+    from gateway.messages.filtering import NamedFilter
     from gateway.relay.sides import Side
     from gateway.websocket.deflate import Deflate
-    from gateway.websocket.filtering import NamedFilter
 
 __all__ = ["Messages"]
 
@@ -81,7 +81,7 @@ class _Way:
                 self.told = self.leg.close_code
                 self.out.send_close(payload)
 
-    # -- what the filters decide: `gateway.websocket.filtering.Way`
+    # -- what the filters decide: `gateway.messages.filtering.Way`
 
     def deliver(self, payload: str | bytes, raw: bytes, ends: Sequence[int]) -> None:
         """A message has come through all filters. HOT"""

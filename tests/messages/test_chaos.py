@@ -12,9 +12,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from gateway.errors import SessionEnded
+from gateway.messages.filtering import NamedFilter
 from gateway.strategies.containment import Containment, Terms
 from gateway.values import DROP, Answer, Close, Outcome
-from gateway.websocket.filtering import NamedFilter
 from gateway.websocket.frames import FrameError
 from gateway.websocket.legs import BackendLeg, ClientLeg
 from tests.dialogue import Dialogue, DialogueCase, Party, frame

@@ -11,8 +11,8 @@ from gateway.relay.watch import Watch
 from gateway.websocket.handshake import check_response, reserved_bits
 
 if TYPE_CHECKING:
+    from gateway.messages.depth import MessageDepth
     from gateway.values import RequestHead, ResponseHead
-    from gateway.websocket.depth import MessageDepth
 
 __all__ = ["agreed"]
 
