@@ -166,6 +166,8 @@ class ParentService(GatewayService):
         worker.known = {port.origin for port in self._ports.bound().values()}
 
     def _not_taken(self, worker: Worker, problems: Sequence[str]) -> None:
+        if self.crew is None or self.crew.stopping:
+            return  # that is why
         _log.error(
             "worker {number} cannot take the new configuration and is replaced: {problems}",
             number=worker.number, problems="; ".join(problems),

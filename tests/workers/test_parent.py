@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config.model import Gateway
@@ -44,8 +45,14 @@ class _Worker:
 
 
 class _Crew:
+    stopping = False
+
     def __init__(self, *workers: _Worker) -> None:
         self.workers = list(workers)
+        self.replaced: list[_Worker] = []
+
+    def replace(self, worker: _Worker, seconds: float) -> None:
+        self.replaced.append(worker)
 
 
 class StartTests(SynchronousTestCase):
@@ -127,6 +134,35 @@ class TicketsTests(SynchronousTestCase):
         self.assertEqual([[("b", 2)], []], [successor.heard(), self.two.heard()])
         self.says(successor, "d")
         self.assertEqual([("d", 1)], self.two.heard())
+
+
+class ReloadTests(SynchronousTestCase):
+    """Workers that cannot take a configuration."""
+
+    def setUp(self) -> None:
+        self.parent: Any = ParentService(_MODEL, workers=1, reactor=reactor)
+        self.addCleanup(self.parent.road.stop)
+        self.one = _Worker(1)
+        self.parent.crew = self.crew = _Crew(self.one)
+
+    def refuses(self) -> list[str]:
+        """What is logged when the worker does."""
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.parent._received(self.one, {"kind": "reloaded", "version": 1, "problems": ["no room"]})
+        return [formatEvent(event) for event in events]
+
+    def test_replaced(self) -> None:
+        self.assertEqual(
+            ["worker 1 cannot take the new configuration and is replaced: no room"], self.refuses()
+        )
+        self.assertEqual([self.one], self.crew.replaced)
+
+    def test_all_stop(self) -> None:
+        """Who is stopping cannot: nothing is wrong, and nobody is replaced."""
+        self.crew.stopping = True
+        self.assertEqual(([], []), (self.refuses(), self.crew.replaced))
 
 
 class LeasesTests(SynchronousTestCase):
