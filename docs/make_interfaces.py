@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from zope.interface import Interface
 from zope.interface.interface import Method
 
-from gateway import interfaces, services, values
+from gateway import interfaces, services, testing, values
 from gateway.strategies.groups import BUILT_IN, GROUPS
 
 PAGES = Path(__file__).with_name("interfaces")
@@ -140,6 +140,8 @@ def strategy(page: Page) -> str:
     for name in page.more:
         interface = getattr(interfaces, name)
         parts += [f"## `{name}`", words(interface), *members(interface, "###")]
+    parts += ["## Conformance tests", "Mixed into a test case of your own, with what they ask for."]
+    parts += [f"**`{name}`** {words(getattr(testing, name))}" for name in page.conformance]
     return "\n\n".join(parts) + "\n"
 
 
@@ -150,8 +152,9 @@ def factory() -> str:
         MADE.format(module="gateway.interfaces` and `gateway.services"),
         "`gateway.interfaces.IStrategyFactory`",
         words(interfaces.IStrategyFactory),
-        "Conformance tests (`gateway.testing`): `FactoryConformance`.",
         *members(interfaces.IStrategyFactory),
+        "## `gateway.testing.FactoryConformance`",
+        words(testing.FactoryConformance),
         "## `gateway.services.Factory`",
         words(services.Factory),
         "## `gateway.services.Options`",

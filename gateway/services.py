@@ -59,6 +59,7 @@ class Services(NamedTuple):
     the same in all processes of a gateway and at each reload, until it stops.  Selectors also get ``model``, ``pool``
     (its name) and ``settings``; discoveries ``model``, ``pool`` and ``road``; routers ``model``, ``rule``, ``target``
     and ``otherwise``; middleware and observers ``model``; probes ``road``, ``tls_for``, ``probe`` and ``settings``.
+    What a kind does not get is ``None``.
 
     ``make(name, value)`` builds the strategy that an option of one's own names: ``name`` is the attribute of the
     options class, whose type is ``Annotated[Strategy, group]``, and ``value`` what it holds.  Such options are checked
@@ -83,16 +84,17 @@ class Services(NamedTuple):
     reactor: Any
     random: Random
     secret: bytes = b""
-    model: Gateway | None = None
-    rule: Rule | None = None
-    target: Callable[..., Route] | None = None
-    otherwise: Callable[[RequestHead], Any] | None = None
-    road: IRoad | None = None
-    tls_for: Callable[[BackendSettings, Probe, str], Any] | None = None
-    probe: Probe | None = None
-    settings: BackendSettings | None = None
+    # Not optional for those who have them, so that a checker of types does not ask authors to look first.
+    model: Gateway = None  # type: ignore[assignment]
+    rule: Rule = None  # type: ignore[assignment]
+    target: Callable[..., Route] = None  # type: ignore[assignment]
+    otherwise: Callable[[RequestHead], Any] = None  # type: ignore[assignment]
+    road: IRoad = None  # type: ignore[assignment]
+    tls_for: Callable[[BackendSettings, Probe, str], Any] = None  # type: ignore[assignment]
+    probe: Probe = None  # type: ignore[assignment]
+    settings: BackendSettings = None  # type: ignore[assignment]
     pool: str = ""
-    make: Callable[[str, Strategy], Any] | None = None
+    make: Callable[[str, Strategy], Any] = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         """Without what is secret, and without whole configurations: it ends up in logs."""

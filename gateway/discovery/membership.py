@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import IDiscovery
     from gateway.pools.pool import Pool
 
-__all__ = ["MOST_MEMBERS", "Membership"]
+__all__ = ["MOST_MEMBERS", "Membership", "believed"]
 
 MOST_MEMBERS = 5000
 """Of one pool. A discovery that finds more is not believed."""
@@ -120,13 +121,7 @@ class Membership:
             return
         contained = self._account(name)
         try:
-            found = tuple(members)
-            wrong = next((type(member).__name__ for member in found if not isinstance(member, Member)), None)
-            if wrong is not None:
-                raise TypeError(f"found {wrong}, not a Member")
-            if len(found) > MOST_MEMBERS:
-                raise ValueError(f"found {len(found)} members; at most {MOST_MEMBERS} are believed")
-            self._known[name] = found
+            self._known[name] = believed(members)
             for pool in [pool for pool in self._pools() if pool.name == name]:
                 self._change(pool, self.members(name))
         except BaseException as error:  # what it gives may be a generator of its own
@@ -139,6 +134,21 @@ class Membership:
         discovery = self._discoveries[name]
         found: Containment | None = getattr(discovery, "contained", None)
         return found or Containment("discovery", type(discovery).__name__, f"pool {name!r}")
+
+
+def believed(members: object) -> tuple[Member, ...]:
+    """What a discovery has found, if it can be believed: raises ``TypeError`` or ``ValueError`` where it cannot."""
+    # A Deferred is an iterator, which gives itself until it has fired.
+    if isinstance(members, Deferred) or not isinstance(members, Iterable):
+        kind = type(members).__name__
+        raise TypeError(f"found() was called with a {kind}: wait for the members, and call it with a list of them")
+    found = tuple(islice(members, MOST_MEMBERS + 1))
+    wrong = next((type(member).__name__ for member in found if not isinstance(member, Member)), None)
+    if wrong is not None:
+        raise TypeError(f"found {wrong}, not a gateway.config.model.Member")
+    if len(found) > MOST_MEMBERS:
+        raise ValueError(f"found more than {MOST_MEMBERS} members; so many are not believed")
+    return found
 
 
 def _begun(discovery: IDiscovery, found: Callable[[Iterable[Member]], None]) -> Deferred[Any] | None:

@@ -19,7 +19,7 @@ __all__ = ["FactoryConformance"]
 
 
 class FactoryConformance(Case):
-    """A strategy's factory and its options.
+    """A strategy's factory and its options, each of which has a description: ``gatewayctl plugins`` shows it.
 
     ``factory`` and ``group`` (``gateway.selectors``, say) have to be set.  ``good`` and ``bad`` are options as a
     configuration spells them; ``services`` are what it is built with.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -94,11 +95,16 @@ class MembershipTests(SynchronousTestCase):
         log = PluginLog(self)
         self.make(self.told)
         many = [Member(host=f"h{number}") for number in range(MOST_MEMBERS + 1)]
-        for nonsense in (None, 7, ["10.0.0.1:80"], [Member(host="x"), None], many):
+        endless = (Member(host=f"h{number}") for number in count())
+        unfired: Deferred[Any] = Deferred()  # which gives itself, again and again, where it is iterated
+        for nonsense in (None, 7, ["10.0.0.1:80"], [Member(host="x"), None], many, endless, unfired):
             self.told.found(nonsense)
         self.assertEqual(self.changes, [])
-        self.assertEqual(5, len(log.lines))
+        self.assertEqual(7, len(log.lines))
         self.assertIn("discovery 'Told' of pool 'a' failed (1 so far): TypeError", log.lines[0])
+        self.assertIn(
+            "found() was called with a Deferred: wait for the members, and call it with a list of them", log.lines[-1]
+        )
 
     def test_again_and_again(self) -> None:
         """It counts as switched off; its first good word is heard all the same, for it may be the only one."""

@@ -147,6 +147,15 @@ class DiscoveryTests(TryingCase):
     def test_good(self) -> None:
         self.assertEqual(set(), self.failing(lambda made, found: self.start(made, found), lambda made: self.stop(made)))
 
+    def test_finds_a_deferred(self) -> None:
+        """One that has not fired, which would be iterated for ever."""
+
+        def start(made: Any, found: Any) -> None:
+            found(Deferred())
+            self.start(made, found)
+
+        self.assertIn("test_finds_members", self.failing(start, lambda made: self.stop(made)))
+
     def test_listens_on(self) -> None:
         """It takes an answer after it was stopped."""
 
