@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,8 +26,8 @@ __all__ = ["HealthMonitor"]
 
 _AT_ONCE = 50
 _GROUP_SECONDS = 0.1
-"""First checks start in groups of `_AT_ONCE`, this far apart: a small gateway is ready at once, and one with a
-thousand backends does not open a thousand connections in one turn of the reactor."""
+"""First checks start in groups of `_AT_ONCE`, this far apart: a small gateway is ready at once, and one that gets a
+thousand backends, at its start or later, does not open a thousand connections in one turn of the reactor."""
 
 _Key = tuple[str, str, tuple[str, int]]
 
@@ -34,7 +35,7 @@ _Key = tuple[str, str, tuple[str, int]]
 class _Watched(NamedTuple):
     strategy: IProbe
     probe: Probe
-    members: list[Backend]
+    members: dict[Backend, None]
     contained: Containment
 
 
@@ -60,6 +61,8 @@ class HealthMonitor:
         self._targets: dict[_Key, Target] = {}
         self._passives: dict[Pool, Passive] = {}
         self._left: dict[_Key, Target] = {}
+        self._starting: deque[tuple[_Key, Target]] = deque()
+        self._starter: Any = None
         self.running = False
 
     def watch(self, pool: Pool, strategy: IProbe, probe: Probe, contained: Containment | None = None) -> None:
@@ -72,14 +75,17 @@ class HealthMonitor:
         if watched is None:
             where = f"settings {pool.settings.name!r}"
             account = contained or Containment("probe", probe.name, where, log=self._log)
-            watched = self._pools[pool] = _Watched(strategy, probe, [], account)
-        for backend in [backend for backend in watched.members if backend not in pool.backends]:
-            watched.members.remove(backend)
+            watched = self._pools[pool] = _Watched(strategy, probe, {}, account)
+        belong = frozenset(pool.backends)
+        for backend in [backend for backend in watched.members if backend not in belong]:
+            del watched.members[backend]
             self._forget(pool, backend)
+        known = []
         for backend in pool.backends:
             if backend not in watched.members:
-                watched.members.append(backend)
-                self._target(pool, backend, watched).add(pool, backend)
+                watched.members[backend] = None
+                known.append(self._target(pool, backend, watched).add(pool, backend))
+        pool.set_verdicts(filter(None, known))
         if pool.passive is not None:
             if pool not in self._passives:
                 self._passives[pool] = Passive(pool, pool.passive, self._clock, self.report)
@@ -126,8 +132,8 @@ class HealthMonitor:
     def start(self) -> Deferred[None]:
         """Begin; see `when_ready` for the result."""
         self.running = True
-        for number, target in enumerate(self._targets.values()):
-            target.start(number // _AT_ONCE * _GROUP_SECONDS)
+        self._starting.extend(self._targets.items())
+        self._start_some()
         return self.when_ready()
 
     def when_ready(self) -> Deferred[None]:
@@ -146,6 +152,10 @@ class HealthMonitor:
     def stop(self) -> None:
         """End all series; checks in progress are cancelled. `when_ready` fires for those that wait."""
         self.running = False
+        self._starting.clear()
+        if self._starter is not None:
+            self._starter.cancel()
+            self._starter = None
         for target in self._targets.values():
             target.stop()
         for passive in self._passives.values():
@@ -174,13 +184,18 @@ class HealthMonitor:
             if key in self._left:
                 target.inherit(self._left[key])
             if self.running:
-                # Its member is added in this same turn; a delay of zero keeps the first check behind that.
-                self._clock.callLater(0, self._start_late, key, target)
+                self._starting.append((key, target))
+                if self._starter is None:
+                    # Its member is added in this same turn; a delay of zero keeps the first check behind that.
+                    self._starter = self._clock.callLater(0, self._start_some)
         return target
 
-    def _start_late(self, key: _Key, target: Target) -> None:
-        if self._targets.get(key) is target:
-            target.start(0)
+    def _start_some(self) -> None:
+        some = [self._starting.popleft() for _ in range(min(_AT_ONCE, len(self._starting)))]
+        self._starter = self._clock.callLater(_GROUP_SECONDS, self._start_some) if self._starting else None
+        for key, target in some:
+            if self._targets.get(key) is target:
+                target.start()
 
     def _forget(self, pool: Pool, backend: Backend) -> Target | None:
         """End the series of a member; the target, if it was nobody else's."""

@@ -115,7 +115,8 @@ class Passive:
 
     def watch(self) -> None:
         """Follow the members that the pool has now; those that stay keep what is known of them."""
-        for backend in [backend for backend in self._witnesses if backend not in self.pool.backends]:
+        belong = frozenset(self.pool.backends)
+        for backend in [backend for backend in self._witnesses if backend not in belong]:
             self._forget(backend)
         for backend in self.pool.backends:
             if backend not in self._witnesses:

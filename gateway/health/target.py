@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.config.model import Probe
     from gateway.interfaces import IProbe
     from gateway.pools.backend import Backend
-    from gateway.pools.pool import Pool
+    from gateway.pools.pool import Pool, Verdict
     from gateway.strategies.containment import Containment
 
 __all__ = ["HISTORY", "Target"]
@@ -63,9 +63,7 @@ class Target:
         self._check: Deferred[Any] | None = None
         self._round: Deferred[None] | None = None
         self._timer: Any = None
-        self._first: Any = None
-        self._loop = LoopingCall(self._begin)
-        self._loop.clock = clock
+        self._loop: LoopingCall | None = None  # while it runs, for they hold each other
 
     def ask(self, strategy: IProbe, contained: Containment) -> None:
         """Let ``strategy`` make the checks from now on."""
@@ -79,12 +77,12 @@ class Target:
 
     # -- members -------------------------------------------------------------------------------------------
 
-    def add(self, pool: Pool, backend: Backend) -> None:
-        """Tell ``pool`` about ``backend`` from now on, and at once what is known."""
+    def add(self, pool: Pool, backend: Backend) -> Verdict | None:
+        """Tell ``pool`` about ``backend`` from now on; returns what is known already, ``None`` if that is nothing."""
         self.members[pool, backend] = None
-        if self.standing.state != UNKNOWN:
-            reason = self.history[-1][1].reason if self.history else ""
-            pool.set_health(backend, self.standing.state == UP, reason)
+        if self.standing.state == UNKNOWN:
+            return None
+        return backend, self.standing.state == UP, self.history[-1][1].reason if self.history else ""
 
     def remove(self, pool: Pool, backend: Backend) -> bool:
         """Tell it no more; true if nobody is left."""
@@ -93,19 +91,17 @@ class Target:
 
     # -- life ----------------------------------------------------------------------------------------------
 
-    def start(self, delay: float) -> None:
-        """Check after ``delay`` seconds and then every interval."""
-        if delay:
-            self._first = self._clock.callLater(delay, self._run)
-        else:
-            self._run()
+    def start(self) -> None:
+        """Check now and then every interval."""
+        self._loop = loop = LoopingCall(self._begin)
+        loop.clock = self._clock
+        loop.start(self.probe.interval, now=True).addErrback(_loop_failed)
 
     def stop(self) -> None:
         """Check no more; a check in progress is cancelled and its result dropped. Safe to repeat."""
-        if self._first is not None and self._first.active():
-            self._first.cancel()
-        if self._loop.running:
-            self._loop.stop()
+        loop, self._loop = self._loop, None
+        if loop is not None and loop.running:
+            loop.stop()
         self._cancel_check()
         self._finish_round()
         self._tell_waiting()
@@ -120,9 +116,6 @@ class Target:
         return waiting
 
     # -- one round -----------------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        self._loop.start(self.probe.interval, now=True).addErrback(_loop_failed)
 
     def _begin(self) -> Deferred[None]:
         finished: Deferred[None] = Deferred()
@@ -204,10 +197,12 @@ class Target:
         The loop's own grid would skip a whole interval when a check takes one, as each check of a backend that
         does not answer does if timeout and interval are equal, which they are by default.
         """
-        interval = self.probe.interval
+        loop, interval = self._loop, self.probe.interval
+        if loop is None:
+            return  # who was told of the result has ended it
         wanted = interval * self._random.uniform(1 - _JITTER, 1 + _JITTER)
-        self._loop.starttime = self._clock.seconds()
-        self._loop.interval = max(wanted - took, interval * _LEAST_PAUSE)
+        loop.starttime = self._clock.seconds()
+        loop.interval = max(wanted - took, interval * _LEAST_PAUSE)
 
     def _finish_round(self) -> None:
         if self._timer is not None and self._timer.active():

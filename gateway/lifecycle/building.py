@@ -125,6 +125,8 @@ class Building:
         self._close(old, [self._service.now])
 
     def _close(self, old: Generation, others: Sequence[Generation]) -> None:
-        strategies, accounts = old.left_over([*others, *self._service.reloading.leaving])
+        others = [*others, *self._service.reloading.leaving]
+        strategies, accounts = old.left_over(others)
         self._service.accounts.close(accounts)
         close_all(strategies)
+        old.registry.retired([other.registry for other in others])

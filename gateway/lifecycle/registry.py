@@ -133,6 +133,17 @@ class Registry:
             account.where = where
         self._places = []
 
+    def retired(self, others: Iterable[Registry]) -> None:
+        """Nobody uses its configuration any more; what ``others`` do not have as well has been closed.
+
+        Who may have more built later knows this registry: it must not keep all the rest alive, nor itself.
+        """
+        shared = {id(kept) for other in others for kept in other._kept}
+        for kept in self._kept:
+            if id(kept) not in shared:
+                kept.clear()
+        self.opened, self._kept, self._made, self._before = [], [self._into], {}, {}
+
     def once(self, key: object, given: object, make: Callable[[], _T], where: str = "") -> _T:
         """What has been made of the same ``given`` for the last configuration, or else what ``make`` makes.
 

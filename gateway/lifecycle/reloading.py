@@ -181,6 +181,7 @@ class Reloading:
         finally:
             for pool, _ in newcomers:
                 service.monitor.unwatch(pool)
+                pool.close()
         self.leaving.append(before)
         self.took = time.monotonic() - began
         self.retire()

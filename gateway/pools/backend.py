@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.health.passive import Witness
     from gateway.pools.latency import Latency
 
-__all__ = ["DOWN", "DRAINING", "UNKNOWN", "UP", "Backend", "Load", "Loads"]
+__all__ = ["DOWN", "DRAINING", "UNKNOWN", "UP", "Backend", "Load", "Loads", "name_of"]
 
 UNKNOWN = "unknown"
 UP = "up"
@@ -71,7 +71,7 @@ class Backend:
     def __init__(self, member: Member, settings: BackendSettings, load: Load | None = None) -> None:
         self.host = member.host
         self.port = settings.port if member.port is None else member.port
-        self.name = authority(self.host, self.port)
+        self.name = name_of(member, settings)
         self.connect_host = self.host if member.connect_host is None else member.connect_host
         self.connect_port = self.port if member.connect_port is None else member.connect_port
         self.weight = member.weight
@@ -98,6 +98,11 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<Backend {self.name} {self.state} active={self.active}>"
+
+
+def name_of(member: Member, settings: BackendSettings) -> str:
+    """``host:port``, which a pool has once."""
+    return authority(member.host, settings.port if member.port is None else member.port)
 
 
 class Loads:

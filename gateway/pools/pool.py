@@ -17,7 +17,7 @@ from zope.interface import implementer
 from gateway.errors import NoHealthyBackend, PluginFailed
 from gateway.interfaces import IAffinity, ILatencyAware, IMiddleware, IPeerSelector, IPool, IReturning
 from gateway.pools.affinity import Affinity
-from gateway.pools.backend import DOWN, DRAINING, UP, Backend, Loads
+from gateway.pools.backend import DOWN, DRAINING, UP, Backend, Loads, name_of
 from gateway.pools.heedless import is_heedless
 from gateway.pools.latency import Latency
 from gateway.pools.lease import Lease, TimedLease
@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     from gateway.interfaces import IBackend, ISelector
     from gateway.values import Outcome, RequestHead
 
-__all__ = ["STATES", "Pool", "TransitionListener"]
+__all__ = ["STATES", "Pool", "TransitionListener", "Verdict"]
 
 STATES = "gateway.pools.pool"
 """The namespace of what is logged of states; a worker leaves it to its parent."""
 
 TransitionListener = Callable[["Pool", Backend, str, str, str], None]
 """Called with the pool, the backend, its old state, its new state and the reason."""
+
+Verdict = tuple[Backend, bool, str]
+"""A member, whether its probes find it healthy, and a sentence for the operator."""
 
 _MOST_NAMED = 8
 _MOST_REASON = 160
@@ -88,10 +91,9 @@ class Pool:
             )
         self.heedless = self._select_for is None and is_heedless(selector)
         self._simple = self.heedless and self._contained.ours  # it calls nobody, and chooses a candidate
-        self.returning: Callable[[RequestHead], bool] | None = None
+        self._find: Callable[..., Any] | None = None
         if IReturning.providedBy(selector):
             self._find = guard(immediate(selector.returning), lambda found, head: None, _is_candidate)
-            self.returning = self._returning
         self._decay = selector.decay if ILatencyAware.providedBy(selector) else None
         self._leased: Callable[..., Lease] = Lease if self._decay is None else partial(TimedLease, seconds)
         self.middleware: tuple[IMiddleware, ...] = ()
@@ -155,8 +157,14 @@ class Pool:
             raise self._not_chosen(backend)
         return backend
 
-    def _returning(self, head: RequestHead) -> bool:
-        """See `IPool.returning`. A selector that fails knows nobody."""
+    @property
+    def returning(self) -> Callable[[RequestHead], bool] | None:
+        """See `IPool.returning`."""
+        return None if self._find is None else self._knows
+
+    def _knows(self, head: RequestHead) -> bool:
+        """A selector that fails knows nobody."""
+        assert self._find is not None
         try:
             return bool(self.candidates) and self._find(self.candidates, head) is not None
         except Exception as error:
@@ -167,10 +175,17 @@ class Pool:
 
     def set_health(self, backend: Backend, healthy: bool, reason: str) -> None:
         """The verdict of the probes on ``backend``, with a sentence for the operator."""
+        self.set_verdicts([(backend, healthy, reason)])
+
+    def set_verdicts(self, verdicts: Iterable[Verdict]) -> None:
+        """Those on several that are known together, which costs less than one after another."""
         self._refuse_selector()
-        backend.verdict = UP if healthy else DOWN
-        backend.found = reason
-        self._settle(backend, reason)
+        remarks = []
+        for backend, healthy, reason in verdicts:
+            backend.verdict = UP if healthy else DOWN
+            backend.found = reason
+            remarks.append((backend, reason))
+        self._settle(*remarks)
 
     def note(self, backend: Backend, reason: str) -> None:
         """What the latest probe of ``backend`` found, where that does not change the verdict."""
@@ -188,19 +203,19 @@ class Pool:
         self._refuse_selector()
         backend.ejected = reason
         backend.ejections += 1
-        self._settle(backend, reason)
+        self._settle((backend, reason))
 
     def let_in(self, backend: Backend, reason: str) -> None:
         """Its probes alone decide about ``backend`` again."""
         self._refuse_selector()
         backend.ejected = ""
-        self._settle(backend, reason if backend.verdict == UP else backend.found)
+        self._settle((backend, reason if backend.verdict == UP else backend.found))
 
     def set_draining(self, backend: Backend, draining: bool, reason: str = "") -> None:
         """Give ``backend`` no new leases, or let it have them again. Those that are out are not touched."""
         self._refuse_selector()
         backend.draining = draining
-        self._settle(backend, reason or ("is being drained" if draining else "is not drained any more"))
+        self._settle((backend, reason or ("is being drained" if draining else "is not drained any more")))
 
     def set_members(self, members: Iterable[Member]) -> tuple[tuple[Backend, ...], tuple[Backend, ...]]:
         """Change who belongs to the pool; return the backends that came and those that went.
@@ -238,11 +253,10 @@ class Pool:
         """Who can be chosen and is not among ``members``, if none of these can be; nobody if there are none."""
         if not members or members == self._members:
             return ()
-        names = {Backend(member, self.settings).name for member in members}
         able = {backend.name for backend in self.candidates}
-        if names & able:
+        if any(name_of(member, self.settings) in able for member in members):
             return ()
-        known = {Backend(member, self.settings).name: member for member in self._members or ()}
+        known = {name_of(member, self.settings): member for member in self._members or ()}
         return tuple([member for name, member in known.items() if name in able])
 
     def succeed(self, old: Pool) -> None:
@@ -288,32 +302,50 @@ class Pool:
 
     # -- inside --------------------------------------------------------------------------------------------
 
-    def _settle(self, backend: Backend, reason: str) -> None:
-        old = backend.state
-        if backend.draining:
-            new = DRAINING
-        elif backend.ejected:
-            new, reason = DOWN, backend.ejected
-        else:
-            new = backend.verdict
-        backend.healthy = backend.verdict == UP and not backend.ejected
-        backend.state = new
-        backend.reason = reason
+    def _settle(self, *remarks: tuple[Backend, str]) -> None:
+        """Let the state of each be what follows from what is known of it, and tell of those that change."""
+        changed = []
+        for backend, reason in remarks:
+            old = backend.state
+            if backend.draining:
+                new = DRAINING
+            elif backend.ejected:
+                new, reason = DOWN, backend.ejected
+            else:
+                new = backend.verdict
+            backend.healthy = backend.verdict == UP and not backend.ejected
+            backend.state = new
+            backend.reason = reason
+            if old != new:
+                backend.since = self._seconds()
+                changed.append((backend, old, new, reason))
         self._why = None
-        if old == new:
+        if not changed:
             return
-        backend.since = self._seconds()
         self._rebuild()
-        report = self._log.warn if new == DOWN else self._log.info
-        report(
-            "pool {pool}, backend {backend}, settings {settings}: {old_state} -> {new_state}: {reason}",
-            pool=self.name,
-            backend=backend.name,
-            settings=self.settings.name,
-            old_state=old,
-            new_state=new,
-            reason=reason,
-        )
+        well = [backend for backend, _, new, _ in changed if new == UP]
+        many = len(well) > _MOST_NAMED
+        if many:
+            self._log.info(
+                "pool {pool}, settings {settings}: {count} backends are up now, {named} and others",
+                pool=self.name, settings=self.settings.name, count=len(well),
+                named=", ".join([backend.name for backend in well[:_MOST_NAMED]]),
+            )  # fmt: skip
+        for backend, old, new, reason in changed:
+            self._tell(backend, old, new, reason, quiet=many and new == UP)
+
+    def _tell(self, backend: Backend, old: str, new: str, reason: str, quiet: bool) -> None:
+        if not quiet:
+            report = self._log.warn if new == DOWN else self._log.info
+            report(
+                "pool {pool}, backend {backend}, settings {settings}: {old_state} -> {new_state}: {reason}",
+                pool=self.name,
+                backend=backend.name,
+                settings=self.settings.name,
+                old_state=old,
+                new_state=new,
+                reason=reason,
+            )
         for listener in self._listeners:
             try:
                 listener(self, backend, old, new, reason)

@@ -56,6 +56,7 @@ class Rewriter:
         self._on_response = [rule for rule in rules if rule.response]
         self._about_path = [test for rule in rules for test in rule.about_path]
         self.changes_responses = bool(self._on_response)
+        self.reroutes = any(rule.url is not None and rule.url.reroute for rule in rules)
 
     def request(self, view: View, head: RequestHead, added: str, note: Note | None = None) -> Requested:
         """What becomes of ``head`` and of the gateway's own lines.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from zope.interface import implementer
 
@@ -25,19 +25,36 @@ MOST_ROUNDS: Final = 10
 _KEY = "gateway.rewrites"
 
 
+class _Been(NamedTuple):
+    """What a request has been through, for its response: the ``sets``, in order, with the head that each one got.
+
+    ``owner``: who saw to it.  It keeps heads and no views: a view knows the context, in which this is noted.
+    """
+
+    owner: Rewrites
+    sets: list[tuple[Rewriter, RequestHead]]
+    forwarded: str
+    asked: str
+
+    def view(self, head: RequestHead, context: Context) -> View:
+        """What a set sees of the request."""
+        return View(head, context, self.forwarded, self.asked)
+
+
 @implementer(IMiddleware)
 class Rewrites:
     """The rewrite set of one rule, path rule or default.
 
     ``again``: finds where a changed request of a client's address goes, where there is a path map.  What it leads to
-    has its own rewrite set, which takes over.
+    has its own rewrite set, which goes on from there.  A response goes through all sets that its request has
+    been through, in the same order.
     """
 
     traffic = frozenset(("http", "upgrade"))
 
     def __init__(self, rewriter: Rewriter, again: Callable[[RequestHead, str], Route | Reply] | None = None) -> None:
         self.rewriter = rewriter
-        self.changes_responses = rewriter.changes_responses
+        self.changes_responses = rewriter.changes_responses or rewriter.reroutes
         self._again = again
 
     def request(self, head: RequestHead, context: Context) -> RequestHead | Reply | None:
@@ -48,14 +65,15 @@ class Rewrites:
 
     def run(self, head: RequestHead, context: Context, note: Note | None = None) -> RequestHead | Reply:
         """The request as it goes on, or a redirect. ``note`` is told, in words, what happens."""
-        view = View(head, context, forwarded_for(context.added))
+        been = _Been(self, [], forwarded_for(context.added), head.target)
         rewriter: Rewriter | None = self.rewriter
         for _ in range(MOST_ROUNDS):
             if rewriter is None:
                 break
             if note:
                 note(f"rewrite set {rewriter.name}:")
-            head, context.added, reroute = rewriter.request(view, head, context.added, note)
+            been.sets.append((rewriter, head))
+            head, context.added, reroute = rewriter.request(been.view(head, context), head, context.added, note)
             if not reroute or self._again is None:
                 break
             where = self._again(head, context.address)
@@ -65,24 +83,27 @@ class Rewrites:
             if note:
                 note(f"path rule {where.path_rule}" if where.path_rule else "the path map's default")
             rewriter = next((each.rewriter for each in where.middleware if isinstance(each, Rewrites)), None)
-            view.look_at(head)
         else:
-            raise RewriteFailed(f"rewrites send {view.head.target[:100]!r} round in circles")
-        context.notes[_KEY] = self, rewriter, view
+            raise RewriteFailed(f"rewrites send {head.target[:100]!r} round in circles")
+        context.notes[_KEY] = been
         return head
 
     def response(self, head: ResponseHead, context: Context) -> ResponseHead | None:
         """See `IMiddleware.response`. Only what backends answer is rewritten."""
-        owner, rewriter, view = context.notes.get(_KEY, (None, None, None))
-        if owner is not self or rewriter is None or context.backend is None:
+        been: _Been | None = context.notes.get(_KEY)
+        if been is None or been.owner is not self or context.backend is None:
             return None
-        view.response, view.marks = head, marks(context)
-        return rewriter.response(view, head)
+        for rewriter, asked in been.sets:
+            if rewriter.changes_responses:
+                view = been.view(asked, context)
+                view.response, view.marks = head, marks(context)
+                head = rewriter.response(view, head)
+        return head
 
     def response_notes(self, context: Context) -> list[str]:
         """What would become of a response, in words, after `run`."""
-        _, rewriter, _ = context.notes.get(_KEY, (None, None, None))
-        return rewriter.response_notes() if rewriter is not None else []
+        been: _Been | None = context.notes.get(_KEY)
+        return [] if been is None else [words for rewriter, _ in been.sets for words in rewriter.response_notes()]
 
     def body(self, head: ResponseHead, context: Context) -> None:
         """See `IMiddleware.body`: bodies pass as they are."""

@@ -38,26 +38,26 @@ _numbered = re.compile(r"(.+)_([0-9]{1,3})\Z")
 class View:
     """One request as rules see it, and its response once there is one.
 
-    ``head`` and ``response``: as they are for the rule in progress, after what rules before it have changed.  ``path``
-    in `canonical` form, ``sent``, the same as it is written, and ``query``: of the target so far.  ``asked``: the
-    target that the client sent.  ``context``: the `gateway.values.Context` of the exchange.  ``forwarded``: the
-    X-Forwarded-For of the gateway, the client with its port last.  ``captures``: groups by name of the condition, and
-    ``cookie``: the Set-Cookie that a condition has found, for the rule in progress.  ``marks``: cookies of the response
-    that are the gateway's own, as ``name=value``.
+    ``head`` and ``response``: as they are for the rule in progress, after what rules before it have changed. ``path``
+    in `canonical` form, ``sent``, the same as it is written, and ``query``: of the target so far. ``asked``: the target
+    that the client sent, where that is another than the head's. ``context``: the `gateway.values.Context` of the
+    exchange. ``forwarded``: the X-Forwarded-For of the gateway, the client with its port last. ``captures``: groups by
+    name of the condition, and ``cookie``: the Set-Cookie that a condition has found, for the rule in progress.
+    ``marks``: cookies of the response that are the gateway's own, as ``name=value``.
     """
 
     __slots__ = (
         "asked", "captures", "context", "cookie", "forwarded", "head", "marks", "path", "query", "response", "sent",
     )  # fmt: skip
 
-    def __init__(self, head: RequestHead, context: Any, forwarded: str = "") -> None:
+    def __init__(self, head: RequestHead, context: Any, forwarded: str = "", asked: str = "") -> None:
         self.response: ResponseHead | None = None
         self.context = context
         self.forwarded = forwarded
         self.captures: dict[str, tuple[str, ...]] = {}
         self.cookie: str | None = None
         self.marks: tuple[str, ...] = ()
-        self.asked = head.target
+        self.asked = asked or head.target
         self.look_at(head)
 
     def cookies(self) -> list[str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.lifecycle.successions import Successions
     from gateway.listener.tls import ServerTLS
     from gateway.pools.backend import Backend
-    from gateway.pools.pool import Pool
+    from gateway.pools.pool import Pool, Verdict
     from gateway.workers.link import Link, Message
 
 __all__ = ["BACKLOG", "LOADS_SECONDS", "WorkerService"]
@@ -120,10 +120,17 @@ class WorkerService(GatewayService):
             handler(self, message)
 
     def _health(self, message: Message) -> None:
+        named: dict[Pool, dict[str, Backend]] = {}
+        verdicts: dict[Pool, list[Verdict]] = {}
+        drained: list[tuple[Pool, Backend, bool, str]] = []
         for pool_name, settings, backend_name, healthy, draining, ejected, reason in message["backends"]:
             pool = self.pools.get((pool_name, settings))
-            backend = pool.find(backend_name) if pool is not None else None
-            if pool is None or backend is None:
+            if pool is None:
+                continue
+            if pool not in named:
+                named[pool] = {backend.name: backend for backend in pool.backends}
+            backend = named[pool].get(backend_name)
+            if backend is None:
                 continue
             if ejected:
                 pool.eject(backend, ejected)
@@ -132,9 +139,13 @@ class WorkerService(GatewayService):
                     backend.witness.pardon()
                 pool.let_in(backend, reason)
             if healthy is not None and not ejected:
-                pool.set_health(backend, healthy, reason)
+                verdicts.setdefault(pool, []).append((backend, healthy, reason))
             if draining != backend.draining:
-                pool.set_draining(backend, draining, reason)
+                drained.append((pool, backend, draining, reason))
+        for pool, known in verdicts.items():
+            pool.set_verdicts(known)
+        for pool, backend, draining, reason in drained:
+            pool.set_draining(backend, draining, reason)
         self.changes.look()
 
     def _members(self, message: Message) -> None:

@@ -131,6 +131,22 @@ class SeriesTests(MonitorCase):
         self.clock.pump([0.1] * 4)
         self.assertEqual(len(strategy.calls), 200)
 
+    def test_large_sets_that_come_later(self) -> None:
+        """They are spread as well, also behind others that wait; who has left meanwhile is not checked."""
+        pool, other = self.pool(), self.pool(70, name="other")
+        strategy, _ = self.begin(lambda backend: succeed(GOOD), pool=pool)
+        pool.set_members([Member(host=f"n{number}") for number in range(120)])
+        self.monitor.follow(pool)
+        self.clock.advance(0)
+        self.assertEqual(len(strategy.calls), 1 + 50)
+        pool.set_members([Member(host=f"n{number}") for number in range(100)])
+        self.monitor.follow(pool)
+        self.monitor.watch(other, strategy, self.probe)
+        for counted in 100, 130, 170, 170:
+            self.clock.advance(0.1)
+            self.assertEqual(len(strategy.calls), 1 + counted)
+        self.assertEqual(["up"] * 100, [backend.state for backend in pool.backends])
+
     def test_ready(self) -> None:
         """Good or bad, the first result of each counts."""
         answers = {"h0:80": Deferred(), "h1:80": Deferred(), "h2:80": Deferred()}

@@ -5,11 +5,15 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import deferLater
 
+from gateway.config.model import Gateway, Member
 from gateway.middleware.base import Middleware
+from gateway.middleware.passwords import hash_password
 from gateway.services import Factory
 from tests.certificates import TestCA
 from tests.integration.harness import PROBE_PATH, GatewayTestCase, Running, model_for
@@ -164,6 +168,105 @@ class GarbageTests(GatewayTestCase):
             for path, status in (b"/", 200), (b"/chunked", 200), (b"/fails", 500):
                 self.assertEqual(status, await self.asked(gateway, b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path))
             await self.over(gateway)
+
+    async def test_rewrites(self) -> None:
+        """Of requests and responses."""
+        rules = [{"name": "r", "request_headers": [{"name": "A", "value": "{var_client_ip}"}],
+                  "response_headers": [{"name": "B", "value": "{var_host}"}]}]  # fmt: skip
+        gateway = await self.running(
+            rewrites=[{"name": "set", "rules": rules}],
+            rules=[{"name": "rule", "listener": "web", "pool": "pool", "settings": "settings", "rewrite": "set"}],
+        )
+        with self.nothing_left():
+            for path in b"/", b"/chunked":
+                self.assertEqual(200, await self.asked(gateway, b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path))
+            await self.over(gateway)
+
+    async def test_strategies(self) -> None:
+        """Middleware of the gateway's own, for requests that get through, that do not, and for sessions."""
+        secret = Path(self.mktemp())
+        secret.write_text("x" * 32)
+        strategies: list[Any] = [
+            {"strategy": "address", "options": {"allow": ["127.0.0.0/8"]}}, "compress", "security-headers",
+            {"strategy": "cors", "options": {"origins": ["https://a.test"]}},
+            {"strategy": "forward-auth", "options": {"url": f"http://127.0.0.1:{(await self.backend(_serve)).port}/a"}},
+            {"strategy": "headers", "options": {"response": {"add": {"X-A": "b"}}}},
+            {"strategy": "origin", "options": {"origins": ["https://a.test"]}},
+            {"strategy": "rate-limit", "options": {"requests": 10, "per": 60, "burst": 6}},
+            {"strategy": "basic-auth", "options": {"users": {"ann": hash_password(b"a")}}},
+            {"strategy": "jwt", "options": {"algorithms": ["HS256"], "secretFile": str(secret)}},
+        ]
+        for strategy in strategies:
+            gateway = await self.running(middleware=[strategy])
+            with self.nothing_left():
+                for path in b"/", b"/chunked", b"/?a":
+                    client = await self.client(gateway)
+                    client.write(b"GET %b HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n" % path)
+                    await read_response(client)
+                    client.transport.abortConnection()
+                    await client.gone()
+                client = await self.client(gateway)
+                client.write(handshake("Origin: https://a.test\r\n"))
+                if (await read_response(client)).status == 101:
+                    client.write(close(1000, mask=MASK))
+                    self.assertEqual(1000, (await read_close(client))[0])
+                client.transport.abortConnection()
+                await client.gone()
+                await self.over(gateway)
+
+    async def test_members(self) -> None:
+        """That leave: after probes, traffic, and with both still in progress."""
+        one, two = await self.backend(_serve), await self.backend(_serve)
+        gateway = await self.gateway(model_for(one))
+        service = gateway.service
+        (pool,) = service.pools.values()
+        with self.nothing_left():
+            for backend in two, one, two:
+                service.change_members(pool, [Member(host="127.0.0.1", port=backend.port)])
+                self.assertEqual(200, await self.asked(gateway, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+            service.change_members(pool, [Member(host="127.0.0.1", port=port) for port in (one.port, two.port)])
+            service.change_members(pool, [Member(host="127.0.0.1", port=one.port)])
+            await service.when_ready()
+            service.ways.sweep()
+            await self.over(gateway)
+
+    async def test_reloads(self) -> None:
+        """Of what takes the place of other members, settings, and the whole."""
+        one, two = await self.backend(_serve), await self.backend(_serve)
+        wanted = [model_for(one)]
+        gateway = await self.gateway(wanted[0], source=lambda found=(): (wanted[0], ()))
+        with self.nothing_left():
+            for wanted[0] in (
+                model_for(two), model_for(two, settings={"request_timeout": 3}), model_for(two, one, probes=[
+                    {"name": "probe", "strategy": "tcp", "interval": 86400, "timeout": 5}]),
+                model_for(one, two, settings={"cookie_based_affinity": "Enabled", "affinity_cookie_name": "a"}),
+                model_for(one),
+            ):  # fmt: skip
+                await gateway.service.reload()
+                self.assertEqual(200, await self.asked(gateway, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+            await self.over(gateway)
+            gateway.service._sweep()
+
+    async def test_pools(self) -> None:
+        """That are replaced, whatever chooses among their members."""
+        one, two = await self.backend(_serve), await self.backend(_serve)
+        members = [{"host": "127.0.0.1", "port": backend.port} for backend in (one, two)]
+
+        def with_selector(name: str, **options: Any) -> Gateway:
+            pool = {"name": "pool", "members": members, "selector": name, "selector_options": options}
+            return model_for(pools=[{**pool, "passive_health": {}}])
+
+        wanted = [with_selector("round-robin")]
+        gateway = await self.gateway(wanted[0], source=lambda found=(): (wanted[0], ()))
+        with self.nothing_left():
+            for name in entry_points(group="gateway.selectors").names:
+                wanted[0] = with_selector(name, **({"by": "header:x-a"} if name == "hash" else {}))
+                await gateway.service.reload()
+                self.assertEqual(200, await self.asked(gateway, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+            wanted[0] = with_selector("round-robin")
+            await gateway.service.reload()
+            await self.over(gateway)
+            gateway.service._sweep()
 
     async def test_sessions(self) -> None:
         """With middleware and a filter."""

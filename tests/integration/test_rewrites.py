@@ -236,7 +236,7 @@ class RerouteTests(GatewayTestCase):
         return old.requests, new.requests, await read_response(client), gateway
 
     async def test_again(self) -> None:
-        """The pool of the new path, and the rewrite set of its rule on top."""
+        """The pool of the new path, and the rewrite set of its rule on top, for the response as well."""
         old, new, response, gateway = await self.ask("/old/%61?b")
         self.assertEqual(old, [])
         self.assertEqual(new[0].line, "GET /new/a?was=a HTTP/1.1")

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.logger import Logger
+from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -140,6 +140,28 @@ class LeaseTests(SynchronousTestCase):
         pool.lease(HEAD)
         self.assertIs(selector.seen[0], selector.seen[1])
         self.assertEqual(selector.seen[2], (pool.backends[0],))
+
+    def test_verdicts_together(self) -> None:
+        """As one after another, but for what is logged: those that are up in one line if they are many."""
+        for count in 3, 20:
+            events: list[Any] = []
+            pool = make(count, up=False, log=Logger(observer=events.append))
+            told: list[Any] = []
+
+            def tell(pool: Pool, backend: Backend, *change: Any, told: list[Any] = told) -> None:
+                told.append((backend, len(pool.candidates), *change))
+
+            pool.subscribe(tell)
+            healthy = pool.backends[1:]
+            pool.set_verdicts([(backend, backend in healthy, "so") for backend in pool.backends])
+            self.assertEqual((*healthy,), pool.candidates)
+            up, down = (count - 1, "unknown", "up", "so"), (count - 1, "unknown", "down", "so")
+            self.assertEqual([(each, *(up if each in healthy else down)) for each in pool.backends], told)
+            lines = [formatEvent(event) for event in events]
+            self.assertEqual(count if count == 3 else 2, len(lines))
+            self.assertIn("pool pool, backend 10.0.0.1:80, settings settings: unknown -> down: so", lines)
+            if count > 3:
+                self.assertIn("pool pool, settings settings: 19 backends are up now, 10.0.0.2:80, ", lines[0])
 
     @given(st.lists(st.integers(0, 3), max_size=30), st.booleans())
     @settings(max_examples=25, deadline=None)

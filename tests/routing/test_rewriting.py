@@ -22,7 +22,7 @@ def rewriter(name: str, path: str, reroute: bool = False) -> Rewriter:
     rule = {
         "name": "r",
         "url": {"path": path, "reroute": reroute},
-        "response_headers": [{"name": "X-Set", "value": name}],
+        "response_headers": [{"name": "X-Set", "value": name}, {"name": f"X-{name}", "value": "{var_uri_path}"}],
     }
     return Rewriter(RewriteSet.model_validate({"name": name, "rules": [rule]}))
 
@@ -61,7 +61,7 @@ class RewritesTests(SynchronousTestCase):
         self.assertIsNone(Rewrites(rewriter("a", "/x")).response(response_head(200), self.context))
 
     def test_again(self) -> None:
-        """The set of the new place takes over, also for the response; its middleware does nothing a second time."""
+        """The set of the new place goes on, also for the response; its middleware does nothing a second time."""
         inner = Rewrites(rewriter("inner", "/y"))
         there = route(inner)
         outer = Rewrites(rewriter("outer", "/x", True), lambda head, address: there)
@@ -74,15 +74,28 @@ class RewritesTests(SynchronousTestCase):
         self.assertIsNone(inner.response(response_head(200), self.context))
         changed = outer.response(response_head(200), self.context)
         assert changed is not None
-        self.assertEqual(changed.index["x-set"], "inner")
+        self.assertEqual((changed.index["x-set"], changed.index["x-outer"]), ("inner", "/"))
+        self.assertEqual(changed.index["x-inner"], "/x")
 
     def test_again_to_a_place_without(self) -> None:
+        """The response of there is that of who asked for it."""
         there = route()
         outer = Rewrites(rewriter("outer", "/x", True), lambda head, address: there)
         outer.request(request_head("/"), self.context)
         self.assertIs(self.context.route, there)
         self.context.backend = FakeBackend()
-        self.assertIsNone(outer.response(response_head(200), self.context))
+        changed = outer.response(response_head(200), self.context)
+        assert changed is not None
+        self.assertEqual(changed.index["x-set"], "outer")
+        self.assertEqual(["rule r: response field X-Set: 'outer'", "rule r: response field X-outer: '{var_uri_path}'"],
+                         outer.response_notes(self.context))
+
+    def test_changes_responses(self) -> None:
+        """Also where only a set that comes later may."""
+        for reroute in False, True:
+            rules = [{"name": "r", "url": {"path": "/x", "reroute": reroute}}]
+            made = Rewrites(Rewriter(RewriteSet.model_validate({"name": "s", "rules": rules})), lambda *asked: route())
+            self.assertEqual(reroute, made.changes_responses)
 
     def test_again_to_a_redirect(self) -> None:
         reply = Reply(301)
