@@ -173,14 +173,14 @@ class GatewayService(ShowsGeneration, Service):
         return self.reloading.reload()
 
     def _renew(self) -> Deferred[list[Problem]]:
-        """Show the certificates as their files are now; fires with the problems of those that stay as they were."""
+        """Show the certificates as their files are now; fires as `_show_again` does."""
         model = self.model
         return self._show_again(lambda: model)
 
     def _show_again(self, model: Callable[[], Gateway]) -> Deferred[list[Problem]]:
         """Show the certificates of ``model()``: called in a thread, where they are read, for keys take their time.
 
-        Fires with the problems of those that cannot be used: these stay as they were.
+        Fires with problems: errors of those that cannot be used, which stay as they were, and warnings of new ones.
         """
         now, self._shown_next = self.now, model
 

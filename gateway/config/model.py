@@ -91,12 +91,14 @@ class Strategy(_Model):
 
 
 class Certificate(_Named):
-    """A server certificate with its key: PKCS#12 data as templates carry it, or PEM files by override."""
+    """A server certificate with its key: PKCS#12 data as templates carry it, or files by override."""
 
     data: str | None = Field(default=None, repr=False, description="PKCS#12 (PFX), base64.")
     password: str | None = Field(default=None, repr=False, description="Password of `data` or of the private key.")
     key_vault_secret_id: str | None = Field(default=None, description="Cannot be fetched here: an override gives the files.")
-    certificate_file: str | None = Field(default=None, description="PEM file: the certificate, then its intermediates.")
+    certificate_file: str | None = Field(
+        default=None, description="PEM file, the certificate, then its intermediates; or PKCS#12 file with the key."
+    )
     key_file: str | None = Field(default=None, description="PEM file of the private key; default: in `certificateFile`.")
     unavailable: str | None = Field(default=None, description="Why there is none of all that: handshakes that need it fail.")
 

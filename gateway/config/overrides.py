@@ -5,7 +5,6 @@ An overrides file (YAML or JSON) and the options ``--map-port`` and ``--map-back
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +38,6 @@ __all__ = [
     "parse_map_port",
 ]
 
-_MAX_CERTIFICATE = 1 << 20
 
 
 class BackendMapping(NamedTuple):
@@ -321,12 +319,9 @@ def _certificate(
         path = str(overrides.base / given.certificate_file)
         update |= {"data": None, "certificate_file": path, "key_file": key_file, "unavailable": None}
     elif given.pfx_file is not None:
-        keys["data"] = "pfxFile"
-        content = _content(overrides.base / given.pfx_file, overrides.place("certificates", name, "pfxFile"), problems)
-        if content is None:
-            overrides.broken.append(location)
-            return certificate
-        update |= {"data": content, "certificate_file": None, "key_file": None, "unavailable": None}
+        keys["certificate_file"] = "pfxFile"
+        path = str(overrides.base / given.pfx_file)
+        update |= {"data": None, "certificate_file": path, "key_file": None, "unavailable": None}
     elif given.password is None:
         message = "the override gives neither certificateFile nor pfxFile nor password"
         problems.append(overrides.place("certificates", name).problem(message))
@@ -334,21 +329,6 @@ def _certificate(
         return certificate
     overrides.put(location, "certificates", name, keys)
     return certificate.model_copy(update=update)
-
-
-def _content(path: Path, place: Place, problems: list[Problem]) -> str | None:
-    """A file in base64."""
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_CERTIFICATE + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        problems.append(place.problem(f"cannot read {str(path)!r}: {reason}"))
-        return None
-    if len(content) > _MAX_CERTIFICATE:
-        problems.append(place.problem(f"{str(path)!r} has more than {_MAX_CERTIFICATE} bytes"))
-        return None
-    return base64.b64encode(content).decode("ascii")
 
 
 def _root(root: TrustedRoot, location: Location, overrides: Overrides) -> TrustedRoot:

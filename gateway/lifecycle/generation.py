@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.errors import ConfigurationError, Problem
 from gateway.exchange.error_pages import ErrorPages
-from gateway.listener.certificate_checks import load_asked, load_roots, load_shown, load_terms
+from gateway.listener.certificate_checks import load_asked, load_roots, load_shown, load_terms, minded
 from gateway.listener.renewal import certificate_files
 from gateway.listener.tls import ServerTLS
 from gateway.routing.rewrites import names_variable
@@ -67,11 +67,15 @@ class Material(NamedTuple):
         """With the certificates that listeners show and trust as ``model`` has them now; all else is as it was.
 
         So is what cannot be used, each for itself: whose certificate is to end soon cannot wait for another's file to
-        be mended.  The problems are of those.  May be called in any thread.
+        be mended.  The problems are errors of those, and warnings of new ones that clients will mind.  May be called in
+        any thread.
         """
         problems: list[Problem] = []
         seen = stamps(certificate_files(model))
-        certificates = {**self.certificates, **load_shown(model, problems)}
+        read = load_shown(model, problems)
+        certificates = {**self.certificates, **read}
+        known = {name: found.sent for name, found in self.certificates.items()}
+        problems += minded(model, certificates, {name for name in read if read[name].sent != known.get(name)})
         authorities = {**self.authorities, **load_asked(model, problems)}
         terms = load_terms(model, authorities)
         found = self._replace(certificates=certificates, authorities=authorities, terms=terms, stamps=seen)

@@ -6,7 +6,7 @@ another name) are warnings: the gateway serves what it was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from gateway.listener.tls import usable
 
 __all__ = [
     "SOON", "check_certificates", "lifetime_problems", "load_asked", "load_roots", "load_shown", "load_terms",
-    "load_usable",
+    "load_usable", "minded",
 ]  # fmt: skip
 
 SOON = timedelta(days=30)
@@ -48,7 +48,7 @@ def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> l
         found = _try(load_usable, certificate, path, problems, used)
         if found is not None:
             loaded[certificate.name] = found
-            problems.extend(lifetime_problems(_source(path, certificate), [found.leaf, *found.chain], now))
+    problems.extend(minded(gateway, loaded, loaded, now))
     for number, root in enumerate(gateway.trusted_roots):
         path = f"trustedRoots[{number}]"
         if root.unavailable is None and (root.file or root.data):
@@ -59,8 +59,24 @@ def check_certificates(gateway: model.Gateway, now: datetime | None = None) -> l
         if authority.unavailable is None and (authority.file or authority.data):
             found_there = _try(load_authorities, authority, path, problems, authority.name in _asked(gateway))
             problems.extend(lifetime_problems(f"{path}.{'file' if authority.file else 'data'}", found_there or (), now))
+    return problems
+
+
+def minded(
+    gateway: model.Gateway, loaded: Mapping[str, ServerCertificate], which: Container[str], now: datetime | None = None
+) -> list[Problem]:
+    """Warnings for what clients will mind of the certificates ``which``, names: when they end, and whom they are for.
+
+    ``loaded``: all of them, by name.  ``now`` as of `check_certificates`.
+    """
+    now = now or datetime.now(UTC)
+    problems: list[Problem] = []
+    for number, certificate in enumerate(gateway.certificates):
+        if certificate.name in which:
+            path = _source(f"certificates[{number}]", certificate)
+            problems.extend(lifetime_problems(path, loaded[certificate.name].sent, now))
     for number, listener in enumerate(gateway.listeners):
-        if listener.secure:
+        if listener.secure and any(name in which for name in listener.certificates):
             problems.extend(_name_problems(f"listeners[{number}].hostNames", listener, loaded))
     return problems
 

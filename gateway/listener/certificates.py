@@ -54,6 +54,11 @@ class ServerCertificate:
     chain: tuple[x509.Certificate, ...] = ()
     names: tuple[str, ...] = ()
 
+    @property
+    def sent(self) -> tuple[x509.Certificate, ...]:
+        """What a client gets of it."""
+        return self.leaf, *self.chain
+
     def covers(self, host: str) -> bool:
         """Whether it is valid for a host: a name, an address, or a pattern like ``*.example.com``.
 

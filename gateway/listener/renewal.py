@@ -36,8 +36,9 @@ class Renewal:
     """Looks at files every `SECONDS`, and calls ``reload`` when one has changed and all have been left alone since.
 
     ``used``: the files, with their `gateway.watched` of before they were read.  ``reload`` may return a Deferred; it
-    gives the problems of what cannot be used and stays as it was, if there are any, and these are logged.  Where it
-    fails with `ConfigurationError`, ``OSError`` or ``ValueError`` all stays, and that is logged.
+    gives problems, if there are any, and these are logged: errors of what cannot be used and stays as it was, warnings
+    of what is shown all the same.  Where it fails with `ConfigurationError`, ``OSError`` or ``ValueError`` all stays,
+    and that is logged.
     It is called for a file that has been gone for a minute too, so that its failure is logged.  ``clock`` is an
     ``IReactorTime``.
     """
@@ -67,8 +68,9 @@ class Renewal:
         before, self._seen = self._seen, self._stamps()
         if self._seen == self._used or self._seen != before:
             return None  # nothing new, or somebody is still writing
+        changed = [name for name in self._files if self._seen[name] != self._used[name]]
         self._used = self._seen
-        return maybeDeferred(self._reload).addCallbacks(self._renewed, self._refused)
+        return maybeDeferred(self._reload).addCallbacks(self._renewed, self._refused, (changed,))
 
     def _stamps(self) -> dict[str, Stamp | None]:
         """The files as they are now; one that is gone is as it was for a while, for it keeps no other waiting."""
@@ -79,13 +81,15 @@ class Renewal:
                 found[name] = self._used[name]
         return found
 
-    def _renewed(self, problems: list[Problem] | None) -> None:
+    def _renewed(self, problems: list[Problem] | None, changed: list[str]) -> None:
         if self._loop is None:  # another configuration runs, or none
             return
+        _log.info("certificates have been read again, for files have changed: {files}", files=", ".join(changed))
         for problem in problems or ():
-            _log.error("{problem}; the old one stays", problem=problem)
-        if not problems:
-            _log.info("certificates have been read again: {files}", files=", ".join(self._files))
+            if problem.severity == "error":
+                _log.error("{problem}; the old one stays", problem=problem)
+            else:
+                _log.warn("{problem}", problem=problem)
 
     def _refused(self, failure: Failure) -> None:
         if self._loop is None:

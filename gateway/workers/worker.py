@@ -237,8 +237,9 @@ class WorkerService(GatewayService):
 
         def shown(problems: list[Problem]) -> None:
             self._tell_tickets()
-            if problems:
-                self._link.send("reloaded", version=None, problems=[str(problem) for problem in problems])
+            errors = [str(problem) for problem in problems if problem.severity == "error"]
+            if errors:  # what clients will mind the parent has seen itself
+                self._link.send("reloaded", version=None, problems=errors)
 
         self._show_again(read).addCallbacks(shown, refused)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -77,6 +78,24 @@ class MaterialTests(SynchronousTestCase):
         self.assertNotEqual(old.certificates["c"].leaf, new.certificates["c"].leaf)
         self.assertIs(old.certificates["d"], new.certificates["d"])
         self.assertEqual((["c", "d"], None), (list(new.certificates), new.stamps[other[1]]))
+
+    def test_again_what_clients_will_mind(self) -> None:
+        """That a new one ends soon, and is for others; nothing is said again of one that has not changed."""
+        listener = self.model.listeners[0].model_copy(update={"host_names": ("new.example",)})
+        model = self.model.model_copy(update={"listeners": (listener,)})
+        old = Material.of(model)
+        now = datetime.now(UTC)
+        files = CA.issue(["other.example"], not_after=now + timedelta(days=3)).pem_files(self.mktemp())
+        for name, file in zip((self.certificate, self.key), files, strict=True):
+            os.replace(file, name)
+        new, problems = old.again(model)
+        self.assertEqual(
+            [("certificates[0].certificateFile", "warning"), ("listeners[0].hostNames", "warning")],
+            [(problem.path, problem.severity) for problem in problems],
+        )
+        self.assertIn("expires in 2 days", problems[0].message)
+        self.assertIn("no certificate of this listener is valid for new.example", problems[1].message)
+        self.assertEqual([], new.again(model)[1])
 
     def test_authorities_that_are_broken(self) -> None:
         """Nobody is let in, or kept out, for that."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs, formatEvent
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.config import model
@@ -167,7 +167,26 @@ class RenewalTests(SynchronousTestCase):
             self.reading.callback([Problem(f"certificates[{number}].keyFile", "cannot read it") for number in (1, 3)])
         self.assertEqual(
             [f"certificates[{number}].keyFile: cannot read it; the old one stays" for number in (1, 3)],
-            [formatEvent(event) for event in said],
+            [formatEvent(event) for event in said if event["log_level"] is LogLevel.error],
+        )
+
+    def test_what_is_said(self) -> None:
+        """Which files have changed; and what clients will mind of what is shown now."""
+        other = self.another_is_removed()
+        Path(other).write_text("another")
+        self.looks(2)
+        self.reading = Deferred()
+        self.write("two, longer")
+        self.looks(2)
+        warning = Problem("certificates[0].certificateFile", "CN=a expires in 3 days", severity="warning")
+        with capturedLogs() as said:
+            self.reading.callback([warning])
+        self.assertEqual(
+            [
+                ("info", f"certificates have been read again, for files have changed: {self.path}"),
+                ("warn", "certificates[0].certificateFile: CN=a expires in 3 days"),
+            ],
+            [(event["log_level"].name, formatEvent(event)) for event in said],
         )
 
     def test_nothing_to_look_at(self) -> None:
