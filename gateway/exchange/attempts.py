@@ -172,10 +172,9 @@ class Attempts(Uploading):
         wait = route.settings.request_timeout if for_backend else shared.limits.body_timeout
         shared.deadlines.set(client, shared.seconds() + wait)
         target = head.target if route.verbatim else upstream_target(head, route)
-        upgrade = bool(head.upgrade)
-        if upgrade and route.filters is not None:
+        if head.upgrade and route.filters is not None:
             head = self._head = route.filters.offered(head)
-        data = request_bytes(head, target, self._host, self._added, head.body, upgrade)
+        data = request_bytes(head, target, self._host, self._added, head.body, bool(head.upgrade))
         pending = self._pending
         if head.body and self._upload is None:
             if head.body == CHUNKED:

@@ -187,7 +187,7 @@ def response_bytes(head: ResponseHead, version: str, body: int, close: bool, upg
             extra += "Connection: close\r\n"
         elif version == "1.0":
             extra += "Connection: keep-alive\r\n"
-        if "date" not in index:
+        if "date" not in index or "date" in nominated:
             extra += f"Date: {date_now()}\r\n"
     if upgrade or (status == 426 and "upgrade" in index):
         # A 426 has to name what to upgrade to (RFC 9110 §15.5.22).

@@ -32,7 +32,13 @@ class MessageDepth:
         self._most = max_message or MOST_MESSAGE_BYTES
 
     def offered(self, head: RequestHead) -> RequestHead:
-        """The handshake for the backend: of extensions it says what the gateway can do, not what the client can."""
+        """The handshake for the backend: of extensions it says what the gateway can do, not what the client can.
+
+        An upgrade to anything but ``websocket`` is left out, as a server may ignore it (RFC 9110 §7.8): nobody here
+        could look into what it leads to, and a backend may speak WebSocket there all the same.
+        """
+        if head.upgrade != "websocket":
+            return head._replace(upgrade="")
         return with_extensions(head, OFFER if self._compress else "")
 
     def agreed(self, response: ResponseHead, request: RequestHead) -> tuple[ResponseHead, Callable[..., Messages]]:

@@ -152,6 +152,8 @@ class ResponseTests(SynchronousTestCase):
         data = response_bytes(response("Content-Length: 0"), "1.1", 0, False)
         self.assertRegex(data, rb"\r\nDate: [A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT\r\n")
         self.assertNotIn(b"Server", data)
+        data = response_bytes(response("Connection: Date", "Date: 1994", "Content-Length: 0"), "1.1", 0, False)
+        self.assertEqual((1, 0), (data.count(b"\r\nDate: "), data.count(b"1994")))
 
     def test_hop_by_hop(self) -> None:
         head = response(

@@ -97,6 +97,28 @@ class MessageTests(SessionTestCase):
         await session.client.rest()
         await self.ended(session.gateway, "filter", "gateway", 4444)
 
+    async def test_other_protocols_are_not_asked_for(self) -> None:
+        """Nobody could look into what they carry, and a backend may speak WebSocket there all the same."""
+
+        async def serve(wire: Wire) -> None:
+            while True:
+                seen.append(await read_request(wire))
+                wire.write(answers.pop(0))
+
+        seen: list[Any] = []
+        answers = [
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket/13\r\nConnection: Upgrade\r\n\r\n",
+        ]
+        gateway = await self.gateway(model_for(await self.backend(serve), **filtered("look")))
+        client = await self.client(gateway)
+        for status in 200, 502:
+            client.write(handshake().replace(b"Upgrade: websocket", b"Upgrade: websocket/13"))
+            response = await read_response(client)
+            self.assertEqual(status, response.status)
+            self.assertEqual((None, None), (seen[-1].get("Upgrade"), seen[-1].get("Connection")))
+        await gateway.quiet()
+
     async def test_one_that_raises_costs_one_session(self) -> None:
         session = await self.opened(**filtered("talk"))
         other = await self.client(session.gateway)
