@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import socket
 import sys
@@ -21,7 +22,7 @@ from gateway.lifecycle.startup import StartFailed
 from gateway.observe.sinks import ACCESS
 from gateway.pools.changes import MEMBERS
 from gateway.pools.pool import STATES
-from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message, receive_sockets
+from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, TRACE, Link, Message, receive_sockets
 from gateway.workers.worker import WorkerService
 
 __all__ = ["main"]
@@ -53,6 +54,8 @@ class _Child:
             self._try(self._start, message)
         elif message["kind"] == "stop":
             self.stop()
+        elif message["kind"] == "alive":
+            self.link.send("alive")
         elif message["kind"] == "hurry":
             self.hurry()
         elif self._service is not None:
@@ -170,6 +173,8 @@ def main() -> int:
     from twisted.internet import reactor as the_reactor
 
     reactor: Any = the_reactor
+    faulthandler.enable()
+    faulthandler.register(TRACE)
     # A terminal sends Ctrl-C and its own end to all of its processes, and SIGUSR1 may be sent to all of a service: the
     # parent decides what they mean.
     for number in (signal.SIGINT, signal.SIGUSR1):

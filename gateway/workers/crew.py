@@ -18,13 +18,14 @@ from socket import SHUT_RDWR, SO_ACCEPTCONN, SOL_SOCKET, socket, socketpair
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from gateway.lifecycle.startup import lacking
 from gateway.observe.sinks import ACCESS
-from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, TO_PARENT, Link, Message
+from gateway.workers.link import FROM_PARENT, HANDOVER, SOCKETS, STDERR, TO_PARENT, TRACE, Link, Message
 
 __all__ = ["Crew", "Worker"]
 
@@ -36,6 +37,12 @@ _FIRST_PAUSE, _MOST_PAUSE = 0.1, 5.0
 _GRACE_SECONDS = 3.0
 """What a worker gets beyond the gateway's own limit before it is killed."""
 
+_TRACE_SECONDS = 1.0
+"""What a worker that hangs gets to say where."""
+
+_MOST_PRINTED = 8192
+"""Bytes of a line that a process prints that are kept until its end is here."""
+
 _ATTEMPTS = 3
 """How often each worker may fail to start before the first of all has served."""
 
@@ -44,8 +51,9 @@ class Worker(ProcessProtocol):
     """One worker process, and its successors: the number stays.
 
     ``sockets``: what the next process listens with, by listener.  ``informed``: it has been told how things stand, and
-    hears what changes.  ``ready``: it serves.  ``link``: towards the process of the moment, ``handover``: the channel
-    for further sockets.  ``known`` and ``version`` are for whoever reloads: which ports it has, of which configuration.
+    hears what changes.  ``ready``: it serves.  ``unanswered``: how often it has been asked for a sign of life since it
+    last said something.  ``link``: towards the process of the moment, ``handover``: the channel for further sockets.
+     ``known`` and ``version`` are for whoever reloads: which ports it has, of which configuration.
     """
 
     transport: Any
@@ -54,6 +62,7 @@ class Worker(ProcessProtocol):
         self.number = number
         self.sockets = dict(sockets)
         self.ready = self.informed = False
+        self.unanswered = 0
         self.pid = 0
         self.version = 0
         self.known: set[object] = set()
@@ -64,6 +73,7 @@ class Worker(ProcessProtocol):
         self._began = 0.0
         self._pause = _FIRST_PAUSE
         self._reason = ""
+        self._printed = b""
         self._vacant = False
         self._lacks: int | None = None
         self._gone: Deferred[None] | None = None
@@ -75,10 +85,12 @@ class Worker(ProcessProtocol):
         reactor = self._crew.reactor
         self._began = reactor.seconds()
         self._reason = ""
+        self.unanswered = 0
         self.link = Link(self._received)
         self.handover, end = socketpair()
         self.handover.setblocking(False)
-        descriptors: dict[int, Any] = {0: 0, 1: 1, 2: 2, FROM_PARENT: "w", TO_PARENT: "r", HANDOVER: end.fileno()}
+        descriptors: dict[int, Any] = {0: 0, 1: 1, STDERR: "r", FROM_PARENT: "w", TO_PARENT: "r"}
+        descriptors[HANDOVER] = end.fileno()
         descriptors |= {SOCKETS + index: sock.fileno() for index, sock in enumerate(self.sockets.values())}
         command = [sys.executable, "-m", "gateway.workers.child"]
         # The directory of the parent is on its path when it runs from a checkout: let the worker find the same gateway.
@@ -150,7 +162,7 @@ class Worker(ProcessProtocol):
         self._gone = gone
         self.link.send("stop")
         if self._killing is None:
-            self._killing = self._crew.reactor.callLater(limit + _GRACE_SECONDS, self._kill)
+            self._killing = self._crew.reactor.callLater(limit + _GRACE_SECONDS, self._overdue)
         return gone
 
     def retire(self, limit: float) -> None:
@@ -165,9 +177,26 @@ class Worker(ProcessProtocol):
         if self._killing is not None and self._killing.active():
             self._killing.reset(_GRACE_SECONDS)
 
-    def _kill(self) -> None:
+    def hangs(self, seconds: float) -> None:
+        """It has not said anything for so long: let it say where it is, if it can, and kill it."""
+        _log.error(
+            "worker {number} (process {pid}) has not answered for {seconds:g} s and is killed; where it hangs follows",
+            number=self.number, pid=self.pid, seconds=seconds,
+        )  # fmt: skip
+        self._signal(TRACE)
+        if self._killing is None:
+            self._killing = self._crew.reactor.callLater(_TRACE_SECONDS, self._kill)
+
+    def _overdue(self) -> None:
         _log.error("worker {number} (process {pid}) does not end and is killed", number=self.number, pid=self.pid)
-        self.transport.signalProcess("KILL")
+        self._kill()
+
+    def _kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessExitedAlready):  # it ends before all that it has said has been read
+            self.transport.signalProcess(number)
 
     # -- what the process does
 
@@ -178,12 +207,26 @@ class Worker(ProcessProtocol):
         self._crew.began(self)
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """It says something."""
-        self.link.dataReceived(data)
+        """It says something, or has printed it."""
+        if childFD != STDERR:
+            self.link.dataReceived(data)
+            return
+        data = self._printed + data
+        end = data.rfind(b"\n") + 1 or (len(data) if len(data) > _MOST_PRINTED else 0)
+        self._printed = data[end:]
+        self._log_printed(data[:end])
+
+    def _log_printed(self, data: bytes) -> None:
+        """Warnings of libraries, what a plugin prints, and what is left to say where native code fails."""
+        text = data.decode("utf-8", "replace").strip()
+        if text:
+            _log.warn("worker {number} (process {pid}) printed: {text}", number=self.number, pid=self.pid, text=text)
 
     def processEnded(self, reason: Failure) -> None:
         """It is gone."""
         crew, pid, served = self._crew, self.pid, self.ready
+        self._log_printed(self._printed)
+        self._printed = b""
         self.ready = self.informed = False
         self.pid = 0
         self.link.connected = False
@@ -215,6 +258,7 @@ class Worker(ProcessProtocol):
             crew.failed(how)
 
     def _received(self, message: Message) -> None:
+        self.unanswered = 0
         if message["kind"] == "log":
             level = LogLevel.lookupByName(message["level"])
             _log.emit(level, "worker {number}: {text}", number=self.number, text=message["text"])

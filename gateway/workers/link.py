@@ -1,15 +1,16 @@
 """What parent and worker say to each other: JSON objects with a ``kind``, each behind its length.
 
 To the worker: ``config`` (first), ``start`` (when it has said ``built``), ``health``, ``members``, ``loads``,
-``reload``, ``renew``, ``tickets``, ``ask``, ``reopen``, ``stop``, ``hurry``.  To the parent: ``built``, ``ready`` (or
-``failed``), ``loads``, ``reloaded``, ``tickets``, ``answer``, ``fault``, ``leaving``, ``log``, ``access``.  The sockets
-of ports that a reload adds, and at the beginning the ends of the channels between workers, go through a third channel,
-ahead of the message that names them.
+``reload``, ``renew``, ``tickets``, ``ask``, ``alive``, ``reopen``, ``stop``, ``hurry``.  To the parent: ``built``,
+``ready`` (or ``failed``), ``loads``, ``reloaded``, ``tickets``, ``answer``, ``alive``, ``fault``, ``leaving``, ``log``,
+``access``.  The sockets of ports that a reload adds, and at the beginning the ends of the channels between workers, go
+through a third channel, ahead of the message that names them.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Sequence
 from socket import recv_fds, send_fds, socket
 from typing import Any
@@ -17,10 +18,17 @@ from typing import Any
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
-__all__ = ["FROM_PARENT", "HANDOVER", "SOCKETS", "TO_PARENT", "Link", "Message", "receive_sockets", "send_sockets"]
+__all__ = [
+    "FROM_PARENT", "HANDOVER", "SOCKETS", "STDERR", "TO_PARENT", "TRACE", "Link", "Message", "receive_sockets",
+    "send_sockets",
+]  # fmt: skip
 
+STDERR = 2
 FROM_PARENT, TO_PARENT, HANDOVER, SOCKETS = 3, 4, 5, 6
 """Descriptors of a worker: its end of the two pipes and of the channel for sockets, and its first listening socket."""
+
+TRACE = signal.SIGUSR2
+"""The signal at which a worker prints what each of its threads does."""
 
 _AT_ONCE = 200
 """Descriptors in one message; Linux takes 253 (unix(7))."""

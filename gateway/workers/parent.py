@@ -22,6 +22,7 @@ from gateway.workers.crew import Crew, Worker
 from gateway.workers.link import Message, send_sockets
 from gateway.workers.merge import counters_of, merged
 from gateway.workers.tickets import Tickets
+from gateway.workers.watchdog import Watchdog
 from gateway.workers.worker import BACKLOG
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class ParentService(GatewayService):
         super().startService()
         sockets = [self._sockets_of(number) for number in range(1, self._count + 1)]
         self.crew = Crew(self.reactor, sockets, self._began, self._left, self._received, self._hopeless)
+        self._watchdog = Watchdog(self.crew)
+        self._watchdog.start()
         try:
             # Twisted's transports have read the hello by the time that it can be looked at.
             self._tickets = Tickets(self._count if self.road.name == "pump" else 0)
@@ -89,6 +92,7 @@ class ParentService(GatewayService):
         """No new connections; the workers finish what they do."""
         if not self.running or self.crew is None:
             return super().stopService()
+        self._watchdog.stop()
         gone = self.crew.stop(self.model.limits.shutdown_timeout)
         self._tickets.close()
         return DeferredList([super().stopService(), gone]).addCallback(lambda _: None)

@@ -45,6 +45,9 @@ class _Filter:
 def _talk(services: Any, payload: Any, from_client: bool) -> Any:
     if payload == "raise":
         raise RuntimeError("as asked")
+    if payload == "hang":
+        while True:
+            pass
     if payload == "wait":
         return deferLater(services.clock, 0.01, lambda: "waited")
     verdicts: dict[Any, Any] = {"drop": DROP, "answer": Answer("answered"), "close": Close(4444, "as asked")}

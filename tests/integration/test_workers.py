@@ -20,7 +20,7 @@ from tests.integration.wire import Wire
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-async def _serve(wire: Wire) -> None:
+async def serve_both(wire: Wire) -> None:
     """A plain answer, or an echo of frames."""
     while True:
         request = await read_request(wire)
@@ -91,7 +91,7 @@ class WorkersTests(WorkersCase):
 
     async def test_router(self) -> None:
         """The pool that only a router names is probed by the parent, and served by the workers."""
-        backend = await self.backend(_serve)
+        backend = await self.backend(serve_both)
         configuration = model_for(backend)
         rule = configuration.rules[0].model_copy(
             update={
@@ -108,7 +108,7 @@ class WorkersTests(WorkersCase):
 
     async def test_life(self) -> None:
         """Traffic, numbers that add up, a worker that dies, and the end."""
-        backend = await self.backend(_serve)
+        backend = await self.backend(serve_both)
         gateway = await self.workers(model_for(backend))
         clients = [await self.client(gateway) for _ in range(12)]
         for client in clients:
@@ -133,7 +133,7 @@ class WorkersTests(WorkersCase):
 
     async def test_access_log(self) -> None:
         """Both write it, and neither writes what is not to be seen."""
-        backend = await self.backend(_serve)
+        backend = await self.backend(serve_both)
         log = Path(self.mktemp())
         gateway = await self.workers(model_for(backend), access_log=str(log), hide_queries=True)
         for _ in range(6):
@@ -147,7 +147,7 @@ class WorkersTests(WorkersCase):
 
     async def test_sessions(self) -> None:
         """Sessions of all workers are seen, counted as leases everywhere, and end with a close frame."""
-        backend = await self.backend(_serve)
+        backend = await self.backend(serve_both)
         gateway = await self.workers(model_for(backend))
         clients = [await self.client(gateway) for _ in range(6)]
         for client in clients:
@@ -174,7 +174,7 @@ class WorkersTests(WorkersCase):
                 await read_request(wire)
                 wire.write(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")
 
-        good, bad = await self.backend(_serve), await self.backend(broken)
+        good, bad = await self.backend(serve_both), await self.backend(broken)
         members = [{"host": "127.0.0.1", "port": backend.port} for backend in (good, bad)]
         passive = {"serverErrors": 1, "baseEjectionSeconds": 600, "maxEjectionSeconds": 600}
         gateway = await self.workers(
@@ -207,7 +207,7 @@ class WorkersTests(WorkersCase):
 
     async def test_most_connections(self) -> None:
         """``maxConnections`` is for all workers together, once they have heard of each other."""
-        backend = await self.backend(_serve)
+        backend = await self.backend(serve_both)
         gateway = await self.workers(model_for(backend, limits={"max_connections": 6}))
         clients = [await self.client(gateway) for _ in range(6)]
         for client in clients:
@@ -248,7 +248,7 @@ class WorkersTests(WorkersCase):
 
     async def test_verdicts(self) -> None:
         """What the parent's probes find, the workers obey."""
-        backend = await self.backend(_serve)
+        backend = await self.backend(serve_both)
         probe = {"name": "probe", "path": "/_probe", "interval": 0.1, "timeout": 1, "unhealthy_threshold": 1}
         gateway = await self.workers(model_for(backend, probes=[probe]))
         backend.healthy = False

@@ -11,11 +11,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, formatEvent
 
+from gateway.workers import watchdog
 from tests.certificates import Issued, TestCA
 from tests.integration.harness import Running, both_roads, model_for
 from tests.integration.messages import Answers, read_request, read_response
-from tests.integration.test_workers import WorkersCase
+from tests.integration.test_workers import WorkersCase, serve_both
+from tests.integration.websocket import TEXT, frame, handshake
 from tests.integration.wire import Wire
 
 CA = TestCA("Test Root")
@@ -94,6 +97,29 @@ class WorkersLifeTests(WorkersCase):
         await gateway.until(lambda: not busy.pid, "it to end")
         slow.answer()
         self.assertIn(503, [(await read_response(client)).status for client in clients])
+
+    async def test_one_that_hangs(self) -> None:
+        """The log says where; its clients come to the other one, and to its successor."""
+        self.patch(watchdog, "SECONDS", 1.0)
+        rule = {"name": "rule", "listener": "web", "pool": "pool", "settings": "settings"}
+        rule["filters"] = ["tests.integration.filters:talk"]  # type: ignore[assignment]
+        gateway = await self.workers(model_for(await self.backend(serve_both), rules=[rule]))
+        crew: Any = gateway.service.crew
+        pids = [worker.pid for worker in crew.workers]
+        client = await self.client(gateway)
+        client.write(handshake())
+        self.assertEqual(101, (await read_response(client)).status)
+        with capturedLogs() as said:
+            client.write(frame(TEXT, b"hang", b"mask"))
+            await client.gone()
+            await gateway.until(lambda: all(worker.ready for worker in crew.workers), "a new worker", 30)
+        self.assertEqual(1, len({worker.pid for worker in crew.workers} - {*pids}))
+        text = "\n".join(formatEvent(event) for event in said)
+        self.assertIn("has not answered for 3 s and is killed", text)
+        self.assertIn("tests/integration/filters.py", text)
+        other = await self.client(gateway)
+        other.write(_GET)
+        self.assertEqual(200, (await read_response(other)).status)
 
     def secured(self, issued: Issued) -> dict[str, Any]:
         """Ports with TLS and without, and the files of a certificate in ``directory``."""

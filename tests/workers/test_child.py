@@ -79,6 +79,11 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual((0, 0), self.after("hurry"))
         self.assertEqual((1, 1), self.after("stop", "hurry"))
 
+    def test_alive(self) -> None:
+        """It says so from its reactor: one that hangs does not."""
+        self.assertEqual((0, 0), self.after("alive"))
+        self.assertEqual([{"kind": "alive"}], self.link.said)
+
     def test_leaving(self) -> None:
         """The parent is told of a signal, once, and hears of the end when that is over."""
         self.after("signal", "signal")

@@ -6,18 +6,19 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import socket
 from typing import Any
 
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, capturedLogs, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from gateway.transport.sockets import listening_socket
 from gateway.workers.crew import Crew, Worker
-from gateway.workers.link import FROM_PARENT, HANDOVER, TO_PARENT, Link, Message
+from gateway.workers.link import FROM_PARENT, HANDOVER, STDERR, TO_PARENT, TRACE, Link, Message
 
 
 class _Process:
@@ -25,7 +26,7 @@ class _Process:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.signals: list[str] = []
+        self.signals: list[int] = []
         self.said: list[Message] = []
         self._link = Link(self.said.append)
         self._link.makeConnection(self)
@@ -37,8 +38,8 @@ class _Process:
         assert fd == FROM_PARENT
         self._link.dataReceived(data)
 
-    def signalProcess(self, name: str) -> None:
-        self.signals.append(name)
+    def signalProcess(self, number: int) -> None:
+        self.signals.append(number)
 
 
 class _Reactor(Clock):
@@ -86,7 +87,7 @@ class CrewTests(SynchronousTestCase):
         """Each gets pipes both ways; who has not been told how things stand does not hear what changes."""
         self.assertEqual([1, 2], self.began)
         self.assertEqual(
-            {0: 0, 1: 1, 2: 2, FROM_PARENT: "w", TO_PARENT: "r"},
+            {0: 0, 1: 1, STDERR: "r", FROM_PARENT: "w", TO_PARENT: "r"},
             {number: what for number, what in self.reactor.descriptors.items() if number != HANDOVER},
         )
         self.says(1, "built")
@@ -110,6 +111,56 @@ class CrewTests(SynchronousTestCase):
             self.assertEqual(3 + number, len(self.reactor.processes))
         self.assertEqual([0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0], pauses)
         self.assertEqual([2] * 8, self.gone)
+
+    def test_hangs(self) -> None:
+        """It may say where, and is killed then; the end of the gateway does not wait for it longer than that."""
+        self.says(0, "ready")
+        worker, process = self.crew.workers[0], self.reactor.processes[0]
+        worker.unanswered = 3
+        with capturedLogs() as said:
+            worker.hangs(30)
+            self.assertEqual([TRACE], process.signals)
+            worker.childDataReceived(STDERR, b"Current thread:\n  File f.py, li")
+            worker.childDataReceived(STDERR, b"ne 5 in f\nmore")
+        self.assertEqual(
+            [
+                "worker 1 (process 100) has not answered for 30 s and is killed; where it hangs follows",
+                "worker 1 (process 100) printed: Current thread:",
+                "worker 1 (process 100) printed: File f.py, line 5 in f",
+            ],
+            [formatEvent(event) for event in said],
+        )
+        gone = self.crew.stop(1000)
+        self.reactor.advance(1)
+        self.assertEqual([TRACE, signal.SIGKILL], process.signals)
+        for worker in self.crew.workers:
+            worker.processEnded(Failure(ProcessTerminated(signal=9)))
+        self.successResultOf(gone)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_a_sign_of_life(self) -> None:
+        """Whatever it says is one, and a new process has all the time that the one before had."""
+        worker = self.crew.workers[0]
+        worker.unanswered = 3
+        self.says(0, "alive")
+        self.assertEqual(0, worker.unanswered)
+        worker.unanswered = 3
+        worker.processEnded(Failure(ProcessTerminated(signal=9)))
+        self.reactor.advance(10)
+        self.assertEqual((0, 3), (worker.unanswered, len(self.reactor.processes)))
+
+    def test_printed(self) -> None:
+        """By lines, but none is waited for without bound; what came last too."""
+        worker = self.crew.workers[0]
+        with capturedLogs() as said:
+            for _ in range(9):
+                worker.childDataReceived(STDERR, b"x" * 1000)
+            worker.childDataReceived(STDERR, b"\n\nlast\xff")
+            self.assertEqual(1, len(said))
+            worker.processEnded(Failure(ProcessTerminated(signal=11)))
+        lines = [formatEvent(event) for event in said]
+        self.assertEqual(f"worker 1 (process 100) printed: {'x' * 9000}", lines[0])
+        self.assertIn("worker 1 (process 100) printed: last\ufffd", lines)
 
     def lacking(self, number: int) -> list[str]:
         """From now on no process can be started; what the log says of it."""
@@ -219,7 +270,7 @@ class CrewTests(SynchronousTestCase):
         said = [[message["kind"] for message in process.said] for process in self.reactor.processes]
         self.assertEqual([["stop"], ["stop", "hurry"]], said)
         self.reactor.advance(3)
-        self.assertEqual([[], ["KILL"]], [process.signals for process in self.reactor.processes])
+        self.assertEqual([[], [signal.SIGKILL]], [process.signals for process in self.reactor.processes])
 
     def test_stop(self) -> None:
         """All are told to stop; who does not is killed after the limit and a little."""
@@ -230,7 +281,7 @@ class CrewTests(SynchronousTestCase):
         self.reactor.advance(12.9)
         self.assertEqual([], self.reactor.processes[1].signals)
         self.reactor.advance(0.2)
-        self.assertEqual(["KILL"], self.reactor.processes[1].signals)
+        self.assertEqual([signal.SIGKILL], self.reactor.processes[1].signals)
         self.reactor.protocols[1].processEnded(Failure(ProcessTerminated(signal=9)))
         self.successResultOf(stopped)
         self.assertEqual([], self.reactor.getDelayedCalls())
