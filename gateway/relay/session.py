@@ -11,7 +11,8 @@ What the gateway ends, it ends with a close frame between two other frames (RFC 
     CLOSED ── a side does not take what is left for it: it is cut ──> GONE
 
 Who has sent a close frame gets one, also if the other side never answers: then the gateway does, with the same code.
-Who takes what was sent slowly gets all of it, as long as it takes something within ``limits.sendTimeout``.
+Who takes what was sent slowly gets all of it, as long as it takes something within ``limits.sendTimeout``.  A client
+that does not is reset, whatever it says meanwhile.
 
 A client that broke a rule gets its close frame behind what the backend still answers to the messages before that, in
 place of the backend's close frame: as from a server that reads one message after another.
@@ -43,6 +44,8 @@ _VANISHED = 1006
 
 _CLIENT_GONE = SessionEnded(1001, "client gone", "client_gone")
 _BACKEND_LOST = SessionEnded(1011, "backend lost", "backend_lost")
+
+_CLIENT_STUCK = SessionEnded(1001, "the client takes nothing of what is sent to it", "client_timeout")
 
 _FAULTS = {
     1002: ("protocol_error", "broke the protocol"),
@@ -100,6 +103,7 @@ class WebSocketSession(Splice):
     _inbound: Way
     _outbound: Way
     _first: Way | None = None
+    _taken: tuple[int, float] | None = None  # what a client that is stuck had taken, and when that was new
     websocket = True
 
     def _bridge(self) -> None:
@@ -139,6 +143,32 @@ class WebSocketSession(Splice):
             return
         self._blame("gateway", error.cause, error)
         self._begin_closing(error, self._inbound, self._outbound)
+
+    def client_stuck(self) -> None:
+        """It has ``limits.sendTimeout`` to take something."""
+        if self._taken is None and self._state == OPEN:
+            self._taken = self._given(), self._shared.seconds()
+            self._look_in_time(self._taken[1])
+
+    def _given(self) -> int:
+        """Bytes that the client's kernel has."""
+        self.snapshot()
+        return self.outcome.sent_bytes
+
+    def _look_in_time(self, since: float) -> None:
+        due = since + self._shared.limits.send_timeout
+        if due < self.deadline:
+            self._shared.deadlines.set(self, due)
+
+    def _takes(self, before: int, since: float, now: float) -> bool:
+        """Whether the client takes something of what is sent to it."""
+        if not self._client.stuck:
+            self._taken = None
+            return True
+        given = self._given()
+        if given != before:
+            self._taken = given, now
+        return given != before or now < since + self._shared.limits.send_timeout
 
     def client_eof(self) -> None:
         """After close frames that is the proper end; without them the client has vanished."""
@@ -216,8 +246,14 @@ class WebSocketSession(Splice):
     def expired(self, now: float) -> None:
         """As in a tunnel, except that who owes a close frame does not take the other side with it."""
         late = [way for way in (self._inbound, self._outbound) if not way.done]
+        if self._state == OPEN and self._taken is not None and not self._takes(*self._taken, now):
+            self._blame("gateway", _CLIENT_STUCK.cause, _CLIENT_STUCK)
+            self._client.transport.abortConnection()
+            return
         if self._state == OPEN or not late:
             super().expired(now)
+            if self._state == OPEN and self._taken is not None:
+                self._look_in_time(self._taken[1])
             return
         self._shared.deadlines.set(self, now + CLOSING_SECONDS)
         if not self._outbound.speak_up():

@@ -70,6 +70,11 @@ class ClientSide(Side):
         factory.connections.discard(before)
         factory.connections.add(self)
 
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        if self.tunnel is not None:
+            self.tunnel.client_stuck()
+
     def dataReceived(self, data: bytes) -> None:
         if self.tunnel is not None:
             self.tunnel.from_client(data)

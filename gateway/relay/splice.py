@@ -156,6 +156,9 @@ class Splice:
         self._sent += len(data)
         self._client.transport.write(data)
 
+    def client_stuck(self) -> None:
+        """The client does not take at once what was sent to it."""
+
     # -- the end
 
     def expired(self, now: float) -> None:

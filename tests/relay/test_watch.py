@@ -220,6 +220,45 @@ class ClosingTests(_SessionCase):
         client.finds("closed")
         self.ended(gateway, "ok", "backend", 1000)
 
+    def test_a_client_that_takes_nothing_is_reset(self) -> None:
+        """Though it goes on to send; the backend is told."""
+        gateway, client, backend = self.opens(settings={"request_timeout": 3600}, limits={"send_timeout": 60})
+        client.stalls()
+        backend.sends(ECHO * 10)
+        for _ in range(5):
+            gateway.advance(58)
+            client.sends(HELLO)
+            client.takes(1)
+            client.finds("open")
+        for _ in range(4):
+            gateway.advance(14)
+            client.sends(HELLO)
+            client.finds("open")
+        gateway.advance(20)  # progress is noticed when it is looked for
+        client.gets(ECHO[:5])
+        client.finds("reset")
+        backend.gets(HELLO * 9)
+        backend.gets_close(1001, "client gone")
+        backend.finds("closed")
+        self.ended(gateway, "client_timeout", "gateway", 1006)
+
+    def test_a_client_that_was_stuck_for_a_while(self) -> None:
+        """It has all its time each time, and the idle limit is what it was."""
+        gateway, client, backend = self.opens(settings={"request_timeout": 100}, limits={"send_timeout": 60})
+        for _ in range(3):
+            client.stalls()
+            backend.sends(ECHO)
+            gateway.advance(50)
+            client.takes()
+            client.gets(ECHO)
+            gateway.advance(40)
+            client.finds("open")
+        gateway.advance(15)
+        client.gets_close(1001, "idle for 100 s")
+        backend.gets_close(1001, "idle for 100 s")
+        gateway.advance(6)
+        self.ended(gateway, "idle_timeout", "gateway", 1001)
+
     def test_what_follows_a_close_frame_is_dropped(self) -> None:
         """RFC 6455 §5.5.1: no data after a close frame, whether it comes in one piece or later."""
         for late in ((BYE_IN + HELLO,), (BYE_IN, HELLO), (BYE_IN[:5], BYE_IN[5:] + HELLO[:2], HELLO[2:])):
