@@ -33,11 +33,10 @@ SYNONYMS = {
     model.PathRule: {"path": "paths"},
     model.BackendSettings: {"timeout": "request_timeout"},
 }
-_HIDDEN = {"not_honoured"}
 _DEFAULT = "default"
 
 COMPACT_KEYS = frozenset(
-    (field.alias or name).casefold() for name, field in model.Gateway.model_fields.items() if name not in _HIDDEN
+    (field.alias or name).casefold() for name, field in model.Gateway.model_fields.items() if name not in model.INTERNAL
 )
 
 
@@ -53,6 +52,8 @@ def parse_backend(text: str) -> tuple[str, str, int | None]:
         raise ValueError(f"the scheme {scheme!r} is not http or https; WebSocket needs no scheme of its own")
     if "@" in rest:
         raise ValueError("a backend is asked without user name and password; leave them out")
+    if "," in rest:
+        raise ValueError("several backends are a list, one item each")
     wanted = "expected host, host:port, [address]:port or http(s)://host:port"
     try:
         parts = urlsplit("//" + (rest if rest.count(":") < 2 or rest.startswith("[") else f"[{rest}]"))
@@ -99,13 +100,14 @@ class CompactReader:
 
     def _object(self, cls: type[BaseModel], node: Map, place: Place) -> Draft:
         draft = Draft(place)
-        names = {
-            (field.alias or name).casefold(): name for name, field in cls.model_fields.items() if name not in _HIDDEN
-        }
+        names = {(field.alias or name).casefold(): name for name, field in cls.model_fields.items()}
         names |= SYNONYMS.get(cls, {})
         for key, value in node.items():
             where = place.child(key, line_of(node, key))
             name = names.get(key.casefold().replace("_", ""), key)
+            if name in model.INTERNAL:
+                self._problems.append(where.problem(f"{key!r} is not for a document to say; leave it out"))
+                continue
             if name in draft:
                 self._problems.append(
                     where.problem(f"{key!r} says again what {draft.places[name].path.rsplit('.', 1)[-1]!r} says")

@@ -42,6 +42,10 @@ class Draft(dict[str, Any]):
         self.failed: set[str] = set()
         self.unknown: set[str] = set()
 
+    def key_of(self, part: str | int) -> str:
+        """That of a part of a location; a key that is another object's stands here as the document spells it."""
+        return str(part if part in self.places else attribute_of(part))
+
     def put(self, key: str, value: Any, place: Place) -> None:
         self[key] = value
         self.places[key] = place
@@ -95,7 +99,7 @@ def place_of(draft: Draft, location: Sequence[str | int]) -> Place:
     place = draft.place
     for index, part in enumerate(location):
         if isinstance(current, Draft):
-            key = str(attribute_of(part))
+            key = current.key_of(part)
             following = location[index + 1] if index + 1 < len(location) else None
             exact = current.places.get((key, following)) if isinstance(following, int) else None
             found = exact or current.places.get(key)

@@ -153,7 +153,7 @@ class ErrorPage(_Model):
     gateway starts, at most 1 MiB each; where one cannot be fetched, the gateway's own page is sent and the log says so.
     """
 
-    status: Literal["400", "403", "404", "405", "408", "500", "502", "503", "504"] = Field(description="Of the errors it is for.")
+    status: Literal["400", "403", "404", "405", "408", "499", "500", "502", "503", "504"] = Field(description="Of the errors it is for; 499, of clients that have left, is never sent.")
     url: str | None = Field(default=None, description="HTML, fetched once at the start, `http://` or `https://`; also where the server says `text/plain`, `application/octet-stream` or nothing of its type.")
     file: str | None = Field(default=None, description="HTML file, instead of `url`; relative to the configuration.")
 
@@ -462,6 +462,10 @@ class GlobalConfiguration(_Model):
     enable_request_buffering: bool = Field(default=False, description="Wait for the whole body of a request before a backend is asked: in memory up to `limits.requestBufferBytes`, what is longer in a file. Who expects a 100 (Continue) gets it from the gateway, and a chunked body is sent with its length. Not given is off, other than in Azure.")
     enable_response_buffering: bool = Field(default=True, description="Read a response as fast as the backend sends it, up to `limits.responseBufferBytes` ahead of a client that is slow, so that it keeps no backend busy. Nothing waits for that: what the client takes is sent at once, also events (`text/event-stream`). What is longer streams from there on. Not given is on, as in Azure.")
     disable_default_server_header_in_response: bool = Field(default=False, description="Answers that the gateway makes itself have no Server field.")
+
+
+INTERNAL = frozenset({"not_honoured"})
+"""What a `Gateway` has that no document gives."""
 
 
 class Gateway(_Model):

@@ -24,7 +24,7 @@ from gateway.config.draft import Draft, Location, attribute_of, place_of
 from gateway.config.tree import Place, nearest, show
 from gateway.errors import Problem
 
-__all__ = ["describe", "unwrap", "validate"]
+__all__ = ["describe", "unknown", "unwrap", "validate"]
 
 # what a field takes, in words
 
@@ -163,12 +163,11 @@ def validate(draft: Draft) -> tuple[model.Gateway, list[Problem], list[Location]
         try:
             return model.Gateway.model_validate(draft), problems, broken
         except ValidationError as error:
-            for entry in error.errors(include_url=False, include_context=True):
-                location = tuple(entry["loc"])
-                problems.append(_problem(draft, location, dict(entry)))
-                broken.append(tuple(map(attribute_of, location)))
-            for location in reversed(broken):
-                _mend(draft, location)
+            entries = error.errors(include_url=False, include_context=True)
+            problems += [_problem(draft, tuple(entry["loc"]), dict(entry)) for entry in entries]
+            broken += [tuple(map(attribute_of, entry["loc"])) for entry in entries]
+            for entry in reversed(entries):
+                _mend(draft, tuple(entry["loc"]))
     return model.Gateway(), problems, [()]
 
 
@@ -184,9 +183,11 @@ def _failed(draft: Draft, location: Location) -> Iterator[Location]:
                     yield from _failed(item, (*location, key, index))
 
 
-def _field(location: Location) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+def _field(
+    location: Location, root: type[BaseModel] = model.Gateway
+) -> tuple[type[BaseModel] | None, FieldInfo | None]:
     """The class that a location is in, and the field it is at."""
-    cls: Any = model.Gateway
+    cls: Any = root
     field: FieldInfo | None = None
     owner: Any = cls
     for part in location:
@@ -210,12 +211,7 @@ def _problem(draft: Draft, location: Location, entry: dict[str, Any]) -> Problem
     found = show(entry.get("input"), key)
     kind = str(entry["type"])
     if kind == "extra_forbidden":
-        known = [item.alias or name for name, item in owner.model_fields.items()] if owner else []
-        close = _meant(owner, key) or nearest(key, known)
-        return place.problem(
-            f"unknown key {key!r}; "
-            + (f"did you mean {close!r}?" if close else "known are " + ", ".join(sorted(known)))
-        )
+        return place.problem("unknown key " + _unknown(owner, key))
     if kind == "missing":
         return place_of(draft, location[:-1]).problem(
             f"{key!r} is missing; it takes {describe(field) if field else 'a value'}"
@@ -244,8 +240,25 @@ _MEANT: dict[type[BaseModel], dict[str, str]] = {
     },
     model.TrustedRoot: dict.fromkeys({*_CERTIFICATE_WORDS, "certificatefile"}, "file"),
     model.TrustedClientCertificate: dict.fromkeys({*_CERTIFICATE_WORDS, "certificatefile"}, "file"),
+    model.Gateway: {
+        (field.alias or name).casefold(): f"limits: {{{field.alias or name}: …}}"
+        for name, field in model.Limits.model_fields.items()
+    },
 }
 """Words of others for keys, where what is spelled most alike means something else."""
+
+
+def _unknown(owner: type[BaseModel] | None, key: str) -> str:
+    fields = owner.model_fields if owner is not None else {}
+    known = [item.alias or name for name, item in fields.items() if name not in model.INTERNAL]
+    close = _meant(owner, key) or nearest(key, known)
+    return f"{key!r}; " + (f"did you mean {close!r}?" if close else "known are " + ", ".join(sorted(known)))
+
+
+def unknown(location: Location, root: type[BaseModel], word: str = "key") -> str:
+    """What is said of a key, or whatever the ``word`` for it is, that there is not at a ``location`` of ``root``."""
+    owner, _ = _field(location, root)
+    return f"unknown {word} " + (_unknown(owner, str(location[-1])) if owner else repr(location[-1]))
 
 
 def _meant(owner: type[BaseModel] | None, key: str) -> str | None:
@@ -269,7 +282,7 @@ def _mend(draft: Draft, location: Location) -> None:
                 _stand_in(inner, draft.place) if isinstance(inner, type) and issubclass(inner, BaseModel) else "?"
             )
     elif isinstance(owner, Draft):
-        key = str(attribute_of(last))
+        key = owner.key_of(last)
         owner.pop(key, None)
         if field is not None and field.is_required():
             owner[key] = _required(key, field, owner)

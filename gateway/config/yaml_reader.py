@@ -39,7 +39,10 @@ def read_yaml(text: str, source: str = "configuration") -> Any:
             source, message, mark.line + 1 if mark else None, mark.column + 1 if mark else None
         ) from None
     except yaml.YAMLError as error:
-        raise syntax_error(source, f"not valid YAML: {str(error).splitlines()[0]}", None) from None
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        before = text[: found.start()] if found else ""
+        place = (before.count("\n") + 1, len(before) - before.rfind("\n")) if found else (None, None)
+        raise syntax_error(source, f"not valid YAML: {str(error).splitlines()[0]}", *place) from None
 
 
 def _is_tab(text: str, line: int, column: int) -> bool:

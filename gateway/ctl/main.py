@@ -141,6 +141,12 @@ def _with_method(arguments: Sequence[str]) -> Sequence[str]:
     return arguments
 
 
+def _method(text: str) -> str:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"METHOD is missing before {text[:80]!r}: GET, say")
+    return text
+
+
 def _explain(
     options: Any, gateway: Gateway | None, errors: Sequence[Problem], source: str, redact: Redactor,
     out: TextIO, err: TextIO,
@@ -188,7 +194,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="say what is wrong with a configuration and what it would run")
     convert = commands.add_parser("convert", help="print a configuration in the compact spelling, secrets included")
     explain = commands.add_parser("explain", help="say where a request or a connection would go, and why")
-    explain.add_argument("method", metavar="METHOD", help="GET, say; to be left out where URL is a connection's")
+    explain.add_argument(
+        "method", metavar="METHOD", type=_method, help="GET, say; to be left out where URL is a connection's"
+    )
     explain.add_argument(
         "url", metavar="URL",
         help="http, https, ws or wss, with host and port of a listener; for a connection of plain TCP or TLS "

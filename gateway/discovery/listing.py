@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gateway.config.compact import parse_backend
 from gateway.config.model import Member
+from gateway.config.problems import unknown
 from gateway.config.sources import read_tree
 from gateway.config.tree import Map, line_of, plain, show
 from gateway.errors import ConfigurationError, Problem
@@ -97,5 +98,10 @@ def _member(entry: Any) -> Member:
 def _sentence(error: ValueError) -> str:
     if isinstance(error, ValidationError):
         details = error.errors(include_url=False, include_context=False, include_input=False)
-        return "; ".join([f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details[:3]])
+        return "; ".join(
+            unknown(detail["loc"], Member)
+            if detail["type"] == "extra_forbidden"
+            else f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+            for detail in details[:3]
+        )
     return str(error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from gateway.config.problems import describe
+from gateway.config.problems import describe, unknown
 from gateway.errors import ConfigurationError, Problem
 from gateway.strategies.blame import wrong
 from gateway.strategies.groups import GROUPS
@@ -129,8 +129,15 @@ def _problems(error: ValidationError, path: str, accepted: type[BaseModel]) -> l
         place = path
         for part in detail["loc"][:-1] if missing else detail["loc"]:
             place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part
-        problems.append(Problem(place, _missing(detail["loc"], accepted) if missing else detail["msg"]))
+        problems.append(Problem(place, _said(detail["type"], detail["loc"], accepted) or detail["msg"]))
     return problems
+
+
+def _said(kind: str, location: tuple[int | str, ...], accepted: type[BaseModel]) -> str | None:
+    """In the gateway's own words, where pydantic's are for programmers."""
+    if kind == "missing":
+        return _missing(location, accepted)
+    return unknown(location, accepted, "option") if kind == "extra_forbidden" else None
 
 
 def _missing(location: tuple[int | str, ...], accepted: type[BaseModel]) -> str:

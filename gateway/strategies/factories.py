@@ -236,6 +236,9 @@ def _verified(claim: _Claim, group: str, path: str, named: bool) -> Found:
         factory = claim.load()
     except BaseException as error:  # also that of one that wants to end the process
         raise wrong(path, f"{blame} cannot be loaded: {brief(error)}") from error
+    if not IStrategyFactory.providedBy(factory):
+        what = getattr(factory, "__name__", type(factory).__name__)
+        raise wrong(path, f"{blame} is not an IStrategyFactory: {what!r} is not declared with @implementer") from None
     try:
         verifyObject(IStrategyFactory, factory)
     except Invalid as error:

@@ -144,12 +144,15 @@ listeners:
   - {name: web2, port: yes, protocol: Htps}
 pools:
   - {name: chat, backends: [h:1, "http://x:1/p", {host: a, weight: 0}, 5], selector: [1]}
+  - {name: more, backends: "a:1,b:2"}
 settings:
   - {name: s, requestTimeout: 0, probe: nope}
 rules:
   - {listener: webb, pool: chatt, settings: s, priority: 99999}
   - listener: web
   - 7
+trustedProxies: [10.0.0.0/8]
+notHonoured: [x]
 """
         expected = """line 1: listners: unknown key 'listners'; did you mean 'listeners'?
 line 3: listeners[0].port: found 808080, expected a whole number from 0 to 65535
@@ -160,13 +163,16 @@ line 6: pools[0].backends[1]: found 'http://x:1/p': a backend is a host and a po
 line 6: pools[0].backends[2].weight: found 0, expected a whole number from 1 to 1000
 line 6: pools[0].backends[3]: found 5, expected host:port or a mapping with 'host'
 line 6: pools[0].selector: found a list of 1, expected text
-line 8: settings[0].requestTimeout: found 0, expected a whole number from 1 to 86400
-line 8: settings[0].probe: there is no probe 'nope' (there are none)
-line 10: rules[0].listener: there is no listener 'webb'; did you mean 'web'? (there are: web, web2)
-line 10: rules[0].pool: there is no pool 'chatt'; did you mean 'chat'? (there are: chat)
-line 10: rules[0].priority: found 99999, expected a whole number from 1 to 20000
-line 11: rules[1]: rule 'rule2' leads nowhere; give it a pool, a redirect or a path map
-line 12: rules[2]: found 7, expected a mapping"""  # noqa: E501
+line 7: pools[1].backends: found 'a:1,b:2': several backends are a list, one item each
+line 9: settings[0].requestTimeout: found 0, expected a whole number from 1 to 86400
+line 9: settings[0].probe: there is no probe 'nope' (there are none)
+line 11: rules[0].listener: there is no listener 'webb'; did you mean 'web'? (there are: web, web2)
+line 11: rules[0].pool: there is no pool 'chatt'; did you mean 'chat'? (there are: chat, more)
+line 11: rules[0].priority: found 99999, expected a whole number from 1 to 20000
+line 12: rules[1]: rule 'rule2' leads nowhere; give it a pool, a redirect or a path map
+line 13: rules[2]: found 7, expected a mapping
+line 14: trustedProxies: unknown key 'trustedProxies'; did you mean 'limits: {trustedProxies: …}'?
+line 15: notHonoured: 'notHonoured' is not for a document to say; leave it out"""  # noqa: E501
         problem = "rules[1]: rule 'rule2' has no priority but rule 'rule1' has"
         found = [item for item in self.refused(text) if problem not in item]
         self.assertEqual(sorted(found), sorted(expected.splitlines()))

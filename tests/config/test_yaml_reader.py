@@ -59,7 +59,8 @@ class YamlReaderTests(unittest.SynchronousTestCase):
             "? [a]\n: 1": "a key must be a word, not a collection",
             "a: 1\n---\nb: 2": "a second document",
             "a: {<<: 1}": "'<<' merges mappings only",
-            "a: \x00": "not valid YAML",
+            "a: \x00": "line 1: column 4: not valid YAML: unacceptable character",
+            "a: 1\r\nb: '\u00e9\x07'": "line 2: column 6: not valid YAML: ",
         }
         for text, message in cases.items():
             self.assertIn(message, self.refused(text))

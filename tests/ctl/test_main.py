@@ -182,10 +182,11 @@ class CheckTests(CtlTestCase):
 
     def test_usage(self) -> None:
         self.patch(sys, "stderr", io.StringIO())
-        for arguments in ([], ["check"], ["check", "x", "--nope"], ["nope"]):
+        for arguments in ([], ["check"], ["check", "x", "--nope"], ["nope"], ["explain", "http://a/", "x"]):
             with self.assertRaises(SystemExit) as caught:
                 main(arguments)
             self.assertEqual(caught.exception.code, 2)
+        self.assertIn("METHOD is missing before 'http://a/': GET, say", sys.stderr.getvalue())  # type: ignore[attr-defined]
 
     def test_wrong_words(self) -> None:
         """What the command line says, and not the configuration, is wrong: status 2."""

@@ -62,7 +62,7 @@ class ListingTests(SynchronousTestCase):
                 "http(s)://host:port",
                 "line 3: weight: Input should be greater than or equal to 1",
                 "line 4: expected host, host:port, [address]:port or http(s)://host:port",
-                "line 5: colour: Extra inputs are not permitted",
+                "line 5: unknown key 'colour'; known are connectHost, connectPort, host, port, priority, weight",
             ],
         )
 

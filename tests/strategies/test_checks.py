@@ -33,6 +33,8 @@ class OptionTests(StrategyCase):
         )
         paths = [problem.path for problem in error.problems]
         self.assertEqual(sorted(paths), [f"{WITHIN}.{name}" for name in ("colour", "header", "size")])
+        error = self.assertRaises(ConfigurationError, self.checked, Factory(options=Options), {"heder": "x-y"})
+        self.assertIn("unknown option 'heder'; did you mean 'header'?", str(error))
 
     def test_values_not_shown(self) -> None:
         error = self.assertRaises(

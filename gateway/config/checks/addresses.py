@@ -16,10 +16,14 @@ def find(gateway: Gateway) -> Iterator[Finding]:
     """Addresses that are none, and intervals that contradict each other."""
     for number, network in enumerate(gateway.limits.trusted_proxies):
         try:
-            ipaddress.ip_network(network)
+            found = ipaddress.ip_network(network, strict=False)
         except ValueError:
             message = f"found {network[:80]!r}, expected an address or a network such as 10.0.0.0/8"
             yield Finding(("limits", "trusted_proxies", number), message)
+        else:
+            if found.network_address != ipaddress.ip_interface(network).ip:
+                message = f"found {network!r}, the address of one in a network: give {found}, or the address alone"
+                yield Finding(("limits", "trusted_proxies", number), message)
     resolver = gateway.resolver
     for number, text in enumerate(resolver.nameservers):
         try:

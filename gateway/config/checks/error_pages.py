@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from gateway.config.checks.findings import Finding
+from gateway.config.checks.findings import Finding, warning
 from gateway.config.draft import Location
 from gateway.config.model import ErrorPage, Gateway
 
@@ -28,6 +28,8 @@ def _pages(at: Location, pages: Sequence[ErrorPage]) -> Iterator[Finding]:
         if page.status in seen:
             yield Finding((*here, "status"), f"there are two error pages for status {page.status}")
         seen.add(page.status)
+        if page.status == "499":
+            yield warning((*here, "status"), "status 499 is for clients that have left: nobody gets its page")
         if (page.url is None) == (page.file is None):
             found = "neither" if page.url is None else "both"
             yield Finding(here, f"an error page has {found} of 'url' and 'file'; give exactly one")

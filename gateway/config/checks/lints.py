@@ -29,6 +29,7 @@ def find(gateway: Gateway) -> Iterator[Finding]:
     """All warnings of this module."""
     yield from _order(gateway)
     yield from _empty_pools(gateway)
+    yield from _twice(gateway)
     yield from _addresses(gateway)
     yield from _probes(gateway)
     yield from _priorities(gateway)
@@ -114,6 +115,19 @@ def _empty_pools(gateway: Gateway) -> Iterator[Finding]:
                 f"pool {pool.name!r} has no members: requests that {users[pool.name]} sends to it get 502; list its "
                 f"backends, or give them with overrides 'pools: {{{pool.name}: ['host:port']}}'",
             )
+
+
+def _twice(gateway: Gateway) -> Iterator[Finding]:
+    """Members that are listed again: each is probed and chosen for itself."""
+    for index, pool in enumerate(gateway.pools):
+        seen: set[tuple[str, int | None]] = set()
+        for number, member in enumerate(pool.members):
+            place = member.host.casefold(), member.port
+            if place in seen:
+                text = member.host if member.port is None else f"{member.host}:{member.port}"
+                message = f"pool {pool.name!r} lists {text} twice; to have it chosen more often give it a 'weight'"
+                yield warning(("pools", index, "members", number), message)
+            seen.add(place)
 
 
 def _addresses(gateway: Gateway) -> Iterator[Finding]:

@@ -12,7 +12,8 @@ class AddressTests(CheckCase):
     def test_trusted_proxies(self) -> None:
         self.says(gateway(limits=Limits(trusted_proxies=("10.0.0.0/8", "::1"))))
         bad = gateway(limits=Limits(trusted_proxies=("10.0.0.1/8", "x")))
-        self.says(bad, "limits.trustedProxies[0]: found '10.0.0.1/8'", "limits.trustedProxies[1]: found 'x'")
+        whole = "limits.trustedProxies[0]: found '10.0.0.1/8', the address of one in a network: give 10.0.0.0/8, or"
+        self.says(bad, whole, "limits.trustedProxies[1]: found 'x'")
 
     def test_name_servers(self) -> None:
         self.says(gateway(resolver=Resolver(nameservers=("10.0.0.1", "[::1]:53"))))

@@ -36,6 +36,14 @@ class LintTests(ConfigurationTestCase):
         self.assertIn("line 4: pools[0]: pool 'chat' has no members: requests that rule 'rule1' sends to it get", found)
         self.assertEqual(self.lints(text.replace("backends: []", "discovery: dns")), [])
 
+    def test_twice(self) -> None:
+        """A member that is listed again; another port is another member."""
+        text = YAML.replace("[10.0.0.4, b.test]", "[b.test, 'b.test:1', 'b.test:2', 'B.test:1']").replace(
+            "protocol: Https", "port: 80"
+        )
+        (found,) = self.lints(text)
+        self.assertIn("line 4: pools[0].backends[3]: pool 'chat' lists B.test:1 twice; to have it chosen more", found)
+
     def test_priority(self) -> None:
         """A reserve that is none; a selector of one's own may look at it."""
         text = YAML.replace("[10.0.0.4, b.test]", "[a.test, {host: b.test, priority: 1}]SELECTOR")
