@@ -149,7 +149,8 @@ class Exchange(Decisions):
             seconds = settings.request_timeout if settings else 0
             name = self.outcome.backend.name if self.outcome.backend else "?"
             waits = self._expecting and not (self._upstream and self._upstream.stuck)
-            self._fail((ContinueTimeout if waits else BackendTimeout)(f"backend {name} sent nothing for {seconds} s"))
+            what = "sent nothing for" if self.phase == STREAMING else "has not answered within"
+            self._fail((ContinueTimeout if waits else BackendTimeout)(f"backend {name} {what} {seconds} s"))
 
     # -- the backend's side: IUpstreamListener; a failure may lead to another attempt
 

@@ -32,10 +32,10 @@ class _Descriptor:
     """Writes bytes to a file descriptor; shared by both sinks."""
 
     name = ""
+    _fd = -1
 
     def __init__(self) -> None:
         self.dropped = 0
-        self._fd = -1
         self._pending = b""
         self._mid_line = False
         self._torn = False
@@ -122,6 +122,10 @@ class _Descriptor:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def __del__(self) -> None:
+        if self._fd >= 0:  # of a gateway that was made and never started
+            os.close(self._fd)
 
 
 class FileSink(_Descriptor):

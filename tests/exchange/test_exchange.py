@@ -281,7 +281,7 @@ class WaitingTests(DialogueCase):
         client.gets_page(504, without=["Connection"])
         gateway.backend(0).finds("reset")
         outcome = gateway.recorded("504 backend_timeout")
-        self.assertIn("10.0.0.1:9000 sent nothing for 10 s", str(outcome.error))
+        self.assertIn("10.0.0.1:9000 has not answered within 10 s", str(outcome.error))
         self.assertEqual(1, gateway.pool.backends[0].failures)
 
     def test_the_request_timeout_begins_when_the_body_is_complete(self) -> None:
@@ -328,7 +328,7 @@ class WaitingTests(DialogueCase):
             gateway.advance(1.2)
             client.gets_page(504, "Connection: close")
             error = gateway.recorded("504 backend_timeout").error
-            self.assertIn(f"sent nothing for {request} s", str(error))
+            self.assertIn(f"has not answered within {request} s", str(error))
             self.assertNotIsInstance(error, BackendError)  # who sends no body takes no backend out
 
     def test_who_got_its_100_or_went_on_without_has_to_send_its_body(self) -> None:
@@ -379,7 +379,7 @@ class WaitingTests(DialogueCase):
             client.gets_nothing()
             gateway.advance(1.2)
             client.gets_page(504, "Connection: close")
-            self.assertIn(f"sent nothing for {request} s", str(gateway.recorded("504 backend_timeout").error))
+            self.assertIn(f"has not answered within {request} s", str(gateway.recorded("504 backend_timeout").error))
 
     def test_a_backend_that_takes_nothing_from_the_first_byte_on_is_504(self) -> None:
         """Its head and the first part of the body are what it does not take."""
@@ -393,7 +393,7 @@ class WaitingTests(DialogueCase):
             client.gets_nothing()
             gateway.advance(1.2)
             client.gets_page(504, "Connection: close")
-            self.assertIn(f"sent nothing for {request} s", str(gateway.recorded("504 backend_timeout").error))
+            self.assertIn(f"has not answered within {request} s", str(gateway.recorded("504 backend_timeout").error))
 
     def test_a_client_has_its_whole_time_again_when_the_backend_takes_on(self) -> None:
         gateway = self.gateway(backends=1, limits={"body_timeout": 40}, settings={"request_timeout": 20})

@@ -64,6 +64,13 @@ class FileTests(_Case):
         self.sink.write(b"three\n")
         self.assertEqual(self.read(self.path), b"one\ntwo\nthree\n")
 
+    def test_forgotten(self) -> None:
+        """That of a gateway that is never started leaves no descriptor open, nor does one that cannot be opened."""
+        before = os.listdir("/dev/fd")
+        FileSink(self.path).write(b"one\n")
+        self.assertRaises(OSError, FileSink, self.path + "/x")
+        self.assertEqual(before, os.listdir("/dev/fd"))
+
     def test_mode(self) -> None:
         self.assertEqual(os.stat(self.path).st_mode & 0o007, 0)
 
