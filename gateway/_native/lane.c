@@ -6,8 +6,11 @@
    that, at whatever point, is handed over as it stands to the protocols, which go on as if there were no lane; they are
    the definition of all that is done here.
 
-   `armed`: the client's next bytes may be a plain request. `backend`: a request is on its way, and this is who answers.
-   `left`: a response has begun, and more of it is to come. */
+   So is a plain opening: the request for a WebSocket, sent on an idle connection or on one that Python makes for it, and
+   a 101 that agrees to no subprotocol and no extension. Python has the two connections after that.
+
+   `armed`: the client's next bytes may be a plain request. `request`: one waits for a connection. `backend`: one is on its
+   way, and this is who answers. `left`: a response has begun, and more of it is to come. */
 
 #include "lane.h"
 
@@ -68,6 +71,44 @@ is_plain_request(const Head *head, int method, long long body)
     return 0;
 }
 
+static int
+is_base64(Span text, ptrdiff_t digits)
+{
+    for (ptrdiff_t i = 0; i < text.size; i++) {
+        const uint8_t byte = text.at[i], lower = byte | 0x20;
+        const int digit = (lower >= 'a' && lower <= 'z') || (byte >= '0' && byte <= '9') || byte == '+' || byte == '/';
+        if (i < digits ? !digit : byte != '=')
+            return 0;
+    }
+    return 1;
+}
+
+/* The only field with a name, or NULL. */
+static const Field *
+only_field(const Head *head, const char *name, ptrdiff_t size)
+{
+    const Field *end = head->fields + head->count, *found = field_called(head->fields, end, name, size);
+    return found == NULL || field_called(found + 1, end, name, size) != NULL ? NULL : found;
+}
+
+#define ONLY(head, literal) only_field(head, literal, sizeof(literal) - 1)
+
+/* A valid opening handshake (RFC 6455 §4.2.1) in which no subprotocol has to be looked at. */
+static int
+is_plain_opening(Lane *self, const Head *head, int method)
+{
+    if (method < 0 || !head->upgrade || head->close || strcmp(methods[method], "GET") != 0 || head->which[CODING] >= 0
+        || head->which[EXPECT] >= 0 || head->which[LENGTH] >= 0 || FIELD(head, "te") != NULL
+        || FIELD(head, "sec-websocket-protocol") != NULL)
+        return 0;
+    const Field *key = ONLY(head, "sec-websocket-key"), *version = ONLY(head, "sec-websocket-version");
+    if (key == NULL || version == NULL || key->value.size != KEY || !is_base64(key->value, KEY - 2)
+        || !IS(version->value, "13"))
+        return 0;
+    memcpy(self->key, key->value.at, KEY);
+    return 1;
+}
+
 /* Whether this stream can be written to and read from here. */
 static int
 can_answer(const Lane *self, PyObject *found)
@@ -83,6 +124,7 @@ void
 lane_detach(Lane *self)
 {
     Stream *backend = self->backend;
+    Py_CLEAR(self->request);
     if (backend != NULL) {
         self->backend = NULL;
         backend->lane = NULL;
@@ -165,20 +207,51 @@ lane_head(const Lane *self)
     return NULL;
 }
 
-/* Let Python decide, and send. As `ask`. */
+/* This is who gets the request, if it can be written to from here. */
+static int
+takes_off(Lane *self, PyObject *found)
+{
+    if (self->client == NULL || !can_answer(self, found))
+        return 0;
+    Py_INCREF(found);
+    self->backend = (Stream *)found;
+    self->backend->lane = self;
+    return 1;
+}
+
+/* There is a connection for the request that waits, if one does. */
+int
+lane_go(Lane *self, PyObject *found)
+{
+    PyObject *request = self->request;
+    if (request == NULL)
+        return 0;
+    self->request = NULL;
+    const int failed = takes_off(self, found)
+                           ? stream_write(self->backend, PyBytes_AsString(request), (size_t)PyBytes_Size(request), request)
+                           : tell((PyObject *)self, names.send, NULL);
+    Py_DECREF(request);
+    return failed;
+}
+
+/* Let Python decide, and send, now or when there is a connection. As `ask`. */
 static int
 pass_on(Lane *self, PyObject *host, Kept kept)
 {
     PyObject *found = PyObject_CallMethodObjArgs((PyObject *)self, names.decide, host, NULL);
     self->asked = NULL;
-    if (found != NULL && found != Py_None && self->client != NULL && can_answer(self, found)) {
-        self->backend = (Stream *)found;
-        self->backend->lane = self;
-        return send_out(self->backend, self->body, kept) < 0 ? -1 : 1;
-    }
     int done = found == NULL ? -1 : 1;
-    if (done > 0 && found != Py_None && tell((PyObject *)self, names.send, NULL) < 0)
-        done = -1;
+    if (found == (PyObject *)self) {
+        self->request = PyBytes_FromStringAndSize(out.bytes, (Py_ssize_t)out.size);
+        done = self->request == NULL ? -1 : 1;
+    } else if (done > 0 && found != Py_None) {
+        if (takes_off(self, found)) {
+            Py_DECREF(found);
+            return send_out(self->backend, self->body, kept) < 0 ? -1 : 1;
+        }
+        if (tell((PyObject *)self, names.send, NULL) < 0)
+            done = -1;
+    }
     Py_XDECREF(found);
     let_go(kept, is_last(kept));
     return done;
@@ -196,7 +269,8 @@ ask(Lane *self, const char *data, Py_ssize_t size)
         return 0;
     end += 4;
     const int method = read_request(&head, &target, &body, (const uint8_t *)data, end - data, self->limits);
-    if (!is_plain_request(&head, method, body) || body != data + size - end || body > self->most_body)
+    self->opening = (char)is_plain_opening(self, &head, method);
+    if (!(self->opening || is_plain_request(&head, method, body)) || body != data + size - end || body > self->most_body)
         return 0;
     self->number = ++last_number;
     self->body.at = (const uint8_t *)end;
@@ -218,7 +292,7 @@ ask(Lane *self, const char *data, Py_ssize_t size)
         done = host == NULL || self->raw == NULL ? -1 : pass_on(self, host, keep(self->client->loop, size));
         self->asked = NULL;
         Py_XDECREF(host);
-        if (self->backend == NULL)
+        if (!lane_is_flying(self))
             Py_CLEAR(self->raw);
     }
     self->body.size = 0;
@@ -259,6 +333,32 @@ note_passed(Lane *self, long long size)
     return 0;
 }
 
+/* The backend has agreed to open the WebSocket, and Python gets both connections: as `ask`. */
+static int
+open_up(Lane *self, const Head *head, Span reason, Span early, Py_ssize_t size)
+{
+    const Field *accept = ONLY(head, "sec-websocket-accept");
+    if (!head->upgrade || head->close || head->which[CODING] >= 0 || head->which[LENGTH] >= 0 || accept == NULL
+        || FIELD(head, "sec-websocket-protocol") != NULL || FIELD(head, "sec-websocket-extensions") != NULL)
+        return 0;
+    int done = is_accepted(self, accept->value);
+    if (done > 0)
+        done = put_response(self, head, 101, reason, -1, 1);
+    if (done <= 0)
+        return done;
+    PyObject *rest = PyBytes_FromStringAndSize((const char *)early.at, early.size);
+    if (rest == NULL)
+        return -1;
+    self->status = 101;
+    self->answered = size;
+    self->passed = (long long)out.size;
+    lane_detach(self);
+    const int failed = stream_write(self->client, out.bytes, out.size, NULL) < 0
+                       || tell((PyObject *)self, names.opened, rest) < 0;
+    Py_DECREF(rest);
+    return failed ? -1 : 1;
+}
+
 /* The backend has sent the beginning of a response, or all of it: as `ask`. */
 static int
 answer(Lane *self, const char *data, Py_ssize_t size)
@@ -274,6 +374,8 @@ answer(Lane *self, const char *data, Py_ssize_t size)
     end += 4;
     const Span body = {(const uint8_t *)end, data + size - end};
     const int status = read_response(&head, &reason, &length, (const uint8_t *)data, end - data, response_limits);
+    if (self->opening)
+        return status == 101 ? open_up(self, &head, reason, body, size) : 0;
     if (!is_plain_response(self, &head, status, length, body.size))
         return 0;
     const Field *type = FIELD(&head, "content-type");
@@ -342,7 +444,7 @@ hand_over(Lane *self, Stream *stream, const char *data, Py_ssize_t size)
     if (bytes == NULL)
         return -1;
     self->armed = 0;
-    int failed = self->backend == NULL ? 0 : tell((PyObject *)self, names.resume, NULL);
+    int failed = lane_is_flying(self) ? tell((PyObject *)self, names.resume, NULL) : 0;
     if (!failed)
         failed = stream_deliver(stream, bytes);
     Py_DECREF(bytes);

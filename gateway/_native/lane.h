@@ -11,6 +11,7 @@
 
 #define PREFIX 16 /* hex digits of a trace id before its number */
 #define TRACE_ID (PREFIX + 16)
+#define KEY 24 /* characters of a Sec-WebSocket-Key */
 
 /* A request's head that has been read. */
 typedef struct {
@@ -26,6 +27,7 @@ struct Lane {
     Stream *backend;
     PyObject *known;  /* bytes: field lines that are the same for every request of this client */
     PyObject *raw;    /* bytes: the request's head, as it was read */
+    PyObject *request; /* bytes: as it will go on, while it waits for a connection */
     const Asked *asked; /* the same, while it is decided where the request goes */
     Limits limits;
     long long most_body;       /* of a request */
@@ -37,12 +39,21 @@ struct Lane {
     int status;
     unsigned long long number; /* of its trace id, which begins with: */
     char prefix[PREFIX];
-    char armed, closing, careful, asks_head;
+    char key[KEY]; /* of the WebSocket that the request opens */
+    char armed, closing, careful, asks_head, opening;
 };
+
+/* Whether a request is on its way, or waits for that. */
+static inline int
+lane_is_flying(const Lane *self)
+{
+    return self->backend != NULL || self->request != NULL;
+}
 
 int lane_prepare(void);
 void lane_detach(Lane *self);
 PyObject *lane_head(const Lane *self);
+int lane_go(Lane *self, PyObject *found);
 
 /* What is to be sent: a head, and what follows it. One for all lanes, for it is sent before anything else is put. */
 typedef struct {
@@ -60,6 +71,9 @@ void put(const void *at, size_t size);
 /* Put a whole head in place of what was there. They return 1, 0 where it has no room, or -1 with an exception set. */
 int put_request(const Lane *self, const Head *head, const char *method, Span target);
 int put_response(const Lane *self, const Head *head, int status, Span reason, long long length, int dated);
+
+/* Whether this Sec-WebSocket-Accept answers the request's key; -1 with an exception set. */
+int is_accepted(const Lane *self, Span accept);
 
 void write_trace_id(const Lane *self, char id[TRACE_ID]);
 int heads_are_bound(void);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 static PyObject *request_stays, *response_stays, *date_now; /* gateway.http.forwarding */
+static PyObject *accept_for;                                /* gateway.websocket.handshake */
 
 Out out;
 
@@ -16,12 +17,13 @@ lane_bind(PyObject *const *lent)
     request_stays = lent[0];
     response_stays = lent[1];
     date_now = lent[2];
+    accept_for = lent[3];
 }
 
 int
 heads_are_bound(void)
 {
-    return request_stays != NULL && response_stays != NULL && date_now != NULL;
+    return request_stays != NULL && response_stays != NULL && date_now != NULL && accept_for != NULL;
 }
 
 void
@@ -151,6 +153,27 @@ put_date(void)
     return 0;
 }
 
+static void
+put_upgrade(const Head *head)
+{
+    PUT("Connection: Upgrade\r\nUpgrade: ");
+    PUT_SPAN(head->fields[head->which[UPGRADE]].value);
+    PUT("\r\n");
+}
+
+int
+is_accepted(const Lane *self, Span accept)
+{
+    PyObject *key = PyUnicode_DecodeLatin1(self->key, KEY, NULL);
+    PyObject *wanted = key == NULL ? NULL : PyObject_CallFunctionObjArgs(accept_for, key, NULL);
+    Py_ssize_t size;
+    const char *at = wanted == NULL ? NULL : PyUnicode_AsUTF8AndSize(wanted, &size);
+    const int fits = at == NULL ? -1 : size == accept.size && memcmp(at, accept.at, (size_t)size) == 0;
+    Py_XDECREF(key);
+    Py_XDECREF(wanted);
+    return fits;
+}
+
 int
 put_request(const Lane *self, const Head *head, const char *method, Span target)
 {
@@ -169,6 +192,8 @@ put_request(const Lane *self, const Head *head, const char *method, Span target)
         return -1;
     if (self->body.size)
         put_length(self->body.size);
+    if (self->opening)
+        put_upgrade(head);
     put(PyBytes_AsString(self->known), (size_t)PyBytes_Size(self->known));
     PUT("X-Original-Host: ");
     PUT_SPAN(host);
@@ -196,7 +221,9 @@ put_response(const Lane *self, const Head *head, int status, Span reason, long l
         put_length(length);
     if (self->closing)
         PUT("Connection: close\r\n");
-    if (!dated && put_date() < 0)
+    if (status == 101)
+        put_upgrade(head);
+    else if (!dated && put_date() < 0)
         return -1;
     PUT("\r\n");
     return !out.full;

@@ -31,7 +31,7 @@ trace_id(PyObject *object, void *closure)
 static PyObject *
 flying(PyObject *object, void *closure)
 {
-    return PyBool_FromLong(((Lane *)object)->backend != NULL);
+    return PyBool_FromLong(lane_is_flying((Lane *)object));
 }
 
 static int
@@ -73,6 +73,7 @@ traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->backend);
     Py_VISIT(self->known);
     Py_VISIT(self->raw);
+    Py_VISIT(self->request);
     return 0;
 }
 
@@ -110,7 +111,16 @@ head(PyObject *object, PyObject *none)
     return lane_head((Lane *)object);
 }
 
+static PyObject *
+go(PyObject *object, PyObject *found)
+{
+    if (lane_go((Lane *)object, found) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef own_methods[] = {
+    {"go", go, METH_O, "go(transport)\n\nSend the request that waits for it; nothing where none does."},
     {"head", head, METH_NOARGS, "head()\n\nThat of the request that is in it, made anew each time."},
     {"body", body, METH_NOARGS, "body()\n\nThat of the request, while it is decided where it goes."},
     {"detach", detach_backend, METH_NOARGS, "detach()\n\nWhat the backend says goes to its protocol. Idempotent."},
@@ -122,6 +132,7 @@ static PyMemberDef members[] = {
     {"armed", T_BOOL, offsetof(Lane, armed), 0, "The client's next bytes may be a plain request."},
     {"closing", T_BOOL, offsetof(Lane, closing), READONLY, "The client wants the connection to end with its response."},
     {"raw", T_OBJECT, offsetof(Lane, raw), READONLY, "The head of the request that is in it, as it was read, or None."},
+    {"opening", T_BOOL, offsetof(Lane, opening), READONLY, "The request is for a WebSocket."},
     {"careful", T_BOOL, offsetof(Lane, careful), READONLY, "The request has a body, so it cannot be sent again."},
     {"received", T_PYSSIZET, offsetof(Lane, received), READONLY, "Bytes of the request, as it came."},
     {"sent", T_PYSSIZET, offsetof(Lane, sent), READONLY, "Bytes of the request, as it went on."},
@@ -134,7 +145,7 @@ static PyMemberDef members[] = {
 };
 
 static PyGetSetDef getters[] = {
-    {"flying", flying, NULL, "A request is on its way.", NULL},
+    {"flying", flying, NULL, "A request is on its way, or waits for a connection.", NULL},
     {"trace_id", trace_id, NULL, "Of the latest request.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

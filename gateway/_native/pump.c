@@ -9,9 +9,9 @@ const FramesAPI *frames_api;
 
 static const char *const bound_names[] = {
     "lost", "socket_of", "begin", "bridge", "accept", "reached", "request_stays", "response_stays", "date_now",
-    "done", "told", "nobody", "failure", "linger", NULL,
+    "accept_for", "done", "told", "nobody", "failure", "linger", NULL,
 };
-static PyObject *bound[14];
+static PyObject *bound[15];
 
 static PyObject *
 bind(PyObject *module, PyObject *args)
@@ -21,7 +21,7 @@ bind(PyObject *module, PyObject *args)
     socket_of = bound[1];
     begin_in_python = bound[2];
     lane_bind(bound + 6);
-    ending_bind(bound + 9);
+    ending_bind(bound + 10);
     return result;
 }
 

@@ -86,7 +86,7 @@ struct Bridge {
 
 /* Names of methods, made once. */
 #define METHODS(_) \
-    _(again) _(bridge_ended) _(close) _(connectionLost) _(dataReceived) _(decide) _(detach) _(doStop) _(ended) _(event) _(goes_on) _(resume) _(send) _(stopProducing) \
+    _(again) _(bridge_ended) _(close) _(connectionLost) _(dataReceived) _(decide) _(detach) _(doStop) _(ended) _(event) _(goes_on) _(opened) _(resume) _(send) _(stopProducing) \
     _(waiting) _(_call_failed) _(_close) _(_close_socket) _(_closed) _(_end_failed) _(_ended) _(_enqueue) _(_flush) \
     _(_half_close) _(_lose) _(_note_unread) _(_opened) _(_protocol_raised) _(_pull) _(_read) _(_read_ended) \
     _(_register) _(_rider_failed) _(_say_goodbye) _(_send_now) _(_sock) _(_wake) _(_write_failed)

@@ -111,12 +111,16 @@ class Attempts(Uploading):
             if connection is not None:
                 self.send(connection)
                 return
-        self.phase = WAITING_TO_CONNECT
         shared.deadlines.clear(client)
         if not self._complete:
             client.hold(CONNECTING)
-        self._awaited = connecting = ways.connect(host)
-        connecting.addCallbacks(self._connected, self._not_connected, errbackArgs=(ways,))
+        self.connecting(ways.connect(host), ways)
+
+    def connecting(self, connecting: Deferred[UpstreamConnection], ways: Upstream) -> None:
+        """``ways`` makes a connection. Also called by a lane that has begun with that."""
+        self.phase = WAITING_TO_CONNECT
+        self._awaited = connecting
+        connecting.addCallbacks(self._connected, self.not_connected, errbackArgs=(ways,))
 
     @property
     def _keeps(self) -> bool:
@@ -146,7 +150,8 @@ class Attempts(Uploading):
         self.outcome.connected = self._shared.seconds()
         self.send(connection)
 
-    def _not_connected(self, failure: Failure, ways: Upstream) -> None:
+    def not_connected(self, failure: Failure, ways: Upstream) -> None:
+        """There is no connection."""
         self._awaited = None
         if self.phase != DONE:
             self.upstream_failed(ways.explained(failure))

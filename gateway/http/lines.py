@@ -13,18 +13,20 @@ from gateway.http.forwarding import request_stays, response_stays
 from gateway.http.heads import FIELD_LINE
 
 __all__ = [
-    "CONNECTION", "DATE", "HOST", "LENGTH", "TYPE", "FieldLine", "FieldLines", "request_lines", "response_lines",
+    "CONNECTION", "DATE", "HOST", "LENGTH", "TYPE", "UPGRADE", "FieldLine", "FieldLines", "request_lines",
+    "response_lines",
 ]  # fmt: skip
 
 # What a field line means for the exchange; of each there may be one. What `CONNECTION` says is whether to close.
-_IRREGULAR, HOST, CONNECTION, LENGTH, TYPE, DATE = range(1, 7)
+_IRREGULAR, HOST, CONNECTION, LENGTH, TYPE, DATE, UPGRADE = range(1, 8)
 _IN_BOTH: Final = {
-    "connection": CONNECTION, "content-length": LENGTH, "transfer-encoding": _IRREGULAR, "upgrade": _IRREGULAR,
+    "connection": CONNECTION, "content-length": LENGTH, "transfer-encoding": _IRREGULAR, "upgrade": UPGRADE,
 }  # fmt: skip
 _IN_REQUESTS: Final = {**_IN_BOTH, "host": HOST, "expect": _IRREGULAR, "te": _IRREGULAR}
 _IN_RESPONSES: Final = {**_IN_BOTH, "content-type": TYPE, "date": DATE}
 _OPTIONS: Final = frozenset(["", "close", "keep-alive", "upgrade"])
 _SECRET: Final = frozenset(["authorization", "cookie", "proxy-authorization", "set-cookie"])
+_ONCE: Final = frozenset(["sec-websocket-accept", "sec-websocket-key"])
 
 _field_line = re.compile(FIELD_LINE).fullmatch
 _length = re.compile(r"0|[1-9][0-9]{0,17}").fullmatch
@@ -42,7 +44,8 @@ _REFUSED = FieldLine("", _IRREGULAR, "")
 
 
 class FieldLines(dict[str, FieldLine]):
-    """What lines are, by what they say. Bounded, for they come from the peer, and without secrets, to keep none."""
+    """What lines are, by what they say. Bounded, for they come from the peer; without secrets, to keep none, and
+    without what is never said again."""
 
     _most = 2048
     _longest = 256
@@ -74,7 +77,7 @@ class FieldLines(dict[str, FieldLine]):
         name, value = found[1], found[2].rstrip(" \t")
         lower = name.lower()
         line = self._read(name, self._meanings.get(lower, 0), value)
-        if len(text) <= self._longest and lower not in _SECRET:
+        if len(text) <= self._longest and lower not in _SECRET and lower not in _ONCE:
             if len(self) >= self._most:
                 self.clear()
             self[text] = line

@@ -189,6 +189,10 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         self._trailers = ()
         self._chunked = False
 
+    def count(self, received: int, sent: int) -> None:
+        """So many bytes had a handshake that was carried through elsewhere."""
+        self._received, self._sent = received, sent
+
     def counted(self) -> tuple[int, int]:
         """Bytes of the handshake received and sent, heads included."""
         return self._received, self._sent

@@ -3,7 +3,8 @@
 A request that is read at once on a kept connection, and answered on another with a body of known length, is most of
 the traffic of many gateways, and most of that is regular.  The base of `Lane` (`gateway.listener.plain`, or its C twin)
 reads and writes both heads, and asks twice: where the request goes (`Lane.decide`) and, when it is over, to count it
-(`Lane.ended`); a long response tells that it goes on (`Lane.goes_on`).  As soon as something is not plain,
+(`Lane.ended`); a long response tells that it goes on (`Lane.goes_on`).  The opening handshake of a WebSocket ends with
+a session instead (`Lane.opened`).  As soon as something is not plain,
 `Lane.resume` makes the exchange as it would stand without a lane, and everything goes on from there.  So an `Exchange`
 and its two connections remain the definition of what happens; a lane only does less on the way.
 """
@@ -20,15 +21,20 @@ from gateway.errors import GatewayError
 from gateway.http.heads import HeadLimits, parse_request
 from gateway.interfaces import IUpstreamListener
 from gateway.listener import plain
+from gateway.relay.watch import Watch
 from gateway.transport.stream import Stream
 from gateway.values import Fields, Outcome, ResponseHead, Route, blank_outcome
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
     from gateway.exchange.exchange import Exchange
     from gateway.exchange.surroundings import Surroundings
     from gateway.http.forwarded import ForwardedFields
     from gateway.interfaces import ILease
     from gateway.listener.http1 import ClientConnection
+    from gateway.upstream.connections import Upstream
     from gateway.upstream.http1 import UpstreamConnection
     from gateway.values import RequestHead
 
@@ -63,10 +69,12 @@ class Lane(plain.Lane):
     For the backend's connection it stands for the exchange until something happens that concerns an exchange.
     """
 
-    __slots__ = ("_client", "_flight", "_responded", "_shared", "_started")
+    __slots__ = ("_awaited", "_client", "_connected", "_flight", "_responded", "_shared", "_started")
 
-    _flight: tuple[Route, ILease, UpstreamConnection]
-    """The exchange that is in it. Nothing of it is kept afterwards: an idle client costs little."""
+    _flight: tuple[Route, ILease, Any]
+    """The exchange that is in it: where it goes, and an `UpstreamConnection`, or the `Upstream` that makes one.
+
+    Nothing of it is kept afterwards: an idle client costs little."""
 
     def __init__(self, client: ClientConnection, known: str) -> None:
         factory = client.factory
@@ -77,13 +85,15 @@ class Lane(plain.Lane):
         super().__init__(client.transport, known.encode("ascii"), shared.trace_prefix, factory.head_limits, most)
         self._client = client
         self._started = self._responded = 0.0
+        self._connected: float | None = None
+        self._awaited: Deferred[UpstreamConnection] | None = None
 
     # -- called by its base
 
     def decide(self, host: str) -> Any:
         """The transport of the backend that gets this request; ``None`` if it is an `Exchange` now. HOT
 
-        The request's head is only made where somebody has to look at it.
+        The request's head is only made where somebody has to look at it.  The lane itself, if a connection is made.
         """
         client = self._client
         shared = self._shared
@@ -99,6 +109,10 @@ class Lane(plain.Lane):
                 return self._open(head).not_routed(error)
         if where.__class__ is not Route or not where.verbatim or where.middleware or client.pins or shared.stopping:
             return self._open(head).proceed(where, None, self.body())
+        if self.opening:
+            if where.filters is not None:
+                return self._open(head).proceed(where, None, b"")
+            self._connected = None
         pool = where.pool
         outcome = None
         if not pool.heedless:
@@ -118,6 +132,8 @@ class Lane(plain.Lane):
             self._open(head).leased(where, lease)  # for who is told that the client's connection is lost by that
             raise
         if connection is None:
+            if self.opening and not ways.dedicated:
+                return self._connect(where, lease, ways, host)
             return self._open(head).proceed(where, lease, self.body())
         self._flight = where, lease, connection
         connection.listener = self
@@ -125,6 +141,40 @@ class Lane(plain.Lane):
         if deadline < client.review:
             shared.deadlines.set(client, deadline)
         return connection.transport
+
+    def _connect(self, route: Route, lease: ILease, ways: Upstream, host: str) -> Any:
+        """As `decide`, where there has to be a new connection; mostly there is none yet."""
+        waits: tuple[Route, ILease, Any] = route, lease, ways
+        self._flight = waits
+        self._shared.deadlines.clear(self._client)
+        self._awaited = connecting = ways.connect(host)
+        connecting.addCallbacks(self._joined, self._not_joined, errbackArgs=(ways,))
+        if not connecting.called:
+            return self
+        return None if self._connected is None else self._flight[-1].transport
+
+    def _joined(self, connection: UpstreamConnection) -> UpstreamConnection | None:
+        """There is a connection, for the exchange if there is one by now."""
+        if self._awaited is None:
+            return connection
+        self._awaited = None
+        shared = self._shared
+        route, lease, _ = self._flight
+        self._flight = route, lease, connection
+        self._connected = now = shared.seconds()
+        connection.listener = self
+        shared.deadlines.set(self._client, now + route.settings.request_timeout)
+        self.go(connection.transport)
+        return None
+
+    def _not_joined(self, failure: Failure, ways: Upstream) -> Failure | None:
+        """There is none, and no plain exchange without it."""
+        if self._awaited is None:
+            return failure
+        self._awaited = None
+        exchange, _ = self._resumed()
+        exchange.not_connected(failure, ways)
+        return None
 
     def goes_on(self) -> None:
         """A part of the response, and not the last, is about to be passed on. HOT"""
@@ -144,11 +194,18 @@ class Lane(plain.Lane):
         now = shared.seconds()
         connection.listener = None
         quiet = shared.tallies and lease.release_quietly()
-        outcome = None if quiet else self._outcome(route, lease, connection, now)
+        outcome = None if quiet else self._outcome(route, lease, connection)
         connection.upstream.keep(connection, now)
         if outcome is None:
             shared.tally(route, lease.backend, self.status, self.received, self.passed, now - self._started)
         else:
+            outcome.content_type = self.content_type
+            outcome.responded = self._responded or now
+            outcome.ended = now
+            outcome.received_bytes = self.received
+            outcome.sent_bytes = self.passed
+            outcome.upstream_sent = self.sent
+            outcome.upstream_received = self.answered
             lease.release(outcome)
             shared.ended(outcome)
         if self.closing:
@@ -160,8 +217,27 @@ class Lane(plain.Lane):
             if deadline < client.review:
                 shared.deadlines.set(client, deadline)
 
-    def _outcome(self, route: Route, lease: ILease, connection: UpstreamConnection, now: float) -> Outcome:
-        """What is known of the exchange that has ended. HOT"""
+    def opened(self, early: bytes) -> None:
+        """The backend's 101 has been passed on, and ``early`` came behind it: both connections are a session's. HOT
+
+        As in `Exchange`, from where it has switched.
+        """
+        client, shared = self._client, self._shared
+        route, lease, connection = self._flight
+        del self._flight
+        outcome = self._outcome(route, lease, connection)
+        outcome.connected = self._connected
+        outcome.responded = now = shared.seconds()
+        client.count(self.received, self.passed)
+        connection.listener = None
+        connection.sent, connection.received = self.sent, self.answered
+        session = Watch(shared, client, connection, outcome, lease, route.settings)
+        if client.goodbye is not None:
+            session.end_at(now, client.goodbye)
+        session.open(early)
+
+    def _outcome(self, route: Route, lease: ILease, connection: UpstreamConnection) -> Outcome:
+        """What is known of the exchange as soon as there is a response. HOT"""
         client = self._client
         factory = client.factory
         outcome = blank_outcome()
@@ -175,14 +251,7 @@ class Lane(plain.Lane):
         outcome.backend = lease.backend
         outcome.attempts = 1
         outcome.status = outcome.upstream_status = self.status
-        outcome.content_type = self.content_type
         outcome.started = self._started
-        outcome.ended = now
-        outcome.responded = self._responded or now
-        outcome.received_bytes = self.received
-        outcome.sent_bytes = self.passed
-        outcome.upstream_sent = self.sent
-        outcome.upstream_received = self.answered
         if connection.key is not None:
             connection.note_tls(outcome)
         if factory.tls:
@@ -203,7 +272,11 @@ class Lane(plain.Lane):
 
     def resume(self) -> Exchange:
         """Let the exchange go on without a lane."""
+        connecting, self._awaited = self._awaited, None
         exchange, connection = self._resumed()
+        if connecting is not None:
+            exchange.connecting(connecting, connection)
+            return exchange
         exchange.sent(connection, self.sent)
         if self.left:
             connection.answering(self.left, self.answered)
@@ -216,12 +289,14 @@ class Lane(plain.Lane):
         exchange: Exchange = self._client.open(head or self.head(), self.received, self.trace_id, self._started)
         return exchange
 
-    def _resumed(self) -> tuple[Exchange, UpstreamConnection]:
+    def _resumed(self) -> tuple[Exchange, Any]:
         route, lease, connection = self._flight
         del self._flight
         exchange = self._open()
         self.detach()
         exchange.leased(route, lease)
+        if self.opening:
+            exchange.outcome.connected = self._connected
         return exchange, connection
 
     # -- the backend's side: IUpstreamListener

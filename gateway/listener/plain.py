@@ -11,14 +11,16 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway import _native
-from gateway.http.forwarding import date_now, request_stays, response_stays
-from gateway.http.heads import parse_request
+from gateway.errors import GatewayError
+from gateway.http.forwarding import date_now, request_bytes, request_stays, response_bytes, response_stays
+from gateway.http.heads import parse_request, parse_response
 from gateway.http.limits import HeadLimits
-from gateway.http.lines import CONNECTION, DATE, HOST, LENGTH, TYPE, request_lines, response_lines
+from gateway.http.lines import CONNECTION, DATE, HOST, LENGTH, TYPE, UPGRADE, request_lines, response_lines
+from gateway.websocket.handshake import accept_for, check_request, check_response
 
 if TYPE_CHECKING:
     from gateway.transport.stream import Stream
-    from gateway.values import RequestHead
+    from gateway.values import RequestHead, ResponseHead
 
 __all__ = ["Lane"]
 
@@ -32,24 +34,34 @@ _request_line = re.compile(r"(GET|HEAD|OPTIONS|DELETE|POST|PATCH) (/[\x21\x22\x2
 _status_line = re.compile(r"HTTP/1\.1 ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?").fullmatch
 _WITH_BODY: Final = frozenset(["POST", "PATCH"])
 
+_NOT_ASKED: Final = ("content-length", "expect", "sec-websocket-protocol", "te", "transfer-encoding")
+_NOT_ANSWERED: Final = (
+    "content-length", "sec-websocket-extensions", "sec-websocket-protocol", "transfer-encoding",
+)  # fmt: skip
+"""Fields that plain openings do not have, and the answers to them."""
+
 _numbers = count(1 << 63)
 """Of trace ids; those that `Surroundings` makes begin with 0 to 7."""
 
 
-@_native.chosen(_native.pump, request_stays=request_stays, response_stays=response_stays, date_now=date_now)
+@_native.chosen(
+    _native.pump, request_stays=request_stays, response_stays=response_stays, date_now=date_now, accept_for=accept_for
+)
 class Lane:
     """See `gateway.listener.lane`.
 
     ``armed``: the client's next bytes may be a plain request.  ``closing``: the client wants the connection to end with
-    its response.  ``raw``: the head of the request that is in it, as it was read, or ``None``.  ``careful``: the
-    request has a body, so it cannot be sent again.  ``received``, ``sent``: bytes of the request as it came and as it
-    went on, ``answered``, ``passed``: those of the response.  ``status``, ``content_type``: of the response, once it
-    has begun.  ``left``: bytes of its body that have not been seen here.  ``trace_id``: of the latest request.
+    its response.  ``raw``: the head of the request that is in it, as it was read, or ``None``.  ``opening``: that is
+    for a WebSocket.  ``careful``: the request has a body, so it cannot be sent again.  ``received``, ``sent``: bytes of
+    the request as it came and as it went on, ``answered``, ``passed``: those of the response.  ``status``,
+    ``content_type``: of the response, once it has begun.  ``left``: bytes of its body that have not been seen here.
+    ``trace_id``: of the latest request.
     """
 
     __slots__ = (
-        "_backend", "_body", "_head_only", "_known", "_limits", "_most_body", "_prefix", "_stream", "answered", "armed",
-        "careful", "closing", "content_type", "left", "passed", "raw", "received", "sent", "status", "trace_id",
+        "_backend", "_body", "_head_only", "_known", "_limits", "_most_body", "_prefix", "_request", "_stream",
+        "answered", "armed", "careful", "closing", "content_type", "left", "opening", "passed", "raw", "received",
+        "sent", "status", "trace_id",
     )  # fmt: skip
 
     def __init__(self, client: Stream, known: bytes, prefix: str, limits: HeadLimits, most_body: int) -> None:
@@ -65,8 +77,9 @@ class Lane:
         self._most_body = most_body
         self._body = b""
         self._head_only = False
+        self._request: bytes | None = None  # while it waits for a connection
         self.armed = True
-        self.closing = self.careful = False
+        self.closing = self.careful = self.opening = False
         self.raw: bytes | None = None
         self.received = self.sent = self.status = self.left = self.answered = self.passed = 0
         self.content_type = ""
@@ -75,8 +88,8 @@ class Lane:
 
     @property
     def flying(self) -> bool:
-        """A request is on its way."""
-        return self._backend is not None
+        """A request is on its way, or waits for a connection."""
+        return self._backend is not None or self._request is not None
 
     def head(self) -> RequestHead:
         """That of the request that is in it, made anew each time."""
@@ -87,6 +100,12 @@ class Lane:
     def body(self) -> bytes:
         """That of the request, while it is decided where it goes."""
         return self._body
+
+    def go(self, transport: Any) -> None:
+        """Send the request that waits for this; nothing where none does."""
+        request, self._request = self._request, None
+        if request is not None and not self._takes_off(transport, request):
+            self.send()
 
     def detach(self) -> None:
         """What the backend says goes to its protocol. Idempotent."""
@@ -102,6 +121,7 @@ class Lane:
             self._detach()
 
     def _detach(self) -> None:
+        self._request = None
         if self._backend is not None:
             self._backend.lane = None
             self._backend = None
@@ -114,12 +134,13 @@ class Lane:
         What is not plain goes to the protocol, after those who know of the exchange have heard of it.
         """
         if stream is not self._stream:
-            if self._go_on(data) if self.left else self._answer(data):
+            answer = self._open_up if self.opening else self._answer
+            if self._go_on(data) if self.left else answer(data):
                 return True
         elif self.armed and self._ask(data):
             return True
         self.armed = False
-        if self._backend is not None:
+        if self.flying:
             self.resume()
         return False
 
@@ -144,6 +165,8 @@ class Lane:
         size = len(data) - end
         if host is None:
             return False
+        if UPGRADE in said:
+            return self._ask_to_open(data, host)
         if size or LENGTH in said or method in _WITH_BODY:
             if method not in _WITH_BODY or said.get(LENGTH) != size or not 0 < size <= self._most_body:
                 return False
@@ -165,23 +188,52 @@ class Lane:
         self.left = 0
         self.closing = said.get(CONNECTION, False)
         self.careful = size > 0
+        self.opening = False
         self._head_only = method == "HEAD"
         self._pass_on(host, request)
         self._body = b""
         return True
 
+    def _ask_to_open(self, data: bytes, host: str) -> bool:
+        """As `_ask`, where there is an Upgrade: a valid handshake in which no subprotocol has to be looked at."""
+        try:
+            head = parse_request(data, self._limits)
+            check_request(head)
+        except GatewayError:
+            return False
+        if not _is_plain_upgrade(head, _NOT_ASKED):
+            return False
+        self.trace_id = trace_id = f"{self._prefix}{next(_numbers):016x}"
+        named = f"X-Original-Host: {host}\r\nX-Original-URL: {head.target}\r\nX-AppGW-Trace-Id: {trace_id}\r\n"
+        request = request_bytes(head, head.target, host, self._known + named, 0, True)
+        self.raw = data
+        self.received = len(data)
+        self.sent = len(request)
+        self.armed = self.closing = self.careful = self._head_only = False
+        self.left = 0
+        self.opening = True
+        self._pass_on(host, request)
+        return True
+
     def _pass_on(self, host: str, request: bytes) -> None:
         """Let it be decided where the request goes, and send it."""
         found = self.decide(host)
-        if found is None:
+        if found is self:
+            self._request = request
+        elif found is None:
             self.raw = None
-        elif self._stream is not None and self._can_answer(found):
-            self._backend = found
-            found.lane = self
-            found.write(request)
-        else:
+        elif not self._takes_off(found, request):
             self.send()
             self.raw = None
+
+    def _takes_off(self, found: Any, request: bytes) -> bool:
+        """Send it there, if that can be written to from here."""
+        if self._stream is None or not self._can_answer(found):
+            return False
+        self._backend = found
+        found.lane = self
+        found.write(request)
+        return True
 
     def _can_answer(self, found: Any) -> bool:
         """Whether this can be written to and read from here."""
@@ -208,6 +260,8 @@ class Lane:
         length = said.get(LENGTH, -1)
         end += 4
         size = len(data) - end
+        if UPGRADE in said:
+            return False
         bodiless = self._head_only or status == 304
         if said.get(CONNECTION) or not self._is_plain(status, length, size):
             return False
@@ -223,6 +277,28 @@ class Lane:
         self.answered = len(data)
         self.passed = len(response)
         self._write(response, left)
+        return True
+
+    def _open_up(self, data: bytes) -> bool:
+        """The backend agrees to open the WebSocket; false where it does anything else."""
+        end = data.find(b"\r\n\r\n") + 4
+        stream = self._stream
+        if end < 4 or self.raw is None or not stream._direct:
+            return False
+        try:
+            head = parse_response(data[:end], "GET", _RESPONSE_LIMITS)
+            check_response(head, self.head())
+        except GatewayError:
+            return False
+        if not _is_plain_upgrade(head, _NOT_ANSWERED):
+            return False
+        response = response_bytes(head, "1.1", 0, False, True)
+        self.status = 101
+        self.answered = len(data)
+        self.passed = len(response)
+        self._detach()
+        stream.write(response)
+        self.opened(data[end:])
         return True
 
     def _is_plain(self, status: int, length: int, size: int) -> bool:
@@ -262,7 +338,10 @@ class Lane:
     # -- what the subclass does
 
     def decide(self, host: str) -> Any:
-        """The transport of the backend that gets the request; ``None`` if somebody else has it now."""
+        """The transport of the backend that gets the request; ``None`` if somebody else has it now.
+
+        The lane itself if there will be a transport: the request waits for `go`, and is flying meanwhile.
+        """
         raise NotImplementedError
 
     def goes_on(self) -> None:
@@ -273,10 +352,20 @@ class Lane:
         """The response has been written."""
         raise NotImplementedError
 
+    def opened(self, early: bytes) -> None:
+        """The 101 has been written, and ``early`` came behind it: the connections are the subclass's now."""
+        raise NotImplementedError
+
     def send(self) -> None:
-        """The transport that `decide` has named cannot be used here."""
+        """The transport that `decide` or `go` has named cannot be used here."""
         raise NotImplementedError
 
     def resume(self) -> Any:
         """Let the exchange go on without a lane."""
         raise NotImplementedError
+
+
+def _is_plain_upgrade(head: RequestHead | ResponseHead, without: tuple[str, ...]) -> bool:
+    index = head.index
+    simple = head.keep_alive and not head.nominated and index["upgrade"].lower() == "websocket"
+    return simple and not any(name in index for name in without)

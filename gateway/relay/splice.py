@@ -107,7 +107,7 @@ class Splice:
         outcome.websocket = self.websocket
         outcome.received_bytes, outcome.sent_bytes = self._received, self._sent
         shared.opened(outcome)
-        if outcome.head is not None:
+        if outcome.packed is None and outcome.head is not None:
             outcome.packed = PackedHead.head, PackedHead(outcome.head)
             del outcome.head
         shared.deadlines.set(self, min(self._last + self._idle, self._ends_at))

@@ -11,6 +11,7 @@ from gateway.http.lines import (
     HOST,
     LENGTH,
     TYPE,
+    UPGRADE,
     FieldLines,
     request_lines,
     response_lines,
@@ -33,6 +34,7 @@ class LineTests(SynchronousTestCase):
     def test_said(self) -> None:
         _, said = request_lines.read([_START, "HOST: a:80", "Connection: keep-alive, Close", "Content-Length: 70"])
         self.assertEqual(("a:80", True, 70), (said[HOST], said[CONNECTION], said[LENGTH]))
+        self.assertEqual("h2c", request_lines.read([_START, "Upgrade: h2c"])[1][UPGRADE])
         _, said = response_lines.read([_START, "Content-Type: a/b ", "Date: x", "connection: , upgrade,Keep-Alive"])
         self.assertEqual(("a/b", "x", False), (said[TYPE], said[DATE], said[CONNECTION]))
         self.assertNotIn(LENGTH, said)
@@ -41,7 +43,7 @@ class LineTests(SynchronousTestCase):
         for line in (
             "", " a: b", "a : b", "a", ": b", "a: \x00", "a: \n", "a: b\r", "a\x80: b", "Content-Length: +1",
             "Content-Length:", "Content-Length: 01", "Content-Length: \xb2", f"Content-Length: {10**18}",
-            "Transfer-Encoding: chunked", "Upgrade: h2c", "Connection: x-a", "Connection: a b",
+            "Transfer-Encoding: chunked", "Connection: x-a", "Connection: a b",
         ):  # fmt: skip
             for memo in (request_lines, response_lines):
                 self.assertIsNone(memo.read([_START, line]), line)
@@ -84,5 +86,10 @@ class MemoryTests(SynchronousTestCase):
 
     def test_secrets(self) -> None:
         self.remember("Cookie: a=b", "authorization: Bearer x", "Set-Cookie: a=b")
+        for memo in self.memos:
+            self.assertEqual([], list(memo))
+
+    def test_what_is_said_once(self) -> None:
+        self.remember("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRb")
         for memo in self.memos:
             self.assertEqual([], list(memo))

@@ -7,12 +7,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.dialogue import GET, GOODBYE, OK, POST
+from tests.dialogue import GET, GOODBYE, OK, POST, SWITCHING
 from tests.listener.lanes import World, agree, warmed
 
 __all__ = [
     "AGAIN", "LARGE", "LIMITS", "PATCH", "Act", "LaneCase", "answers", "asks", "at_once", "backend", "client",
-    "healthy", "is_cut", "passes", "reads", "stops",
+    "healthy", "is_cut", "joined", "passes", "reads", "refused", "replies", "said", "slowly", "stops",
 ]  # fmt: skip
 
 Act = Callable[[World], Any]
@@ -41,6 +41,33 @@ def at_once(*said: tuple[str, bytes]) -> Act:
             (world.people[0] if who == "c" else world.ends[-1]).puts(data)
 
     return act
+
+
+def said(before: bytes, line: bytes) -> bytes:
+    """The same with another field line."""
+    return before[:-2] + line + b"\r\n\r\n"
+
+
+def replies(data: bytes = SWITCHING, cut: int = 0) -> Act:
+    """As `answers`, where a backend was asked."""
+    return lambda world: answers(data, cut)(world) if world.ends else None
+
+
+def slowly(world: World) -> None:
+    """From now on connections to backends take a while."""
+    world.road.slow = True
+
+
+def joined(world: World) -> None:
+    """Those that are waited for are there."""
+    world.road.go_on()
+
+
+def refused(world: World) -> None:
+    """They were refused."""
+    world.road.refuses = True
+    world.road.go_on()
+    world.road.refuses = False
 
 
 def passes(seconds: float) -> Act:

@@ -114,26 +114,52 @@ class End:
 
 
 class _Road:
-    """Each connection to a backend is one of a pair; ``ends`` by address. ``refuses``: nobody listens any more."""
+    """Each connection to a backend is one of a pair; ``ends`` by address. ``refuses``: nobody listens any more.
+
+    ``slow``: connections are made, or refused, when ``go_on`` is called; ``given_up`` are those that were cancelled.
+    """
 
     name = "pairs"
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.ends: dict[str, list[End]] = {}
-        self.refuses = False
+        self.refuses = self.slow = False
+        self.given_up = 0
+        self._waiting: list[Callable[[], None]] = []
 
     def client(self, host: str, port: int, tls: Any = None, timeout: float = 5.0) -> Any:
         """An endpoint; only its ``connect`` is used."""
 
-        def connect(factory: Any) -> Deferred[Any]:
-            if self.refuses:
-                return fail(ConnectionRefusedError())
+        def made(factory: Any) -> Any:
             protocol = factory.buildProtocol(None)
             self.ends.setdefault(host, []).append(self._world.join(protocol, IPv4Address("TCP", host, port)))
-            return succeed(protocol)
+            return protocol
+
+        def connect(factory: Any) -> Deferred[Any]:
+            if self.slow:
+                return self._wait(lambda: made(factory))
+            return fail(ConnectionRefusedError()) if self.refuses else succeed(made(factory))
 
         return mock.Mock(connect=connect)
+
+    def _wait(self, make: Callable[[], Any]) -> Deferred[Any]:
+        def cancel(waiting: Deferred[Any]) -> None:
+            self.given_up += 1
+
+        def go_on() -> None:
+            if not connecting.called:
+                connecting.callback(make()) if not self.refuses else connecting.errback(ConnectionRefusedError())
+
+        connecting: Deferred[Any] = Deferred(cancel)
+        self._waiting.append(go_on)
+        return connecting
+
+    def go_on(self) -> None:
+        """Make the connections that are waited for, or refuse them."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each()
 
 
 class _CountingLane(Lane):
@@ -147,6 +173,10 @@ class _CountingLane(Lane):
         self._shared.world.ended += 1  # type: ignore[attr-defined]
         super().ended()
 
+    def opened(self, early: bytes) -> None:
+        self._shared.world.opened += 1  # type: ignore[attr-defined]
+        super().opened(early)
+
 
 def _lane_for(client: Any, forwarded: Any) -> Lane | None:
     return lane_for(client, forwarded) if client.factory.shared.world.lanes else None
@@ -156,7 +186,8 @@ class World(Dialogue):
     """A gateway as in `tests.dialogue`, on socket pairs.
 
     ``lanes``: whether clients have them.  ``decided``, ``ended``: requests that came to a lane, and those that stayed
-    there to the end.  ``buffer``: bytes that the kernel takes of what the gateway sends on one connection, about.
+    there to the end; ``opened``: those that became sessions there.  ``buffer``: bytes that the kernel takes of what the
+    gateway sends on one connection, about.
     ``unseen``: what is not looked at of outcomes.
     """
 
@@ -173,14 +204,14 @@ class World(Dialogue):
         self.lanes = lanes
         self.unseen = unseen
         self.buffer = buffer
-        self.decided = self.ended = 0
+        self.decided = self.ended = self.opened = 0
         super().__init__(test, backends, **options)
         self.shared.world = self  # type: ignore[attr-defined]
 
     def prepare(self, test: SynchronousTestCase) -> None:
         self.test = test
         self.clock = _Reactor()
-        self.clock.advance(1000.0)
+        self.clock.advance(1e9)  # bridges ask the kernel for the time: theirs is long ago
         self.pump = Pump(self.clock)
         self.road: Any = _Road(self)
         self.recorder = Recorder()
@@ -260,7 +291,8 @@ class World(Dialogue):
 
     def over(self) -> None:
         """Everybody leaves; then nothing may be left."""
-        self.road.refuses = True
+        self.road.refuses, self.road.slow = True, False
+        self.road.go_on()
         for sock in self.pairs:
             sock.close()
         self.settle()

@@ -9,11 +9,19 @@ from gateway.http.limits import DEFAULT
 from tests.transport.loops import TURN, LoopCase
 from tests.twins import python
 
-__all__ = ["GET", "KNOWN", "MOST", "OK", "POST", "PREFIX", "LaneCase", "some_lane"]
+__all__ = ["GET", "KNOWN", "MOST", "OK", "OPEN", "POST", "PREFIX", "SWITCHING", "LaneCase", "some_lane"]
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: a.example\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\nDate: x\r\n\r\nok"
+OPEN = (
+    b"GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nX-A: a\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-B: b\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
 KNOWN = "X-Known: 1\r\n"
 PREFIX = "0123456789abcdef"
 MOST = 9000
@@ -39,6 +47,10 @@ def some_lane(base: Any) -> Any:
 
         def ended(self) -> None:
             self.told.append((self.status, self.content_type, self.passed, self.answered))
+            self.ends()
+
+        def opened(self, early: bytes) -> None:
+            self.told.append((self.status, early, self.passed, self.answered))
             self.ends()
 
         def send(self) -> None:
@@ -89,12 +101,12 @@ class LaneCase(LoopCase):
         head = python["parse_request"](data[:end], limits)
         named = f"X-Original-Host: {head.host}\r\nX-Original-URL: {head.target}\r\nX-AppGW-Trace-Id: "
         added = f"{KNOWN}{named}{self.lane.trace_id}\r\n"
-        sent: bytes = python["request_bytes"](head, head.target, head.host, added, head.body)
+        sent: bytes = python["request_bytes"](head, head.target, head.host, added, head.body, bool(head.upgrade))
         return sent + data[end:]
 
     def returned(self, data: bytes, method: str = "GET", close: bool = False) -> bytes:
         """What Python makes of a response."""
         end = data.index(b"\r\n\r\n") + 4
         head = python["parse_response"](data[:end], method)
-        sent: bytes = python["response_bytes"](head, "1.1", head.body, close)
+        sent: bytes = python["response_bytes"](head, "1.1", head.body, close, head.status == 101)
         return sent + data[end:]

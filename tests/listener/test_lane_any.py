@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.websocket import making
-from tests.dialogue import GET
+from gateway.websocket import frames
+from tests.dialogue import GET, HANDSHAKE, SWITCHING, frame
 from tests.listener.lane_acts import (
     LIMITS,
     Act,
@@ -20,11 +20,15 @@ from tests.listener.lane_acts import (
     client,
     healthy,
     is_cut,
+    joined,
     passes,
     reads,
+    refused,
+    replies,
+    slowly,
     stops,
 )
-from tests.listener.lanes import agree, warmed
+from tests.listener.lanes import World, agree, warmed
 
 few = settings(max_examples=150, deadline=None, database=None)
 
@@ -85,9 +89,17 @@ def cuts(said: st.SearchStrategy[bytes]) -> st.SearchStrategy[tuple[bytes, int]]
     return st.tuples(said, st.one_of(st.just(0), st.just(0), st.integers(1, 400)))
 
 
+def openings(head: bytes) -> st.SearchStrategy[bytes]:
+    """That of a handshake, perhaps with another line, and perhaps with something behind it."""
+    behind = st.sampled_from([b"", b"", frame(1, b"hello"), frame(1, b"hello", mask=True), b"\xff"])
+    return st.builds(lambda line, rest: head[:-2] + line + b"\r\n" + rest, st.one_of(st.just(b""), LINES), behind)
+
+
 EVENTS = st.one_of(
     st.just(asks()),
     st.just(answers()),
+    cuts(openings(HANDSHAKE)).map(lambda said: asks(*said)),
+    cuts(openings(SWITCHING)).map(lambda said: answers(*said)),
     cuts(requests()).map(lambda said: asks(*said)),
     cuts(responses()).map(lambda said: answers(*said)),
     st.tuples(requests(), requests()).map(lambda said: asks(b"".join(said))),
@@ -95,10 +107,16 @@ EVENTS = st.one_of(
     st.sampled_from(
         [
             client("half_closes"), client("closes"), backend("half_closes"), backend("closes"), passes(1), passes(6),
-            passes(11), stops, is_cut, healthy(False), healthy(True), reads(False), reads(True),
+            passes(11), slowly, joined, refused, stops, is_cut, healthy(False), healthy(True), reads(False),
+            reads(True),
         ]
     ),
 )  # fmt: skip
+
+
+def _with_backend(act: Act) -> Act:
+    """The same, if there is a backend."""
+    return lambda world: act(world) if world.ends else None
 
 
 class AnyTests(LaneCase):
@@ -111,7 +129,21 @@ class AnyTests(LaneCase):
         agree(self, [warmed, *acts, asks(), answers()], limits=LIMITS)
 
     @few
+    @given(cuts(openings(HANDSHAKE)), cuts(openings(SWITCHING)), st.lists(EVENTS, max_size=6), st.integers(0, 6))
+    def test_openings(self, asked: tuple[bytes, int], agreed: tuple[bytes, int], acts: list[Act], at: int) -> None:
+        """On a connection that is made for it, while other things happen."""
+        self.patch(frames, "masking_key", lambda: bytes(4))  # of close frames
+
+        def begins(world: World) -> None:
+            world.connects()
+            slowly(world)
+
+        acts = [_with_backend(act) for act in acts]
+        acts[at:at] = [joined, replies(*agreed)]
+        agree(self, [begins, asks(*asked), *acts], limits=LIMITS, settings={"request_timeout": 7}, used=False)
+
+    @few
     @given(st.lists(EVENTS, min_size=1, max_size=8), st.sampled_from([None, 5000]))
     def test_events(self, acts: list[Act], buffer: int | None) -> None:
-        self.patch(making, "masking_key", lambda: bytes(4))  # of close frames
+        self.patch(frames, "masking_key", lambda: bytes(4))  # of close frames
         agree(self, [warmed, *acts], limits=LIMITS, settings={"request_timeout": 7}, buffer=buffer)
