@@ -34,6 +34,12 @@ flying(PyObject *object, void *closure)
     return PyBool_FromLong(lane_is_flying((Lane *)object));
 }
 
+static PyObject *
+waiting(PyObject *object, void *closure)
+{
+    return PyBool_FromLong(((Lane *)object)->request != NULL);
+}
+
 static int
 init(PyObject *object, PyObject *args, PyObject *named)
 {
@@ -146,6 +152,7 @@ static PyMemberDef members[] = {
 
 static PyGetSetDef getters[] = {
     {"flying", flying, NULL, "A request is on its way, or waits for a connection.", NULL},
+    {"waiting", waiting, NULL, "The request waits for `go`.", NULL},
     {"trace_id", trace_id, NULL, "Of the latest request.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -53,6 +53,7 @@ class Lane:
     closing: bool
     flying: bool
     opening: bool
+    waiting: bool
     received: int
     sent: int
     status: int

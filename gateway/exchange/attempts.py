@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.exchange.surroundings import Surroundings
     from gateway.interfaces import IBackend, ILease
     from gateway.listener.http1 import ClientConnection
-    from gateway.upstream.connections import Upstream
     from gateway.upstream.http1 import UpstreamConnection
 
 __all__ = ["DONE", "MOST_ATTEMPTS", "ROUTING", "STREAMING", "TUNNEL", "WAITING", "WAITING_TO_CONNECT", "Attempts"]
@@ -114,13 +113,13 @@ class Attempts(Uploading):
         shared.deadlines.clear(client)
         if not self._complete:
             client.hold(CONNECTING)
-        self.connecting(ways.connect(host), ways)
+        self.connecting(ways.connect(host))
 
-    def connecting(self, connecting: Deferred[UpstreamConnection], ways: Upstream) -> None:
-        """``ways`` makes a connection. Also called by a lane that has begun with that."""
+    def connecting(self, connecting: Deferred[UpstreamConnection]) -> None:
+        """A connection is being made. Also called by a lane that has begun with that."""
         self.phase = WAITING_TO_CONNECT
         self._awaited = connecting
-        connecting.addCallbacks(self._connected, self.not_connected, errbackArgs=(ways,))
+        connecting.addCallbacks(self._connected, self._not_connected)
 
     @property
     def _keeps(self) -> bool:
@@ -150,11 +149,12 @@ class Attempts(Uploading):
         self.outcome.connected = self._shared.seconds()
         self.send(connection)
 
-    def not_connected(self, failure: Failure, ways: Upstream) -> None:
-        """There is no connection."""
+    def _not_connected(self, failure: Failure) -> None:
         self._awaited = None
         if self.phase != DONE:
-            self.upstream_failed(ways.explained(failure))
+            lease, route = self._lease, self._route
+            assert lease is not None and route is not None
+            self.upstream_failed(self._shared.upstream_for(route, lease.backend).explained(failure))
 
     def send(self, connection: UpstreamConnection, body: bytes = b"") -> None:
         """Send the request, as much of it as is here; ``body`` if nobody else has it."""

@@ -26,15 +26,11 @@ from gateway.transport.stream import Stream
 from gateway.values import Fields, Outcome, ResponseHead, Route, blank_outcome
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-    from twisted.python.failure import Failure
-
     from gateway.exchange.exchange import Exchange
     from gateway.exchange.surroundings import Surroundings
     from gateway.http.forwarded import ForwardedFields
     from gateway.interfaces import ILease
     from gateway.listener.http1 import ClientConnection
-    from gateway.upstream.connections import Upstream
     from gateway.upstream.http1 import UpstreamConnection
     from gateway.values import RequestHead
 
@@ -69,10 +65,10 @@ class Lane(plain.Lane):
     For the backend's connection it stands for the exchange until something happens that concerns an exchange.
     """
 
-    __slots__ = ("_awaited", "_client", "_connected", "_flight", "_responded", "_shared", "_started")
+    __slots__ = ("_client", "_connected", "_flight", "_responded", "_shared", "_started")
 
     _flight: tuple[Route, ILease, Any]
-    """The exchange that is in it: where it goes, and an `UpstreamConnection`, or the `Upstream` that makes one.
+    """The exchange that is in it: where it goes, and an `UpstreamConnection`, or the `Attempt` to make one.
 
     Nothing of it is kept afterwards: an idle client costs little."""
 
@@ -86,7 +82,6 @@ class Lane(plain.Lane):
         self._client = client
         self._started = self._responded = 0.0
         self._connected: float | None = None
-        self._awaited: Deferred[UpstreamConnection] | None = None
 
     # -- called by its base
 
@@ -132,9 +127,12 @@ class Lane(plain.Lane):
             self._open(head).leased(where, lease)  # for who is told that the client's connection is lost by that
             raise
         if connection is None:
-            if self.opening and not ways.dedicated:
-                return self._connect(where, lease, ways, host)
-            return self._open(head).proceed(where, lease, self.body())
+            attempt = ways.begin(host, self) if self.opening and not ways.dedicated else None
+            if attempt is None:
+                return self._open(head).proceed(where, lease, self.body())
+            self._flight = where, lease, attempt
+            shared.deadlines.clear(client)
+            return self
         self._flight = where, lease, connection
         connection.listener = self
         client.deadline = deadline = now + where.settings.request_timeout
@@ -142,22 +140,8 @@ class Lane(plain.Lane):
             shared.deadlines.set(client, deadline)
         return connection.transport
 
-    def _connect(self, route: Route, lease: ILease, ways: Upstream, host: str) -> Any:
-        """As `decide`, where there has to be a new connection; mostly there is none yet."""
-        waits: tuple[Route, ILease, Any] = route, lease, ways
-        self._flight = waits
-        self._shared.deadlines.clear(self._client)
-        self._awaited = connecting = ways.connect(host)
-        connecting.addCallbacks(self._joined, self._not_joined, errbackArgs=(ways,))
-        if not connecting.called:
-            return self
-        return None if self._connected is None else self._flight[-1].transport
-
-    def _joined(self, connection: UpstreamConnection) -> UpstreamConnection | None:
-        """There is a connection, for the exchange if there is one by now."""
-        if self._awaited is None:
-            return connection
-        self._awaited = None
+    def callback(self, connection: UpstreamConnection) -> None:
+        """There is a connection for a request that waits for it, see `gateway.transport.connect.Result`."""
         shared = self._shared
         route, lease, _ = self._flight
         self._flight = route, lease, connection
@@ -165,16 +149,12 @@ class Lane(plain.Lane):
         connection.listener = self
         shared.deadlines.set(self._client, now + route.settings.request_timeout)
         self.go(connection.transport)
-        return None
 
-    def _not_joined(self, failure: Failure, ways: Upstream) -> Failure | None:
+    def errback(self, fail: Any = None) -> None:
         """There is none, and no plain exchange without it."""
-        if self._awaited is None:
-            return failure
-        self._awaited = None
-        exchange, _ = self._resumed()
-        exchange.not_connected(failure, ways)
-        return None
+        _, _, attempt = self._flight
+        self.resume()
+        attempt.result.errback(fail)
 
     def goes_on(self) -> None:
         """A part of the response, and not the last, is about to be passed on. HOT"""
@@ -272,10 +252,10 @@ class Lane(plain.Lane):
 
     def resume(self) -> Exchange:
         """Let the exchange go on without a lane."""
-        connecting, self._awaited = self._awaited, None
+        waits = self.waiting
         exchange, connection = self._resumed()
-        if connecting is not None:
-            exchange.connecting(connecting, connection)
+        if waits:
+            exchange.connecting(connection.promise())
             return exchange
         exchange.sent(connection, self.sent)
         if self.left:

@@ -91,6 +91,11 @@ class Lane:
         """A request is on its way, or waits for a connection."""
         return self._backend is not None or self._request is not None
 
+    @property
+    def waiting(self) -> bool:
+        """The request waits for `go`."""
+        return self._request is not None
+
     def head(self) -> RequestHead:
         """That of the request that is in it, made anew each time."""
         if self.raw is None:

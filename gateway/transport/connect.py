@@ -8,8 +8,9 @@ import select
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from twisted.internet import protocol
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
@@ -22,7 +23,6 @@ from twisted.internet.error import (
     getConnectError,
 )
 from twisted.internet.interfaces import IResolutionReceiver
-from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
 from gateway.transport.sockets import EXHAUSTED, Handle, begin, close, reached
@@ -39,10 +39,20 @@ _STATE = select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP
 _TRIES = 5
 """An address that says nothing gets no less than this part of the time: a short share would end distant ones too."""
 
-__all__ = ["Attempt", "Prelude", "literal"]
+__all__ = ["Attempt", "Prelude", "Result", "literal"]
 
 Prelude = Callable[["Attempt", Handle, "IPv4Address | IPv6Address"], None]
 """What is done with a connected socket: `Attempt.join` with a transport, perhaps after a TLS handshake."""
+
+
+class Result(Protocol):
+    """Who is told how an attempt ends, once; a Deferred is one."""
+
+    def callback(self, result: Any) -> None:
+        """There is a connection; this is its protocol."""
+
+    def errback(self, fail: Any = None) -> None:
+        """There is none; this is why, an exception or a ``Failure``."""
 
 
 def literal(host: str, port: int) -> IPv4Address | IPv6Address | None:
@@ -56,10 +66,13 @@ def literal(host: str, port: int) -> IPv4Address | IPv6Address | None:
 class Attempt:
     """Connects to the first address of ``host`` that answers and joins the connection to a protocol.
 
-    ``result`` fires with the protocol, after its ``connectionMade``; it fails with a ``ConnectError`` and may be
-    cancelled.  ``timeout`` in seconds covers everything up to then; of several addresses each has a share of what is
-    left to accept the connection.  ``address``: that of ``host``, if it is one itself (see `literal`).
+    ``result`` is told of the protocol, after its ``connectionMade``, or of a ``ConnectError``.  It is somebody with the
+    methods of a Deferred, or one (see `promise`): that takes half as long again as the attempt itself.  ``timeout`` in
+    seconds covers everything up to then; of several addresses each has a share of what is left to accept the
+    connection.  ``address``: that of ``host``, if it is one itself (see `literal`).
     """
+
+    result: Result
 
     __slots__ = (
         "_abandon", "_addresses", "_end", "_events", "_factory", "_fd", "_host", "_peer", "_port", "_prelude",
@@ -72,7 +85,6 @@ class Attempt:
     ) -> None:  # fmt: skip
         self.waiting = self.over = False
         self.pump = pump
-        self.result: Deferred[IProtocol] = Deferred(self._cancel)
         self._reactor = reactor
         self._host = host
         self._port = port
@@ -91,14 +103,19 @@ class Attempt:
             self._end = pump.deadlines.now() + timeout
             pump.deadlines.set(self, self._end)
 
-    def start(self) -> Deferred[IProtocol]:
-        """Begin; addresses need no resolver."""
+    def promise(self) -> Deferred[IProtocol]:
+        """A Deferred, which is told from now on; it may be cancelled."""
+        promise: Deferred[IProtocol] = Deferred(self._cancel)
+        self.result = promise
+        return promise
+
+    def start(self) -> None:
+        """Begin; addresses need no resolver. Nobody is told at once."""
         self._factory.doStart()
         if self._addresses:
             self.pump.at_end(self._next)
         else:
             self._reactor.nameResolver.resolveHostName(self, self._host, self._port)
-        return self.result
 
     # IResolutionReceiver
 
@@ -169,19 +186,19 @@ class Attempt:
     def join(self, transport: TCPTransport) -> None:
         """The connection may be used: ask the factory for a protocol, and fire."""
         try:
-            protocol = self._factory.buildProtocol(transport._peer)
-            if protocol is None:
+            made = self._factory.buildProtocol(transport._peer)
+            if made is None:
                 raise NoProtocol()
             if self.over:
                 raise ConnectError(string="given up meanwhile")
         except Exception as error:
-            transport.start(Protocol())
+            transport.start(protocol.Protocol())
             transport.abortConnection()
             self.fail(error)
             return
         self._finish()
-        transport.start(protocol, self._factory)
-        self.result.callback(protocol)
+        transport.start(made, self._factory)
+        self.result.callback(made)
 
     def fail(self, error: Exception) -> None:
         """The attempt has failed."""

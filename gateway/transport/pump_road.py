@@ -109,11 +109,17 @@ class _ClientEndpoint:
         self._address = literal(host, port)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect; see `IRoad.client`. HOT where backends do not keep connections alive."""
+        """Connect; see `IRoad.client`."""
+        attempt = self.attempt(protocolFactory)
+        promise = attempt.promise()
+        attempt.start()
+        return promise
+
+    def attempt(self, protocolFactory: IProtocolFactory) -> Attempt:
+        """As `connect`, but to be started, and without a Deferred. HOT where backends do not keep connections alive."""
         prelude = None
         if self._tls is not None:
             prelude = client_prelude(self._tls)
-        attempt = Attempt(
+        return Attempt(
             self._pump, self._reactor, self._host, self._port, protocolFactory, self._timeout, prelude, self._address
         )
-        return attempt.start()

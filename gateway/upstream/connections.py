@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.config.model import BackendSettings
     from gateway.interfaces import IBackend, IRoad
+    from gateway.transport.connect import Attempt, Result
     from gateway.transport.tls import ClientTLS
 
 __all__ = ["MOST_IDLE", "IDLE_SECONDS", "LEAVING_SECONDS", "MOST_LEAVING", "Upstream", "connect_failure"]
@@ -131,16 +132,22 @@ class Upstream:
     def connect(self, host: str) -> Deferred[UpstreamConnection]:
         """A new connection; what it fails with, if it does, is for `explained`."""
         try:
-            if self._tls_for is not None:
-                factory, endpoint = self._way(host, self._tls_for(host))
-            elif self._plain is None:
-                factory, endpoint = self._plain = self._way(None, None)
-            else:
-                factory, endpoint = self._plain
+            factory, endpoint = self._way(host)
             connecting: Deferred[Any] = endpoint.connect(factory)
         except Exception:
             return fail()
         return connecting
+
+    def begin(self, host: str, result: Result) -> Attempt | None:
+        """As `connect`, but tells ``result``, later; ``None`` where there is only `connect`, or it would fail. HOT"""
+        try:
+            factory, endpoint = self._way(host)
+            attempt: Attempt = endpoint.attempt(factory)
+        except Exception:
+            return None
+        attempt.result = result
+        attempt.start()
+        return attempt
 
     def explained(self, failure: Failure) -> GatewayError:
         """Why `connect` has failed: mostly a `ConnectFailed`, which is retryable."""
@@ -148,7 +155,15 @@ class Upstream:
         assert isinstance(error, GatewayError)
         return error
 
-    def _way(self, key: str | None, tls: ClientTLS | None) -> tuple[_Factory, IStreamClientEndpoint]:
+    def _way(self, name: str) -> tuple[_Factory, Any]:
+        """What makes connections for requests to this name, and whose they are."""
+        if self._tls_for is not None:
+            return self._make_way(name, self._tls_for(name))
+        if self._plain is None:
+            self._plain = self._make_way(None, None)
+        return self._plain
+
+    def _make_way(self, key: str | None, tls: ClientTLS | None) -> tuple[_Factory, IStreamClientEndpoint]:
         host, port = self._backend.connect_host, self._backend.connect_port
         return _Factory(self, key), self._road.client(host, port, tls, self._settings.connect_timeout)
 

@@ -10,10 +10,9 @@ import re
 import socket
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
-from unittest import mock
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -113,6 +112,53 @@ class End:
         return _VARIES.sub(lambda found: b"-" * len(found[0]), self._arrived)[taken:]
 
 
+class _Attempt:
+    """Makes a connection, or not, when it is told to; see `gateway.transport.connect.Attempt`."""
+
+    def __init__(self, road: _Road, make: Callable[[], Any]) -> None:
+        self._road = road
+        self._make = make
+        self._over = False
+        self.result: Any = None
+
+    def promise(self) -> Deferred[Any]:
+        self.result = Deferred(self._cancel)
+        return self.result
+
+    def start(self) -> None:
+        self._road.waiting.append(self)
+        if not self._road.slow:
+            self._road.world.clock.callLater(0, self._road.go_on)
+
+    def go_on(self) -> None:
+        """Now."""
+        if not self._over:
+            self._over = True
+            if self._road.refuses:
+                self.result.errback(ConnectionRefusedError())
+            else:
+                self.result.callback(self._make())
+
+    def _cancel(self, promise: Deferred[Any]) -> None:
+        self._over = True
+        self._road.given_up += 1
+
+
+class _Endpoint:
+    def __init__(self, road: _Road, make: Callable[[Any], Any]) -> None:
+        self._road = road
+        self._make = make
+
+    def attempt(self, factory: Any) -> _Attempt:
+        return _Attempt(self._road, lambda: self._make(factory))
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        attempt = self.attempt(factory)
+        promise = attempt.promise()
+        attempt.start()
+        return promise
+
+
 class _Road:
     """Each connection to a backend is one of a pair; ``ends`` by address. ``refuses``: nobody listens any more.
 
@@ -122,44 +168,27 @@ class _Road:
     name = "pairs"
 
     def __init__(self, world: World) -> None:
-        self._world = world
+        self.world = world
         self.ends: dict[str, list[End]] = {}
         self.refuses = self.slow = False
         self.given_up = 0
-        self._waiting: list[Callable[[], None]] = []
+        self.waiting: list[_Attempt] = []
 
     def client(self, host: str, port: int, tls: Any = None, timeout: float = 5.0) -> Any:
-        """An endpoint; only its ``connect`` is used."""
+        """An endpoint."""
 
         def made(factory: Any) -> Any:
             protocol = factory.buildProtocol(None)
-            self.ends.setdefault(host, []).append(self._world.join(protocol, IPv4Address("TCP", host, port)))
+            self.ends.setdefault(host, []).append(self.world.join(protocol, IPv4Address("TCP", host, port)))
             return protocol
 
-        def connect(factory: Any) -> Deferred[Any]:
-            if self.slow:
-                return self._wait(lambda: made(factory))
-            return fail(ConnectionRefusedError()) if self.refuses else succeed(made(factory))
-
-        return mock.Mock(connect=connect)
-
-    def _wait(self, make: Callable[[], Any]) -> Deferred[Any]:
-        def cancel(waiting: Deferred[Any]) -> None:
-            self.given_up += 1
-
-        def go_on() -> None:
-            if not connecting.called:
-                connecting.callback(make()) if not self.refuses else connecting.errback(ConnectionRefusedError())
-
-        connecting: Deferred[Any] = Deferred(cancel)
-        self._waiting.append(go_on)
-        return connecting
+        return _Endpoint(self, made)
 
     def go_on(self) -> None:
         """Make the connections that are waited for, or refuse them."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         for each in waiting:
-            each()
+            each.go_on()
 
 
 class _CountingLane(Lane):

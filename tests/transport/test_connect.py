@@ -174,7 +174,9 @@ class AttemptTests(_Attempting):
         good = connect.literal("127.0.0.1", number)
         attempt = connect.Attempt(self.pump, None, "name", number, Serving(), 5.0, None, good)
         attempt._addresses.append(free)
-        self.assertIsInstance(await attempt.start(), Recorder)
+        connected = attempt.promise()
+        attempt.start()
+        self.assertIsInstance(await connected, Recorder)
         self.assertEqual(2, len(self.begun))
 
 
@@ -195,7 +197,7 @@ class SharesTests(_Attempting):
             assert address is not None
             attempt.addressResolved(address)
         attempt.resolutionComplete()
-        return attempt.result
+        return attempt.promise()
 
     def pass_(self, seconds: float) -> None:
         self.clock.pump([0.1] * round(seconds * 10))
