@@ -45,7 +45,8 @@ class Peer(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return authority(self.host, self.port)
+        host, port = self
+        return f"{host}:{port}" if ":" not in host else authority(host, port)
 
 
 class RequestHead(NamedTuple):

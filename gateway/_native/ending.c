@@ -91,7 +91,7 @@ close_gently(Stream *self)
     return result;
 }
 
-/* Tell the protocol, and who feeds it. */
+/* Tell the protocol, and who feeds it, if that is not the protocol itself. */
 static int
 tell_end(Stream *self, PyObject *producer)
 {
@@ -100,7 +100,7 @@ tell_end(Stream *self, PyObject *producer)
         PyErr_SetString(PyExc_AttributeError, "protocol");
         return -1;
     }
-    if (is_there(producer) && tell(producer, names.stopProducing, NULL) < 0)
+    if (is_there(producer) && producer != protocol && tell(producer, names.stopProducing, NULL) < 0)
         return -1;
     if (reason == ending.done)
         Py_INCREF(failure);

@@ -81,13 +81,15 @@ class ListenerFactory(Factory):
             connection.outdated()
 
     def buildProtocol(self, addr: IAddress | None) -> FlowProtocol | None:
-        return self.admit(self.protocol)
+        refusal = self._admission.admit()
+        return self.protocol(self) if refusal is None else self._refused(refusal)
 
     def admit(self, kind: Callable[[ListenerFactory], ClientConnection]) -> FlowProtocol | None:
         """A protocol of this kind, or one that refuses the client; ``None`` if there are too many of those too."""
         refusal = self._admission.admit()
-        if refusal is None:
-            return kind(self)
+        return kind(self) if refusal is None else self._refused(refusal)
+
+    def _refused(self, refusal: str) -> RefusedConnection | None:
         self.troubles.refused_connection(self.listener, "" if self.shared.stopping else refusal)
         return RefusedConnection(self) if len(self.refused) < self._admission.most_refused else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientConnection"]
 
 _NO_PINS: dict[Any, Any] = {}
+_peer: Callable[..., Peer] = tuple.__new__
 
 
 @foreseen(
@@ -65,7 +67,7 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         transport, factory, shared = self.transport, self.factory, self._shared
         transport.registerProducer(self, True)
         address = transport.getPeer()
-        self.peer = peer = Peer(getattr(address, "host", ""), getattr(address, "port", 0))
+        self.peer = peer = _peer(Peer, (getattr(address, "host", ""), getattr(address, "port", 0)))
         certificate = getattr(transport, "client_certificate", None)
         if certificate is not None:
             self.certificate = certificate
@@ -211,9 +213,12 @@ class ClientConnection(RequestReader, ResponseWriter, SlowClient, Ending):
         outcome, self._outcome = self._outcome, None
         if outcome is not None and self.factory.tls:
             self.note_tls(outcome)
-        self._forget_exchange()
+        if self._exchange is not None:
+            self._forget_exchange()
         self._shared.deadlines.forget(self)
-        self._leave_lane()
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.close()
         self.dataReceived = ignore  # type: ignore[method-assign]
         side = ClientSide(tunnel, self, self.factory, () if self._own is None else self._own.values())
         return side, self._ahead[self._at :]

@@ -78,7 +78,8 @@ class Lane(plain.Lane):
         most = shared.limits.max_body_bytes
         if most is None:
             most = sys.maxsize
-        super().__init__(client.transport, known.encode("ascii"), shared.trace_prefix, factory.head_limits, most)
+        transport, prefix, limits = client.transport, shared.trace_prefix, factory.head_limits
+        plain.Lane.__init__(self, transport, known.encode("ascii"), prefix, limits, most)
         self._client = client
         self._started = self._responded = 0.0
         self._connected: float | None = None

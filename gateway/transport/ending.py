@@ -117,12 +117,12 @@ class Ending:
         self._pump.later(self._ended)
 
     def _ended(self) -> None:
-        """The socket is closed: tell the protocol, and who feeds it."""
+        """The socket is closed: tell the protocol, and who feeds it, if that is not the protocol itself."""
         producer, self._producer = self._producer, None
         self._pulls = False
         reason, factory = self._reason, self._factory
         try:
-            if producer is not None:
+            if producer is not None and producer is not self.protocol:
                 producer.stopProducing()
             self.protocol.connectionLost(TOLD if reason is DONE else Failure(reason))
         except BaseException as error:

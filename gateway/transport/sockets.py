@@ -93,10 +93,12 @@ def reached(sock: Handle) -> int:
 
 
 def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
-    """The Twisted address for a socket name; IPv4 clients of a dual-stack port appear as what they are."""
+    """The Twisted address for a socket name; IPv4 clients of a dual-stack port appear as what they are. HOT"""
     host, port = name[0], name[1]
     if ":" not in host:
-        return IPv4Address("TCP", host, port)
+        made: IPv4Address = object.__new__(IPv4Address)  # whose own way is to look whether TCP is TCP
+        made.type, made.host, made.port = "TCP", host, port
+        return made
     if host.startswith("::ffff:") and "." in host:
         return IPv4Address("TCP", host[7:], port)
     return IPv6Address("TCP", *name)

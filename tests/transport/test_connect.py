@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError, TimeoutError
@@ -166,6 +167,22 @@ class AttemptTests(_Attempting):
         self.pump.turn(0.05)
         self.assertEqual(1, len(self.begun))
         await self.assertFailure(connecting[0], ConnectionRefusedError)
+
+    async def test_without_a_deferred(self) -> None:
+        """Whoever is told has a Deferred's methods, and may be replaced by one."""
+        number = self.listening().getsockname()[1]
+        for result in (mock.Mock(), None):
+            endpoint: Any = self.road.client("127.0.0.1", number)
+            attempt = endpoint.attempt(Serving(Recorder))
+            attempt.result = result
+            attempt.start()
+            if result is None:
+                self.assertIsInstance(await attempt.promise(), Recorder)
+            else:
+                told: Deferred[Any] = Deferred()
+                result.callback.side_effect = told.callback
+                self.assertIsInstance(await told, Recorder)
+                result.errback.assert_not_called()
 
     async def test_the_next_address_is_tried(self) -> None:
         listening = self.listening()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from typing import Any
+from unittest import mock
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 
@@ -66,7 +67,7 @@ class EndingTests(LoopCase):
     def test_closed(self) -> None:
         """The protocol hears of it when the events at hand are done, once; nothing is kept."""
         stream, theirs = self.made()
-        stream._producer, stream._streaming = self, True
+        stream._producer, stream._streaming = mock.Mock(stopProducing=self.stopProducing), True
         stream.write(b"last")
         stream.loseConnection()
         stream.loseConnection()
@@ -81,6 +82,14 @@ class EndingTests(LoopCase):
         stream.loseConnection()
         self.loop.turn(TURN)
         self.assertEqual(3, len(self.told))
+
+    def test_a_protocol_that_feeds_itself(self) -> None:
+        """It hears of the end once."""
+        stream, _ = self.made()
+        stream._producer, stream._streaming = self, True
+        stream.loseConnection()
+        self.loop.turn(TURN)
+        self.assertEqual([ConnectionDone, "factory"], self.told)
 
     def test_those_of_a_round_are_closed_before_one_is_told(self) -> None:
         """Else their peers would be woken one by one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import getConnectError
@@ -158,6 +159,20 @@ class UpstreamTests(SynchronousTestCase):
         text = self.fails(ways, ways.connect("a"), ConnectFailed)
         self.assertIn("backend 10.0.0.4:80 (127.0.0.1:9001)", text)
         self.assertTrue(ConnectFailed.retryable)
+
+    def test_without_a_deferred(self) -> None:
+        """Only where the road can, and nothing would fail at once: why it does is for `connect` to say."""
+        told: list[Any] = []
+        attempt = mock.Mock(start=lambda: told.append(attempt.result))
+        road = mock.Mock(client=lambda *place: mock.Mock(attempt=lambda factory: attempt))
+        for able, tls_for in ((self.road, None), (road, mock.Mock(side_effect=BackendTLSFailed("x")))):
+            with mock.patch.object(self, "road", able):
+                self.assertIsNone(self.ways(tls_for).begin("a", mock.Mock()))
+        self.assertEqual([], told)
+        result = mock.Mock()
+        with mock.patch.object(self, "road", road):
+            self.assertIs(attempt, self.ways().begin("a", result))
+        self.assertEqual([result], told)
 
     def test_what_is_lacking_here_is_not_the_backends_fault(self) -> None:
         """No descriptor, port or memory for a connection: it may be tried elsewhere, and counts against nobody."""
