@@ -393,6 +393,11 @@ class IRoad(Interface):
         `gateway.transport.tls.ClientTLS`.  ``timeout`` in seconds covers TCP and the TLS handshake.
         ``connect(factory)`` fails with a ``twisted.internet.error.ConnectError`` or, for TLS, a `gateway.errors.BackendTLSFailed`; it
         fires when the connection may be used, after TLS.
+
+        The endpoint may also have ``attempt(build)``, for who needs many connections: it returns an object that begins at ``start()``
+        and then tells its ``result``, which must be set before that and has the methods of a Deferred, what ``connect`` would have
+        fired or failed with; never from within ``start``.  ``build`` is called as ``buildProtocol``, and no factory is told of the
+        beginning and the end.  ``promise()`` makes a Deferred the ``result``, whose cancelling gives the attempt up.
         """
 
     def settled():

@@ -99,7 +99,7 @@ bridge_made(PyObject *args)
     if (!PyObject_TypeCheck(source, stream_type) || !PyObject_TypeCheck(target, stream_type))
         Py_RETURN_NONE;
     Stream *from = (Stream *)source, *to = (Stream *)target;
-    const int readable = scanner == Py_None || (frames_api != NULL && Py_IS_TYPE(scanner, frames_api->type));
+    const int readable = scanner == Py_None || (frames_api != NULL && PyObject_TypeCheck(scanner, frames_api->type));
     if (!readable || !stream_is_own(from) || from->loop == NULL || from->loop != to->loop || from->bridge != NULL)
         Py_RETURN_NONE;
     Bridge *self = (Bridge *)PyType_GenericAlloc(bridge_type, 0);

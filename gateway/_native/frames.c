@@ -78,11 +78,21 @@ kind_of(uint8_t first)
     }
 }
 
+/* That of the module that the type, or a base of it, is from. */
+static State *
+state_of(PyTypeObject *type)
+{
+    State *state = NULL;
+    for (; type != NULL && (state = PyType_GetModuleState(type)) == NULL; type = PyType_GetSlot(type, Py_tp_base))
+        PyErr_Clear();
+    return state;
+}
+
 /* Raise a FrameError; returns -1. */
 static int
 fault(Scanner *self, int code, const char *reason, uint64_t first, uint64_t before)
 {
-    State *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
+    State *state = state_of(Py_TYPE((PyObject *)self));
     self->torn = first < before;
     if (state == NULL || state->bound[FRAME_ERROR] == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "FrameError has not been bound");
@@ -382,35 +392,35 @@ read_limit(PyObject *given, uint64_t *over)
     return 0;
 }
 
-static PyObject *
-make(PyTypeObject *type, PyObject *args, PyObject *named)
+static int
+init(PyObject *object, PyObject *args, PyObject *named)
 {
     static char *names[] = {"masked", "max_message", "reserved", NULL};
+    Scanner *self = (Scanner *)object;
     PyObject *most = Py_None;
     int masked, reserved = 0x70;
     uint64_t over;
     if (!PyArg_ParseTupleAndKeywords(args, named, "p|Oi:FrameScanner", names, &masked, &most, &reserved)
         || read_limit(most, &over) < 0)
-        return NULL;
+        return -1;
     if (reserved & ~0x70) {
         PyErr_Format(PyExc_KeyError, "%d", reserved);
-        return NULL;
+        return -1;
     }
-    Scanner *self = (Scanner *)PyType_GenericAlloc(type, 0);
-    if (self == NULL)
-        return NULL;
-    self->close_reason = PyBytes_FromStringAndSize(NULL, 0);
-    if (self->close_reason == NULL) {
-        Py_DECREF(self);
-        return NULL;
-    }
+    PyObject *nothing = PyBytes_FromStringAndSize(NULL, 0), *old = self->close_reason;
+    if (nothing == NULL)
+        return -1;
+    forget_close(self);
+    memset(&self->left, 0, sizeof(Scanner) - offsetof(Scanner, left));
+    self->close_reason = nothing;
     self->over = over;
     self->mask = masked ? 0x80 : 0;
     self->overhead = masked ? 4 : 0;
     self->reserved = (uint8_t)reserved;
     self->kind = BAD;
     self->close_code = -1;
-    return (PyObject *)self;
+    Py_XDECREF(old);
+    return 0;
 }
 
 static void
@@ -446,7 +456,8 @@ static PyMemberDef members[] = {
 
 static PyType_Slot scanner_slots[] = {
     {Py_tp_doc, "FrameScanner(masked, max_message=None, reserved=0x70)\n\nSee gateway.websocket.frames."},
-    {Py_tp_new, make},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, init},
     {Py_tp_dealloc, release_scanner},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
@@ -455,8 +466,8 @@ static PyType_Slot scanner_slots[] = {
 };
 
 static PyType_Spec scanner_spec = {
-    "gateway._native.frames.FrameScanner", sizeof(Scanner), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    scanner_slots,
+    "gateway._native.frames.FrameScanner", sizeof(Scanner), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE, scanner_slots,
 };
 
 static int

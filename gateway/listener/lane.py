@@ -12,6 +12,7 @@ and its two connections remain the definition of what happens; a lane only does 
 from __future__ import annotations
 
 import sys
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from zope.interface import implementer
@@ -44,7 +45,13 @@ def lane_for(client: ClientConnection, forwarded: ForwardedFields) -> Lane | Non
     """
     if not _THERE or forwarded.trusted or not isinstance(client.transport, Stream):
         return None
-    return Lane(client, forwarded.known)
+    shared = client.factory.shared
+    lane = Lane(
+        client.transport, forwarded.known.encode("ascii"), shared.trace_prefix, client.factory.head_limits,
+        sys.maxsize if shared.limits.max_body_bytes is None else shared.limits.max_body_bytes,
+    )  # fmt: skip
+    lane._client, lane._shared = client, shared
+    return lane
 
 
 _THERE: Final = _native.pump is None or _native.heads is not None
@@ -72,17 +79,11 @@ class Lane(plain.Lane):
 
     Nothing of it is kept afterwards: an idle client costs little."""
 
-    def __init__(self, client: ClientConnection, known: str) -> None:
-        factory = client.factory
-        self._shared = shared = factory.shared
-        most = shared.limits.max_body_bytes
-        if most is None:
-            most = sys.maxsize
-        transport, prefix, limits = client.transport, shared.trace_prefix, factory.head_limits
-        plain.Lane.__init__(self, transport, known.encode("ascii"), prefix, limits, most)
-        self._client = client
-        self._started = self._responded = 0.0
-        self._connected: float | None = None
+    _client: ClientConnection
+    _shared: Surroundings
+    _started: float
+    _responded: float
+    _connected: float | None
 
     # -- called by its base
 
@@ -132,7 +133,7 @@ class Lane(plain.Lane):
             if attempt is None:
                 return self._open(head).proceed(where, lease, self.body())
             self._flight = where, lease, attempt
-            shared.deadlines.clear(client)
+            client.deadline = inf  # the attempt has one
             return self
         self._flight = where, lease, connection
         connection.listener = self
@@ -148,7 +149,10 @@ class Lane(plain.Lane):
         self._flight = route, lease, connection
         self._connected = now = shared.seconds()
         connection.listener = self
-        shared.deadlines.set(self._client, now + route.settings.request_timeout)
+        client = self._client
+        client.deadline = deadline = now + route.settings.request_timeout
+        if deadline < client.review:
+            shared.deadlines.set(client, deadline)
         self.go(connection.transport)
 
     def errback(self, fail: Any = None) -> None:

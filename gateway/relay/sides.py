@@ -42,12 +42,6 @@ class Side(Flow):
     def feeder(self) -> Flow | None:
         return self.other
 
-    def _let_go(self) -> Splice | None:
-        """The connection is lost; whom to tell."""
-        self.lost = True
-        tunnel, self.tunnel, self.other = self.tunnel, None, None
-        return tunnel
-
 
 def join(client: Side, backend: Side) -> None:
     """Each feeds the other from now on: hold it while that one is stuck."""
@@ -90,7 +84,8 @@ class ClientSide(Side):
         factory.connections.discard(self)
         for upstream in self._own:
             upstream.close()
-        tunnel = self._let_go()
+        self.lost = True
+        tunnel, self.tunnel, self.other = self.tunnel, None, None
         if tunnel is not None:
             tunnel.client_lost(reason)
         factory.lost(self)
@@ -127,6 +122,7 @@ class BackendSide(Side):
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
-        tunnel = self._let_go()
+        self.lost = True
+        tunnel, self.tunnel, self.other = self.tunnel, None, None
         if tunnel is not None:
             tunnel.backend_lost(reason)

@@ -84,7 +84,7 @@ class Splice:
 
         The lease and the outcome are this object's as well: where it raises it has ended, and nothing is left of it.
         """
-        before, upstream = self._client, self._upstream
+        shared, before, upstream = self._shared, self._client, self._upstream
         self._received, self._sent = before.counted()  # bytes of the client, and for it, with the handshake
         upstream_sent, upstream_received = upstream.sent, upstream.received - len(early)
         self._before = upstream_sent - self._received, upstream_received - self._sent
@@ -94,33 +94,29 @@ class Splice:
         backend = upstream.enter(self)
         self._client, self._upstream = client, backend
         try:
-            self._begin(client, backend, early, ahead, at_eof)
+            join(client, backend)
+            self._entered()
+            shared.sessions.add(self)
+            outcome.websocket = self.websocket
+            outcome.received_bytes, outcome.sent_bytes = self._received, self._sent
+            shared.opened(outcome)
+            if outcome.packed is None and outcome.head is not None:
+                outcome.packed = PackedHead.head, PackedHead(outcome.head)
+                del outcome.head
+            shared.deadlines.set(self, min(self._last + self._idle, self._ends_at))
+            if early:
+                self.from_backend(early)
+            if ahead:
+                self.from_client(ahead)
+            if client.held:
+                client.let(BUSY | CONNECTING)
+            if at_eof:
+                self.client_eof()
+            if self._state == OPEN:
+                self._bridge()
         except Exception:
             self._abandon()
             raise
-
-    def _begin(self, client: Side, backend: Side, early: bytes, ahead: bytes, at_eof: bool) -> None:
-        join(client, backend)
-        self._entered()
-        shared, outcome = self._shared, self.outcome
-        shared.sessions.add(self)
-        outcome.websocket = self.websocket
-        outcome.received_bytes, outcome.sent_bytes = self._received, self._sent
-        shared.opened(outcome)
-        if outcome.packed is None and outcome.head is not None:
-            outcome.packed = PackedHead.head, PackedHead(outcome.head)
-            del outcome.head
-        shared.deadlines.set(self, min(self._last + self._idle, self._ends_at))
-        if early:
-            self.from_backend(early)
-        if ahead:
-            self.from_client(ahead)
-        if client.held:
-            client.let(BUSY | CONNECTING)
-        if at_eof:
-            self.client_eof()
-        if self._state == OPEN:
-            self._bridge()
 
     def _entered(self) -> None:
         """``_client`` and ``_upstream`` are the sides of the tunnel from now on."""

@@ -19,43 +19,28 @@ if TYPE_CHECKING:
 __all__ = ["Watch"]
 
 
-class _Way:
-    """One direction of a session, see `gateway.relay.session.Way`.
+class _Way(FrameScanner):
+    """One direction of a session, see `gateway.relay.session.Way`, which reads its frame headers itself.
 
     ``farewell``: a close frame of ours, and its code, that waits for the end of the frame in progress; ``last_word``:
     one that waits for the source's own.
     """
 
     __slots__ = (
-        "added", "broken", "done", "dropped", "farewell", "last_word", "masked", "scanner", "source", "target", "told",
-        "who",
+        "added", "broken", "done", "dropped", "farewell", "last_word", "masked", "source", "target", "told", "who",
     )  # fmt: skip
 
-    def __init__(
-        self, who: str, source: Side, target: Side, scanner: FrameScanner, masked: bool
-    ) -> None:
+    def __init__(self, who: str, source: Side, target: Side, masked: bool, limit: int | None, reserved: int) -> None:
+        FrameScanner.__init__(self, masked, limit, reserved)
         self.who = who
         self.source = source
         self.target = target
-        self.scanner = scanner
         self.masked = masked
         self.farewell: tuple[int, bytes] | None = None
         self.last_word: tuple[int, bytes] | None = None
         self.told: int | None = None
         self.added = self.dropped = 0
         self.broken = self.done = False
-
-    @property
-    def closed(self) -> bool:
-        return self.scanner.closed
-
-    @property
-    def close_code(self) -> int | None:
-        return self.scanner.close_code
-
-    @property
-    def messages(self) -> int:
-        return self.scanner.messages
 
     def say_goodbye(self, code: int, reason: str = "") -> None:
         """Send a close frame, now or at the end of the frame in progress; never behind another close frame."""
@@ -67,7 +52,7 @@ class _Way:
     def may_speak(self) -> bool:
         """The target has not got a close frame, and none is on its way."""
         waits = self.farewell is not None or self.last_word is not None
-        return self.told is None and not waits and not self.scanner.closed and not self.target.lost
+        return self.told is None and not waits and not self.closed and not self.target.lost
 
     def say_last(self, code: int, reason: str) -> None:
         """Send a close frame in place of the source's."""
@@ -88,7 +73,7 @@ class _Way:
         if self.farewell is None:
             return
         code, data = self.farewell
-        if self.scanner.at_boundary and not self.scanner.closed:
+        if self.at_boundary and not self.closed:
             self.farewell = None
             self.told = code
             self.added += len(data)
@@ -99,15 +84,14 @@ class _Way:
 
     def pass_on(self, data: bytes) -> None:
         """Bytes of the source that have been read, up to the end of a close frame; what follows that is dropped."""
-        scanner = self.scanner
         if self.told is not None or self.target.lost:
             self.drop(len(data))
             return
-        if scanner.closed:
-            self.told = scanner.close_code
-            if scanner.after:
-                data = data[: -scanner.after]
-                self.drop(scanner.after)
+        if self.closed:
+            self.told = self.close_code
+            if self.after:
+                data = data[: -self.after]
+                self.drop(self.after)
             if self.last_word is not None:
                 data = self._with_last_word(data, *self.last_word)
         self.target.transport.write(data)
@@ -115,7 +99,7 @@ class _Way:
     def _with_last_word(self, data: bytes, code: int, frame: bytes) -> bytes:
         """``data`` with ours for the close frame at its end, unless that has begun to pass already."""
         self.last_word = None
-        said = 0 if self.scanner.close_code == 1005 else 2 + len(self.scanner.close_reason)
+        said = 0 if self.close_code == 1005 else 2 + len(self.close_reason)
         size = 2 + (4 if self.masked else 0) + said
         if size > len(data):
             return data
@@ -123,10 +107,10 @@ class _Way:
         self.added += len(frame) - size
         return data[:-size] + frame
 
-    def feed(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         """Read bytes of the source while the session closes, and pass them on as long as somebody wants them."""
         while data and not self.broken:
-            size = self.scanner.cut(data) if self.farewell else len(data)
+            size = self.cut(data) if self.farewell else len(data)
             piece, data = data[:size], data[size:]
             self.read(piece)
             if self.farewell is not None:
@@ -137,7 +121,7 @@ class _Way:
     def read(self, data: bytes) -> None:
         """Read some bytes and pass on what is right of them."""
         try:
-            self.scanner.feed(data)
+            self.feed(data)
         except FrameError as error:
             self.has_read(data, error)
         else:
@@ -149,7 +133,7 @@ class _Way:
             self.broken = self.done = True
             self.drop(len(data) - error.offset)
             data = data[: error.offset]
-        if self.scanner.closed:
+        if self.closed:
             self.done = True
         if data:
             self.pass_on(data)
@@ -171,13 +155,13 @@ class Watch(WebSocketSession):
     def _entered(self) -> None:
         client, backend, reserved = self._client, self._upstream, self.reserved
         limit = self._shared.limits.max_message_bytes
-        self._inbound = _Way("client", client, backend, FrameScanner(True, limit, reserved), True)
-        self._outbound = _Way("backend", backend, client, FrameScanner(False, limit, reserved), False)
+        self._inbound = _Way("client", client, backend, True, limit, reserved)
+        self._outbound = _Way("backend", backend, client, False, limit, reserved)
 
     def _bridge(self) -> None:
         client, backend = self._client.transport, self._upstream.transport
-        self._inward = bridge(client, backend, self._inbound.scanner, self)
-        self._outward = bridge(backend, client, self._outbound.scanner, self)
+        self._inward = bridge(client, backend, self._inbound, self)
+        self._outward = bridge(backend, client, self._outbound, self)
 
     def bridge_ended(self, source: Any, data: bytes, error: FrameError | None) -> None:
         """See `gateway.transport.bridge`: as in `from_client` or `from_backend`."""
@@ -185,7 +169,9 @@ class Watch(WebSocketSession):
         way, back = (inbound, outbound) if source is self._client.transport else (outbound, inbound)
         if self._state != OPEN:
             way.has_read(data, error)
-            self._go_on_closing(way)
+            if way.dropped:
+                self._drops(way)
+            self._settle()
         elif error is not None:
             self._failed(way, back, data, error)
         else:
@@ -198,12 +184,12 @@ class Watch(WebSocketSession):
             self._pass_while_closing(self._inbound, data)
             return
         try:
-            self._inbound.scanner.feed(data)
+            self._inbound.feed(data)
         except FrameError as error:
             self._failed(self._inbound, self._outbound, data, error)
             return
         self._last = self._shared.seconds()
-        if self._inbound.scanner.closed:
+        if self._inbound.closed:
             self._closed(self._inbound, data)
         else:
             self._upstream.transport.write(data)
@@ -215,21 +201,18 @@ class Watch(WebSocketSession):
             self._pass_while_closing(self._outbound, data)
             return
         try:
-            self._outbound.scanner.feed(data)
+            self._outbound.feed(data)
         except FrameError as error:
             self._failed(self._outbound, self._inbound, data, error)
             return
         self._last = self._shared.seconds()
-        if self._outbound.scanner.closed:
+        if self._outbound.closed:
             self._closed(self._outbound, data)
         else:
             self._client.transport.write(data)
 
     def _pass_while_closing(self, way: _Way, data: bytes) -> None:
-        way.feed(data)
-        self._go_on_closing(way)
-
-    def _go_on_closing(self, way: _Way) -> None:
+        way.take(data)
         if way.dropped:
             self._drops(way)
         self._settle()

@@ -39,10 +39,14 @@ _STATE = select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP
 _TRIES = 5
 """An address that says nothing gets no less than this part of the time: a short share would end distant ones too."""
 
-__all__ = ["Attempt", "Prelude", "Result", "literal"]
+__all__ = ["Attempt", "Build", "Prelude", "Result", "literal"]
 
 Prelude = Callable[["Attempt", Handle, "IPv4Address | IPv6Address"], None]
 """What is done with a connected socket: `Attempt.join` with a transport, perhaps after a TLS handshake."""
+
+
+Build = Callable[["IPv4Address | IPv6Address"], "IProtocol | None"]
+"""As ``IProtocolFactory.buildProtocol``."""
 
 
 class Result(Protocol):
@@ -66,21 +70,24 @@ def literal(host: str, port: int) -> IPv4Address | IPv6Address | None:
 class Attempt:
     """Connects to the first address of ``host`` that answers and joins the connection to a protocol.
 
-    ``result`` is told of the protocol, after its ``connectionMade``, or of a ``ConnectError``.  It is somebody with the
-    methods of a Deferred, or one (see `promise`): that takes half as long again as the attempt itself.  ``timeout`` in
-    seconds covers everything up to then; of several addresses each has a share of what is left to accept the
-    connection.  ``address``: that of ``host``, if it is one itself (see `literal`).
+    ``build`` makes the protocol for an address, or ``None``; ``factory``, if there is one, is told of the beginning and
+    of the end, as Twisted's are (``doStart``, ``doStop``).  ``result`` is told of the protocol, after its
+    ``connectionMade``, or of a ``ConnectError``.  It has the methods of a Deferred, or is one (see `promise`):
+    that takes half as long again as the attempt itself.  ``timeout`` in seconds covers everything up to then; of
+    several addresses each has a share of what is left to accept the connection.  ``address``: that of ``host``, if it
+    is one itself (see `literal`).
     """
 
     result: Result
 
     __slots__ = (
-        "_abandon", "_addresses", "_end", "_events", "_factory", "_fd", "_host", "_peer", "_port", "_prelude",
-        "_reactor", "_resolution", "_sock", "_timeout", "deadline", "over", "pump", "result", "review", "waiting",
+        "_abandon", "_addresses", "_build", "_end", "_events", "_fd", "_host", "_peer", "_port", "_prelude",
+        "_reactor", "_resolution", "_sock", "_timeout", "deadline", "factory", "over", "pump", "result", "review",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
-        self, pump: Pump, reactor: Any, host: str, port: int, factory: IProtocolFactory, timeout: float,
+        self, pump: Pump, reactor: Any, host: str, port: int, build: Build, timeout: float,
         prelude: Prelude | None = None, address: IPv4Address | IPv6Address | None = None,
     ) -> None:  # fmt: skip
         self.waiting = self.over = False
@@ -88,7 +95,8 @@ class Attempt:
         self._reactor = reactor
         self._host = host
         self._port = port
-        self._factory = factory
+        self._build = build
+        self.factory: IProtocolFactory | None = None
         self._prelude: Prelude = prelude or Attempt.plain
         self._addresses: list[IPv4Address | IPv6Address] = [] if address is None else [address]
         self._sock: Handle | None = None
@@ -111,7 +119,8 @@ class Attempt:
 
     def start(self) -> None:
         """Begin; addresses need no resolver. Nobody is told at once."""
-        self._factory.doStart()
+        if self.factory is not None:
+            self.factory.doStart()
         if self._addresses:
             self.pump.at_end(self._next)
         else:
@@ -186,7 +195,7 @@ class Attempt:
     def join(self, transport: TCPTransport) -> None:
         """The connection may be used: ask the factory for a protocol, and fire."""
         try:
-            made = self._factory.buildProtocol(transport._peer)
+            made = self._build(transport._peer)
             if made is None:
                 raise NoProtocol()
             if self.over:
@@ -197,7 +206,7 @@ class Attempt:
             self.fail(error)
             return
         self._finish()
-        transport.start(made, self._factory)
+        transport.start(made, self.factory)
         self.result.callback(made)
 
     def fail(self, error: Exception) -> None:
@@ -206,7 +215,8 @@ class Attempt:
             return
         self._finish()
         self._close()
-        self._factory.doStop()
+        if self.factory is not None:
+            self.factory.doStop()
         self.result.errback(error)
 
     # Inner workings

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 from zope.interface import implementer
 
 from gateway.interfaces import IRoad
-from gateway.transport.connect import Attempt, literal
+from gateway.transport.connect import Attempt, Build, literal
 from gateway.transport.greetings import Greetings
 from gateway.transport.handshake import client_prelude
 from gateway.transport.names import Names, Reactor
@@ -110,16 +110,17 @@ class _ClientEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect; see `IRoad.client`."""
-        attempt = self.attempt(protocolFactory)
+        attempt = self.attempt(protocolFactory.buildProtocol)
+        attempt.factory = protocolFactory
         promise = attempt.promise()
         attempt.start()
         return promise
 
-    def attempt(self, protocolFactory: IProtocolFactory) -> Attempt:
+    def attempt(self, build: Build) -> Attempt:
         """As `connect`, but to be started, and without a Deferred. HOT where backends do not keep connections alive."""
         prelude = None
         if self._tls is not None:
             prelude = client_prelude(self._tls)
         return Attempt(
-            self._pump, self._reactor, self._host, self._port, protocolFactory, self._timeout, prelude, self._address
+            self._pump, self._reactor, self._host, self._port, build, self._timeout, prelude, self._address
         )

@@ -20,7 +20,7 @@ from gateway.upstream.http1 import UpstreamConnection
 from gateway.upstream.tls import client_names
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+    from twisted.internet.interfaces import IAddress
 
     from gateway.config.model import BackendSettings
     from gateway.interfaces import IBackend, IRoad
@@ -104,7 +104,7 @@ class Upstream:
         self._leaving: dict[UpstreamConnection, float] = {}
         self._count = 0
         self._closed = False
-        self._plain: tuple[_Factory, IStreamClientEndpoint] | None = None
+        self._plain: tuple[_Factory, Any] | None = None
         self._addresses: frozenset[str] = frozenset()
         self._owned: WeakSet[Upstream] = WeakSet()
 
@@ -132,7 +132,7 @@ class Upstream:
     def connect(self, host: str) -> Deferred[UpstreamConnection]:
         """A new connection; what it fails with, if it does, is for `explained`."""
         try:
-            factory, endpoint = self._way(host)
+            factory, endpoint = self._plain or self._way(host)
             connecting: Deferred[Any] = endpoint.connect(factory)
         except Exception:
             return fail()
@@ -141,8 +141,8 @@ class Upstream:
     def begin(self, host: str, result: Result) -> Attempt | None:
         """As `connect`, but tells ``result``, later; ``None`` where there is only `connect`, or it would fail. HOT"""
         try:
-            factory, endpoint = self._way(host)
-            attempt: Attempt = endpoint.attempt(factory)
+            factory, endpoint = self._plain or self._way(host)
+            attempt: Attempt = endpoint.attempt(factory.buildProtocol)
         except Exception:
             return None
         attempt.result = result
@@ -156,16 +156,14 @@ class Upstream:
         return error
 
     def _way(self, name: str) -> tuple[_Factory, Any]:
-        """What makes connections for requests to this name, and whose they are."""
-        if self._tls_for is not None:
-            return self._make_way(name, self._tls_for(name))
-        if self._plain is None:
-            self._plain = self._make_way(None, None)
-        return self._plain
-
-    def _make_way(self, key: str | None, tls: ClientTLS | None) -> tuple[_Factory, IStreamClientEndpoint]:
-        host, port = self._backend.connect_host, self._backend.connect_port
-        return _Factory(self, key), self._road.client(host, port, tls, self._settings.connect_timeout)
+        """What makes connections for requests to this name, and whose they are; of plain HTTP's it is ``_plain``."""
+        backend = self._backend
+        tls = None if self._tls_for is None else self._tls_for(name)
+        endpoint = self._road.client(backend.connect_host, backend.connect_port, tls, self._settings.connect_timeout)
+        if tls is not None:
+            return _Factory(self, name), endpoint
+        self._plain = way = _Factory(self, None), endpoint
+        return way
 
     def keep(self, connection: UpstreamConnection, now: float | None = None) -> None:
         """Take back a connection whose exchange is over and which may carry another. ``now``: monotonic seconds."""

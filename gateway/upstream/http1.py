@@ -55,6 +55,12 @@ class UpstreamConnection(FlowProtocol):
         self.key = key
         self.dataReceived = self._unexpected  # type: ignore[method-assign]
 
+    def makeConnection(self, transport: Any) -> None:
+        """As `FlowProtocol` and its base, in one step. HOT where backends do not keep connections alive."""
+        self.connected = 1
+        self.transport = transport
+        transport.registerProducer(self, True)
+
     def feeder(self) -> FlowProtocol | None:
         return self.client
 

@@ -149,11 +149,11 @@ class _Endpoint:
         self._road = road
         self._make = make
 
-    def attempt(self, factory: Any) -> _Attempt:
-        return _Attempt(self._road, lambda: self._make(factory))
+    def attempt(self, build: Any) -> _Attempt:
+        return _Attempt(self._road, lambda: self._make(build))
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        attempt = self.attempt(factory)
+        attempt = self.attempt(factory.buildProtocol)
         promise = attempt.promise()
         attempt.start()
         return promise
@@ -177,8 +177,8 @@ class _Road:
     def client(self, host: str, port: int, tls: Any = None, timeout: float = 5.0) -> Any:
         """An endpoint."""
 
-        def made(factory: Any) -> Any:
-            protocol = factory.buildProtocol(None)
+        def made(build: Any) -> Any:
+            protocol = build(None)
             self.ends.setdefault(host, []).append(self.world.join(protocol, IPv4Address("TCP", host, port)))
             return protocol
 

@@ -130,6 +130,26 @@ class FrameTests(SynchronousTestCase):
         with self.assertRaises(AttributeError):
             scanner.frames = 1
 
+    def test_begun_again(self) -> None:
+        """Whatever it had read, and for a subclass too, with what that keeps."""
+
+        class Kept(self.native):  # type: ignore[misc, name-defined]
+            __slots__ = ("mark",)
+
+        for raw in (close_frame(1000, "bye", mask=True), close_frame(1000, "bye", mask=True)[:9], b"\x01\x85", b"\x81"):
+            scanner = Kept(True, 5)
+            scanner.mark = scanner
+            scanner.feed(raw)
+            scanner.__init__(False)
+            self.assertIs(scanner, scanner.mark)
+            for name in SCANNER_STATE:
+                self.assertEqual(getattr(scanner, name), getattr(self.python(False), name))
+            self.assertEqual([], [step for step in (b"\x81", b"\x01a") if scanner.feed(step)])
+            self.assertEqual(1, scanner.messages)
+        self.assertEqual((1009, "message too big", 0), _said(Kept(False, 5), b"\x81\x06")[0])
+        with self.assertRaises(FrameError):
+            Kept.__new__(Kept).feed(b"\x01\x05")  # one that was never begun takes nothing
+
     def test_without_its_error(self) -> None:
         """An extension that was not told what to raise says so."""
         self.assertEqual(outcome(fresh(_native.frames).FrameScanner(False).feed, b"\xff")[0], RuntimeError)

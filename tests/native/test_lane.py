@@ -9,7 +9,7 @@ import weakref
 from gateway import _native
 from gateway.http.limits import DEFAULT
 from gateway.transport.bridge import bridge
-from tests.listener.plain import GET, MOST, OK, POST, PREFIX, LaneCase
+from tests.listener.plain import GET, MOST, OK, OPEN, POST, PREFIX, SWITCHING, LaneCase
 from tests.native.cases import fresh
 from tests.transport.loops import TURN
 from tests.twins import SKIP, native
@@ -120,6 +120,31 @@ class LifeTests(NativeLaneCase):
             gc.collect()
             self.assertEqual([None] * 3, [each() for each in gone])
 
+    def test_one_that_waits_is_garbage(self) -> None:
+        """Its client has left, and nobody makes the connection that its request waits for."""
+        for ends in ("detach", "close", "go", ""):
+            client, person = self.stream()
+            lane = self.make(client)
+            lane.goes = lambda host, lane=lane: lane
+            person.send(OPEN)
+            self.loop.turn(TURN)
+            self.assertTrue(lane.waiting)
+            gone = [weakref.ref(each) for each in (client, lane)]
+            if ends == "go":
+                lane.go(self.backend)
+                self.assertIn(b"Upgrade", self.take_sent())
+            elif ends:
+                getattr(lane, ends)()
+            self.loop.remove(client._fd)
+            del client, lane
+            gc.collect()
+            self.assertEqual([None] * 2, [each() for each in gone], ends)
+
+    def take_sent(self) -> bytes:
+        """What the backend gets in this round."""
+        self.loop.turn(TURN)
+        return self.take(self.server)
+
     def test_nothing_is_kept(self) -> None:
         """Reference counts after many exchanges are those before."""
         def counts() -> list[int]:
@@ -135,6 +160,19 @@ class LifeTests(NativeLaneCase):
             self.answers(OK[:-1])
             self.answers(OK[-1:])
             self.lane.told.clear()
+        self.assertEqual(before, counts())
+        for step in range(50):
+            self.lane.armed = True
+            self.lane.goes = lambda host, step=step: self.lane if step % 2 else self.backend
+            self.asks(OPEN)
+            self.assertEqual(step % 2, self.lane.waiting)
+            self.lane.go(self.backend)
+            self.loop.turn(TURN)
+            self.take(self.server)
+            self.answers(SWITCHING if step % 3 else OK)
+            self.lane.told.clear()
+            self.backend.told.clear()
+        self.lane.goes = None
         self.assertEqual(before, counts())
 
     def test_a_backend_with_a_bridge(self) -> None:

@@ -173,7 +173,7 @@ class AttemptTests(_Attempting):
         number = self.listening().getsockname()[1]
         for result in (mock.Mock(), None):
             endpoint: Any = self.road.client("127.0.0.1", number)
-            attempt = endpoint.attempt(Serving(Recorder))
+            attempt = endpoint.attempt(Serving(Recorder).buildProtocol)
             attempt.result = result
             attempt.start()
             if result is None:
@@ -189,7 +189,7 @@ class AttemptTests(_Attempting):
         number = listening.getsockname()[1]
         free = connect.literal("127.0.0.2", number)
         good = connect.literal("127.0.0.1", number)
-        attempt = connect.Attempt(self.pump, None, "name", number, Serving(), 5.0, None, good)
+        attempt = connect.Attempt(self.pump, None, "name", number, Serving().buildProtocol, 5.0, None, good)
         attempt._addresses.append(free)
         connected = attempt.promise()
         attempt.start()
@@ -208,7 +208,7 @@ class SharesTests(_Attempting):
 
     def attempt_at(self, *last_bytes: int, timeout: float = 5.0, prelude: Any = None) -> Deferred[Any]:
         """Try these addresses of 127.0.0.0/8; the first says nothing, and others only if somebody listens there."""
-        attempt = connect.Attempt(self.pump, None, "name", self.number, Serving(), timeout, prelude)
+        attempt = connect.Attempt(self.pump, None, "name", self.number, Serving().buildProtocol, timeout, prelude)
         for each in last_bytes:
             address = connect.literal(f"127.0.0.{each}", self.number)
             assert address is not None
