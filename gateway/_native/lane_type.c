@@ -40,16 +40,30 @@ waiting(PyObject *object, void *closure)
     return PyBool_FromLong(((Lane *)object)->request != NULL);
 }
 
+/* Those of a HeadLimits: to parse it as a sequence takes longer than all else of a lane that is made. */
+static int
+limits_of(PyObject *given, Limits *limits)
+{
+    Py_ssize_t *const places[] = {&limits->head, &limits->fields, &limits->target};
+    if (PyTuple_Size(given) != 3) {
+        PyErr_SetString(PyExc_TypeError, "the limits of a head are three");
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < 3; i++)
+        if ((*places[i] = PyLong_AsSsize_t(PyTuple_GetItem(given, i))) == -1 && PyErr_Occurred())
+            return -1;
+    return 0;
+}
+
 static int
 init(PyObject *object, PyObject *args, PyObject *named)
 {
     Lane *self = (Lane *)object;
-    PyObject *client, *known, *prefix;
+    PyObject *client, *known, *prefix, *most_of_a_head;
     Limits limits;
     long long most_body;
-    if (!PyArg_ParseTuple(args, "OSU(nnn)L:Lane", &client, &known, &prefix, &limits.head, &limits.fields,
-                          &limits.target, &most_body)
-        || lane_prepare() < 0)
+    if (!PyArg_ParseTuple(args, "OSUO!L:Lane", &client, &known, &prefix, &PyTuple_Type, &most_of_a_head, &most_body)
+        || limits_of(most_of_a_head, &limits) < 0 || lane_prepare() < 0)
         return -1;
     if (!PyObject_TypeCheck(client, stream_type) || ((Stream *)client)->loop == NULL || self->known != NULL
         || ((Stream *)client)->lane != NULL || PyUnicode_GetLength(prefix) != PREFIX) {

@@ -21,7 +21,6 @@ __all__ = ["ForwardedFields", "TrustedProxies", "client_address", "client_networ
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _SCHEMES = {"http": "80", "https": "443"}
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
-_LINES = "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nX-Forwarded-Port: %s\r\n"
 
 
 class TrustedProxies:
@@ -89,6 +88,10 @@ def _address(text: str) -> str | None:
         return None
 
 
+def _lines(peer: str, proto: str, port: int | str) -> str:
+    return f"X-Forwarded-For: {peer}\r\nX-Forwarded-Proto: {proto}\r\nX-Forwarded-Port: {port}\r\n"
+
+
 class ForwardedFields:
     """The field lines for the requests of one client connection.
 
@@ -99,8 +102,8 @@ class ForwardedFields:
 
     def __init__(self, peer: Peer, scheme: str, port: int, trusted: bool) -> None:
         self.trusted = trusted
-        self._peer, self._proto, self._port = ours = str(peer), scheme, port
-        self.known = _LINES % ours
+        self._peer, self._proto, self._port = str(peer), scheme, port
+        self.known = _lines(self._peer, scheme, port)
 
     def lines(self, head: RequestHead, trace_id: str) -> str:
         """All of them as ``name: value`` lines, each ended by CRLF.
@@ -117,9 +120,8 @@ class ForwardedFields:
             port = index.get("x-forwarded-port", "")
             if not _is_port(port):
                 port = _port_asked_for(head) or _SCHEMES[proto] if proto in _SCHEMES else str(self._port)
-            known = _LINES % (
-                f"{chain}, {self._peer}" if chain else self._peer, proto if proto in _SCHEMES else self._proto, port
-            )  # fmt: skip
+            peer = f"{chain}, {self._peer}" if chain else self._peer
+            known = _lines(peer, proto if proto in _SCHEMES else self._proto, port)
             host = index.get("x-original-host", host)
             url = index.get("x-original-url", url)
             said = [field for field in head.fields if is_proxys(field[0]) and field[0].lower() not in head.nominated]

@@ -61,7 +61,11 @@ class Flow:
     @property
     def undelivered(self) -> int:
         """Bytes that were written here and are not with the kernel: they wait, or went down with the connection."""
-        return getattr(self.transport, "queued", 0) + getattr(self.transport, "unsent", 0)
+        try:
+            count: int = self.transport.queued + self.transport.unsent
+        except AttributeError:  # a transport that is not a road's
+            return 0
+        return count
 
     @property
     def unacknowledged(self) -> int:
